@@ -1,0 +1,7 @@
+"""python -m buildplug"""
+
+import sys
+
+from buildplug.cli import main
+
+sys.exit(main())

@@ -1,0 +1,167 @@
+"""What is different from one architecture to the next, as data: relocations, site forms, instructions.
+
+A pass takes what it needs from an `Arch` record; none asks which architecture it is.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from buildplug.schema import unknown
+
+# Encodings of a relocated field: what the bytes of the field say about the address they refer to.
+# The numbers are part of the generated C header.
+REL32, ABS32, ABS32S, ABS64 = range(4)
+ENCODINGS = ("rel32", "abs32", "abs32s", "abs64")
+WIDTH = (4, 4, 4, 8)  # bytes of a field, by encoding
+
+# Kinds of a site that the fixup can redirect; the number is part of the generated C header.
+KINDS = ("call", "jump", "cond-jump", "slot-call", "slot-jump", "address", "pointer")
+CALL, JUMP, COND_JUMP, SLOT_CALL, SLOT_JUMP, ADDRESS, POINTER = range(len(KINDS))
+
+# Kinds of a reference that no fixup can redirect: a rule leaves them alone by name, or they are errors.
+LEFT_KINDS = {
+    "interior": "the inside of a function, not its start",
+    "got": "through the global offset table",
+    "relative-pointer": "a 32-bit difference in data",
+    "slot-load": "reads a slot",
+    "slot-store": "writes a slot",
+    "slot-compare": "compares a slot",
+    "slot-address": "takes the address of a slot",
+    "indexed": "a slot chosen by a register",
+    "other": "an instruction of no known form",
+}
+
+
+@dataclass(frozen=True)
+class Form:
+    """A way in which code or data refers to an address, and how to recognise it.
+
+    The bytes `code` (under `mask`) stand directly before the relocated field, at the site's first byte.
+    """
+
+    name: str
+    kind: int
+    encoding: int  # of the field
+    length: int  # of the site, bytes; the field may be followed by more of the instruction
+    code: bytes = b""
+    mask: bytes = b""
+
+    @property
+    def field(self) -> int:
+        """Offset of the field in the site, bytes."""
+        return len(self.code)
+
+    @property
+    def of_slot(self) -> bool:
+        """Whether the site names the slot that holds the function's address, not the function."""
+        return self.kind in (SLOT_CALL, SLOT_JUMP)
+
+
+@dataclass(frozen=True)
+class Arch:
+    """An architecture: the facts that the passes need."""
+
+    name: str
+    machine: int  # e_machine (gABI, chapter 4)
+    bits: int
+    byteorder: str  # numpy's: "<" or ">"
+    relocations: dict[int, int]  # r_type -> encoding of the field
+    relaxed: frozenset[int]  # r_type whose instruction the linker may have rewritten, so that anything may be there
+    ignored: frozenset[int]  # r_type that refers to no address of the image (TLS offsets, sizes, none)
+    dynamic: int  # r_type of a run-time relocation that needs no symbol
+    forms: tuple[Form, ...]  # those with more code bytes before those with fewer; the index is stored in tables
+    prefixes: frozenset[int]  # bytes that may belong to the instruction if they stand before a site
+    nops: tuple[bytes, ...]  # nops[n]: the instruction of n bytes that does nothing; nops[0] is empty
+    call: bytes  # opcode of a direct call: a REL32 field follows
+    jump: bytes  # opcode of a direct jump: a REL32 field follows
+    ret: bytes  # a return
+    ret_text: str  # the same for the assembler
+    capstone: tuple[int, int]  # CS_ARCH_*, CS_MODE_*
+    caller_saved: frozenset[str]  # what a function may write by the C calling convention, "flags" and "memory" too
+    stack: str  # the stack pointer
+    flags: str  # the decoder's name of the flags register
+    aliases: dict[str, str]  # a register's other names -> its full name
+
+    @property
+    def order(self) -> Literal["little", "big"]:
+        """The byte order as Python's integers name it."""
+        return "little" if self.byteorder == "<" else "big"
+
+    @property
+    def modulus(self) -> int:
+        """Addresses are numbers modulo this."""
+        return 1 << self.bits
+
+
+def _x86_registers() -> dict[str, str]:
+    """Every name of a part of a general register -> the 64-bit register (Intel SDM vol. 1, 3.4.1)."""
+    names: dict[str, str] = {}
+    for letter in "abcd":
+        names |= dict.fromkeys((f"e{letter}x", f"{letter}x", f"{letter}l", f"{letter}h"), f"r{letter}x")
+    for word in ("si", "di", "bp", "sp"):
+        names |= dict.fromkeys((f"e{word}", word, f"{word}l"), f"r{word}")
+    for number in range(8, 16):
+        names |= {f"r{number}{part}": f"r{number}" for part in "dwb"}
+    return names | {"eip": "rip", "ip": "rip", "eflags": "flags", "rflags": "flags"}
+
+
+_X86_NOPS = (  # Intel SDM vol. 2B, NOP: recommended multi-byte sequences
+    "", "90", "6690", "0f1f00", "0f1f4000", "0f1f440000", "660f1f440000", "0f1f8000000000",
+    "0f1f840000000000", "660f1f840000000000",
+)  # fmt: skip
+
+
+def _form(name: str, kind: int, encoding: int, length: int, code: str = "", mask: str = "") -> Form:
+    opcode = bytes.fromhex(code)
+    return Form(name, kind, encoding, length, opcode, bytes.fromhex(mask) if mask else b"\xff" * len(opcode))
+
+
+X86_64 = Arch(
+    name="x86_64",
+    machine=62,
+    bits=64,
+    byteorder="<",
+    # System V ABI, AMD64 supplement, 4.4.1
+    relocations={1: ABS64, 2: REL32, 4: REL32, 9: REL32, 10: ABS32, 11: ABS32S, 41: REL32, 42: REL32},
+    relaxed=frozenset({9, 41, 42}),  # GOTPCREL, GOTPCRELX, REX_GOTPCRELX
+    ignored=frozenset({0, 16, 17, 18, 19, 20, 21, 22, 23, 32, 33, 34, 35, 36}),
+    dynamic=8,
+    forms=(
+        _form("call *abs32s", SLOT_CALL, ABS32S, 7, "ff1425"),
+        _form("jmp *abs32s", SLOT_JUMP, ABS32S, 7, "ff2425"),
+        _form("lea rip, r64", ADDRESS, REL32, 7, "488d05", "fbffc7"),
+        _form("mov imm32s, r64", ADDRESS, ABS32S, 7, "48c7c0", "fefff8"),
+        _form("call *rip", SLOT_CALL, REL32, 6, "ff15"),
+        _form("jmp *rip", SLOT_JUMP, REL32, 6, "ff25"),
+        _form("jcc", COND_JUMP, REL32, 6, "0f80", "fff0"),
+        _form("addr32 call", CALL, REL32, 6, "67e8"),
+        _form("movabs imm64, r64", ADDRESS, ABS64, 10, "48b8", "fef8"),
+        _form("call", CALL, REL32, 5, "e8"),
+        _form("jmp", JUMP, REL32, 5, "e9"),
+        _form("mov imm32, r32", ADDRESS, ABS32, 5, "b8", "f8"),
+        _form("imm32s", ADDRESS, ABS32S, 4),
+        _form("imm32", ADDRESS, ABS32, 4),
+        _form("pointer", POINTER, ABS64, 8),
+        _form("pointer32", POINTER, ABS32, 4),
+    ),
+    prefixes=frozenset({0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3, *range(0x40, 0x50)}),
+    nops=tuple(bytes.fromhex(nop) for nop in _X86_NOPS),
+    call=b"\xe8",
+    jump=b"\xe9",
+    ret=b"\xc3",
+    ret_text="ret",
+    capstone=(3, 1 << 3),  # CS_ARCH_X86, CS_MODE_64
+    caller_saved=frozenset({"rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "flags", "memory"}),
+    stack="rsp",
+    flags="rflags",
+    aliases=_x86_registers(),
+)
+
+ARCHES = {arch.name: arch for arch in (X86_64,)}
+
+
+def by_name(name: str, where: object) -> Arch:
+    """The record of an architecture. Raises BuildplugError for an unknown name."""
+    if name not in ARCHES:
+        raise unknown(where, "architecture", name, ARCHES)
+    return ARCHES[name]

@@ -1,0 +1,159 @@
+"""The command line: the only place that prints an error and exits. Imports what a command needs when it runs."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from buildplug import __version__
+from buildplug.errors import BuildplugError, printable
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command; returns its exit status: 0, 1 for an error, 2 for wrong usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+        sys.stdout.flush()
+    except BuildplugError as error:
+        if error.output:
+            sys.stderr.write(error.output if error.output.endswith("\n") else error.output + "\n")
+        print(f"buildplug: {error}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        print(f"buildplug: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="buildplug", description="Links a kernel with tables of its own references.")
+    parser.add_argument("--version", action="version", version=f"buildplug {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], None], help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.set_defaults(run=run)
+        return sub
+
+    sub = command("build", _build, "compile, link, extract, relink once, verify")
+    sub.add_argument("config", nargs="?", type=Path, default=Path("buildplug.toml"), help="default: buildplug.toml")
+    sub.add_argument("--build-dir", type=Path, metavar="DIR", help="in place of the configuration's")
+    sub.add_argument("--explain", action="store_true", help="say of each pass why it runs or not")
+    sub.add_argument("--json", action="store_true", help="print the record of the build")
+
+    sub = command("extract", _extract, "print the references of an image that a rule selects")
+    sub.add_argument("image", type=Path, help="linked with --emit-relocs")
+    sub.add_argument("--rule", required=True, help="name of a rule that ships, or a TOML file")
+    sub.add_argument("--json", action="store_true", help="one object: entries, left")
+
+    sub = command(
+        "verify", _verify, "prove the tables of a final link true, and that only they are new since the draft"
+    )
+    sub.add_argument("draft", type=Path)
+    sub.add_argument("final", type=Path)
+    sub.add_argument("--rule", action="append", help="whose table; default: those that ship whose table is there")
+    sub.add_argument("--json", action="store_true", help="one object: tables, moved, changed, sections")
+
+    sub = command("apply", _apply, "write the image as it is in memory after the boot-time fixup")
+    sub.add_argument("image", type=Path)
+    sub.add_argument("--backend", required=True, help="name in the ops file")
+    sub.add_argument("--rule", default="paravirt", help="whose table; default: paravirt")
+    sub.add_argument("-o", "--output", type=Path, required=True)
+    return parser
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1))
+
+
+def _build(options: argparse.Namespace) -> None:
+    from buildplug.build import build
+    from buildplug.pipeline import PASSES
+
+    def explain(name: str, what: str) -> None:
+        print(f"{name}: {what}", file=sys.stderr)
+
+    told = explain if options.explain else None
+    if sys.stderr.isatty() and not options.explain:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            bar = progress.add_task("", total=len(PASSES))
+
+            def started(name: str, what: str) -> None:
+                progress.update(bar, description=name, completed=PASSES.index(name))
+
+            path = build(options.config, options.build_dir, told, started)
+    else:
+        path = build(options.config, options.build_dir, told)
+    if options.json:
+        sys.stdout.write(path.read_text())
+
+
+def _extract(options: argparse.Namespace) -> None:
+    from buildplug.arch import KINDS
+    from buildplug.elf import Image
+    from buildplug.references import extract
+    from buildplug.rules import find
+
+    image = Image(options.image)
+    found = extract(image, find(options.rule, Path.cwd()))
+    entries: list[dict[str, Any]] = []
+    for row in found.rows.tolist():
+        section, form = image.sections[row[0]], image.arch.forms[row[2]]
+        entries.append({
+            "section": section.name, "offset": row[1], "address": section.address + row[1], "kind": KINDS[form.kind],
+            "length": form.length, "symbol": found.targets[row[3]].name, "addend": row[5],
+        })  # fmt: skip
+    if options.json:
+        _print_json({"entries": entries, "left": found.left})
+        return
+    for entry in entries:
+        where = f"{entry['address']:#x} {printable(entry['section'])}+{entry['offset']:#x}"
+        print(f"{where} {entry['kind']} {entry['length']} {printable(entry['symbol'])}{entry['addend']:+#x}")
+    for kind, count in found.left.items():
+        print(f"left alone: {count} {kind}")
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from buildplug.elf import Image
+    from buildplug.rules import find, shipped
+    from buildplug.verify import verify
+
+    draft, final = Image(options.draft), Image(options.final)
+    names = options.rule or [path.stem for path in sorted(shipped("rules").glob("*.toml"))]
+    rules = [find(name, Path.cwd()) for name in names]
+    if not options.rule:
+        rules = [rule for rule in rules if rule.symbol in final.names]
+    if not rules:
+        raise final.bad("expected a table of a rule that ships, found none", "name its --rule")
+    proof = verify(draft, final, [(rule, None) for rule in rules])
+    wrong = [f"table {t.rule.symbol}: {line}" for t in proof.tables for line in t.differences]
+    if options.json:
+        tables = {t.rule.name: {"sites": len(t.truth.sites), "differences": list(t.differences)} for t in proof.tables}
+        _print_json({"tables": tables, "moved": proof.moved, "changed": proof.changed, "sections": proof.sections})
+    for line in proof.moved:
+        print(f"buildplug: moved by the relink: {line}", file=sys.stderr)
+    if wrong or proof.changed:
+        raise final.bad(
+            f"expected the draft plus true tables, found {'; '.join([*wrong, *proof.changed])}", "build it again"
+        )
+
+
+def _apply(options: argparse.Namespace) -> None:
+    from buildplug.elf import Image
+    from buildplug.fixup import apply
+    from buildplug.rules import find
+
+    symbol = find(options.rule, Path.cwd()).symbol
+    apply(Image(options.image), symbol, f"{symbol}_{options.backend}", options.output)

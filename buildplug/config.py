@@ -1,0 +1,137 @@
+"""buildplug.toml: what to build, with what, and which tables go in."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from buildplug import ops
+from buildplug.arch import Arch, by_name
+from buildplug.errors import BuildplugError
+from buildplug.ops import Ops
+from buildplug.rules import Rule, find
+from buildplug.schema import convert, load
+
+
+@dataclass(frozen=True)
+class Kernel:
+    name: str = "vmlinux"  # of the image, in the build directory
+    arch: str = "x86_64"
+    build: str = "build"  # the build directory; nothing is written outside
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    cc: str = "cc"  # also assembles
+    ld: str = "ld"
+    launcher: tuple[str, ...] = ()  # before the compiler: ccache, distcc
+
+
+@dataclass(frozen=True)
+class Compile:
+    sources: tuple[str, ...]  # globs, relative to the file
+    include: tuple[str, ...] = ()
+    cflags: tuple[str, ...] = ()
+    asflags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Link:
+    script: str = ""
+    flags: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()  # objects and archives that are there already
+    after: str = ".rodata"  # the output section behind which the tables go
+
+
+@dataclass(frozen=True)
+class TableEntry:
+    rule: str
+    ops: str = ""
+    slack: int = 0  # bytes of room behind the table, for a final link that needs more of it than the draft said
+
+
+@dataclass(frozen=True)
+class File:
+    """The file as it is written."""
+
+    compile: Compile
+    kernel: Kernel = field(default_factory=Kernel)
+    toolchain: Toolchain = field(default_factory=Toolchain)
+    link: Link = field(default_factory=Link)
+    table: tuple[TableEntry, ...] = ()
+
+
+@dataclass(frozen=True)
+class WantedTable:
+    rule: Rule
+    ops: Ops | None
+    slack: int
+    files: tuple[Path, ...]  # that say what the table is
+
+
+@dataclass(frozen=True)
+class Config:
+    """The file with its references resolved. Paths of the project are relative to `root`, where tools run."""
+
+    path: Path
+    root: Path
+    build: Path
+    arch: Arch
+    kernel: Kernel
+    toolchain: Toolchain
+    compile: Compile
+    link: Link
+    tables: tuple[WantedTable, ...]
+    sources: tuple[str, ...]  # relative to root, sorted
+
+    @property
+    def image(self) -> Path:
+        return self.build / self.kernel.name
+
+    @property
+    def draft(self) -> Path:
+        return self.build / f"{self.kernel.name}.draft"
+
+    @property
+    def generated(self) -> Path:
+        return self.build / "gen"
+
+
+def read(path: Path, build: Path | None = None) -> Config:
+    """The configuration; `build` replaces its build directory. Raises BuildplugError."""
+    path = path / "buildplug.toml" if path.is_dir() else path
+    root = path.resolve().parent
+    file = convert(File, load(path), str(path))
+    if Path(file.kernel.name).name != file.kernel.name or file.kernel.name.startswith((".", "-")):
+        raise BuildplugError(f"{path}: kernel.name", f"expected a file name, found {file.kernel.name!r}")
+    tables = []
+    for entry in file.table:
+        rule = find(entry.rule, root)
+        if entry.slack < 0:
+            raise BuildplugError(f"{path}: table.slack", f"expected bytes, found {entry.slack}")
+        paths = tuple(root / name for name in (entry.ops, entry.rule) if name and (root / name).is_file())
+        tables.append(WantedTable(rule, ops.read(root / entry.ops) if entry.ops else None, entry.slack, paths))
+    names = [rule.section for rule in (t.rule for t in tables)]
+    for name in names:
+        if names.count(name) > 1:
+            rules = ", ".join(t.rule.name for t in tables if t.rule.section == name)
+            raise BuildplugError(f"{path}: table", f"expected a section for each rule, found {name} for {rules}")
+    build = (build or root / file.kernel.build).absolute()
+    return Config(
+        path, root, build, by_name(file.kernel.arch, f"{path}: kernel.arch"), file.kernel, file.toolchain,
+        file.compile, file.link, tuple(tables), _sources(path, root, file.compile, build),
+    )  # fmt: skip
+
+
+def _sources(path: Path, root: Path, wanted: Compile, build: Path) -> tuple[str, ...]:
+    found = set[str]()
+    for pattern in wanted.sources:
+        try:
+            matches = [p for p in root.glob(pattern) if p.is_file() and not p.resolve().is_relative_to(build)]
+        except (ValueError, NotImplementedError) as error:
+            raise BuildplugError(f"{path}: compile.sources", f"{pattern!r}: {error}") from None
+        if not matches:
+            raise BuildplugError(f"{path}: compile.sources", f"expected files for {pattern!r}, found none")
+        found |= {str(p.relative_to(root)) for p in matches}
+    for name in found:
+        if not name.endswith((".c", ".S", ".s")):
+            raise BuildplugError(f"{path}: compile.sources", f"expected .c, .S or .s, found {name}")
+    return tuple(sorted(found))

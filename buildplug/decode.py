@@ -1,0 +1,109 @@
+"""Instructions, by capstone: where they begin, what they do with an operand, which registers they write.
+
+Asked only where the bytes before a field are not enough, and for inline code.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import capstone
+import numpy as np
+
+from buildplug.arch import Arch
+from buildplug.elf import STT_FUNC, STT_NOTYPE, STT_OBJECT, Image, Section
+
+WRITE = capstone.CS_AC_WRITE
+MEMORY, IMMEDIATE = capstone.CS_OP_MEM, capstone.CS_OP_IMM
+
+
+def instructions(arch: Arch, code: bytes, address: int) -> Iterator[capstone.CsInsn]:
+    """The instructions of `code`, up to the first byte that decodes to none."""
+    machine = capstone.Cs(*arch.capstone)
+    machine.detail = True
+    yield from machine.disasm(code, address)
+
+
+def register(arch: Arch, name: str) -> str:
+    """The full register that `name` is a part of."""
+    return arch.aliases.get(name, name)
+
+
+class Sweeper:
+    """Decodes a section of code from the start of a function on, as its bytes alone do not say where instructions
+    begin."""
+
+    def __init__(self, image: Image, section: Section):
+        self.image, self.section = image, section
+
+    @cached_property
+    def _starts(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        symbols = self.image.symbols
+        mine = (symbols["section"] == self.section.index) & np.isin(symbols["type"], (STT_FUNC, STT_NOTYPE))
+        return np.unique((symbols["value"][mine] - np.uint64(self.section.address)).astype("i8"))
+
+    @cached_property
+    def _objects(self) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], ...]:
+        symbols = self.image.symbols
+        mine = symbols[(symbols["section"] == self.section.index) & (symbols["type"] == STT_OBJECT)]
+        starts = (mine["value"] - np.uint64(self.section.address)).astype("i8")
+        order = np.argsort(starts, kind="stable")
+        return starts[order], (starts + mine["size"].astype("i8"))[order]
+
+    def is_data(
+        self, offsets: np.ndarray[tuple[int], np.dtype[np.int64]]
+    ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """Whether each offset lies in a data object: everywhere in a section without code, else by STT_OBJECT."""
+        if not self.section.executable:
+            return np.ones(len(offsets), bool)
+        starts, ends = self._objects
+        if not len(starts):
+            return np.zeros(len(offsets), bool)
+        nearest = np.searchsorted(starts, offsets, "right") - 1
+        return (nearest >= 0) & (offsets < ends[nearest])
+
+    def instruction(self, offset: int) -> capstone.CsInsn | None:
+        """The instruction that the byte at `offset` is a part of; None if the code before it does not decode."""
+        index = int(np.searchsorted(self._starts, offset, "right")) - 1
+        if index < 0:
+            return None
+        start = int(self._starts[index])
+        content = self.image.bytes_of(self.section)
+        machine = capstone.Cs(*self.image.arch.capstone)
+        code = content[start : offset + 16].tobytes()
+        for address, length, _, _ in machine.disasm_lite(code, self.section.address + start):
+            place = address - self.section.address
+            if place + length > offset:
+                return next(instructions(self.image.arch, content[place : place + length].tobytes(), address))
+        return None
+
+
+def slot_use(instruction: capstone.CsInsn, field: int) -> str:
+    """What an instruction does with a slot whose address is in the field at `field` (bytes): one of arch.LEFT_KINDS."""
+    if instruction.imm_offset == field:
+        return "slot-address"
+    operand = next((o for o in instruction.operands if o.type == MEMORY), None)
+    if instruction.disp_offset != field or operand is None:
+        return "other"
+    if operand.mem.index or instruction.reg_name(operand.mem.base) not in (None, "rip", "eip"):
+        return "indexed"
+    if instruction.mnemonic == "lea":
+        return "slot-address"
+    if instruction.mnemonic in ("cmp", "test"):
+        return "slot-compare"
+    return "slot-store" if operand.access & WRITE else "slot-load"
+
+
+def writes(arch: Arch, instruction: capstone.CsInsn) -> set[str]:
+    """Full names of the registers that an instruction writes; "flags" and "memory" (the stack apart) among them."""
+    written = {register(arch, instruction.reg_name(r)) for r in instruction.regs_access()[1]}
+    if any(o.type == MEMORY and o.access & WRITE for o in instruction.operands):
+        written.add("memory")
+    return written
+
+
+def tied_to_place(instruction: capstone.CsInsn) -> bool:
+    """Whether an instruction means something else where it is copied to: pc-relative, or leaving straight-line code."""
+    transfers = (capstone.CS_GRP_JUMP, capstone.CS_GRP_CALL, capstone.CS_GRP_RET, capstone.CS_GRP_BRANCH_RELATIVE)
+    return any(instruction.group(group) for group in transfers) or any(
+        o.type == MEMORY and instruction.reg_name(o.mem.base) in ("rip", "eip") for o in instruction.operands
+    )

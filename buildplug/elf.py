@@ -1,0 +1,274 @@
+"""The only reader of ELF files: sections as records, symbols and relocations as numpy arrays.
+
+Everything that an array could index with is checked here, once: whoever holds an `Image` need not ask whether
+a symbol's section or a relocation's symbol exists. Source: System V gABI, chapters 4 and 5.
+"""
+
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from elftools.elf.elffile import ELFFile
+
+from buildplug import arch
+from buildplug.errors import BuildplugError
+
+Array = npt.NDArray[Any]
+
+SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOBITS, SHT_REL, SHT_SYMTAB_SHNDX = 2, 3, 4, 8, 9, 18
+SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = 1, 2, 4
+SHN_UNDEF, SHN_LORESERVE, SHN_ABS, SHN_XINDEX = 0, 0xFF00, 0xFFF1, 0xFFFF
+STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION, STT_FILE = 0, 1, 2, 3, 4
+
+# Symbols of an image, in the order of .symtab. section: an index into Image.sections, or SHN_ABS and the like.
+SYMBOL = np.dtype([("name", "u4"), ("type", "u1"), ("bind", "u1"), ("section", "u4"), ("value", "u8"), ("size", "u8")])
+# Relocations of a section: offset in it (bytes), r_type, index of the symbol, addend (also for SHT_REL).
+RELOCATION = np.dtype([("offset", "u8"), ("type", "u4"), ("symbol", "u4"), ("addend", "i8")])
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section header; `address`, `offset` and `size` are in bytes."""
+
+    index: int
+    name: str
+    type: int
+    flags: int
+    address: int
+    offset: int
+    size: int
+    link: int
+    info: int
+    entsize: int
+    alignment: int
+
+    @property
+    def alloc(self) -> bool:
+        return bool(self.flags & SHF_ALLOC)
+
+    @property
+    def executable(self) -> bool:
+        return bool(self.flags & SHF_EXECINSTR)
+
+
+class Image:
+    """A linked ELF file, read only. Raises BuildplugError from wherever it finds the file wrong."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                self._file = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as error:
+            raise BuildplugError(path, f"cannot be read: {error.strerror}") from None
+        except ValueError:
+            raise BuildplugError(path, "expected an ELF file, found an empty file") from None
+        self.data: Array = np.frombuffer(self._file, np.uint8)
+        try:
+            self._read_headers()
+        except BuildplugError:
+            raise
+        except Exception as error:  # the parser raises whatever the bytes lead it to
+            raise self.bad(f"expected an ELF file, found headers that do not parse ({error!r:.60})") from None
+
+    def bad(self, problem: str, remedy: str = "rebuild the file") -> BuildplugError:
+        return BuildplugError(self.path, problem, remedy)
+
+    def _read_headers(self) -> None:
+        if self._file[:4] != b"\x7fELF":
+            raise self.bad(f"expected an ELF file, found the first bytes {self._file[:4].hex(' ')}")
+        elf = ELFFile(self._file)  # type: ignore[arg-type]
+        header = elf.header
+        machines = {a.machine: a for a in arch.ARCHES.values()}
+        machine = int.from_bytes(self._file[18:20], "little" if elf.little_endian else "big")
+        found = machines.get(machine)
+        if found is None or (found.bits, found.byteorder) != (elf.elfclass, "<" if elf.little_endian else ">"):
+            order = "little" if elf.little_endian else "big"
+            raise self.bad(
+                f"expected one of {', '.join(arch.ARCHES)}, found "
+                f"{elf.elfclass}-bit {order}-endian e_machine {machine}",
+                "name an image of a supported architecture",
+            )
+        self.arch = found
+        self.type: str = str(header["e_type"])
+        count = elf.num_sections()
+        if count == 0 or header["e_shoff"] + count * header["e_shentsize"] > len(self._file):
+            raise self.bad("expected section headers, found none or a file that ends before them")
+        sections = []
+        for index, section in enumerate(elf.iter_sections()):
+            h = section.header
+            kind = int.from_bytes(
+                self._file[header["e_shoff"] + index * header["e_shentsize"] + 4 :][:4],
+                "little" if elf.little_endian else "big",
+            )
+            sections.append(
+                Section(index, section.name, kind, h["sh_flags"], h["sh_addr"], h["sh_offset"], h["sh_size"],
+                        h["sh_link"], h["sh_info"], h["sh_entsize"], h["sh_addralign"])
+            )  # fmt: skip
+            if kind not in (0, SHT_NOBITS) and h["sh_offset"] + h["sh_size"] > len(self._file):
+                raise self.bad(f"section {section.name}: expected {h['sh_size']} bytes, found the end of the file")
+        self.sections = tuple(sections)
+
+    def _dtype(self, fields64: list[tuple[str, str]], fields32: list[tuple[str, str]]) -> np.dtype[Any]:
+        fields = fields64 if self.arch.bits == 64 else fields32
+        return np.dtype([(name, self.arch.byteorder + kind) for name, kind in fields])
+
+    def _records(self, section: Section, dtype: np.dtype[Any]) -> Array:
+        if section.size % dtype.itemsize or section.entsize not in (0, dtype.itemsize):
+            raise self.bad(
+                f"section {section.name}: expected records of {dtype.itemsize} bytes, "
+                f"found {section.size} bytes in records of {section.entsize}"
+            )
+        return np.frombuffer(self.bytes_of(section), dtype)
+
+    def bytes_of(self, section: Section) -> Array:
+        """The content of a section, shape (size,), bytes; zeros for SHT_NOBITS."""
+        if section.type == SHT_NOBITS:
+            return np.zeros(section.size, np.uint8)
+        return self.data[section.offset : section.offset + section.size]
+
+    def section(self, name: str) -> Section:
+        """The one section of that name. Raises BuildplugError if there is none, or several."""
+        found = [section for section in self.sections if section.name == name]
+        if len(found) != 1:
+            raise self.bad(f"expected one section {name}, found {len(found)}", "check the rule and the linker script")
+        return found[0]
+
+    def section_at(self, address: int) -> Section | None:
+        """The allocated section that holds an address."""
+        for section in self.sections:
+            if section.alloc and section.address <= address < section.address + section.size:
+                return section
+        return None
+
+    @cached_property
+    def _symtab(self) -> Section | None:
+        return next((section for section in self.sections if section.type == SHT_SYMTAB), None)
+
+    @cached_property
+    def symbols(self) -> Array:
+        """The symbols, dtype SYMBOL, shape (n,). Empty if the image is stripped."""
+        if self._symtab is None:
+            return np.zeros(0, SYMBOL)
+        raw = self._records(
+            self._symtab,
+            self._dtype(
+                [("name", "u4"), ("info", "u1"), ("other", "u1"), ("section", "u2"), ("value", "u8"), ("size", "u8")],
+                [("name", "u4"), ("value", "u4"), ("size", "u4"), ("info", "u1"), ("other", "u1"), ("section", "u2")],
+            ),
+        )
+        symbols = np.zeros(len(raw), SYMBOL)
+        for field in ("name", "section", "value", "size"):
+            symbols[field] = raw[field]
+        symbols["type"], symbols["bind"] = raw["info"] & 15, raw["info"] >> 4
+        extended = next((s for s in self.sections if s.type == SHT_SYMTAB_SHNDX), None)
+        if extended is not None:
+            indices = self._records(extended, np.dtype(self.arch.byteorder + "u4"))
+            escaped = np.flatnonzero(symbols["section"] == SHN_XINDEX)
+            if len(escaped) and escaped[-1] >= len(indices):
+                raise self.bad(f"section {extended.name}: expected {len(symbols)} entries, found {len(indices)}")
+            symbols["section"][escaped] = indices[escaped]
+        wrong = (symbols["section"] >= len(self.sections)) & (raw["section"] < SHN_LORESERVE)
+        if wrong.any():
+            raise self.bad(f"symbol {int(np.argmax(wrong))}: expected a section below {len(self.sections)}")
+        if len(symbols) and int(symbols["name"].max()) >= len(self._strings):
+            raise self.bad(f"symbol {int(np.argmax(symbols['name']))}: its name lies outside the string table")
+        return symbols
+
+    @cached_property
+    def _strings(self) -> bytes:
+        if self._symtab is None or self._symtab.link >= len(self.sections):
+            raise self.bad("expected a string table for the symbols, found none")
+        return self.bytes_of(self.sections[self._symtab.link]).tobytes() + b"\0"
+
+    def name_of(self, symbol: int) -> str:
+        """The name of a symbol; of a section symbol, the section's. Bytes that are not UTF-8 are escaped."""
+        row = self.symbols[symbol]
+        if row["type"] == STT_SECTION and row["section"] < len(self.sections):
+            return str(self.sections[row["section"]].name)
+        start = int(row["name"])
+        name: bytes = self._strings[start : self._strings.index(0, start)]
+        return name.decode(errors="backslashreplace")
+
+    @cached_property
+    def names(self) -> list[str]:
+        """name_of() for every symbol, in their order."""
+        strings, find = self._strings if len(self.symbols) else b"\0", bytes.index
+        starts = self.symbols["name"].tolist()
+        names = [strings[start : find(strings, 0, start)].decode(errors="backslashreplace") for start in starts]
+        for index in np.flatnonzero(self.symbols["type"] == STT_SECTION):
+            names[index] = self.name_of(int(index))
+        return names
+
+    def address_of(self, name: str) -> int | None:
+        """The address of a defined symbol; None if there is none. Global ones go before local ones."""
+        found = [i for i, n in enumerate(self.names) if n == name and self.symbols["section"][i] != SHN_UNDEF]
+        best = max(found, key=lambda i: (int(self.symbols["bind"][i]) != 0, -i), default=None)
+        return None if best is None else int(self.symbols["value"][best])
+
+    def relocations(self, *, alloc: bool = True) -> Iterator[tuple[Section, Array]]:
+        """The relocations that the linker kept, for each section that has any: (section, array of RELOCATION).
+
+        Keyed on sh_info, as names of relocation sections are free. `alloc`: only of allocated sections.
+        In a linked image r_offset is a virtual address: it comes out as an offset in the section.
+        Raises BuildplugError for a relocation outside its section or with a symbol that does not exist.
+        """
+        bits = self.arch.bits
+        fields = ([("offset", "u8"), ("info", "u8")], [("offset", "u4"), ("info", "u4")])
+        addend = ([("addend", "i8")], [("addend", "i4")])
+        for table in self.sections:
+            if table.type not in (SHT_RELA, SHT_REL) or table.flags & SHF_ALLOC:  # .rela.dyn is the loader's
+                continue
+            if not 0 < table.info < len(self.sections):
+                raise self.bad(f"section {table.name}: expected a section to relocate, found index {table.info}")
+            section = self.sections[table.info]
+            if alloc and not section.alloc:
+                continue
+            rela = table.type == SHT_RELA
+            raw = self._records(table, self._dtype(fields[0] + addend[0] * rela, fields[1] + addend[1] * rela))
+            rows = np.zeros(len(raw), RELOCATION)
+            rows["offset"] = raw["offset"].astype("u8") - np.uint64(section.address if self.type != "ET_REL" else 0)
+            rows["symbol"] = raw["info"] >> np.uint8(32 if bits == 64 else 8)
+            rows["type"] = raw["info"] & (0xFFFFFFFF if bits == 64 else 0xFF)
+            rows["addend"] = raw["addend"] if rela else 0
+            rows = rows[rows["type"] != 0]  # R_*_NONE, which tools leave where they removed a relocation
+            for column, limit, what in (("offset", section.size, "offset"), ("symbol", len(self.symbols), "symbol")):
+                if len(rows) and int(rows[column].max()) >= limit:
+                    row = int(np.argmax(rows[column]))
+                    raise self.bad(f"section {table.name}, entry {row}: its {what} lies outside {section.name}")
+            if not rela:
+                rows["addend"] = self._addends(section, rows)
+            yield section, rows
+
+    def _addends(self, section: Section, rows: Array) -> Array:
+        """The addends of SHT_REL relocations: the field holds the final value, so take away S and add P."""
+        addends = np.zeros(len(rows), "i8")
+        values = self.symbols["value"][rows["symbol"]].astype("i8")
+        for kind, encoding in self.arch.relocations.items():
+            chosen = np.flatnonzero(rows["type"] == kind)
+            place = rows["offset"][chosen].astype("i8")
+            field = self.fields(section, place, encoding)
+            addends[chosen] = field - values[chosen]
+            if encoding == arch.REL32:
+                addends[chosen] += place + section.address
+        return addends
+
+    def fields(self, section: Section, offsets: Array, encoding: int) -> Array:
+        """The relocated fields at `offsets` (bytes) of a section, shape as offsets, int64 (ABS32: not negative).
+
+        A field that ends outside the section reads as zero.
+        """
+        width = arch.WIDTH[encoding]
+        content = self.bytes_of(section)
+        inside = (offsets >= 0) & (offsets <= len(content) - width)
+        if len(content) < width:
+            return np.zeros(len(offsets), "i8")
+        index = np.where(inside, offsets, 0).astype("i8")[:, None] + np.arange(width)
+        kind = {arch.ABS32: "u4", arch.ABS64: "i8"}.get(encoding, "i4")
+        value = np.ascontiguousarray(content[index]).view(self.arch.byteorder + kind)[:, 0].astype("i8")
+        return np.where(inside, value, 0)

@@ -1,0 +1,69 @@
+"""Files that are either the old ones or the new ones, whenever the process dies."""
+
+import filecmp
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from buildplug.errors import BuildplugError
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a file. Raises BuildplugError if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BuildplugError(path, f"cannot be read: {error.strerror}") from None
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file. Raises BuildplugError."""
+    try:
+        return read(path).decode()
+    except UnicodeDecodeError as error:
+        raise BuildplugError(
+            path, f"expected UTF-8, found byte {error.object[error.start]:#04x} at {error.start}"
+        ) from None
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a path beside `path` to write to; at the end it takes the place of `path`, unless it holds the
+    same bytes: then `path` and its time stay untouched, so that nothing that depends on it runs again."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(descriptor)
+    except OSError as error:
+        raise BuildplugError(path, f"cannot be written: {error.strerror}") from None
+    scratch = Path(name)
+    try:
+        umask = os.umask(0)
+        os.umask(umask)
+        scratch.chmod(0o666 & ~umask)
+        yield scratch
+        if not (path.is_file() and filecmp.cmp(scratch, path, shallow=False)):
+            scratch.replace(path)
+    except OSError as error:
+        raise BuildplugError(path, f"cannot be written: {error.strerror}") from None
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Makes `path` hold `content`; leaves it alone if it does already."""
+    data = content.encode() if isinstance(content, str) else content
+    with replacing(path) as scratch:
+        scratch.write_bytes(data)
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, as hexadecimal."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BuildplugError(path, f"cannot be read: {error.strerror}") from None

@@ -1,0 +1,215 @@
+"""The reference of the boot-time fixup: the same steps as templates/fixup.c.j2, in the same order, on a file.
+
+Addresses are those of the link. Neither imports from the other; tests compare the two byte for byte.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from buildplug.arch import (
+    ABS32S,
+    ADDRESS,
+    COND_JUMP,
+    JUMP,
+    POINTER,
+    REL32,
+    SLOT_JUMP,
+    WIDTH,
+    Arch,
+    Form,
+)  # fmt: skip
+from buildplug.elf import SHT_NOBITS, Image
+from buildplug.files import write as write_file
+from buildplug.table import BACKEND_MAGIC, ERRORS, NONE, OP_BITS, Table, decode, dtype, inspect
+
+
+class Status(NamedTuple):
+    """What the fixup returns: one of table.ERRORS, and the section, op or site that is wrong."""
+
+    error: str
+    entry: int
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The bytes of an image where the kernel sees them: (address, content) of each region."""
+
+    regions: tuple[tuple[int, bytearray], ...]
+
+    def _find(self, address: int) -> tuple[bytearray, int]:
+        for start, content in self.regions:
+            if start <= address < start + len(content):
+                return content, address - start
+        return bytearray(), 0
+
+    def read(self, address: int, size: int) -> bytes:
+        """Up to `size` bytes; fewer where the region ends."""
+        content, at = self._find(address)
+        return bytes(content[at : at + size])
+
+    def write(self, address: int, data: bytes) -> None:
+        content, at = self._find(address)
+        content[at : at + len(data)] = data
+
+
+def get(arch: Arch, encoding: int, field: bytes, end: int) -> int:
+    """The address that a field says; `end` is the address of the end of its instruction."""
+    value = int.from_bytes(field, arch.order, signed=encoding in (REL32, ABS32S))
+    return (value + (end if encoding == REL32 else 0)) % arch.modulus
+
+
+def put(arch: Arch, encoding: int, end: int, address: int) -> bytes | None:
+    """The field that says `address`; None if it cannot."""
+    value = (address - (end if encoding == REL32 else 0)) % (1 << 8 * WIDTH[encoding])
+    field = value.to_bytes(WIDTH[encoding], arch.order)
+    return field if get(arch, encoding, field, end) == address else None
+
+
+def _pad(arch: Arch, code: bytes, length: int) -> bytes:
+    while len(code) < length:
+        code += arch.nops[min(length - len(code), len(arch.nops) - 1)]
+    return code
+
+
+@dataclass(frozen=True)
+class _Fixup:
+    arch: Arch
+    memory: Memory
+    table: Table
+    at: int  # address of the table
+    backend: int  # address of the backend
+
+    def base(self, section: int) -> int:
+        return (self.at + int(self.table.bases[section])) % self.arch.modulus
+
+    def redirect(self, form: Form, number: int, site: int) -> tuple[str, bytes]:
+        """The bytes that take the place of a site, if it holds what the table says."""
+        op = self.table.ops[number]
+        record = dtype("implementation", self.arch.byteorder)
+        at_way = self.backend + dtype("backend", self.arch.byteorder).itemsize + record.itemsize * number
+        offered, code_length = np.frombuffer(self.memory.read(at_way, record.itemsize), record)[0].item()
+        jumps = form.kind in (JUMP, SLOT_JUMP)
+        which = "slot" if form.of_slot else "function"
+        section = int(op[f"{which}_section"])
+        end = (site + form.length) % self.arch.modulus
+        if section == NONE:
+            return "bad_site", b""
+        target = (self.base(section) + int(op[which])) % self.arch.modulus
+        found = self.memory.read(site, form.length)
+        field = found[form.field : form.field + WIDTH[form.encoding]]
+        if bytes(b & m for b, m in zip(found, form.mask, strict=False)) != form.code:
+            return "bad_bytes", b""
+        if get(self.arch, form.encoding, field, end) != target:
+            return "bad_bytes", b""
+
+        function = 0
+        if offered:
+            function = (at_way + offered) % self.arch.modulus
+        elif op["function_section"] != NONE:
+            function = (self.base(int(op["function_section"])) + int(op["function"])) % self.arch.modulus
+        if not function:
+            return "no_function", b""
+
+        if form.kind in (COND_JUMP, ADDRESS, POINTER):
+            changed = put(self.arch, form.encoding, end, function)
+            if changed is None:
+                return "out_of_range", b""
+            return "ok", found[: form.field] + changed + found[form.field + len(changed) :]
+        ret = self.arch.ret if jumps else b""
+        if offered and code_length + len(ret) <= form.length:
+            code = self.memory.read(function, code_length) + ret
+        else:
+            opcode = self.arch.jump if jumps else self.arch.call
+            distance = put(self.arch, REL32, (site + len(opcode) + 4) % self.arch.modulus, function)
+            if distance is None:
+                return "out_of_range", b""
+            code = opcode + distance
+        return "ok", _pad(self.arch, code, form.length)
+
+    def walk(self, write: Callable[[int, bytes], None] | None) -> Status:
+        """Goes through all sites; writes if there is a writer."""
+        entry, forms = 0, self.arch.forms
+        for section, record in enumerate(self.table.sections):
+            size, past = int(record["size"]), 0
+            for offset, info in self.table.sites[entry : entry + int(record["sites"])].tolist():
+                form, op = info >> OP_BITS, info & ((1 << OP_BITS) - 1)
+                if form >= len(forms) or op >= len(self.table.ops) or not past <= offset <= size - forms[form].length:
+                    return Status("bad_site", entry)
+                past = offset + forms[form].length
+                site = (self.base(section) + offset) % self.arch.modulus
+                error, code = self.redirect(forms[form], op, site)
+                if error != "ok":
+                    return Status(error, entry)
+                if write is not None:
+                    write(site, code)
+                entry += 1
+        return Status("ok", 0)
+
+
+def fixup(arch: Arch, memory: Memory, at: int, backend: int, start: int, end: int, *, dry: bool = False) -> Status:
+    """Redirects every site of the table at address `at` to the backend at `backend`; both inside [start, end).
+
+    Checks everything before it writes anything. `dry`: only checks.
+    """
+    if not start <= at <= end:
+        return Status("bad_bounds", 0)
+    data = memory.read(at, end - at)
+    error = inspect(data, arch)
+    if error != "ok":
+        return Status(error, 0)
+    work = _Fixup(arch, memory, decode(data, arch, f"{at:#x}"), at, backend)
+    for number, record in enumerate(work.table.sections):
+        base = work.base(number)
+        if not (start <= base <= end and end - base >= int(record["size"])):
+            return Status("bad_bounds", number)
+    for number, op in enumerate(work.table.ops):
+        for which in ("function", "slot"):
+            section = int(op[f"{which}_section"])
+            if section != NONE and (
+                section >= len(work.table.sections) or op[which] >= work.table.sections[section]["size"]
+            ):
+                return Status("bad_bounds", number)
+    record = dtype("backend", arch.byteorder)
+    head = np.frombuffer(memory.read(backend, record.itemsize).ljust(record.itemsize, b"\0"), record)[0]
+    if head["magic"] != BACKEND_MAGIC or (len(work.table.ops) and head["ops"] != len(work.table.ops)):
+        return Status("bad_magic", 1)
+    status = work.walk(None)
+    return status if status.error != "ok" or dry else work.walk(memory.write)
+
+
+def memory_of(image: Image) -> tuple[Memory, int, int]:
+    """The allocated sections of an image that have content, and the bounds of all of them, addresses."""
+    alloc = [s for s in image.sections if s.alloc and s.size]
+    regions = [(s.address, bytearray(image.bytes_of(s).tobytes())) for s in alloc if s.type != SHT_NOBITS]
+    return Memory(tuple(regions)), min(s.address for s in alloc), max(s.address + s.size for s in alloc)
+
+
+def apply(image: Image, table_symbol: str, backend_symbol: str, output: Path) -> int:
+    """Writes to `output` the image as it stands in memory after the fixup; returns the number of sites.
+
+    Raises BuildplugError if the image lacks the table or the backend, or if the fixup returns an error.
+    """
+    addresses = []
+    for symbol, what in ((table_symbol, "table"), (backend_symbol, "backend")):
+        address = image.address_of(symbol)
+        if address is None:
+            raise image.bad(f"expected the {what} {symbol}, found no such symbol", "name one that the image has")
+        addresses.append(address)
+    memory, start, end = memory_of(image)
+    status = fixup(image.arch, memory, addresses[0], addresses[1], start, end)
+    if status.error != "ok":
+        raise image.bad(
+            f"{table_symbol}, entry {status.entry}: expected a table true of the image, found {status.error}"
+            f" ({ERRORS[status.error]})"
+        )
+    data = bytearray(image.data.tobytes())
+    contents = dict(memory.regions)
+    for section in image.sections:
+        if section.alloc and section.type != SHT_NOBITS and section.size:
+            data[section.offset : section.offset + section.size] = contents[section.address]
+    write_file(output, bytes(data))
+    return len(decode(memory.read(addresses[0], end - addresses[0]), image.arch, image.path).sites)

@@ -1,0 +1,45 @@
+"""What was done: vmlinux.buildplug.json, put together from the notes of the passes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from buildplug import __version__, files
+from buildplug.config import Config
+from buildplug.toolchain import version
+
+
+def write_note(path: Path, note: dict[str, Any]) -> None:
+    """Notes what a pass did, for the record."""
+    files.write(path, json.dumps(note, indent=1, sort_keys=True) + "\n")
+
+
+def write_record(config: Config, notes: dict[str, Path], inputs: list[Path]) -> None:
+    """Writes the record beside the image. `notes`: pass -> its note; `inputs`: files that made the image.
+
+    links counts the runs of the linker that made this image.
+    """
+    passes = {name: json.loads(files.read(path)) for name, path in notes.items() if path.exists()}
+    outputs = [config.image, config.draft, *sorted(config.generated.iterdir())]
+    record = {
+        "buildplug": __version__,
+        "image": config.kernel.name,
+        "arch": config.arch.name,
+        "links": sum(note.get("links", 0) for note in passes.values()),
+        "tables": passes["verify"]["tables"],
+        "moved": passes["verify"]["moved"],
+        "rewritten": passes["verify"]["rewritten"],
+        "inputs": {_name(config, path): files.digest(path) for path in sorted(set(inputs))},
+        "outputs": {_name(config, path): files.digest(path) for path in outputs},
+        "tools": {tool: version(tool, config.root) for tool in (config.toolchain.cc, config.toolchain.ld)},
+        "seconds": {name: note["seconds"] for name, note in passes.items()},
+        "commands": {name: note["command"] for name, note in passes.items() if "command" in note},
+    }
+    files.write(config.build / f"{config.kernel.name}.buildplug.json", json.dumps(record, indent=1) + "\n")
+
+
+def _name(config: Config, path: Path) -> str:
+    for base in (config.build, config.root):
+        if path.is_relative_to(base):
+            return str(path.relative_to(base))
+    return path.name

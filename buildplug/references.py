@@ -1,0 +1,185 @@
+"""References to a rule's symbols: image -> rows.
+
+A relocation says where a reference is and what it refers to; the bytes around it say what kind of site that is.
+Both must agree, and the field must hold the address that the relocation claims: linkers rewrite instructions and
+keep old relocations.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from buildplug import arch
+from buildplug.elf import SHN_UNDEF, Array, Image, Section
+from buildplug.rules import Rule
+from buildplug.symbols import Target, globs, targets
+
+if TYPE_CHECKING:
+    from buildplug.decode import Sweeper
+
+# section: index; offset: of the site in it; form: index in Arch.forms; target: index in References.targets;
+# value: the address that the site refers to; addend: the relocation's, relative to the target.
+REFERENCE = np.dtype(
+    [("section", "u4"), ("offset", "u8"), ("form", "u1"), ("target", "u4"), ("value", "u8"), ("addend", "i8")]
+)
+UNKNOWN, IGNORED = 254, 255  # in place of an encoding
+TRAILING = (0, 1, 2, 4)  # bytes of an immediate that may follow a pc-relative field
+
+
+@dataclass(frozen=True)
+class References:
+    """The references of an image that a rule selects: rows of REFERENCE sorted by section and offset, and the
+    counts of those that the rule leaves alone, by kind."""
+
+    targets: tuple[Target, ...]
+    rows: Array
+    left: dict[str, int]
+
+
+def extract(image: Image, rule: Rule) -> References:
+    """The references of `image` that `rule` selects.
+
+    Raises BuildplugError for an image without relocations, and for a reference of a kind that the rule neither
+    takes nor leaves alone.
+    """
+    if image.type not in ("ET_EXEC", "ET_DYN"):
+        raise image.bad(f"expected a linked image, found {image.type}", "name the output of the link")
+    chosen = targets(image, rule)
+    sections, skipped = globs(rule.select.sections), globs(rule.select.skip)
+    parts, left, total = [], Counter[str](), 0
+    for section, relocations in image.relocations():
+        total += len(relocations)
+        if sections(section.name) and not skipped(section.name) and section.name != rule.section:
+            parts.append(_Finder(image, rule, section, chosen).find(relocations, left))
+    if not total:
+        raise image.bad("expected relocations, found none", "link with --emit-relocs")
+    rows = np.concatenate([*parts, np.zeros(0, REFERENCE)])
+    rows = rows[np.lexsort((rows["offset"], rows["section"]))]
+    return References(chosen, rows, dict(sorted(left.items())))
+
+
+class _Finder:
+    """The references from one section."""
+
+    def __init__(self, image: Image, rule: Rule, section: Section, chosen: tuple[Target, ...]):
+        self.image, self.rule, self.section, self.targets = image, rule, section, chosen
+        self.arch = image.arch
+        self.starts = np.array([t.address for t in chosen], "u8")
+        self.ends = self.starts + np.array([t.size for t in chosen], "u8")
+        self.slots = np.array([t.slot for t in chosen])
+        self.content = image.bytes_of(section)
+
+    def lookup(self, values: Array) -> Array:
+        """The index of the target that holds each address; -1 for none."""
+        index = np.searchsorted(self.starts, values, "right") - 1
+        found: Array = np.where((index >= 0) & (values < self.ends[index]), index, -1)
+        return found
+
+    def find(self, relocations: Array, left: Counter[str]) -> Array:
+        """Rows of REFERENCE, unsorted; counts in `left` what the rule leaves alone."""
+        encodings = np.full(256, UNKNOWN, "u1")
+        encodings[list(self.arch.relocations)] = list(self.arch.relocations.values())
+        encodings[list(self.arch.ignored)] = IGNORED
+        encoding = encodings[np.minimum(relocations["type"], 255)]
+        symbols = self.image.symbols[relocations["symbol"]]
+        near = symbols["value"] + relocations["addend"].astype("u8")  # modulo 2^64, as addresses are
+        relative = (encoding == arch.REL32) & self.section.executable
+        guesses = [near + np.uint64(4 + t) * relative for t in TRAILING]
+        wanted = (encoding != IGNORED) & (symbols["section"] != SHN_UNDEF)
+        wanted &= np.any([self.lookup(guess) >= 0 for guess in guesses], axis=0)
+        at = np.flatnonzero(wanted)
+        return self.classify(relocations[at], encoding[at], near[at], left) if len(at) else np.zeros(0, REFERENCE)
+
+    def classify(self, relocations: Array, encoding: Array, near: Array, left: Counter[str]) -> Array:
+        """find() for relocations that may well refer to a target; `near`: symbol plus addend."""
+        from buildplug.decode import Sweeper  # imports capstone: only when something is to be decoded
+
+        place = relocations["offset"].astype("i8")
+        relaxed = np.isin(relocations["type"], list(self.arch.relaxed))
+        sweeper = Sweeper(self.image, self.section)
+        data = sweeper.is_data(place)
+        rows = np.zeros(len(place), REFERENCE)
+        rows["section"], rows["form"] = self.section.index, UNKNOWN
+        for number, form in enumerate(self.arch.forms):
+            for shift in (0, 1):  # lld leaves the relocation of a relaxed `jmp *` a byte behind the field
+                open_ = (rows["form"] == UNKNOWN) & (data == (form.kind == arch.POINTER))
+                open_ &= relaxed if shift else relaxed | (encoding == form.encoding)
+                self._match(rows, open_, number, place - shift)
+        for i in np.flatnonzero((rows["form"] == UNKNOWN) | (~data & self._unsure(rows))).tolist():
+            if data[i]:
+                value, kind = int(near[i]), "relative-pointer" if encoding[i] == arch.REL32 else "other"
+                kind = "slot-address" if encoding[i] in (arch.ABS64, arch.ABS32) else kind
+            else:
+                value, kind = self._decode(sweeper, rows[i], int(place[i]), int(encoding[i]), int(near[i]))
+            if not kind:
+                continue
+            rows["form"][i] = UNKNOWN
+            target = int(self.lookup(np.array([value % 2**64], "u8"))[0])
+            if target >= 0:  # else it refers to a neighbour
+                if not self.slots[target] and kind != "relative-pointer":
+                    kind = "got" if relaxed[i] else "other"
+                inside = not self.slots[target] and value != self.starts[target]
+                self._leave("interior" if inside else kind, int(place[i]), target, left)
+        return self._taken(rows[rows["form"] != UNKNOWN], left)
+
+    def _match(self, rows: Array, open_: Array, number: int, place: Array) -> None:
+        """Gives those `open_` rows the form `number` whose bytes agree and whose field holds a target's address."""
+        form = self.arch.forms[number]
+        start = place - form.field
+        at = np.flatnonzero(open_ & (start >= 0) & (start + form.length <= len(self.content)))
+        for k, (code, mask) in enumerate(zip(form.code, form.mask, strict=True)):
+            at = at[(self.content[start[at] + k] & mask) == code]
+        value = self.image.fields(self.section, place[at], form.encoding).astype("u8")
+        if form.encoding == arch.REL32:
+            value += start[at].astype("u8") + np.uint64((self.section.address + form.length) % 2**64)
+        if self.arch.bits == 32:
+            value &= np.uint64(0xFFFFFFFF)
+        target = self.lookup(value)
+        good = (target >= 0) & (self.slots[target] == form.of_slot) & (form.of_slot | (value == self.starts[target]))
+        at, value, target = at[good], value[good], target[good]
+        rows["form"][at], rows["value"][at], rows["target"][at], rows["offset"][at] = number, value, target, start[at]
+
+    def _unsure(self, rows: Array) -> Array:
+        """Whether the bytes alone may deceive: an opcode of one byte in front of an immediate, or a possible prefix."""
+        is_address = np.array([form.kind == arch.ADDRESS for form in self.arch.forms] + [False] * 256)[rows["form"]]
+        before = self.content[np.maximum(rows["offset"].astype("i8") - 1, 0)]
+        unsure: Array = is_address | np.isin(before, list(self.arch.prefixes))
+        return unsure
+
+    def _decode(self, sweeper: "Sweeper", row: Array, place: int, encoding: int, near: int) -> tuple[int, str]:
+        """What the instruction at `place` refers to: the address, the kind of reference ("": its form is right)."""
+        from buildplug.decode import slot_use
+
+        form = self.arch.forms[row["form"]] if row["form"] != UNKNOWN else None
+        instruction = sweeper.instruction(place)
+        if instruction is None:  # data in the code before it
+            sure = form is not None and form.field > 1  # two bytes of opcode and a right target: no accident
+            return near + 4 * (encoding == arch.REL32), "" if sure else "other"
+        start = instruction.address - self.section.address
+        if form is not None and (row["offset"] == start or (form.kind == arch.ADDRESS and not form.field)):
+            return near, ""
+        after = start + instruction.size - place
+        return near + after * (encoding == arch.REL32), slot_use(instruction, place - start)
+
+    def _taken(self, rows: Array, left: Counter[str]) -> Array:
+        """The rows of the kinds that the rule takes, with their addends."""
+        forms = self.arch.forms
+        rest = np.array([(f.length - f.field) * (f.encoding == arch.REL32) for f in forms])[rows["form"]]
+        rows["addend"] = (rows["value"] - self.starts[rows["target"]]).astype("i8") - rest
+        kinds = np.array([arch.KINDS[f.kind] for f in forms])[rows["form"]]
+        taken = np.isin(kinds, self.rule.select.kinds)
+        for row, kind in zip(rows[~taken], kinds[~taken], strict=True):
+            self._leave(str(kind), int(row["offset"]), int(row["target"]), left)
+        return rows[taken]
+
+    def _leave(self, kind: str, offset: int, target: int, left: Counter[str]) -> None:
+        if kind not in self.rule.select.leave:
+            found = self.content[max(0, offset - 4) : offset + 8].tobytes().hex(" ")
+            raise self.image.bad(
+                f"{self.section.name}+{offset:#x}: expected a site of rule {self.rule.name}, "
+                f"found {kind} of {self.targets[target].name} ({arch.LEFT_KINDS.get(kind, 'a site')}), bytes {found}",
+                f"change the code, or add '{kind}' to the rule's leave",
+            )
+        left[kind] += 1

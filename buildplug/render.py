@@ -1,0 +1,139 @@
+"""Records -> text, by the Jinja templates that ship and those of the user. Knows no pass and writes no file."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from buildplug import table as table_module
+from buildplug.arch import ENCODINGS, KINDS, Arch
+from buildplug.errors import BuildplugError, printable
+from buildplug.ops import Ops
+from buildplug.rules import Rule, shipped
+from buildplug.table import OP_BITS, Table, empty, head
+
+CTYPE = {"u2": "uint16_t", "u4": "uint32_t", "i4": "int32_t"}
+DIRECTIVE = {"u2": ".short", "u4": ".long"}
+
+
+def _comment(text: str) -> str:
+    """A name, safe inside an assembler's or a C comment."""
+    return printable(text).replace("*/", "*\\/").replace("/*", "/\\*").replace("\\\n", "")
+
+
+def _ldname(section: str) -> str:
+    """A section's name as the linker script language takes it. Raises BuildplugError if it cannot."""
+    if re.fullmatch(r"[A-Za-z0-9_.$]+", section):
+        return section
+    if not section.isprintable() or set(section) & set('"\\'):
+        raise BuildplugError(f"section {section}", "expected a name that a linker script can say", "rename the section")
+    return f'"{section}"'
+
+
+def _cbytes(data: bytes, width: int) -> str:
+    return ", ".join(f"{byte:#04x}" for byte in data.ljust(width, b"\0"))
+
+
+@cache
+def _environment(base: Path) -> jinja2.Environment:
+    """Templates by name: the user's (relative to `base`) before those that ship."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([base, shipped("templates")]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters |= {"comment": _comment, "ldname": _ldname, "cbytes": _cbytes}
+    return environment
+
+
+def render(name: str, base: Path, **values: Any) -> str:
+    """The text of a template. Raises BuildplugError that names the template and its line."""
+    try:
+        return _environment(base).get_template(name).render(**values)
+    except jinja2.TemplateNotFound as error:
+        raise BuildplugError(name, "expected a template, found none", f"write {base / str(error)}") from None
+    except jinja2.TemplateSyntaxError as error:
+        raise BuildplugError(f"{error.filename or name}:{error.lineno}", f"{error.message}") from None
+    except BuildplugError:
+        raise
+    except Exception as error:  # a template may do anything
+        traceback, line = error.__traceback__, 0
+        while traceback:
+            if traceback.tb_frame.f_code.co_filename.endswith(name):
+                line = traceback.tb_lineno
+            traceback = traceback.tb_next
+        raise BuildplugError(f"{name}:{line}", f"does not render: {error}") from None
+
+
+def runtime(arch: Arch, base: Path) -> dict[str, str]:
+    """File name -> text of what every kernel compiles in."""
+    values = {
+        "arch": arch,
+        "table": table_module,
+        "ctype": CTYPE,
+        "kinds": KINDS,
+        "encodings": ENCODINGS,
+        "opcode": max(form.field for form in arch.forms),
+        "longest": max(form.length for form in arch.forms),
+    }
+    return {name: render(f"{name}.j2", base, **values) for name in ("buildplug.h", "fixup.c")}
+
+
+def backends(arch: Arch, rule: Rule, declared: Ops | None, base: Path) -> dict[str, str]:
+    """File name -> text of what a kernel with this table compiles in: its header, and its backends."""
+    files = {f"{rule.symbol}.h": render("tables.h.j2", base, rule=rule, backends=declared.backends if declared else {})}
+    if declared:
+        values = {"arch": arch, "rule": rule, "table": table_module, "ops": declared.ops, "backends": declared.backends}
+        files[f"{rule.symbol}_backends.S"] = render("backends.S.j2", base, **values)
+    return files
+
+
+def anchor(number: int) -> str:
+    """The symbol that has the address of a section, by the section's place in the link's list."""
+    return f"__bp_section_{number}"
+
+
+def tables(arch: Arch, tables: list[tuple[Rule, Table, int]], base: Path) -> str:
+    """The assembly of all tables of a link; each with its slack, bytes."""
+    names = _all_names([table.section_names for _, table, _ in tables])
+    texts = []
+    for rule, table, slack in tables:
+        sites = [
+            {
+                "section": table.section_names[section],
+                "offset": offset,
+                "info": info,
+                "form": arch.forms[info >> OP_BITS].name,
+                "op": table.op_names[info & ((1 << OP_BITS) - 1)],
+            }
+            for section, (offset, info) in zip(table.site_sections.tolist(), table.sites.tolist(), strict=True)
+        ]
+        values = {"rule": rule, "table": table, "head": head(table), "sites": sites, "slack": slack}
+        values |= {"anchors": [anchor(names.index(name)) for name in table.section_names]}
+        texts.append(render(rule.table.template, base, **values, records=table_module.RECORDS, directive=DIRECTIVE))
+    return "\n".join(texts)
+
+
+def stub(arch: Arch, rules: list[Rule], base: Path) -> str:
+    """The assembly of the draft link's tables: the same sections and symbols, no entries."""
+    return tables(arch, [(rule, empty(arch), 0) for rule in rules], base)
+
+
+def placement(rules: list[Rule], after: str, base: Path) -> str:
+    """The linker script fragment that places the tables of `rules` behind section `after`."""
+    return render("tables.lds.j2", base, rules=rules, after=_ldname(after))
+
+
+def anchors(section_names: list[tuple[str, ...]], base: Path) -> str:
+    """The linker script that gives the addresses of the sections which tables name."""
+    named = [(anchor(number), name) for number, name in enumerate(_all_names(section_names))]
+    return render("anchors.lds.j2", base, anchors=named)
+
+
+def _all_names(section_names: list[tuple[str, ...]]) -> list[str]:
+    return sorted({name for names in section_names for name in names})

@@ -1,0 +1,210 @@
+"""The one definition of the binary format: Python encodes and decodes with it, the C header is generated from it.
+
+A table is position-independent: every address in it is a section and an offset in that section, and the sections'
+addresses are relative to the table itself. So it needs no relocation at boot, and moving sections does not make it
+untrue. In this order, each record packed, in the byte order of the machine:
+
+    table (the header), sections, ops, sites, zeros up to a multiple of 8, bases
+
+The checksum covers everything between itself and the bases, which the linker fills in.
+"""
+
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from buildplug.arch import Arch
+from buildplug.elf import Array
+from buildplug.errors import BuildplugError
+from buildplug.files import replacing
+
+MAGIC = 0x42545042  # "BPTB" in the order of its bytes, little-endian
+BACKEND_MAGIC = 0x45425042  # "BPBE"
+VERSION = 1
+NONE = 0xFFFF  # no section: the op has no function, or no slot
+NOT_INLINE = 0xFFFFFFFF  # the length of an implementation that is only to be called
+OP_BITS = 10  # of a site's info; the form has the other 6
+
+# name -> fields: (name, numpy type, what it is)
+RECORDS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "table": (
+        ("magic", "u4", "BP_MAGIC"),
+        ("checksum", "u4", "of what follows, up to the bases"),
+        ("size", "u4", "of the whole table, bytes"),
+        ("version", "u2", "BP_VERSION"),
+        ("machine", "u2", "e_machine"),
+        ("sections", "u2", "count"),
+        ("ops", "u2", "count"),
+        ("sites", "u4", "count"),
+    ),
+    "section": (
+        ("size", "u4", "bytes"),
+        ("sites", "u4", "count: the sites follow in the order of the sections"),
+    ),
+    "op": (
+        ("function", "u4", "the default implementation: offset in its section"),
+        ("slot", "u4", "the slot: offset in its section"),
+        ("function_section", "u2", "index, or BP_NONE"),
+        ("slot_section", "u2", "index, or BP_NONE"),
+    ),
+    "site": (
+        ("offset", "u4", "in the section, bytes; ascending"),
+        ("info", "u2", "form << BP_OP_BITS | op"),
+    ),
+    "backend": (
+        ("magic", "u4", "BP_BACKEND_MAGIC"),
+        ("ops", "u4", "count: as many implementations follow"),
+    ),
+    "implementation": (
+        ("function", "i4", "relative to this record; 0: the op's default"),
+        ("length", "u4", "of the function's code that can stand inline, bytes; BP_NOT_INLINE"),
+    ),
+}
+
+# What the fixup returns, in the order in which it checks. The C header has them as BP_OK and so on.
+ERRORS = {
+    "ok": "done",
+    "bad_magic": "no table or no backend where one was expected",
+    "bad_version": "table of another version or another machine",
+    "bad_size": "counts and size disagree",
+    "bad_checksum": "checksum is wrong",
+    "bad_bounds": "a section or an op lies outside the image",
+    "bad_site": "site of no known form or op, or out of order",
+    "bad_bytes": "site does not hold what the table says",
+    "no_function": "neither backend nor kernel has a function for the op",
+    "out_of_range": "function is out of reach of the site",
+}
+
+
+def dtype(record: str, byteorder: str) -> np.dtype[Any]:
+    """The numpy type of a record."""
+    return np.dtype([(name, byteorder + kind) for name, kind, _ in RECORDS[record]])
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table. Arrays have the dtypes of RECORDS; bases are int64, a section's address minus the table's."""
+
+    machine: int
+    byteorder: str
+    sections: Array
+    ops: Array
+    sites: Array
+    bases: Array
+    section_names: tuple[str, ...] = ()  # not in the binary: for messages, comments and anchors
+    op_names: tuple[str, ...] = ()
+
+    @property
+    def site_sections(self) -> Array:
+        """The section of each site, shape as sites."""
+        return np.repeat(np.arange(len(self.sections)), self.sections["sites"])
+
+
+def empty(arch: Arch) -> Table:
+    """The table of the draft link: a kernel that uses it runs every op through its default."""
+    none = {name: np.zeros(0, dtype(name, arch.byteorder)) for name in ("section", "op", "site")}
+    return Table(
+        arch.machine, arch.byteorder, none["section"], none["op"], none["site"], np.zeros(0, arch.byteorder + "i8")
+    )
+
+
+def checksum(data: bytes, byteorder: str) -> int:
+    """The checksum of a multiple of 4 bytes: each 32-bit word is mixed in by a bijection, so that no change of a
+    single word goes unnoticed."""
+    value = 0
+    for word in np.frombuffer(data, byteorder + "u4").tolist():
+        value ^= word
+        value = (value << 5 | value >> 27) * 0x9E3779B1 & 0xFFFFFFFF
+    return value
+
+
+def sizes(byteorder: str, sections: int, ops: int, sites: int) -> tuple[int, int, int, int]:
+    """Offsets in bytes of ops, sites and bases in a table, and its size, by the counts."""
+    item = {name: dtype(name, byteorder).itemsize for name in ("table", "section", "op", "site")}
+    at_ops = item["table"] + item["section"] * sections
+    at_sites = at_ops + item["op"] * ops
+    at_bases = -(-(at_sites + item["site"] * sites) // 8) * 8
+    return at_ops, at_sites, at_bases, at_bases + 8 * sections
+
+
+def head(table: Table) -> Array:
+    """The header record of a table, shape ()."""
+    counts = len(table.sections), len(table.ops), len(table.sites)
+    size = sizes(table.byteorder, *counts)[3]
+    values = (MAGIC, 0, size, VERSION, table.machine, *counts)
+    row = np.array(values, dtype("table", table.byteorder))
+    row["checksum"] = checksum((row.tobytes() + _body(table))[8:], table.byteorder)
+    return row
+
+
+def _body(table: Table) -> bytes:
+    body = table.sections.tobytes() + table.ops.tobytes() + table.sites.tobytes()
+    return body + bytes(-(len(body) + dtype("table", table.byteorder).itemsize) % 8)
+
+
+def encode(table: Table) -> bytes:
+    """The table as it stands in memory."""
+    return head(table).tobytes() + _body(table) + table.bases.tobytes()
+
+
+def inspect(data: bytes, arch: Arch) -> str:
+    """The first of ERRORS that `data`, which starts with a table and may go on behind it, has in its header."""
+    order = arch.byteorder
+    if len(data) < dtype("table", order).itemsize:
+        return "bad_bounds"
+    row = np.frombuffer(data, dtype("table", order), 1)[0]
+    if row["magic"] != MAGIC:
+        return "bad_magic"
+    if row["version"] != VERSION or row["machine"] != arch.machine:
+        return "bad_version"
+    _, _, at_bases, size = sizes(order, int(row["sections"]), int(row["ops"]), int(row["sites"]))
+    if row["size"] != size or size > len(data):
+        return "bad_size"
+    if row["checksum"] != checksum(data[8:at_bases], order):
+        return "bad_checksum"
+    total = np.frombuffer(data, dtype("section", order), row["sections"], dtype("table", order).itemsize)
+    return "ok" if int(total["sites"].sum(dtype="u8")) == row["sites"] else "bad_size"
+
+
+def decode(data: bytes, arch: Arch, where: object) -> Table:
+    """The table at the start of `data`; what is behind it is padding. Raises BuildplugError."""
+    error = inspect(data, arch)
+    if error != "ok":
+        raise BuildplugError(where, f"expected a table, found {error} ({ERRORS[error]})", "build the image again")
+    order = arch.byteorder
+    row = np.frombuffer(data, dtype("table", order), 1)[0]
+    at_ops, at_sites, at_bases, _ = sizes(order, int(row["sections"]), int(row["ops"]), int(row["sites"]))
+    at_sections = dtype("table", order).itemsize
+    return Table(
+        arch.machine,
+        order,
+        np.frombuffer(data, dtype("section", order), row["sections"], at_sections),
+        np.frombuffer(data, dtype("op", order), row["ops"], at_ops),
+        np.frombuffer(data, dtype("site", order), row["sites"], at_sites),
+        np.frombuffer(data, order + "i8", row["sections"], at_bases),
+    )
+
+
+def save(table: Table, path: Path) -> None:
+    """Keeps a table with its names for a later pass."""
+    with replacing(path) as scratch, scratch.open("wb") as file:
+        np.savez(
+            file, machine=np.array(table.machine), sections=table.sections, ops=table.ops, sites=table.sites,
+            bases=table.bases, section_names=np.array(table.section_names, str), op_names=np.array(table.op_names, str),
+        )  # fmt: skip
+
+
+def load(path: Path) -> Table:
+    """What save() kept. Raises BuildplugError."""
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            names = [tuple(str(name) for name in kept[key]) for key in ("section_names", "op_names")]
+            order = {"<": "<", ">": ">"}.get(kept["bases"].dtype.byteorder, "<" if sys.byteorder == "little" else ">")
+            arrays = (kept[key] for key in ("sections", "ops", "sites", "bases"))
+            return Table(int(kept["machine"]), order, *arrays, *names)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise BuildplugError(path, f"expected an extracted table, found {error!r:.60}", "remove it") from None

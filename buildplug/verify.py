@@ -1,0 +1,192 @@
+"""The proof that the tables of a final image are true of it, and that the relink changed nothing else.
+
+A table is true if it equals what a new extraction from the final image says. Of the other sections, compared with
+the draft's: same size, same content outside relocated fields, same references.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from buildplug.arch import WIDTH
+from buildplug.elf import SHN_LORESERVE, SHT_NOBITS, STT_SECTION, Array, Image, Section
+from buildplug.errors import BuildplugError
+from buildplug.ops import Ops, resolved_of, table_of
+from buildplug.rules import Rule
+from buildplug.symbols import globs
+from buildplug.table import OP_BITS, Table, decode, encode
+
+# What depends on addresses without a relocation that would say so, and is made by the linker itself.
+EXEMPT = (
+    ".note.gnu.build-id", ".dynamic", ".dynsym", ".gnu.hash", ".hash", ".rela.dyn", ".relr.dyn", ".got*",
+    ".eh_frame_hdr",
+)  # fmt: skip
+SHOWN = 3  # entries that a message names
+
+
+@dataclass(frozen=True)
+class TableProof:
+    """A rule's table in a final image: the differences from the truth, none if it is true."""
+
+    rule: Rule
+    found: Table
+    truth: Table
+    differences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """moved: how sections differ because the linker moved their parts; changed: how they differ otherwise."""
+
+    tables: tuple[TableProof, ...]
+    moved: tuple[str, ...]
+    changed: tuple[str, ...]
+    sections: int  # that were compared
+
+
+def verify(draft: Image, final: Image, wanted: Iterable[tuple[Rule, Ops | None]]) -> Proof:
+    """Compares two links of one kernel. Without declared ops, a table's own are taken.
+
+    Raises BuildplugError where there is no table, or no relocations to compare it with.
+    """
+    proofs = tuple(prove_table(final, rule, ops) for rule, ops in wanted)
+    own = {proof.rule.section for proof in proofs}
+    moved, changed, count = _compare(draft, final, own)
+    return Proof(proofs, tuple(moved), tuple(changed), count)
+
+
+def _place(final: Image, rule: Rule) -> tuple[int, Section, int]:
+    """Address, section and room (bytes) of a rule's table."""
+    if rule.symbol not in final.names:
+        raise final.bad(f"rule {rule.name}: expected its table {rule.symbol}, found no such symbol")
+    row = final.symbols[final.names.index(rule.symbol)]
+    section = final.section_at(int(row["value"]))
+    if section is None or section.type == SHT_NOBITS:
+        raise final.bad(f"rule {rule.name}: its table {rule.symbol} lies in no section with content")
+    end = section.address + section.size - int(row["value"])
+    return int(row["value"]), section, min(int(row["size"]) or end, end)
+
+
+def prove_table(final: Image, rule: Rule, ops: Ops | None) -> TableProof:
+    """Compares the table decoded from the image's own bytes with a new extraction."""
+    at, section, room = _place(final, rule)
+    start = at - section.address
+    found = decode(final.bytes_of(section)[start : start + room].tobytes(), final.arch, f"{final.path}: {rule.symbol}")
+    truth, _ = table_of(final, rule, ops or resolved_of(final, found, at))
+    if encode(found) == encode(truth):
+        return TableProof(rule, found, truth, ())
+    return TableProof(rule, found, truth, tuple(_differences(final, found, truth, at)) or ("its header differs",))
+
+
+def _differences(final: Image, found: Table, truth: Table, at: int) -> list[str]:
+    """The first entries in which two tables differ, as text."""
+
+    def rows(table: Table) -> dict[int, str]:
+        addresses = [(at + int(base)) % final.arch.modulus for base in table.bases]
+        places = zip(table.site_sections.tolist(), table.sites.tolist(), strict=True)
+        return {
+            addresses[s] + o: f"{final.arch.forms[i >> OP_BITS].name} of op {i & ((1 << OP_BITS) - 1)}"
+            for s, (o, i) in places
+        }
+
+    said, is_ = rows(found), rows(truth)
+    different = sorted(address for address in said.keys() | is_.keys() if said.get(address) != is_.get(address))
+    lines = []
+    for address in different[:SHOWN]:
+        section = final.section_at(address)
+        place = f"{section.name}+{address - section.address:#x}" if section else f"{address:#x}"
+        lines.append(f"{place}: table says {said.get(address, 'nothing')}, image has {is_.get(address, 'nothing')}")
+    if len(different) > SHOWN:
+        lines.append(f"and {len(different) - SHOWN} more")
+    if not different and not np.array_equal(found.ops, truth.ops):
+        lines.append("the ops' functions or slots differ")
+    return lines
+
+
+def rewrite(path: Path, final: Image, proof: TableProof) -> None:
+    """Makes the table in the file at `path`, a copy of `final`, true. Raises BuildplugError if it has no room."""
+    at, section, room = _place(final, proof.rule)
+    data = encode(proof.truth)
+    if len(data) > room:
+        raise BuildplugError(
+            final.path,
+            f"rule {proof.rule.name}: the relink moved sites, and the true table needs {len(data)} bytes, found room "
+            f"for {room}: {'; '.join(proof.differences)}",
+            f"set slack = {len(data) - room} or more in its [[table]]",
+        )
+    with path.open("r+b") as file:
+        file.seek(section.offset + at - section.address)
+        file.write(data.ljust(room, b"\0"))
+
+
+def _compare(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list[str], int]:
+    """How the sections other than the tables differ: moved, changed, and the number compared."""
+    exempt = globs(EXEMPT)
+    columns = [[s for s in i.sections if s.alloc and s.name not in own and not exempt(s.name)] for i in (draft, final)]
+    names = [[s.name for s in column] for column in columns]
+    if names[0] != names[1]:
+        odd = sorted(set(names[0]) ^ set(names[1])) or ["their order"]
+        return [], [f"the sections differ: {', '.join(odd)}"], 0
+    references = [{s.index: rows for s, rows in image.relocations()} for image in (draft, final)]
+    ids: dict[object, int] = {}
+    moved, changed = [], []
+    for before, after in zip(*columns, strict=True):
+        keys = [
+            _keyed(image, rows.get(section.index), ids)
+            for image, section, rows in ((draft, before, references[0]), (final, after, references[1]))
+        ]
+        found = _difference(draft, before, final, after, keys)
+        if found and _symbols(draft, before) != _symbols(final, after):
+            moved.append(f"{after.name}: {found}")
+        elif found:
+            changed.append(f"{after.name}: {found}")
+    return moved, changed, len(columns[0])
+
+
+def _difference(draft: Image, before: Section, final: Image, after: Section, keys: list[Array]) -> str:
+    if (before.type, before.flags) != (after.type, after.flags):
+        return f"flags {before.flags:#x} became {after.flags:#x}"
+    if before.size != after.size:
+        return f"{before.size} bytes became {after.size}"
+    if not np.array_equal(keys[0], keys[1]):
+        common = min(len(keys[0]), len(keys[1]))
+        unlike = np.flatnonzero((keys[0][:common] != keys[1][:common]).any(axis=1))
+        row = int(unlike[0]) if len(unlike) else common
+        at = max((int(k[row, 0]) for k in keys if row < len(k)), default=0)
+        return f"its references differ from +{at:#x} on"
+    if before.type == SHT_NOBITS:
+        return ""
+    unlike = draft.bytes_of(before) != final.bytes_of(after)
+    for encoding, width in enumerate(WIDTH):
+        types = [t for t, e in final.arch.relocations.items() if e == encoding]
+        places = keys[1][np.isin(keys[1][:, 1], types), 0]
+        for byte in range(width):
+            unlike[np.minimum(places + byte, len(unlike) - 1)] = False
+    return f"byte +{int(np.argmax(unlike)):#x} differs" if unlike.any() else ""
+
+
+def _keyed(image: Image, rows: Array | None, ids: dict[object, int]) -> Array:
+    """References as rows (offset, type, number of the symbol, addend), sorted; `ids` numbers symbols of both images."""
+    if rows is None or not len(rows):
+        return np.zeros((0, 4), "i8")
+    symbols, inverse = np.unique(rows["symbol"], return_inverse=True)
+    numbers = [ids.setdefault(_identity(image, int(symbol)), len(ids)) for symbol in symbols]
+    keyed = np.stack([rows["offset"], rows["type"], np.array(numbers)[inverse], rows["addend"]], axis=1).astype("i8")
+    return keyed[np.lexsort(keyed.T[::-1])]
+
+
+def _identity(image: Image, index: int) -> object:
+    """What makes a symbol the same in two links: its name, and of a local one its place in its section."""
+    row, name = image.symbols[index], image.name_of(index)
+    if row["bind"] or row["type"] == STT_SECTION or not 0 < row["section"] < SHN_LORESERVE:
+        return name
+    section = image.sections[row["section"]]
+    return name, section.name, int(row["value"]) - section.address
+
+
+def _symbols(image: Image, section: Section) -> list[tuple[str, int]]:
+    """The symbols of a section and their offsets, sorted."""
+    inside = np.flatnonzero(image.symbols["section"] == section.index)
+    return sorted((image.names[i], int(image.symbols["value"][i]) - section.address) for i in inside)

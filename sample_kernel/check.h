@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* The self test: how a check is made, the three lists of checks, and the assembly that they run. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include "kernel.h"
+
+/* check.c */
+bool checks_run(bool shim);
+void check(const char *name, uint64_t found, uint64_t expected);
+void check_op(const char *name, unsigned op, uint64_t found, uint64_t expected);
+
+/* The interrupt flag as the kernel sees it and as the processor has it. */
+enum { KERNEL_IF = 1, PROCESSOR_IF = 2 };
+uint64_t irq_state(void);
+uint64_t irq_state_off(bool shim);
+
+/* check_ops.c, check_sites.c, check_traps.c */
+void check_ops(bool shim);
+void check_sites(bool shim);
+void check_traps(bool shim);
+
+/* probe.S: accesses that may fault; 1, or 0 when it did and probe_cr2 and probe_error tell. */
+uint64_t probe_write(void *address, uint8_t value);
+uint64_t probe_execute(void *address);
+bool probe_recover(struct frame *frame);
+extern uint64_t probe_cr2, probe_error;
+
+/* registers.S: loads all registers but rsp from _before, does something, stores them to _after. */
+enum { REGISTERS = 15 };
+extern uint64_t registers_before[REGISTERS], registers_after[REGISTERS];
+extern uint64_t registers_flags;
+extern uint32_t registers_spins;
+void registers_breakpoint(void);
+void registers_interrupt(void);
+void registers_calls(void);
+
+#endif

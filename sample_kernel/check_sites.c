@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/* Every kind of site leads to the backend: each function of sites.S does what the op there does. */
+#include "check.h"
+#include "paravirt.h"
+#include "shim.h"
+
+/* sites.S */
+uint64_t site_tail(void);
+void site_tail_long(void);
+uint64_t site_tail_nothing(void);
+void site_jnz(uint32_t condition);
+void site_jb(uint32_t condition);
+uint64_t site_jz_nothing(uint32_t condition);
+uint64_t site_slot_call(uint32_t msr);
+void site_slot_jump(uint32_t msr, uint64_t value);
+uint64_t site_slot_call_absolute(uint32_t msr);
+struct cpuid site_slot_jump_absolute(uint32_t leaf, uint32_t subleaf);
+uint64_t site_movq(void);
+uint64_t site_movl(uint64_t value);
+uint64_t site_lea(uint64_t pte);
+uint64_t site_movabs(void);
+extern void (*const site_pointers[3])(void);
+extern uint64_t (*site_pointers_data[2])(void);
+
+static void check_jumps(bool shim)
+{
+	uint64_t on = KERNEL_IF | PROCESSOR_IF, off = irq_state_off(shim);
+
+	pv_irq_enable();
+	check_op("site-tail", SHIM_IRQ_SAVE, site_tail() & FLAGS_IF, FLAGS_IF);
+	site_tail_long();
+	check_op("site-tail-long", SHIM_FLUSH_TLB, 0, 0);
+	check_op("site-tail-nothing", SHIM_IO_DELAY, site_tail_nothing(), 42);
+
+	site_jb(10);
+	check("site-jb-not-taken", irq_state(), on);
+	site_jb(9);
+	check("site-jb-taken", irq_state(), off);
+	site_jnz(0);
+	check("site-jnz-not-taken", irq_state(), off);
+	site_jnz(1);
+	check("site-jnz-taken", irq_state(), on);
+	check_op("site-jz-nothing-taken", SHIM_IO_DELAY, site_jz_nothing(0), 42);
+	check("site-jz-nothing-not-taken", site_jz_nothing(1), 43);
+}
+
+static void check_slots(bool shim)
+{
+	uint64_t efer = native_rdmsr(MSR_EFER);
+	struct cpuid id;
+
+	check_op("site-slot-call", SHIM_RDMSR, site_slot_call(MSR_EFER), efer);
+	site_slot_jump(MSR_KERNEL_GS_BASE, 0x5678);
+	check_op("site-slot-jump", SHIM_WRMSR, native_rdmsr(MSR_KERNEL_GS_BASE), 0x5678);
+	check_op("site-slot-call-absolute", SHIM_RDMSR, site_slot_call_absolute(MSR_EFER), efer);
+	id = site_slot_jump_absolute(SHIM_LEAF, 0);
+	check_op("site-slot-jump-absolute", SHIM_CPUID, !memcmp(&id.ebx, SHIM_VENDOR, 12), shim);
+}
+
+static void check_addresses(bool shim)
+{
+	uint64_t pte;
+
+	check_op("site-movq", SHIM_READ_CR3, site_movq(), read_cr3());
+	pte = site_movl(0x1003);
+	check_op("site-movl", SHIM_MAKE_PTE, pte != 0x1003, shim);
+	check_op("site-lea", SHIM_PTE_VAL, site_lea(pte), 0x1003);
+	write_cr2(0x89abcde);
+	check_op("site-movabs", SHIM_READ_CR2, site_movabs(), 0x89abcde);
+}
+
+static void check_pointers(bool shim)
+{
+	site_pointers[1]();
+	check("site-pointer-irq_disable", irq_state(), irq_state_off(shim));
+	site_pointers[0]();
+	check("site-pointer-irq_enable", irq_state(), KERNEL_IF | PROCESSOR_IF);
+	site_pointers[2]();
+	check_op("site-pointer-io_delay", SHIM_IO_DELAY, 0, 0);
+	check_op("site-pointer-read_cr3", SHIM_READ_CR3, site_pointers_data[0](), read_cr3());
+	check_op("site-pointer-irq_save", SHIM_IRQ_SAVE, site_pointers_data[1]() & FLAGS_IF,
+		 FLAGS_IF);
+}
+
+void check_sites(bool shim)
+{
+	check_jumps(shim);
+	check_slots(shim);
+	check_addresses(shim);
+	check_pointers(shim);
+}

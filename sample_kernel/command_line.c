@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line's words, copied from start_info before paging.c unmaps that. */
+#include "kernel.h"
+
+#define HVM_START_MAGIC 0x336ec578
+
+/* Xen's public/arch-x86/hvm/start_info.h, as far as it is of use here. */
+struct start_info {
+	uint32_t magic, version, flags, modules;
+	uint64_t module_list, command_line, rsdp;
+};
+
+static char command_line[256]; /* words, each with a 0 behind it, and zeroes */
+
+void command_line_init(uint32_t address)
+{
+	const struct start_info *info = virtual(address);
+
+	if (info->magic != HVM_START_MAGIC)
+		panic("no PVH start_info");
+	if (!info->command_line)
+		return;
+	const char *text = virtual(info->command_line);
+	size_t length = strlen(text);
+
+	if (length >= sizeof(command_line))
+		panic("the command line is too long");
+	for (size_t i = 0; i < length; i++)
+		command_line[i] = text[i] == ' ' ? 0 : text[i];
+}
+
+/* What follows key in the first word that begins with it; NULL if none does. */
+const char *command_line_value(const char *key)
+{
+	size_t length = strlen(key);
+
+	for (const char *word = command_line; word < command_line + sizeof(command_line);
+	     word += strlen(word) + 1)
+		if (!memcmp(word, key, length))
+			return word + length;
+	return NULL;
+}
+
+bool command_line_has(const char *word)
+{
+	const char *rest = command_line_value(word);
+
+	return rest && !*rest;
+}

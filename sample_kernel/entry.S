@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The way into and out of every exception and interrupt. It calls pv ops where the interrupted code's
+ * registers are all live but rax: what fixup puts there may clobber only what paravirt.toml says.
+ */
+#include "x86.h"
+
+/* The vectors for which the processor pushes an error code: 8, 10 to 14, 17, 21, 29, 30. */
+#define WITH_ERROR 0x60227d00
+
+	.text
+	.balign 16
+	.globl entry_stubs
+entry_stubs:
+	.set vector, 0
+	.rept VECTORS
+	.balign 16
+	.if vector > 31 || !((WITH_ERROR >> vector) & 1)
+	pushq $0
+	.endif
+	pushq $vector
+	jmp entry
+	.set vector, vector + 1
+	.endr
+
+	.balign 16
+	.type entry, @function
+entry:
+	pushq %rax
+	call pv_io_delay
+	call pv_irq_save
+	pushq %rax
+	/* Exceptions come with interrupts on (interrupts.c), and the shim's flag is not the processor's. */
+	call pv_irq_disable
+	call pv_read_cr2
+	pushq %rax
+	.irp register, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
+	pushq %\register
+	.endr
+	cld
+	movq %rsp, %rdi
+	call trap
+	.irp register, r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx
+	popq %\register
+	.endr
+	popq %rax
+	popq %rax
+	call enable_if_set
+	popq %rax
+	addq $16, %rsp
+	iretq
+	.size entry, . - entry
+
+	/* rax: what pv_irq_save returned. Every other register is live. */
+	.type enable_if_set, @function
+enable_if_set:
+	testl $FLAGS_IF, %eax
+	jnz pv_irq_enable
+	ret
+	.size enable_if_set, . - enable_if_set
+
+	.section .note.GNU-stack, "", @progbits

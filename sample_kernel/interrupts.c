@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* The IDT, and what becomes of each exception and interrupt. */
+#include "check.h"
+#include "kernel.h"
+
+struct gate {
+	uint16_t offset0, selector;
+	uint8_t ist, type;
+	uint16_t offset16;
+	uint32_t offset32, reserved;
+};
+
+enum { INTERRUPT_GATE = 0x8e, TRAP_GATE = 0x8f };
+
+uint32_t breakpoints;
+uint64_t breakpoint_irq_state;
+static struct gate idt[VECTORS];
+
+void interrupts_init(void)
+{
+	struct {
+		uint16_t limit;
+		uint64_t base;
+	} __attribute__((packed)) pointer = {sizeof(idt) - 1, (uintptr_t)idt};
+
+	for (unsigned i = 0; i < VECTORS; i++) {
+		uint64_t entry = (uintptr_t)entry_stubs[i];
+
+		idt[i] = (struct gate){
+		    .offset0 = entry,
+		    .selector = KERNEL_CS,
+		    .ist = i == VECTOR_DOUBLE_FAULT ? IST_DOUBLE_FAULT : 0,
+		    .type = i < VECTOR_IRQ ? TRAP_GATE : INTERRUPT_GATE,
+		    .offset16 = entry >> 16,
+		    .offset32 = entry >> 32,
+		};
+	}
+	__asm__ volatile("lidt %0" : : "m"(pointer));
+}
+
+/* Called by entry.S; what is changed in the frame is what the interrupted code will find. */
+void trap(struct frame *frame);
+
+void trap(struct frame *frame)
+{
+	if (frame->vector == VECTOR_BREAKPOINT) {
+		breakpoints++;
+		breakpoint_irq_state = irq_state();
+	} else if (frame->vector == VECTOR_IRQ) {
+		timer_interrupt(frame->irq);
+	} else if (frame->vector < VECTOR_IRQ && !probe_recover(frame)) {
+		panic_trap(frame);
+	}
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of the kernel offer one another, one paragraph a file. The pv ops are in
+ * paravirt.h, the shim's in shim.h, the checks' in check.h.
+ */
+#ifndef KERNEL_H
+#define KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "x86.h"
+
+/* kernel.lds: the bounds of the image and of its sections. */
+extern char kernel_start[], kernel_end[];
+extern char text_start[], rodata_start[], data_start[];
+
+/* string.c */
+void *memcpy(void *to, const void *from, size_t size);
+void *memmove(void *to, const void *from, size_t size);
+void *memset(void *to, int byte, size_t size);
+int memcmp(const void *a, const void *b, size_t size);
+size_t strlen(const char *text);
+int strcmp(const char *a, const char *b);
+
+/* serial.c */
+void serial_init(void);
+void serial_write(char byte);
+
+/* print.c: %s, and %u %x %lu %lx with a width and a leading 0. */
+void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* command_line.c */
+void command_line_init(uint32_t start_info);
+const char *command_line_value(const char *key);
+bool command_line_has(const char *word);
+
+/* poke.c: the bp_write_fn that fixup is given. */
+void poke(void *context, void *site, const void *bytes, uint32_t length);
+
+/* segments.c */
+#define IST_DOUBLE_FAULT 1
+void segments_init(void);
+
+/* paging.c */
+void paging_init(void);
+uint64_t *paging_entry(const void *address);
+
+/* entry.S: what it pushes, lowest address first. */
+struct frame {
+	uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx;
+	uint64_t cr2;
+	uint64_t irq; /* what pv_irq_save returned at the entry */
+	uint64_t rax, vector, error, rip, cs, flags, rsp, ss;
+};
+extern const char entry_stubs[VECTORS][16];
+
+/* interrupts.c */
+extern uint32_t breakpoints;	      /* seen so far */
+extern uint64_t breakpoint_irq_state; /* irq_state() while the last one was handled */
+void interrupts_init(void);
+
+/* timer.c */
+extern volatile uint64_t ticks; /* delivered so far */
+void timer_init(void);
+void timer_start(void);
+void timer_interrupt(uint64_t irq);
+bool timer_pending(void);
+
+/* panic.c */
+_Noreturn void finish(bool good);
+_Noreturn void panic(const char *text);
+_Noreturn void panic_trap(const struct frame *frame);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* The order of boot: a console, a backend, fixup, and then everything that uses pv ops. */
+#include "bp_paravirt.h"
+#include "check.h"
+#include "kernel.h"
+#include "shim.h"
+
+static const struct choice {
+	const char *name;
+	const struct bp_backend *backend;
+} choices[] = {
+    {"native", &bp_paravirt_native},
+    {"shim", &bp_paravirt_shim},
+};
+
+static const struct choice *choose(void)
+{
+	const char *name = command_line_value("backend=");
+
+	if (!name)
+		return &choices[0];
+	for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++)
+		if (!strcmp(choices[i].name, name))
+			return &choices[i];
+	panic("unknown backend");
+}
+
+/* Redirects every pv site; returns the name of the backend in force. */
+static const char *fix_up(void)
+{
+	const struct choice *choice = choose();
+	struct bp_status status;
+
+	if (command_line_has("fixup=off")) {
+		print("buildplug: backend default, fixup off\n");
+		return "default";
+	}
+	status = bp_fixup(&bp_paravirt, choice->backend, kernel_start, kernel_end, poke, NULL);
+	if (status.error) {
+		print("buildplug: backend %s, fixup failed: error %s, entry %u\n", choice->name,
+		      bp_error(status.error), status.entry);
+		panic("paravirt fixup failed");
+	}
+	print("buildplug: backend %s, fixup done\n", choice->name);
+	return choice->name;
+}
+
+/* Called by boot.S. */
+_Noreturn void kernel_main(uint32_t start_info);
+
+_Noreturn void kernel_main(uint32_t start_info)
+{
+	bool shim, good;
+
+	serial_init();
+	command_line_init(start_info);
+	shim = !strcmp(fix_up(), "shim");
+
+	segments_init();
+	interrupts_init();
+	timer_init();
+	paging_init();
+	if (shim)
+		shim_start();
+	if (command_line_has("crash"))
+		panic("crash asked for");
+
+	good = checks_run(shim);
+	if (command_line_has("hold")) {
+		print("hold\n");
+		for (;;)
+			__asm__ volatile("hlt");
+	}
+	finish(good);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* The backend "shim" seen from outside: what the checks look at, and its hypervisor's side. */
+#ifndef SHIM_H
+#define SHIM_H
+
+/* Indices of shim_calls. irq_enable and irq_disable are a store to shim_if and nothing else. */
+#define SHIM_IRQ_SAVE 0
+#define SHIM_IRQ_RESTORE 1
+#define SHIM_HALT 2
+#define SHIM_MAKE_PTE 3
+#define SHIM_PTE_VAL 4
+#define SHIM_SET_PTE 5
+#define SHIM_READ_CR3 6
+#define SHIM_WRITE_CR3 7
+#define SHIM_READ_CR2 8
+#define SHIM_FLUSH_TLB 9
+#define SHIM_CPUID 10
+#define SHIM_RDMSR 11
+#define SHIM_WRMSR 12
+#define SHIM_IO_DELAY 13
+#define SHIM_OPS 14
+
+#define SHIM_LEAF 0x40000000 /* cpuid, where hypervisors name themselves */
+#define SHIM_VENDOR "buildplugshm"
+
+#ifndef __ASSEMBLER__
+#include <stdbool.h>
+#include <stdint.h>
+
+extern volatile uint32_t shim_if; /* the kernel's interrupt flag: 0 or 1 */
+extern volatile uint32_t shim_pending;
+extern volatile uint32_t shim_calls[SHIM_OPS];
+
+void shim_start(void);
+uint32_t shim_deliver(bool enabled);
+#endif
+
+#endif

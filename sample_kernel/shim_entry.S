@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The shim's ops that entry code calls with every register live: they keep all but the returned rax, and
+ * the flags as well, though counting would change them.
+ */
+#include "x86.h"
+#include "shim.h"
+
+	.macro count op
+	pushf
+	incl shim_calls + 4 * \op(%rip)
+	popf
+	.endm
+
+	.text
+
+	/* The flags, with the kernel's interrupt flag in the place of the processor's. */
+	.globl shim_irq_save
+	.type shim_irq_save, @function
+shim_irq_save:
+	count SHIM_IRQ_SAVE
+	pushf
+	movl shim_if(%rip), %eax
+	shll $9, %eax
+	popf
+	ret
+	.size shim_irq_save, . - shim_irq_save
+
+	.globl shim_read_cr2
+	.type shim_read_cr2, @function
+shim_read_cr2:
+	count SHIM_READ_CR2
+	movq %cr2, %rax
+	ret
+	.size shim_read_cr2, . - shim_read_cr2
+
+	.globl shim_io_delay
+	.type shim_io_delay, @function
+shim_io_delay:
+	count SHIM_IO_DELAY
+	ret
+	.size shim_io_delay, . - shim_io_delay
+
+	.section .note.GNU-stack, "", @progbits

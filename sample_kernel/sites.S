@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A function for each way to refer to a pv op that compilers use seldom or never: so that there is a
+ * site of every kind whatever compiles the C. check_sites.c has the prototypes and calls them.
+ */
+	.text
+
+	.macro function name
+	.globl \name
+	.type \name, @function
+\name:
+	.endm
+
+	/* Tail jumps: code and return that fit in 5 bytes, that do not, and nothing. */
+	function site_tail
+	jmp pv_irq_save
+
+	function site_tail_long
+	jmp pv_flush_tlb
+
+	function site_tail_nothing
+	movl $42, %eax
+	jmp pv_io_delay
+
+	/* Conditional jumps out of the function: taken when the argument is not 0; below 10; 0. */
+	function site_jnz
+	testl %edi, %edi
+	jnz pv_irq_enable
+	ret
+
+	function site_jb
+	cmpl $10, %edi
+	jb pv_irq_disable
+	ret
+
+	function site_jz_nothing
+	movl $42, %eax
+	testl %edi, %edi
+	jz pv_io_delay
+	movl $43, %eax
+	ret
+
+	/* The slots, with offsets as in struct pv_cpu_ops: cpuid 0, rdmsr 8, wrmsr 16, halt 24. */
+	function site_slot_call
+	subq $8, %rsp
+	call *pv_cpu_ops + 8(%rip)
+	addq $8, %rsp
+	ret
+
+	function site_slot_jump
+	jmp *pv_cpu_ops + 16(%rip)
+
+	function site_slot_call_absolute
+	subq $8, %rsp
+	call *pv_cpu_ops + 8
+	addq $8, %rsp
+	ret
+
+	function site_slot_jump_absolute
+	jmp *pv_cpu_ops + 0
+
+	/* The address taken: mov imm32 of 7 and of 5 bytes, lea, movabs. */
+	function site_movq
+	movq $pv_read_cr3, %r11
+	jmp *%r11
+
+	/*
+	 * The assembler would ask for an unsigned 32-bit relocation, which the high half does not fit; the
+	 * signed one makes the same bytes. clang 14 forgets the symbol if nothing else names it.
+	 */
+	function site_movl
+	.globl pv_make_pte
+	.byte 0xb9 /* movl $pv_make_pte, %ecx */
+	.reloc ., R_X86_64_32S, pv_make_pte
+	.long 0
+	movslq %ecx, %rcx
+	jmp *%rcx
+
+	function site_lea
+	leaq pv_pte_val(%rip), %rax
+	jmp *%rax
+
+	function site_movabs
+	movabsq $pv_read_cr2, %r10
+	jmp *%r10
+
+	/* Pointers, read-only and not. */
+	.section .rodata
+	.balign 8
+	.globl site_pointers
+site_pointers:
+	.quad pv_irq_enable, pv_irq_disable, pv_io_delay
+
+	.data
+	.balign 8
+	.globl site_pointers_data
+site_pointers_data:
+	.quad pv_read_cr3, pv_irq_save
+
+	.section .note.GNU-stack, "", @progbits

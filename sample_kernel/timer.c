@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* Ticks: the 8254 timer, by way of the 8259 controllers; the shim may hold back their delivery. */
+#include "kernel.h"
+#include "paravirt.h"
+#include "shim.h"
+
+enum {
+	PIC1 = 0x20,
+	PIC1_DATA = 0x21,
+	PIC2 = 0xa0,
+	PIC2_DATA = 0xa1,
+	PIT_DATA = 0x40,
+	PIT_CONTROL = 0x43,
+	HERTZ = 250,
+};
+
+volatile uint64_t ticks;
+
+static void pic_write(uint16_t port, uint8_t value)
+{
+	outb(port, value);
+	pv_io_delay();
+}
+
+/* The controllers to vectors of their own, every line masked. */
+void timer_init(void)
+{
+	pic_write(PIC1, 0x11); /* ICW1: initialise, ICW4 follows */
+	pic_write(PIC2, 0x11);
+	pic_write(PIC1_DATA, VECTOR_IRQ);
+	pic_write(PIC2_DATA, VECTOR_IRQ + 8);
+	pic_write(PIC1_DATA, 1 << 2); /* the second is on line 2 of the first */
+	pic_write(PIC2_DATA, 2);
+	pic_write(PIC1_DATA, 1); /* ICW4: 8086 */
+	pic_write(PIC2_DATA, 1);
+	pic_write(PIC1_DATA, 0xff);
+	pic_write(PIC2_DATA, 0xff);
+}
+
+void timer_start(void)
+{
+	unsigned divisor = 1193182 / HERTZ;
+
+	outb(PIT_CONTROL, 0x34); /* channel 0, both bytes, rate generator */
+	pv_io_delay();
+	outb(PIT_DATA, divisor & 0xff);
+	pv_io_delay();
+	outb(PIT_DATA, divisor >> 8);
+	pic_write(PIC1_DATA, 0xfe);
+}
+
+void timer_interrupt(uint64_t irq)
+{
+	ticks += shim_deliver(irq & FLAGS_IF);
+	outb(PIC1, 0x20); /* end of interrupt */
+}
+
+/* Is there a tick that waits for interrupts to be enabled? */
+bool timer_pending(void)
+{
+	outb(PIC1, 0x0a); /* OCW3: the next read gives the requests */
+	return (inb(PIC1) & 1) || shim_pending;
+}

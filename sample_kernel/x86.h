@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the processor and the PC define: registers' bits, page table bits, ports, and the
+ * instructions that C has no word for. The instructions are the real ones: code that a backend may
+ * replace calls a pv op instead.
+ */
+#ifndef X86_H
+#define X86_H
+
+#define KERNEL_BASE 0xffffffff80000000 /* as in kernel.lds */
+#define PAGE_SIZE 4096
+
+#define CR0_PE (1 << 0)
+#define CR0_WP (1 << 16)
+#define CR0_PG (1 << 31)
+#define CR4_PAE (1 << 5)
+
+#define FLAGS_IF 0x200
+#define FLAGS_ARITHMETIC 0x8d5 /* CF PF AF ZF SF OF */
+
+#define MSR_EFER 0xc0000080
+#define MSR_KERNEL_GS_BASE 0xc0000102
+#define EFER_LME (1 << 8)
+#define EFER_NXE (1 << 11)
+
+#define PTE_PRESENT 0x1
+#define PTE_WRITE 0x2
+#define PTE_LARGE 0x80
+
+#define FAULT_PRESENT 0x1
+#define FAULT_WRITE 0x2
+#define FAULT_FETCH 0x10
+
+#define KERNEL_CS 0x08
+#define KERNEL_DS 0x10
+#define KERNEL_TSS 0x18
+
+/* The accessed bits are set already: the processor shall not write to descriptors in .rodata. */
+#define DESCRIPTOR_CODE 0x00af9b000000ffff
+#define DESCRIPTOR_DATA 0x00cf93000000ffff
+
+#define VECTOR_BREAKPOINT 3
+#define VECTOR_DOUBLE_FAULT 8
+#define VECTOR_PAGE_FAULT 14
+#define VECTOR_IRQ 32
+#define VECTORS 48
+
+#ifndef __ASSEMBLER__
+#include <stdint.h>
+
+#define PTE_ADDRESS 0x000ffffffffff000ul
+#define PTE_NX (1ul << 63)
+
+static inline void outb(uint16_t port, uint8_t value)
+{
+	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline uint8_t inb(uint16_t port)
+{
+	uint8_t value;
+
+	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+
+static inline uint64_t read_flags(void)
+{
+	uint64_t flags;
+
+	__asm__ volatile("pushf; pop %0" : "=r"(flags) : : "memory");
+	return flags;
+}
+
+static inline void write_flags(uint64_t flags)
+{
+	__asm__ volatile("push %0; popf" : : "r"(flags) : "memory", "cc");
+}
+
+static inline uint64_t read_cr0(void)
+{
+	uint64_t value;
+
+	__asm__ volatile("mov %%cr0, %0" : "=r"(value) : : "memory");
+	return value;
+}
+
+static inline void write_cr0(uint64_t value)
+{
+	__asm__ volatile("mov %0, %%cr0" : : "r"(value) : "memory");
+}
+
+static inline void write_cr2(uint64_t value)
+{
+	__asm__ volatile("mov %0, %%cr2" : : "r"(value) : "memory");
+}
+
+static inline uint64_t read_cr3(void)
+{
+	uint64_t value;
+
+	__asm__ volatile("mov %%cr3, %0" : "=r"(value) : : "memory");
+	return value;
+}
+
+static inline void write_cr3(uint64_t value)
+{
+	__asm__ volatile("mov %0, %%cr3" : : "r"(value) : "memory");
+}
+
+static inline uint64_t physical(const void *address)
+{
+	return (uintptr_t)address - KERNEL_BASE;
+}
+
+static inline void *virtual(uint64_t address)
+{
+	return (void *)(address + KERNEL_BASE);
+}
+#endif
+
+#endif
