@@ -103,6 +103,12 @@ class Table:
         """The section of each site, shape as sites."""
         return np.repeat(np.arange(len(self.sections)), self.sections["sites"])
 
+    def rows(self, at: int, modulus: int) -> list[tuple[int, int, int]]:
+        """The sites of a table that stands at address `at`: (address, form, op) each."""
+        bases = [(at + int(base)) % modulus for base in self.bases]
+        places = zip(self.site_sections.tolist(), self.sites.tolist(), strict=True)
+        return [(bases[s] + offset, info >> OP_BITS, info & ((1 << OP_BITS) - 1)) for s, (offset, info) in places]
+
 
 def empty(arch: Arch) -> Table:
     """The table of the draft link: a kernel that uses it runs every op through its default."""

@@ -16,7 +16,7 @@ from buildplug.errors import BuildplugError
 from buildplug.ops import Ops, resolved_of, table_of
 from buildplug.rules import Rule
 from buildplug.symbols import globs
-from buildplug.table import OP_BITS, Table, decode, encode
+from buildplug.table import Table, decode, encode
 
 # What depends on addresses without a relocation that would say so, and is made by the linker itself.
 EXEMPT = (
@@ -84,12 +84,8 @@ def _differences(final: Image, found: Table, truth: Table, at: int) -> list[str]
     """The first entries in which two tables differ, as text."""
 
     def rows(table: Table) -> dict[int, str]:
-        addresses = [(at + int(base)) % final.arch.modulus for base in table.bases]
-        places = zip(table.site_sections.tolist(), table.sites.tolist(), strict=True)
-        return {
-            addresses[s] + o: f"{final.arch.forms[i >> OP_BITS].name} of op {i & ((1 << OP_BITS) - 1)}"
-            for s, (o, i) in places
-        }
+        forms = final.arch.forms
+        return {a: f"{forms[form].name} of op {op}" for a, form, op in table.rows(at, final.arch.modulus)}
 
     said, is_ = rows(found), rows(truth)
     different = sorted(address for address in said.keys() | is_.keys() if said.get(address) != is_.get(address))

@@ -1,0 +1,38 @@
+# Two commands: `make demo` and `make test`. Each sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+demo: setup
+	$(RUN) -m sample_kernel.demo
+
+test: setup-test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	clang-format --dry-run -Werror sample_kernel/*.c sample_kernel/*.h
+	$(RUN) -m pytest
+
+# The tests with real Linux: builds it once into the cache folder (five minutes), then as `make test`.
+test-linux: setup-test
+	BUILDPLUG_LINUX=1 $(RUN) -m pytest -m linux
+
+bench: setup-test
+	$(RUN) -m bench
+
+setup: $(VENV)/ready
+	@.ci/packages gcc=gcc ld=binutils qemu-system-x86_64=qemu-system-x86
+
+setup-test: setup
+	@.ci/packages ld.lld=lld clang=clang clang-format=clang-format ccache=ccache
+
+$(VENV)/ready: pyproject.toml
+	@.ci/packages $(PYTHON)=python3 $(PYTHON):ensurepip=python3-venv
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) sample_kernel/build
+
+.PHONY: demo test test-linux bench setup setup-test clean

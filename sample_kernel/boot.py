@@ -1,0 +1,88 @@
+"""Boots a kernel image in QEMU and reads its memory. Knows QEMU's command line and its QMP protocol, no kernel."""
+
+import json
+import os
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from buildplug.errors import BuildplugError
+
+QEMU = "qemu-system-x86_64"
+SECONDS = 120  # a boot takes a quarter of a second; a busy machine is slower
+EXIT_OK = 33  # the kernel writes 0x10 to the debug exit: (0x10 << 1) | 1
+KERNEL_BASE = 0xFFFFFFFF80000000  # the kernel maps physical memory there: x86.h
+
+
+def command(image: Path, arguments: str) -> list[str]:
+    """The QEMU that runs `image` with a kernel command line. Only TCG: what it executes is repeatable."""
+    machine = [QEMU, "-accel", "tcg", "-m", "64", "-no-reboot", "-display", "none", "-monitor", "none"]
+    machine += ["-serial", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
+    return [*machine, "-kernel", str(image), "-append", arguments]
+
+
+def boot(image: Path, arguments: str) -> tuple[int, str]:
+    """Runs a kernel until it ends QEMU: exit status, serial output. Raises BuildplugError if it does not end."""
+    try:
+        done = subprocess.run(
+            command(image, arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace", timeout=SECONDS, check=False,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise BuildplugError(QEMU, "expected QEMU, found none", "apt-get install qemu-system-x86") from None
+    except subprocess.TimeoutExpired as error:
+        raise BuildplugError(image, f"did not end within {SECONDS} s: {error.stdout!r:.200}") from None
+    return done.returncode, done.stdout
+
+
+def memory(image: Path, arguments: str, regions: Iterable[tuple[int, int]]) -> tuple[str, list[bytes]]:
+    """Boots with `hold`, and when the kernel says so reads regions (virtual address, size) of its memory.
+
+    Returns the serial output and the contents. Raises BuildplugError if the kernel ends instead of holding.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        control = Path(folder) / "qmp"
+        full = [*command(image, f"{arguments} hold"), "-qmp", f"unix:{control},server=on,wait=off"]
+        with subprocess.Popen(full, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as qemu:
+            watchdog = threading.Timer(SECONDS, qemu.kill)
+            watchdog.start()
+            try:
+                assert qemu.stdout is not None
+                lines = []
+                for line in qemu.stdout:
+                    lines.append(line)
+                    if line == "hold\n":
+                        break
+                else:
+                    raise BuildplugError(image, f"expected the kernel to hold, found: {''.join(lines[-3:])}")
+                contents = list(_read(control, regions, Path(folder) / "dump"))
+            finally:
+                watchdog.cancel()
+                qemu.kill()
+    return "".join(lines), contents
+
+
+def _read(control: Path, regions: Iterable[tuple[int, int]], dump: Path) -> Iterable[bytes]:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(os.fspath(control))
+        with connection.makefile("rw") as stream:
+
+            def ask(execute: str, **arguments: Any) -> None:
+                stream.write(json.dumps({"execute": execute, "arguments": arguments}) + "\n")
+                stream.flush()
+                for line in stream:
+                    answer = json.loads(line)
+                    if "error" in answer:
+                        raise BuildplugError(QEMU, f"{execute}: {answer['error']['desc']}")
+                    if "return" in answer:
+                        return
+
+            ask("qmp_capabilities")
+            ask("stop")
+            for address, size in regions:
+                ask("pmemsave", val=address - KERNEL_BASE, size=size, filename=str(dump))
+                yield dump.read_bytes()

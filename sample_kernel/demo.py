@@ -1,0 +1,110 @@
+"""The main job, shown: builds the sample kernel with one relink, boots it under both backends, and prints what the
+fixup changed. Everything it says was read from the images, the record or the running guest."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from capstone import CS_GRP_CALL, CS_GRP_JUMP
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as Grid
+
+from buildplug.arch import ADDRESS, KINDS, POINTER, WIDTH, Form
+from buildplug.build import build
+from buildplug.config import read
+from buildplug.decode import IMMEDIATE, MEMORY, instructions
+from buildplug.elf import SHT_NOBITS, STT_SECTION, Image, Section
+from buildplug.errors import BuildplugError
+from buildplug.fixup import apply, get
+from buildplug.pipeline import PASSES
+from buildplug.verify import prove_table
+from sample_kernel.boot import EXIT_OK, boot, memory
+
+HERE = Path(__file__).resolve().parent
+
+
+def content_sections(image: Image) -> list[Section]:
+    """The sections that a guest's memory is compared with."""
+    return [s for s in image.sections if s.alloc and s.size and s.type != SHT_NOBITS]
+
+
+def named(image: Image, address: int) -> str:
+    """The symbol at or before an address of the image, and the distance from it."""
+    at = address % image.arch.modulus
+    rows = zip(image.symbols, image.names, strict=True)
+    below = [(int(row["value"]), name) for row, name in rows if row["type"] != STT_SECTION and row["value"] <= at]
+    start, name = max(below, key=lambda symbol: symbol[0])
+    return name if start == at else f"{name}+{at - start:#x}"
+
+
+def show(image: Image, address: int, form: Form) -> str:
+    """What stands at a site: the address that it holds, or the instructions; with the names of what they refer to."""
+    section = image.section_at(address)
+    assert section is not None
+    content = image.bytes_of(section)[address - section.address :][: form.length].tobytes()
+    if form.kind in (ADDRESS, POINTER):
+        return "&" + named(
+            image, get(image.arch, form.encoding, content[form.field :][: WIDTH[form.encoding]], address + form.length)
+        )
+    texts = []
+    for instruction in instructions(image.arch, content, address):
+        text = "" if instruction.mnemonic == "nop" else instruction.op_str
+        for operand in instruction.operands:
+            if operand.type == IMMEDIATE:
+                text = named(image, operand.imm)
+            if operand.type == MEMORY and instruction.group(CS_GRP_CALL) | instruction.group(CS_GRP_JUMP):
+                text = "*" + named(
+                    image, operand.mem.disp + bool(operand.mem.base) * (instruction.address + instruction.size)
+                )
+        texts.append(f"{instruction.mnemonic} {text}".strip())
+    return "; ".join(texts)
+
+
+def main(console: Console) -> None:
+    """Runs the demo; raises BuildplugError where something is not as it should be."""
+    config = read(HERE)
+    record = json.loads(build(HERE, None, None).read_text())
+    image = Image(config.image)
+    wanted = config.tables[0]
+    table = prove_table(image, wanted.rule, wanted.ops).found
+    sites = table.rows(image.address_of(wanted.rule.symbol) or 0, image.arch.modulus)
+    size = record["tables"][wanted.rule.name]["bytes"]
+    console.print(f"passes: {' '.join(PASSES)}")
+    console.print(f"links: {record['links']} (draft, final); table: {len(sites)} sites, {size} bytes, proved true")
+    reference = {}
+    for backend in ("native", "shim"):
+        status, said = boot(config.image, f"backend={backend}")
+        if status != EXIT_OK:
+            raise BuildplugError(config.image, f"backend {backend}: QEMU ended with {status}", output=said)
+        output = config.build / f"vmlinux.{backend}"
+        apply(image, wanted.rule.symbol, f"{wanted.rule.symbol}_{backend}", output)
+        reference[backend] = Image(output)
+        sections = content_sections(reference[backend])
+        _, found = memory(config.image, f"backend={backend}", [(s.address, s.size) for s in sections])
+        for section, content in zip(sections, found, strict=True):
+            if content != reference[backend].bytes_of(section).tobytes():
+                raise BuildplugError(config.image, f"backend {backend}: guest memory differs in {section.name}")
+        console.print(
+            f"boot backend={backend}: {said.splitlines()[-1]}; guest memory equals the reference: "
+            f"{sum(s.size for s in sections)} bytes of {' '.join(s.name for s in sections)}"
+        )
+    grid = Grid("kind", "linked", "native", "shim", box=None)
+    seen = set[tuple[int, str]]()
+    for address, number, _ in sites:
+        form = image.arch.forms[number]
+        texts = [show(i, address, form) for i in (image, *reference.values())]
+        way = re.sub(r"[&\w]*_\w+", "", texts[1])  # one row for each thing that native does to a kind of site
+        if (form.kind, way) not in seen:
+            seen.add((form.kind, way))
+            grid.add_row(KINDS[form.kind], *map(escape, texts))
+    console.print(grid)
+
+
+if __name__ == "__main__":
+    try:
+        main(Console(width=140 if not sys.stdout.isatty() else None))
+    except BuildplugError as error:
+        print(f"{error.output}demo: {error}", file=sys.stderr)
+        sys.exit(1)
