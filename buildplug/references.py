@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from buildplug import arch
-from buildplug.elf import SHN_UNDEF, Array, Image, Section
+from buildplug.elf import SHN_UNDEF, STT_FUNC, STT_OBJECT, STT_SECTION, Array, Image, Section
 from buildplug.rules import Rule
 from buildplug.symbols import Target, globs, targets
 
@@ -90,7 +90,18 @@ class _Finder:
         wanted = (encoding != IGNORED) & (symbols["section"] != SHN_UNDEF)
         wanted &= np.any([self.lookup(guess) >= 0 for guess in guesses], axis=0)
         at = np.flatnonzero(wanted)
+        used, inverse = np.unique(relocations["symbol"][at], return_inverse=True)
+        at = at[np.array([self._names_target(symbol) for symbol in used.tolist()], bool)[inverse]]
         return self.classify(relocations[at], encoding[at], near[at], left) if len(at) else np.zeros(0, REFERENCE)
+
+    def _names_target(self, symbol: int) -> bool:
+        """Whether a relocation against this symbol means the target that its address falls into: it may be against
+        the target, its section, or an alias; but a label of a linker script at the same place means another thing."""
+        row = self.image.symbols[symbol]
+        target = int(self.lookup(np.array([row["value"]], "u8"))[0])
+        if row["type"] in (STT_SECTION, STT_FUNC, STT_OBJECT):
+            return bool(row["type"] == STT_SECTION) or target >= 0
+        return target >= 0 and self.image.name_of(symbol) in self.targets[target].names
 
     def classify(self, relocations: Array, encoding: Array, near: Array, left: Counter[str]) -> Array:
         """find() for relocations that may well refer to a target; `near`: symbol plus addend."""

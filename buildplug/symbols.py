@@ -1,7 +1,7 @@
 """Symbols that a rule selects: image -> targets."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import translate
 from re import compile as pattern
 
@@ -20,6 +20,7 @@ class Target:
     address: int
     size: int
     slot: bool
+    names: frozenset[str]  # all that the rule selects at this address
 
 
 def globs(patterns: tuple[str, ...]) -> Callable[[str], object]:
@@ -46,8 +47,11 @@ def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
         in_range = any(start <= address < end for start, end in ranges)
         if (in_range or (is_function if function else is_slot)(name)) and not excluded(name):
             size = int(row["size"]) or (1 if function else image.arch.bits // 8)
+            names = found[address].names | {name} if address in found else frozenset({name})
             if address not in found or name < found[address].name:
-                found[address] = Target(name, address, size, not function)
+                found[address] = Target(name, address, size, not function, names)
+            else:
+                found[address] = replace(found[address], names=names)
     if not found:
         wanted = ", ".join((*select.functions, *select.slots, *("–".join(r) for r in select.ranges)))
         raise image.bad(f"rule {rule.name}: expected symbols {wanted}, found none", "check the rule's names")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from buildplug.arch import WIDTH
-from buildplug.elf import SHN_LORESERVE, SHT_NOBITS, STT_SECTION, Array, Image, Section
+from buildplug.arch import REL32, WIDTH
+from buildplug.elf import SHN_LORESERVE, SHN_UNDEF, SHT_NOBITS, STT_SECTION, Array, Image, Section
 from buildplug.errors import BuildplugError
 from buildplug.ops import Ops, resolved_of, table_of
 from buildplug.rules import Rule
@@ -133,15 +133,17 @@ def _compare(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list
             _keyed(image, rows.get(section.index), ids)
             for image, section, rows in ((draft, before, references[0]), (final, after, references[1]))
         ]
-        found = _difference(draft, before, final, after, keys)
-        if found and _symbols(draft, before) != _symbols(final, after):
+        found = _difference(draft, before, final, after, keys, references[1].get(after.index))
+        if found and _symbols_moved(draft, before, final, after):
             moved.append(f"{after.name}: {found}")
         elif found:
             changed.append(f"{after.name}: {found}")
     return moved, changed, len(columns[0])
 
 
-def _difference(draft: Image, before: Section, final: Image, after: Section, keys: list[Array]) -> str:
+def _difference(
+    draft: Image, before: Section, final: Image, after: Section, keys: list[Array], relocations: Array | None
+) -> str:
     if (before.type, before.flags) != (after.type, after.flags):
         return f"flags {before.flags:#x} became {after.flags:#x}"
     if before.size != after.size:
@@ -154,6 +156,9 @@ def _difference(draft: Image, before: Section, final: Image, after: Section, key
         return f"its references differ from +{at:#x} on"
     if before.type == SHT_NOBITS:
         return ""
+    wrong = _untrue_field(final, after, relocations)
+    if wrong is not None:
+        return f"the field at +{wrong:#x} does not hold what its relocation says"
     unlike = draft.bytes_of(before) != final.bytes_of(after)
     for encoding, width in enumerate(WIDTH):
         types = [t for t, e in final.arch.relocations.items() if e == encoding]
@@ -161,6 +166,24 @@ def _difference(draft: Image, before: Section, final: Image, after: Section, key
         for byte in range(width):
             unlike[np.minimum(places + byte, len(unlike) - 1)] = False
     return f"byte +{int(np.argmax(unlike)):#x} differs" if unlike.any() else ""
+
+
+def _untrue_field(image: Image, section: Section, relocations: Array | None) -> int | None:
+    """The offset of the first field of a section that does not hold the address that its relocation says."""
+    if relocations is None or image.type != "ET_EXEC":  # of a position-independent image the loader fills them
+        return None
+    symbols = image.symbols[relocations["symbol"]]
+    says = symbols["value"] + relocations["addend"].astype("u8")
+    known = (symbols["section"] != SHN_UNDEF) & ~np.isin(relocations["type"], list(image.arch.relaxed))
+    wrong = []
+    for kind, encoding in image.arch.relocations.items():
+        at = np.flatnonzero(known & (relocations["type"] == kind))
+        places = relocations["offset"][at]
+        base = places + np.uint64(section.address) if encoding == REL32 else np.uint64(0)
+        mask = np.uint64((1 << 8 * WIDTH[encoding]) - 1)
+        holds = image.fields(section, places.astype("i8"), encoding).astype("u8")
+        wrong += places[((says[at] - base) ^ holds) & mask != 0].tolist()
+    return min(wrong, default=None)
 
 
 def _keyed(image: Image, rows: Array | None, ids: dict[object, int]) -> Array:
@@ -182,7 +205,11 @@ def _identity(image: Image, index: int) -> object:
     return name, section.name, int(row["value"]) - section.address
 
 
-def _symbols(image: Image, section: Section) -> list[tuple[str, int]]:
-    """The symbols of a section and their offsets, sorted."""
-    inside = np.flatnonzero(image.symbols["section"] == section.index)
-    return sorted((image.names[i], int(image.symbols["value"][i]) - section.address) for i in inside)
+def _symbols_moved(draft: Image, before: Section, final: Image, after: Section) -> bool:
+    """Whether a symbol that both sections have stands at another offset."""
+    places = []
+    for image, section in ((draft, before), (final, after)):
+        inside = np.flatnonzero(image.symbols["section"] == section.index)
+        places.append(sorted((image.names[i], int(image.symbols["value"][i]) - section.address) for i in inside))
+    common = {name for name, _ in places[0]} & {name for name, _ in places[1]}
+    return [p for p in places[0] if p[0] in common] != [p for p in places[1] if p[0] in common]

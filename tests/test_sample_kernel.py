@@ -1,0 +1,108 @@
+"""The sample kernel, built by buildplug and booted: the guest's memory is the oracle of the reference fixup."""
+
+from pathlib import Path
+
+import pytest
+
+from buildplug.arch import ADDRESS, COND_JUMP, KINDS, POINTER
+from buildplug.elf import SHT_NOBITS, Image
+from buildplug.fixup import apply
+from buildplug.ops import read
+from buildplug.rules import find
+from buildplug.verify import prove_table
+from sample_kernel.boot import EXIT_OK, boot, memory
+from tests.samples import built, copy_sample, edit
+
+TOOLS = {"gcc": ("gcc", "ld"), "clang": ("clang", "ld.lld")}
+
+
+@pytest.fixture(scope="module", params=TOOLS)
+def kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = copy_sample(tmp_path_factory.mktemp(request.param) / "kernel")
+    cc, ld = TOOLS[request.param]
+    edit(folder / "buildplug.toml", ('cc = "gcc"', f'cc = "{cc}"'), ('ld = "ld"', f'ld = "{ld}"'))
+    assert built(folder)["links"] == 2
+    return folder / "build" / "vmlinux"
+
+
+@pytest.mark.parametrize("backend", ["native", "shim"])
+def test_kernel_passes_its_own_checks_under_each_backend(kernel: Path, backend: str) -> None:
+    status, said = boot(kernel, f"backend={backend}")
+    assert (status, said.splitlines()[-1].endswith(" 0 failed")) == (EXIT_OK, True), said
+    assert f"backend {backend}, fixup done" in said
+
+
+@pytest.mark.parametrize("backend", ["native", "shim"])
+def test_guest_memory_equals_the_reference(kernel: Path, backend: str, tmp_path: Path) -> None:
+    apply(Image(kernel), "bp_paravirt", f"bp_paravirt_{backend}", tmp_path / "reference")
+    reference = Image(tmp_path / "reference")
+    sections = [s for s in reference.sections if s.alloc and s.size and s.type != SHT_NOBITS]
+    _, contents = memory(kernel, f"backend={backend}", [(s.address, s.size) for s in sections])
+    different = [s.name for s, c in zip(sections, contents, strict=True) if c != reference.bytes_of(s).tobytes()]
+    assert not different
+    assert {".text", ".rodata", ".data"} <= {s.name for s in sections}
+
+
+def test_without_fixup_everything_runs_through_the_defaults(kernel: Path) -> None:
+    status, said = boot(kernel, "backend=shim fixup=off")
+    assert status == EXIT_OK, said
+    assert "backend default, fixup off" in said
+
+
+def test_draft_kernel_boots_too(kernel: Path) -> None:
+    status, said = boot(kernel.with_suffix(".draft"), "backend=native")
+    assert status == EXIT_OK, said
+
+
+def test_draft_kernel_notices_that_the_shim_did_not_run(kernel: Path) -> None:
+    status, said = boot(kernel.with_suffix(".draft"), "backend=shim")
+    assert status != EXIT_OK
+    assert "FAILED" in said
+
+
+def test_kernel_with_a_spoilt_table_refuses_it(kernel: Path, tmp_path: Path) -> None:
+    image = Image(kernel)
+    section = image.section(".bp_paravirt")
+    data = bytearray(kernel.read_bytes())
+    data[section.offset + section.size // 2] ^= 1
+    (tmp_path / "vmlinux").write_bytes(data)
+    status, said = boot(tmp_path / "vmlinux", "backend=native")
+    assert status != EXIT_OK
+    assert "fixup failed: error checksum is wrong" in said
+
+
+def test_kernel_has_a_site_of_every_kind(kernel: Path) -> None:
+    table = prove_table(Image(kernel), find("paravirt", Path()), None).found
+    forms = Image(kernel).arch.forms
+    assert {forms[form].kind for _, form, _ in table.rows(0, 1 << 64)} == set(range(len(KINDS)))
+
+
+def test_bare_hardware_loses_nothing(kernel: Path, tmp_path: Path) -> None:
+    """On native every site holds the op's own instructions and nops; or goes where they stand, if they do not fit."""
+    apply(Image(kernel), "bp_paravirt", "bp_paravirt_native", tmp_path / "native")
+    before, after = Image(kernel), Image(tmp_path / "native")
+    ops = read(kernel.parent.parent / "paravirt.toml")
+    at = before.address_of("bp_paravirt")
+    assert at is not None
+    inline = 0
+    for address, number, op in prove_table(before, find("paravirt", Path()), ops).found.rows(at, 1 << 64):
+        form, name = before.arch.forms[number], list(ops.ops)[op]
+        way = ops.backends["native"][name]
+        if form.kind in (ADDRESS, COND_JUMP, POINTER) or way.function:
+            continue
+        code = _code(before, f"bp_paravirt_native_{name}")
+        section = after.section_at(address)
+        assert section is not None
+        found = after.bytes_of(section)[address - section.address :][: form.length].tobytes()
+        if len(code) <= form.length - ("jump" in KINDS[form.kind]):
+            assert found.startswith(code), (hex(address), name)
+            inline += 1
+    assert inline > 50
+
+
+def _code(image: Image, symbol: str) -> bytes:
+    """The inline code that stands at a symbol, without the return behind it."""
+    row = image.symbols[image.names.index(symbol)]
+    section = image.sections[row["section"]]
+    start = int(row["value"]) - section.address
+    return image.bytes_of(section)[start : start + int(row["size"]) - len(image.arch.ret)].tobytes()
