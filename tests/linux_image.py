@@ -1,0 +1,88 @@
+"""A small Linux to test against: Debian's source of it, built once into the user's cache.
+
+`python -m tests.linux_image` prints the path of its vmlinux, and builds it first if there is none: 5 minutes.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from buildplug.errors import BuildplugError
+from buildplug.toolchain import run
+
+SOURCE = Path("/usr/src/linux-source-6.1.tar.xz")
+PACKAGES = "flex bison bc libelf-dev libssl-dev kmod cpio rsync linux-source-6.1".split()
+# What tinyconfig lacks for a kernel that prints, boots under QEMU and Xen, and has every kind of patched site.
+# RANDOMIZE_BASE makes Linux link with --emit-relocs.
+CONFIG = """
+    64BIT PRINTK TTY SERIAL_8250 SERIAL_8250_CONSOLE SMP HYPERVISOR_GUEST PARAVIRT PARAVIRT_SPINLOCKS KVM_GUEST PVH XEN
+    XEN_PV XEN_PVH KALLSYMS KALLSYMS_ALL RELOCATABLE RANDOMIZE_BASE BLK_DEV_INITRD BINFMT_ELF PROC_FS SYSFS DEVTMPFS
+    FTRACE FUNCTION_TRACER DYNAMIC_FTRACE MODULES PCI ACPI FUTEX MULTIUSER POSIX_TIMERS JUMP_LABEL NET INET EPOLL BUG
+""".split()
+
+
+def cached() -> Path | None:
+    """The vmlinux that is built already of the installed source; None if there is none."""
+    path = _tree() / "vmlinux"
+    return path if path.is_file() else None
+
+
+def prepare() -> Path:
+    """The vmlinux, built if need be. Builds take turns; of a killed one nothing is used.
+
+    Raises BuildplugError: packages are missing and cannot be installed, or the build fails.
+    """
+    _install()
+    tree = _tree()
+    tree.parent.mkdir(parents=True, exist_ok=True)
+    with (tree.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if cached() is None:
+            scratch = tree.parent / ".scratch"
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir()
+            _build(scratch)
+            scratch.rename(tree)
+    return tree / "vmlinux"
+
+
+def _tree() -> Path:
+    """Where the built tree belongs: another source or configuration is another folder."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    status = SOURCE.stat() if SOURCE.is_file() else None
+    source = (status.st_size, int(status.st_mtime)) if status else None  # the time is the package's
+    key = hashlib.sha256(repr((CONFIG, source)).encode()).hexdigest()[:16]
+    return cache / "buildplug" / "linux-6.1" / key
+
+
+def _install() -> None:
+    status = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n"]
+    installed = run(status, Path.cwd(), "list the installed packages").output.splitlines()
+    missing = [package for package in PACKAGES if f"{package} installed" not in installed]
+    if not missing:
+        return
+    command = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
+    if os.geteuid():
+        raise BuildplugError("Linux", f"expected packages, missing {' '.join(missing)}", f"sudo {' '.join(command)}")
+    run(["apt-get", "update"], Path.cwd(), "refresh the lists of packages")
+    run(command, Path.cwd(), "install what a build of Linux needs")
+
+
+def _build(tree: Path) -> None:
+    """Unpacks Linux into an empty folder and builds vmlinux there."""
+    enable = [word for option in CONFIG for word in ("-e", option)]
+    run(["tar", "-xf", SOURCE, "--strip-components=1"], tree, "unpack Linux")
+    run(["make", "tinyconfig"], tree, "configure Linux")
+    run(["scripts/config", *enable], tree, "configure Linux")
+    run(["make", "olddefconfig"], tree, "configure Linux")
+    run(["make", f"-j{os.cpu_count()}", "vmlinux"], tree, "build Linux")
+
+
+if __name__ == "__main__":
+    try:
+        print(prepare())
+    except BuildplugError as error:
+        sys.exit(f"{error.output}{error}")

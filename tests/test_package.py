@@ -1,0 +1,53 @@
+"""The wheel: what ships in it, and that it works without the source tree."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.samples import SAMPLE, copy_sample
+
+ROOT = SAMPLE.parent
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The content of the wheel, unpacked."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        wheel.extractall(folder / "site")
+    return folder / "site"
+
+
+def test_wheel_has_templates_rules_and_types(installed: Path) -> None:
+    package = installed / "buildplug"
+    for folder in ("templates", "rules"):
+        shipped = {p.name for p in (package / folder).iterdir()}
+        assert shipped == {p.name for p in (ROOT / folder).iterdir()}
+    assert (package / "py.typed").exists()
+
+
+def test_wheel_has_the_licence(installed: Path) -> None:
+    assert list(installed.glob("*.dist-info/licenses/LICENSE"))
+
+
+def test_wheel_builds_the_kernel(installed: Path, tmp_path: Path) -> None:
+    kernel = copy_sample(tmp_path / "kernel")
+    program = "import buildplug, sys; print(buildplug.__file__); from buildplug.cli import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "build", kernel], env=os.environ | {"PYTHONPATH": str(installed)}, cwd=tmp_path,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).is_relative_to(installed)
+    assert (kernel / "build" / "vmlinux").exists()
+
+
+def test_command_says_its_version(installed: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "buildplug", "--version"], capture_output=True, text=True, check=True)
+    assert f"-{done.stdout.split()[1]}.dist-info" in next(installed.glob("*.dist-info")).name.replace("buildplug", "")
