@@ -68,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--backend", required=True, help="name in the ops file")
     sub.add_argument("--rule", default="paravirt", help="whose table; default: paravirt")
     sub.add_argument("-o", "--output", type=Path, required=True)
+
+    sub = command("rules", _rules, "list the rules that ship, show one, or check a file of your own")
+    sub.add_argument("action", choices=["list", "show", "check"], nargs="?", default="list")
+    sub.add_argument("rule", nargs="?", help="name of a rule that ships, or a TOML file")
+    sub.add_argument("--json", action="store_true")
     return parser
 
 
@@ -140,7 +145,7 @@ def _verify(options: argparse.Namespace) -> None:
     proof = verify(draft, final, [(rule, None) for rule in rules])
     wrong = [f"table {t.rule.symbol}: {line}" for t in proof.tables for line in t.differences]
     if options.json:
-        tables = {t.rule.name: {"sites": len(t.truth.sites), "differences": list(t.differences)} for t in proof.tables}
+        tables = {t.rule.name: {"rows": len(t.truth), "differences": list(t.differences)} for t in proof.tables}
         _print_json({"tables": tables, "moved": proof.moved, "changed": proof.changed, "sections": proof.sections})
     for line in proof.moved:
         print(f"buildplug: moved by the relink: {line}", file=sys.stderr)
@@ -157,3 +162,29 @@ def _apply(options: argparse.Namespace) -> None:
 
     symbol = find(options.rule, Path.cwd()).symbol
     apply(Image(options.image), symbol, f"{symbol}_{options.backend}", options.output)
+
+
+def _rules(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from buildplug.rules import VALUES, find, shipped
+
+    if options.action == "list":
+        rules = [find(path.stem, Path.cwd()) for path in sorted(shipped("rules").glob("*.toml"))]
+        if options.json:
+            _print_json({rule.name: asdict(rule) for rule in rules})
+        for rule in () if options.json else rules:
+            print(f"{rule.name}: {rule.about}")
+        return
+    if options.rule is None:
+        raise BuildplugError("rules", f"{options.action}: expected the name of a rule, found none", status=2)
+    rule = find(options.rule, Path.cwd())
+    if options.action == "show" and options.json:
+        _print_json(asdict(rule))
+    elif options.action == "show":
+        print(f"{rule.name}: {rule.about}\ntable {rule.symbol} in section {rule.section}, template {rule.template}")
+        for key, value in asdict(rule.select).items():
+            if value:
+                print(f"{key}: {value if isinstance(value, str) else ' '.join(map(str, value))}")
+        for field in rule.table.fields:
+            print(f"field {field.name}: {field.type}, {field.value}: {VALUES[rule.select.rows][field.value]}")

@@ -13,16 +13,15 @@ from typing import Any
 from doit.exceptions import TaskFailed
 from doit.tools import config_changed
 
-from buildplug import clobbers, config, files, ninjafile, record, render
+from buildplug import clobbers, config, contents, files, ninjafile, record, render
 from buildplug.config import Config
 from buildplug.elf import Image
 from buildplug.errors import BuildplugError
 from buildplug.link import link
-from buildplug.ops import table_of
 from buildplug.rules import shipped
-from buildplug.table import load, save
+from buildplug.table import Table
 from buildplug.toolchain import run
-from buildplug.verify import prove_table, rewrite, verify
+from buildplug.verify import TableProof, prove_table, rewrite, verify
 
 PASSES = ("compile", "draft", "extract", "generate", "assemble", "relink", "verify", "record")
 
@@ -52,15 +51,18 @@ class Pipeline:
         generated = wanted.generated
         if not wanted.tables:
             raise BuildplugError(wanted.path, "expected a [[table]], found none", "add one with its rule")
-        self.stub, self.placement = generated / "stub.S", generated / "tables.lds"
-        self.tables_text, self.anchors = generated / "tables.S", generated / "anchors.lds"
-        self.tables_object = wanted.build / "obj" / "tables.o"
+        self.placement, self.anchors = generated / "tables.lds", generated / "anchors.lds"
+        suffixes = [Path(t.rule.template).with_suffix("").suffix for t in wanted.tables]
+        self.stubs = [generated / f"{t.rule.symbol}_stub{s}" for t, s in zip(wanted.tables, suffixes, strict=True)]
+        self.texts = [generated / f"{t.rule.symbol}_table{s}" for t, s in zip(wanted.tables, suffixes, strict=True)]
         self.relinked = wanted.build / f"{wanted.kernel.name}.relinked"
         self.extracted = [generated / f"{t.rule.symbol}.npz" for t in wanted.tables]
         self.runtime = self._runtime()
         self.sources = [wanted.root / name for name in wanted.sources]
         self.sources += [generated / name for name in self.runtime if not name.endswith(".h")]
         self.objects = [ninjafile.object_of(wanted, source) for source in self.sources]
+        self.stub_objects = [ninjafile.object_of(wanted, text) for text in self.stubs]
+        self.table_objects = [ninjafile.object_of(wanted, text) for text in self.texts]
         self.link_inputs = self.objects + [wanted.root / name for name in wanted.link.objects]
         if wanted.link.script:
             self.link_inputs.append(wanted.root / wanted.link.script)
@@ -70,16 +72,16 @@ class Pipeline:
         c = self.config
         rules = [path for table in c.tables for path in table.files]
         links = [c.toolchain.ld, *c.link.flags, c.link.script, c.link.after]
-        stub = ninjafile.object_of(c, self.stub)
         templates = sorted(shipped("templates").glob("*.j2"))
         yield self._task("compile", self.compile, [], [])  # ninja decides what there is to do
-        yield self._task("draft", self.draft, [*self.link_inputs, stub, self.placement], [c.draft], links)
+        yield self._task("draft", self.draft, [*self.link_inputs, *self.stub_objects, self.placement], [c.draft], links)
         yield self._task("extract", self.extract, [c.draft, *rules], self.extracted, c.tables)
         yield self._task(
-            "generate", self.generate, [*self.extracted, *templates], [self.tables_text, self.anchors], c.tables
+            "generate", self.generate, [*self.extracted, *templates], [*self.texts, self.anchors], c.tables
         )
-        yield self._task("assemble", self.assemble, [self.tables_text], [self.tables_object], c.compile.asflags)
-        tables = [self.placement, self.tables_object, self.anchors]
+        flags = (c.toolchain.cc, c.compile.asflags, c.compile.cflags)
+        yield self._task("assemble", self.assemble, self.texts, self.table_objects, flags)
+        tables = [self.placement, *self.table_objects, self.anchors]
         yield self._task("relink", self.relink, [*self.link_inputs, *tables], [self.relinked], links)
         yield self._task("verify", self.verify, [c.draft, self.relinked, *rules], [c.image])
         yield self._task("record", self.record, [c.image, *self.notes.values()], [self.record_path])
@@ -92,49 +94,53 @@ class Pipeline:
         """Writes the runtime, and has ninja compile what changed."""
         for name, text in self.runtime.items():
             files.write(self.config.generated / name, text)
-        rules = [table.rule for table in self.config.tables]
-        files.write(self.stub, render.stub(self.config.arch, rules, self.config.root))
-        files.write(self.placement, render.placement(rules, self.config.link.after, self.config.root))
+        c, rules = self.config, [table.rule for table in self.config.tables]
+        for rule, stub in zip(rules, self.stubs, strict=True):
+            files.write(stub, render.table(rule, contents.empty(rule, c.arch), 0, c.root))
+        files.write(self.placement, render.placement(rules, c.link.after, c.root))
         log = self.config.build / ".ninja_log"
         before = log.stat().st_mtime_ns if log.exists() else 0
-        said = ninjafile.compile_all(self.config, [*self.sources, self.stub], explain=self.explain)
+        said = ninjafile.compile_all(self.config, [*self.sources, *self.stubs], explain=self.explain)
         sys.stderr.write(said)
         return {} if log.stat().st_mtime_ns != before or not self.notes["compile"].exists() else None
 
     def draft(self) -> Note:
         """Links with empty tables: the image that the tables are made from."""
-        return self._link([ninjafile.object_of(self.config, self.stub)], self.config.draft)
+        return self._link(self.stub_objects, self.config.draft)
 
     def extract(self) -> Note:
         """Finds the references, and checks that inline code may stand where it would."""
         draft, counts = Image(self.config.draft), {}
         for table, path in zip(self.config.tables, self.extracted, strict=True):
-            rows, references = table_of(draft, table.rule, table.ops)
-            if table.ops:
-                clobbers.check(draft, table.rule, table.ops, rows)
-            save(rows, path)
-            counts[table.rule.name] = {"sites": len(rows.sites), "left": references.left}
+            made, left = contents.make(draft, table.rule, table.ops)
+            if table.ops and isinstance(made, Table):
+                clobbers.check(draft, table.rule, table.ops, made)
+            contents.save(made, path)
+            counts[table.rule.name] = {"rows": len(made), "left": left}
         return {"tables": counts}
 
     def generate(self) -> Note:
         """Renders the tables, and the script that tells them where the sections are."""
         c = self.config
-        tables = [(t.rule, load(path), t.slack) for t, path in zip(c.tables, self.extracted, strict=True)]
-        files.write(self.tables_text, render.tables(c.arch, tables, c.root))
-        names = [table.section_names for _, table, _ in tables]
-        files.write(self.anchors, render.anchors(names, c.root))
+        made = [contents.load(path, t.rule, c.arch) for t, path in zip(c.tables, self.extracted, strict=True)]
+        for table, content, text in zip(c.tables, made, self.texts, strict=True):
+            files.write(text, render.table(table.rule, content, table.slack, c.root))
+        files.write(self.anchors, render.anchors([(t.rule, m) for t, m in zip(c.tables, made, strict=True)], c.root))
         return {}
 
     def assemble(self) -> Note:
-        command = ninjafile.compiler(self.config, ".S")
-        with files.replacing(self.tables_object) as scratch:
-            where = [ninjafile.relative(self.config, path) for path in (self.tables_text, scratch)]
-            run([*command, "-c", where[0], "-o", where[1]], self.config.root, "assemble the tables")
-        return {"command": [*command, "-c", where[0], "-o", ninjafile.relative(self.config, self.tables_object)]}
+        """Makes the tables' objects, with the kernel's own flags."""
+        commands = []
+        for text, output in zip(self.texts, self.table_objects, strict=True):
+            command = [*ninjafile.compiler(self.config, text.suffix), "-c", ninjafile.relative(self.config, text)]
+            with files.replacing(output) as scratch:
+                run([*command, "-o", ninjafile.relative(self.config, scratch)], self.config.root, "assemble a table")
+            commands.append([*command, "-o", ninjafile.relative(self.config, output)])
+        return {"command": commands}
 
     def relink(self) -> Note:
         """The only relink."""
-        return self._link([self.tables_object, self.anchors], self.relinked)
+        return self._link([*self.table_objects, self.anchors], self.relinked)
 
     def verify(self) -> Note:
         """Proves the tables true of the final image; makes them so if the linker moved what they speak of."""
@@ -157,15 +163,17 @@ class Pipeline:
                     raise BuildplugError(c.image, f"rule {wanted.rule.name}: {'; '.join(again.differences)}")
             scratch.chmod(scratch.stat().st_mode | (scratch.stat().st_mode & 0o444) >> 2)
         return {
-            "tables": {
-                t.rule.name: {"symbol": t.rule.symbol, "section": t.rule.section, "sites": len(t.truth.sites),
-                              "ops": list(t.truth.op_names), "bytes": int(final.section(t.rule.section).size)}
-                for t in proof.tables
-            },
+            "tables": {table.rule.name: self._about(final, table) for table in proof.tables},
             "sections": proof.sections,
             "moved": list(proof.moved),
             "rewritten": [t.rule.name for t in untrue],
-        }  # fmt: skip
+        }
+
+    def _about(self, final: Image, proof: TableProof) -> Note:
+        """A table in the record."""
+        rule, size = proof.rule, final.section(proof.rule.section).size
+        about = {"symbol": rule.symbol, "section": rule.section, "rows": len(proof.truth), "bytes": size}
+        return about | ({"ops": list(proof.truth.op_names)} if isinstance(proof.truth, Table) else {})
 
     def record(self) -> None:
         c = self.config
@@ -177,7 +185,7 @@ class Pipeline:
         c = self.config
         texts: dict[str, str] = {}
         for table in c.tables:
-            texts |= render.backends(c.arch, table.rule, table.ops, c.root)
+            texts |= render.table_files(c.arch, table.rule, table.ops, c.root)
         runtime = render.runtime(c.arch, c.root)
         if not any(table.ops for table in c.tables):
             del runtime["fixup.c"]

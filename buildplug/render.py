@@ -9,12 +9,12 @@ import jinja2
 
 from buildplug import table as table_module
 from buildplug.arch import ENCODINGS, KINDS, Arch
+from buildplug.contents import Contents
 from buildplug.errors import BuildplugError, printable
 from buildplug.ops import Ops
-from buildplug.rules import Rule, shipped
-from buildplug.table import OP_BITS, Table, empty, head
+from buildplug.rules import ADDRESSES, Rule, shipped
 
-CTYPE = {"u2": "uint16_t", "u4": "uint32_t", "i4": "int32_t"}
+CTYPE = {f"{sign}{size}": f"{'u' * (sign == 'u')}int{8 * size}_t" for sign in "ui" for size in (1, 2, 4, 8)}
 DIRECTIVE = {"u2": ".short", "u4": ".long"}
 
 
@@ -84,8 +84,11 @@ def runtime(arch: Arch, base: Path) -> dict[str, str]:
     return {name: render(f"{name}.j2", base, **values) for name in ("buildplug.h", "fixup.c")}
 
 
-def backends(arch: Arch, rule: Rule, declared: Ops | None, base: Path) -> dict[str, str]:
-    """File name -> text of what a kernel with this table compiles in: its header, and its backends."""
+def table_files(arch: Arch, rule: Rule, declared: Ops | None, base: Path) -> dict[str, str]:
+    """File name -> text of what a kernel with this table compiles in: its header, and the backends of its ops."""
+    if rule.table.fields:
+        ctype = CTYPE | {"string": "int32_t"}
+        return {f"{rule.symbol}.h": render("rows.h.j2", base, rule=rule, ctype=ctype, addresses=ADDRESSES)}
     files = {f"{rule.symbol}.h": render("tables.h.j2", base, rule=rule, backends=declared.backends if declared else {})}
     if declared:
         values = {"arch": arch, "rule": rule, "table": table_module, "ops": declared.ops, "backends": declared.backends}
@@ -93,35 +96,12 @@ def backends(arch: Arch, rule: Rule, declared: Ops | None, base: Path) -> dict[s
     return files
 
 
-def anchor(number: int) -> str:
-    """The symbol that has the address of a section, by the section's place in the link's list."""
-    return f"__bp_section_{number}"
-
-
-def tables(arch: Arch, tables: list[tuple[Rule, Table, int]], base: Path) -> str:
-    """The assembly of all tables of a link; each with its slack, bytes."""
-    names = _all_names([table.section_names for _, table, _ in tables])
-    texts = []
-    for rule, table, slack in tables:
-        sites = [
-            {
-                "section": table.section_names[section],
-                "offset": offset,
-                "info": info,
-                "form": arch.forms[info >> OP_BITS].name,
-                "op": table.op_names[info & ((1 << OP_BITS) - 1)],
-            }
-            for section, (offset, info) in zip(table.site_sections.tolist(), table.sites.tolist(), strict=True)
-        ]
-        values = {"rule": rule, "table": table, "head": head(table), "sites": sites, "slack": slack}
-        values |= {"anchors": [anchor(names.index(name)) for name in table.section_names]}
-        texts.append(render(rule.table.template, base, **values, records=table_module.RECORDS, directive=DIRECTIVE))
-    return "\n".join(texts)
-
-
-def stub(arch: Arch, rules: list[Rule], base: Path) -> str:
-    """The assembly of the draft link's tables: the same sections and symbols, no entries."""
-    return tables(arch, [(rule, empty(arch), 0) for rule in rules], base)
+def table(rule: Rule, contents: Contents, slack: int, base: Path) -> str:
+    """The text of a table, for the assembler or the compiler by its template's name; with `slack` bytes of room."""
+    anchors = [rule.anchor(number) for number in range(len(contents.section_names))]
+    return render(
+        rule.template, base, **contents.context(), rule=rule, anchors=anchors, slack=slack, directive=DIRECTIVE
+    )
 
 
 def placement(rules: list[Rule], after: str, base: Path) -> str:
@@ -129,11 +109,7 @@ def placement(rules: list[Rule], after: str, base: Path) -> str:
     return render("tables.lds.j2", base, rules=rules, after=_ldname(after))
 
 
-def anchors(section_names: list[tuple[str, ...]], base: Path) -> str:
+def anchors(tables: list[tuple[Rule, Contents]], base: Path) -> str:
     """The linker script that gives the addresses of the sections which tables name."""
-    named = [(anchor(number), name) for number, name in enumerate(_all_names(section_names))]
+    named = [(r.anchor(number), name) for r, contents in tables for number, name in enumerate(contents.section_names)]
     return render("anchors.lds.j2", base, anchors=named)
-
-
-def _all_names(section_names: list[tuple[str, ...]]) -> list[str]:
-    return sorted({name for names in section_names for name in names})

@@ -16,25 +16,66 @@ def shipped(folder: str) -> Path:
     return inside if inside.is_dir() else PACKAGE.parent / folder
 
 
+# What a field of a plain table may hold: rows -> value -> what it is.
+VALUES = {
+    "references": {
+        "site": "address of the reference",
+        "target": "address that it refers to",
+        "symbol": "name of the target",
+        "length": "of the site, bytes",
+        "kind": "of the site, its place in: " + " ".join(KINDS),
+        "addend": "of the relocation",
+    },
+    "symbols": {
+        "address": "of the symbol",
+        "name": "of the symbol",
+        "size": "bytes",
+        "letter": "the character that nm has for it",
+    },
+}
+ADDRESSES, STRINGS = ("site", "target", "address"), ("symbol", "name")
+TYPES = ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "string")
+BASES = ("here", "table", "zero")
+
+
 @dataclass(frozen=True)
 class Select:
-    """Which references make the rows. Names and globs match symbols; `?`, `*` and `[]` as in fnmatch."""
+    """Which references or symbols make the rows. Names and globs match symbols; `?`, `*` and `[]` as in fnmatch."""
 
+    rows: str = "references"  # or symbols
     functions: tuple[str, ...] = ()  # references to the start of these
     slots: tuple[str, ...] = ()  # references to words of these objects: structs or arrays of function pointers
+    objects: tuple[str, ...] = ()  # of rows that are symbols: these objects, beside the functions
     ranges: tuple[tuple[str, ...], ...] = ()  # [start, end): each a symbol or an integer; all symbols in it
     exclude: tuple[str, ...] = ()  # not these symbols
-    sections: tuple[str, ...] = ("*",)  # only references from these sections
-    skip: tuple[str, ...] = (".eh_frame",)  # none from these
+    untyped: bool = False  # of rows that are symbols: also those that are neither function nor object, such as labels
+    sections: tuple[str, ...] = ("*",)  # only references from these sections, or symbols in them
+    skip: tuple[str, ...] = (".eh_frame",)  # none of these
     kinds: tuple[str, ...] = KINDS  # kinds of sites that become rows
     leave: tuple[str, ...] = ()  # kinds that are counted and left alone; any other kind is an error
 
 
 @dataclass(frozen=True)
-class Output:
-    """What the rows become."""
+class Field:
+    """A field of a row: its name, its numpy type or `string`, the value that it holds, and of an address what it is
+    relative to: the field itself, the table, or nothing."""
 
-    template: str = "tables.S.j2"
+    name: str
+    type: str
+    value: str
+    base: str = "here"
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the rows become. Without fields: a table of sites for the fixup, with the rule's ops."""
+
+    fields: tuple[Field, ...] = ()
+    sort: tuple[str, ...] = ()  # values; default: the first of the fields that is an address, or the first
+    head: bool = True  # two words before the rows: their count, and bytes a row
+    template: str = ""  # default: tables.S.j2, or with fields rows.S.j2
+    flags: str = "a"  # of the section: a, aw
+    align: int = 16  # of the section, bytes
     section: str = ""  # default: .bp_ and the name (gas keeps a symbol of the name of a section for itself)
     symbol: str = ""  # default: bp_ and the name
 
@@ -57,6 +98,14 @@ class Rule:
         return self.table.symbol or f"bp_{self.symbol_part}"
 
     @property
+    def template(self) -> str:
+        return self.table.template or ("rows.S.j2" if self.table.fields else "tables.S.j2")
+
+    def anchor(self, number: int) -> str:
+        """The symbol that has the address of the table's section of that number."""
+        return f"__{self.symbol}_section_{number}"
+
+    @property
     def symbol_part(self) -> str:
         return self.name.replace("-", "_")
 
@@ -76,6 +125,36 @@ def find(name: str, base: Path) -> Rule:
     for name_ in (rule.section.removeprefix("."), rule.symbol):
         if not name_.replace(".", "_").isidentifier() or not name_.isascii():
             raise BuildplugError(f"{path}: table", f"expected a C identifier, found {name_!r}", "rename it")
-    if not (rule.select.functions or rule.select.slots or rule.select.ranges):
-        raise BuildplugError(f"{path}: select", "expected functions, slots or ranges, found none", "add one")
+    if not (rule.select.functions or rule.select.slots or rule.select.ranges or rule.select.objects):
+        raise BuildplugError(f"{path}: select", "expected functions, slots, objects or ranges, found none", "add one")
+    if rule.select.rows not in VALUES:
+        raise unknown(f"{path}: select.rows", "rows", rule.select.rows, VALUES)
+    if rule.select.rows == "symbols" and not rule.table.fields:
+        raise BuildplugError(f"{path}: table", "expected fields for rows that are symbols, found none", "add fields")
+    if rule.table.align < 1 or rule.table.align & (rule.table.align - 1) or rule.table.flags not in ("a", "aw"):
+        raise BuildplugError(f"{path}: table", "expected an align that is a power of two, and flags 'a' or 'aw'")
+    _check_fields(rule, f"{path}: table")
     return rule
+
+
+def _check_fields(rule: Rule, where: str) -> None:
+    values = VALUES[rule.select.rows]
+    for entry in rule.table.fields:
+        place = f"{where}: field {entry.name!r}"
+        if not entry.name.isidentifier() or not entry.name.isascii():
+            raise BuildplugError(place, "expected a C identifier", "rename it")
+        for what, name, known in (
+            ("type", entry.type, TYPES),
+            ("value", entry.value, values),
+            ("base", entry.base, BASES),
+        ):
+            if name not in known:
+                raise unknown(place, what, name, known)
+        if (entry.type == "string") != (entry.value in STRINGS):
+            raise BuildplugError(place, f"value {entry.value} does not go with type {entry.type}", "a name is a string")
+    names = [entry.name for entry in rule.table.fields]
+    if len(set(names)) != len(names):
+        raise BuildplugError(where, f"expected each field once, found {', '.join(names)}")
+    for name in rule.table.sort:
+        if name not in values:
+            raise unknown(f"{where}: sort", "value", name, values)

@@ -36,7 +36,15 @@ def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
     select, symbols = rule.select, image.symbols
     defined = (symbols["section"] != SHN_UNDEF) & (symbols["section"] < SHN_LORESERVE)
     defined &= ~np.isin(symbols["type"], (STT_SECTION, STT_FILE))
-    is_function, is_slot, excluded = globs(select.functions), globs(select.slots), globs(select.exclude)
+    is_function, is_slot, excluded = (
+        globs(select.functions),
+        globs(select.slots + select.objects),
+        globs(select.exclude),
+    )
+    wanted, skipped = globs(select.sections), globs(select.skip)
+    in_section = [
+        rule.select.rows == "references" or bool(wanted(s.name) and not skipped(s.name)) for s in image.sections
+    ]
     ranges = [(_bound(image, rule, r, 0), _bound(image, rule, r, 1)) for r in select.ranges]
     found: dict[int, Target] = {}
     for index in np.flatnonzero(defined).tolist():
@@ -45,6 +53,9 @@ def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
         section = image.sections[row["section"]]
         function = kind == STT_FUNC or (kind != STT_OBJECT and section.executable)
         in_range = any(start <= address < end for start, end in ranges)
+        typed = kind in (STT_FUNC, STT_OBJECT) or select.untyped or select.rows == "references"
+        if not (in_section[section.index] and typed):
+            continue
         if (in_range or (is_function if function else is_slot)(name)) and not excluded(name):
             size = int(row["size"]) or (1 if function else image.arch.bits // 8)
             names = found[address].names | {name} if address in found else frozenset({name})
@@ -53,8 +64,8 @@ def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
             else:
                 found[address] = replace(found[address], names=names)
     if not found:
-        wanted = ", ".join((*select.functions, *select.slots, *("–".join(r) for r in select.ranges)))
-        raise image.bad(f"rule {rule.name}: expected symbols {wanted}, found none", "check the rule's names")
+        asked = ", ".join((*select.functions, *select.slots, *select.objects, *("–".join(r) for r in select.ranges)))
+        raise image.bad(f"rule {rule.name}: expected symbols {asked}, found none", "check the rule's names")
     return tuple(found[address] for address in sorted(found))
 
 

@@ -9,10 +9,7 @@ untrue. In this order, each record packed, in the byte order of the machine:
 The checksum covers everything between itself and the bases, which the linker fills in.
 """
 
-import sys
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +17,6 @@ import numpy as np
 from buildplug.arch import Arch
 from buildplug.elf import Array
 from buildplug.errors import BuildplugError
-from buildplug.files import replacing
 
 MAGIC = 0x42545042  # "BPTB" in the order of its bytes, little-endian
 BACKEND_MAGIC = 0x45425042  # "BPBE"
@@ -89,14 +85,16 @@ def dtype(record: str, byteorder: str) -> np.dtype[Any]:
 class Table:
     """A table. Arrays have the dtypes of RECORDS; bases are int64, a section's address minus the table's."""
 
-    machine: int
-    byteorder: str
+    arch: Arch
     sections: Array
     ops: Array
     sites: Array
     bases: Array
     section_names: tuple[str, ...] = ()  # not in the binary: for messages, comments and anchors
     op_names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.sites)
 
     @property
     def site_sections(self) -> Array:
@@ -109,13 +107,40 @@ class Table:
         places = zip(self.site_sections.tolist(), self.sites.tolist(), strict=True)
         return [(bases[s] + offset, info >> OP_BITS, info & ((1 << OP_BITS) - 1)) for s, (offset, info) in places]
 
+    def encode(self) -> bytes:
+        """The table as it stands in memory."""
+        return head(self).tobytes() + _body(self) + self.bases.tobytes()
+
+    def context(self) -> dict[str, Any]:
+        """What templates see: the table, its head, and its sites with the names that comments give."""
+        places = zip(self.site_sections.tolist(), self.sites.tolist(), strict=True)
+        sites = [
+            {
+                "section": self.section_names[section],
+                "offset": offset,
+                "info": info,
+                "form": self.arch.forms[info >> OP_BITS].name,
+                "op": self.op_names[info & ((1 << OP_BITS) - 1)],
+            }
+            for section, (offset, info) in places
+        ]
+        return {"table": self, "head": head(self), "sites": sites, "records": RECORDS}
+
+    def arrays(self) -> dict[str, Array]:
+        """All of it as arrays, for a file."""
+        names = {key: np.array(getattr(self, key), str) for key in ("section_names", "op_names")}
+        return {key: getattr(self, key) for key in ("sections", "ops", "sites", "bases")} | names
+
+    @classmethod
+    def from_arrays(cls, arch: Arch, kept: dict[str, Array]) -> "Table":
+        names = [tuple(kept[key].tolist()) for key in ("section_names", "op_names")]
+        return cls(arch, kept["sections"], kept["ops"], kept["sites"], kept["bases"], *names)
+
 
 def empty(arch: Arch) -> Table:
     """The table of the draft link: a kernel that uses it runs every op through its default."""
     none = {name: np.zeros(0, dtype(name, arch.byteorder)) for name in ("section", "op", "site")}
-    return Table(
-        arch.machine, arch.byteorder, none["section"], none["op"], none["site"], np.zeros(0, arch.byteorder + "i8")
-    )
+    return Table(arch, none["section"], none["op"], none["site"], np.zeros(0, arch.byteorder + "i8"))
 
 
 def checksum(data: bytes, byteorder: str) -> int:
@@ -140,21 +165,16 @@ def sizes(byteorder: str, sections: int, ops: int, sites: int) -> tuple[int, int
 def head(table: Table) -> Array:
     """The header record of a table, shape ()."""
     counts = len(table.sections), len(table.ops), len(table.sites)
-    size = sizes(table.byteorder, *counts)[3]
-    values = (MAGIC, 0, size, VERSION, table.machine, *counts)
-    row = np.array(values, dtype("table", table.byteorder))
-    row["checksum"] = checksum((row.tobytes() + _body(table))[8:], table.byteorder)
+    size = sizes(table.arch.byteorder, *counts)[3]
+    values = (MAGIC, 0, size, VERSION, table.arch.machine, *counts)
+    row = np.array(values, dtype("table", table.arch.byteorder))
+    row["checksum"] = checksum((row.tobytes() + _body(table))[8:], table.arch.byteorder)
     return row
 
 
 def _body(table: Table) -> bytes:
     body = table.sections.tobytes() + table.ops.tobytes() + table.sites.tobytes()
-    return body + bytes(-(len(body) + dtype("table", table.byteorder).itemsize) % 8)
-
-
-def encode(table: Table) -> bytes:
-    """The table as it stands in memory."""
-    return head(table).tobytes() + _body(table) + table.bases.tobytes()
+    return body + bytes(-(len(body) + dtype("table", table.arch.byteorder).itemsize) % 8)
 
 
 def inspect(data: bytes, arch: Arch) -> str:
@@ -186,31 +206,9 @@ def decode(data: bytes, arch: Arch, where: object) -> Table:
     at_ops, at_sites, at_bases, _ = sizes(order, int(row["sections"]), int(row["ops"]), int(row["sites"]))
     at_sections = dtype("table", order).itemsize
     return Table(
-        arch.machine,
-        order,
+        arch,
         np.frombuffer(data, dtype("section", order), row["sections"], at_sections),
         np.frombuffer(data, dtype("op", order), row["ops"], at_ops),
         np.frombuffer(data, dtype("site", order), row["sites"], at_sites),
         np.frombuffer(data, order + "i8", row["sections"], at_bases),
     )
-
-
-def save(table: Table, path: Path) -> None:
-    """Keeps a table with its names for a later pass."""
-    with replacing(path) as scratch, scratch.open("wb") as file:
-        np.savez(
-            file, machine=np.array(table.machine), sections=table.sections, ops=table.ops, sites=table.sites,
-            bases=table.bases, section_names=np.array(table.section_names, str), op_names=np.array(table.op_names, str),
-        )  # fmt: skip
-
-
-def load(path: Path) -> Table:
-    """What save() kept. Raises BuildplugError."""
-    try:
-        with np.load(path, allow_pickle=False) as kept:
-            names = [tuple(str(name) for name in kept[key]) for key in ("section_names", "op_names")]
-            order = {"<": "<", ">": ">"}.get(kept["bases"].dtype.byteorder, "<" if sys.byteorder == "little" else ">")
-            arrays = (kept[key] for key in ("sections", "ops", "sites", "bases"))
-            return Table(int(kept["machine"]), order, *arrays, *names)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise BuildplugError(path, f"expected an extracted table, found {error!r:.60}", "remove it") from None

@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from buildplug.arch import REL32, WIDTH
+from buildplug.contents import Contents, make
 from buildplug.elf import SHN_LORESERVE, SHN_UNDEF, SHT_NOBITS, STT_SECTION, Array, Image, Section
 from buildplug.errors import BuildplugError
-from buildplug.ops import Ops, resolved_of, table_of
+from buildplug.ops import Ops
+from buildplug.rows import HEAD, Rows
 from buildplug.rules import Rule
+from buildplug.sites import resolved_of
 from buildplug.symbols import globs
-from buildplug.table import Table, decode, encode
+from buildplug.table import Table, decode
 
 # What depends on addresses without a relocation that would say so, and is made by the linker itself.
 EXEMPT = (
@@ -28,11 +31,10 @@ SHOWN = 3  # entries that a message names
 
 @dataclass(frozen=True)
 class TableProof:
-    """A rule's table in a final image: the differences from the truth, none if it is true."""
+    """A rule's table in a final image: what would be true, and the differences from it, none if it is true."""
 
     rule: Rule
-    found: Table
-    truth: Table
+    truth: Contents
     differences: tuple[str, ...]
 
 
@@ -70,14 +72,31 @@ def _place(final: Image, rule: Rule) -> tuple[int, Section, int]:
 
 
 def prove_table(final: Image, rule: Rule, ops: Ops | None) -> TableProof:
-    """Compares the table decoded from the image's own bytes with a new extraction."""
+    """Compares the table in the image's own bytes with a new extraction."""
     at, section, room = _place(final, rule)
-    start = at - section.address
-    found = decode(final.bytes_of(section)[start : start + room].tobytes(), final.arch, f"{final.path}: {rule.symbol}")
-    truth, _ = table_of(final, rule, ops or resolved_of(final, found, at))
-    if encode(found) == encode(truth):
-        return TableProof(rule, found, truth, ())
-    return TableProof(rule, found, truth, tuple(_differences(final, found, truth, at)) or ("its header differs",))
+    data = final.bytes_of(section)[at - section.address :][:room].tobytes()
+    if rule.table.fields:
+        truth, _ = make(final, rule, None)
+        return TableProof(rule, truth, tuple(_row_differences(truth, data)))
+    found = decode(data, final.arch, f"{final.path}: {rule.symbol}")
+    truth, _ = make(final, rule, ops or resolved_of(final, found, at))
+    if found.encode() == truth.encode():
+        return TableProof(rule, truth, ())
+    assert isinstance(truth, Table)
+    return TableProof(rule, truth, tuple(_differences(final, found, truth, at)) or ("its header differs",))
+
+
+def _row_differences(truth: Contents, data: bytes) -> list[str]:
+    """How the bytes of a plain table differ from its true rows, as text; what is behind the table must be zeros."""
+    assert isinstance(truth, Rows)
+    expected = truth.encode()
+    padded = [expected.ljust(len(data), b"\0"), data.ljust(len(expected), b"\0")]
+    if padded[0] == padded[1]:
+        return []
+    at = next(i for i, (a, b) in enumerate(zip(*padded, strict=True)) if a != b)
+    row = (at - HEAD * truth.rule.table.head) // truth.dtype.itemsize
+    what = f"row {row} ({truth.comment(row)})" if 0 <= row < len(truth) else "its head or its strings"
+    return [f"{what}: byte +{at:#x} is {padded[1][at]:#04x}, the image says {padded[0][at]:#04x}"]
 
 
 def _differences(final: Image, found: Table, truth: Table, at: int) -> list[str]:
@@ -104,7 +123,7 @@ def _differences(final: Image, found: Table, truth: Table, at: int) -> list[str]
 def rewrite(path: Path, final: Image, proof: TableProof) -> None:
     """Makes the table in the file at `path`, a copy of `final`, true. Raises BuildplugError if it has no room."""
     at, section, room = _place(final, proof.rule)
-    data = encode(proof.truth)
+    data = proof.truth.encode()
     if len(data) > room:
         raise BuildplugError(
             final.path,

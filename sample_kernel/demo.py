@@ -19,6 +19,7 @@ from buildplug.elf import SHT_NOBITS, STT_SECTION, Image, Section
 from buildplug.errors import BuildplugError
 from buildplug.fixup import apply, get
 from buildplug.pipeline import PASSES
+from buildplug.table import Table
 from buildplug.verify import prove_table
 from sample_kernel.boot import EXIT_OK, boot, memory
 
@@ -68,7 +69,8 @@ def main(console: Console) -> None:
     record = json.loads(build(HERE, None, None).read_text())
     image = Image(config.image)
     wanted = config.tables[0]
-    table = prove_table(image, wanted.rule, wanted.ops).found
+    table = prove_table(image, wanted.rule, wanted.ops).truth
+    assert isinstance(table, Table)
     sites = table.rows(image.address_of(wanted.rule.symbol) or 0, image.arch.modulus)
     size = record["tables"][wanted.rule.name]["bytes"]
     console.print(f"passes: {' '.join(PASSES)}")

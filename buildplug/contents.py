@@ -1,0 +1,45 @@
+"""What a rule's table has to hold, whichever kind of table it is: made of an image, kept for a later pass."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from buildplug import rows, sites, table
+from buildplug.arch import Arch
+from buildplug.elf import Image
+from buildplug.errors import BuildplugError
+from buildplug.files import replacing
+from buildplug.ops import Ops
+from buildplug.rows import Rows
+from buildplug.rules import Rule
+from buildplug.sites import Resolved
+from buildplug.table import Table
+
+Contents = Table | Rows
+
+
+def make(image: Image, rule: Rule, ops: Ops | Resolved | None) -> tuple[Contents, dict[str, int]]:
+    """The contents that `rule` asks for, true of `image`; and the counts of references left alone, by kind."""
+    return rows.rows_of(image, rule) if rule.table.fields else sites.table_of(image, rule, ops)
+
+
+def empty(rule: Rule, arch: Arch) -> Contents:
+    """The contents of the draft link's table."""
+    return rows.empty(rule, arch) if rule.table.fields else table.empty(arch)
+
+
+def save(contents: Contents, path: Path) -> None:
+    """Keeps contents with their names."""
+    with replacing(path) as scratch, scratch.open("wb") as file:
+        np.savez(file, allow_pickle=False, **contents.arrays())
+
+
+def load(path: Path, rule: Rule, arch: Arch) -> Contents:
+    """What save() kept. Raises BuildplugError."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            kept = dict(archive)
+        return Rows.from_arrays(rule, arch, kept) if rule.table.fields else Table.from_arrays(arch, kept)
+    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as error:
+        raise BuildplugError(path, f"expected extracted contents, found {error!r:.60}", "remove it") from None

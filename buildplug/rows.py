@@ -1,0 +1,209 @@
+"""Plain tables: the rows of a rule with the fields that it gives them, as bytes and as assembler expressions.
+
+In memory: a head of two 32-bit words (rows; bytes a row) unless the rule wants none, the rows, then the strings, each
+ended by a zero. A field that holds an address is relative to itself, to the table, or to nothing, as the rule says; one
+that holds a string is relative to itself. So the linker can fill it in, and encode() can say what it must have made.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from buildplug.arch import Arch
+from buildplug.elf import SHF_EXECINSTR, SHF_WRITE, SHT_NOBITS, Array, Image, Section
+from buildplug.errors import BuildplugError
+from buildplug.references import References, extract
+from buildplug.rules import ADDRESSES, STRINGS, Field, Rule
+from buildplug.symbols import targets
+
+HEAD = 8  # bytes
+DIRECTIVE = {"1": ".byte", "2": ".short", "4": ".long", "8": ".quad"}
+
+
+class Address(NamedTuple):
+    """An address, as a template says it: the symbol of its section, the offset there, the section's name."""
+
+    anchor: str
+    offset: int
+    section: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a table, sorted as its rule says: value -> column, shape (rows,). Addresses are those of the image
+    that the rows come from; `at` is the table's own."""
+
+    rule: Rule
+    arch: Arch
+    at: int
+    columns: dict[str, Array]
+    section_names: tuple[str, ...]
+    section_starts: Array  # addresses, ascending
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of a row in memory."""
+        kinds = [
+            (f.name, self.arch.byteorder + ("i4" if f.type == "string" else f.type)) for f in self.rule.table.fields
+        ]
+        return np.dtype(kinds)
+
+    def encode(self) -> bytes:
+        """The table as it stands in the memory of the image. Raises BuildplugError for a row that does not fit."""
+        head = np.array([len(self), self.dtype.itemsize], self.arch.byteorder + "u4").tobytes() * self.rule.table.head
+        rows = np.zeros(len(self), self.dtype)
+        here = self.at + len(head) + self.dtype.itemsize * np.arange(len(self), dtype="i8").astype("u8")
+        pool, places = self._strings()
+        for field in self.rule.table.fields:
+            kind, offset = rows.dtype[field.name], rows.dtype.fields[field.name][1]
+            values = self.columns[field.value]
+            if field.value in STRINGS:
+                ends = self.at + len(head) + rows.nbytes
+                values = (np.array([places[text] for text in values.tolist()], "u8") + np.uint64(ends)) - here
+                values = (values - np.uint64(offset)).astype("i8")
+            elif field.value in ADDRESSES:
+                values = values - {"here": here + np.uint64(offset), "table": np.uint64(self.at)}.get(
+                    field.base, np.uint64(0)
+                )
+                values = values.astype("i8" if kind.kind == "i" else "u8")
+            wrong = np.flatnonzero((values < np.iinfo(kind).min) | (values > np.iinfo(kind).max))
+            if len(wrong):
+                raise BuildplugError(
+                    f"rule {self.rule.name}, row {wrong[0]} ({self.comment(int(wrong[0]))})",
+                    f"field {field.name}: expected a value that fits {field.type}, found {int(values[wrong[0]]):#x}",
+                    "give the field a wider type, or another base",
+                )
+            rows[field.name] = values
+        return head + rows.tobytes() + pool
+
+    def _strings(self) -> tuple[bytes, dict[str, int]]:
+        """The strings' bytes, and the offset of each there."""
+        used = dict.fromkeys(
+            t for f in self.rule.table.fields if f.value in STRINGS for t in self.columns[f.value].tolist()
+        )
+        places, pool = {}, bytearray()
+        for text in used:
+            places[text] = len(pool)
+            pool += text.encode() + b"\0"
+        return bytes(pool), places
+
+    def comment(self, row: int) -> str:
+        """What a row is about."""
+        return " ".join(str(self.columns[value][row]) for value in STRINGS if value in self.columns)
+
+    def address(self, value: int) -> Address:
+        """An address of the rows, as the linker is to find it."""
+        number = int(np.searchsorted(self.section_starts, np.uint64(value), "right")) - 1
+        name = self.section_names[number]
+        return Address(self.rule.anchor(number), value - int(self.section_starts[number]), name)
+
+    def context(self) -> dict[str, Any]:
+        """What templates see: rows, each a record of its values, with `asm`, its fields for the assembler; strings."""
+        pool, places = self._strings()
+        rows = []
+        for index in range(len(self)):
+            row: dict[str, Any] = {name: column[index].item() for name, column in self.columns.items()}
+            row |= {name: self.address(value) for name, value in row.items() if name in ADDRESSES}
+            row["asm"] = [self._expression(field, row[field.value], places) for field in self.rule.table.fields]
+            row["comment"] = self.comment(index)
+            rows.append(row)
+        texts = [(text, list(text.encode())) for text in places]
+        return {"rows": rows, "strings": texts, "row_size": self.dtype.itemsize, "pool": len(pool)}
+
+    def _expression(self, field: Field, value: Any, places: dict[str, int]) -> str:
+        if field.value in STRINGS:
+            return f".long .L{self.rule.symbol}_strings + {places[value]} - ."
+        directive = DIRECTIVE[field.type[1]]
+        if field.value not in ADDRESSES:
+            return f"{directive} {value:#x}"
+        base = {"here": " - .", "table": f" - .L{self.rule.symbol}"}.get(field.base, "")
+        return f"{directive} {value.anchor} + {value.offset:#x}{base}"
+
+    def arrays(self) -> dict[str, Array]:
+        """All of it as arrays, for a file."""
+        kept = {f"column_{name}": column for name, column in self.columns.items()}
+        return kept | {
+            "names": np.array(self.section_names, str),
+            "starts": self.section_starts,
+            "at": np.array([self.at], "u8"),
+        }
+
+    @classmethod
+    def from_arrays(cls, rule: Rule, arch: Arch, kept: dict[str, Array]) -> "Rows":
+        columns = {name.removeprefix("column_"): c for name, c in kept.items() if name.startswith("column_")}
+        return cls(rule, arch, int(kept["at"][0]), columns, tuple(kept["names"].tolist()), kept["starts"])
+
+
+def empty(rule: Rule, arch: Arch) -> Rows:
+    """The rows of a draft."""
+    columns = {field.value: np.zeros(0, "U1" if field.value in STRINGS else "u8") for field in rule.table.fields}
+    return Rows(rule, arch, 0, columns, (), np.zeros(0, "u8"))
+
+
+def rows_of(image: Image, rule: Rule) -> tuple[Rows, dict[str, int]]:
+    """The rows that `rule` makes of an image, and the counts of references left alone. Raises BuildplugError."""
+    at = image.address_of(rule.symbol)
+    if at is None:
+        raise image.bad(f"rule {rule.name}: expected the symbol {rule.symbol}, found none", "link the table's object")
+    references = extract(image, rule) if rule.select.rows == "references" else None
+    columns = _references(image, references) if references else _symbols(image, rule)
+    left = references.left if references else {}
+    fields = [field.value for field in rule.table.fields]
+    keys = rule.table.sort or tuple(value for value in fields if value in ADDRESSES)[:1] or tuple(fields[:1])
+    order = np.lexsort([columns[key] for key in reversed(keys)])
+    columns = {name: column[order] for name, column in columns.items()}
+    sections: dict[int, Section] = {}
+    for value in {field.value for field in rule.table.fields if field.value in ADDRESSES}:
+        for address in np.unique(columns[value]).tolist():
+            section = next((s for a, s in sections.items() if a <= address < a + s.size), None) or image.section_at(
+                address
+            )
+            if section is None:
+                raise image.bad(f"rule {rule.name}: {value} {address:#x} lies in no section", "exclude its symbol")
+            sections[section.address] = section
+    starts = np.array(sorted(sections), "u8")
+    return Rows(rule, image.arch, at, columns, tuple(sections[int(a)].name for a in starts), starts), left
+
+
+def _references(image: Image, found: References) -> dict[str, Array]:
+    rows, forms = found.rows, image.arch.forms
+    starts = np.array([section.address for section in image.sections], "u8")
+    return {
+        "site": starts[rows["section"]] + rows["offset"],
+        "target": rows["value"],
+        "symbol": np.array([found.targets[t].name for t in rows["target"]], str),
+        "length": np.array([form.length for form in forms])[rows["form"]],
+        "kind": np.array([form.kind for form in forms])[rows["form"]],
+        "addend": rows["addend"],
+    }
+
+
+def _symbols(image: Image, rule: Rule) -> dict[str, Array]:
+    rows = [
+        (t.address, name, t.size, ord(_letter(image, t.address)))
+        for t in targets(image, rule)
+        for name in sorted(t.names)
+    ]
+    addresses, names, sizes, letters = zip(*rows, strict=True)
+    return {
+        "address": np.array(addresses, "u8"),
+        "name": np.array(names, str),
+        "size": np.array(sizes, "u8"),
+        "letter": np.array(letters, "u1"),
+    }
+
+
+def _letter(image: Image, address: int) -> str:
+    """nm's letter for the kind of section that an address lies in."""
+    section = image.section_at(address)
+    if section is None:
+        return "a"
+    if section.flags & SHF_EXECINSTR:
+        return "t"
+    if section.type == SHT_NOBITS:
+        return "b"
+    return "d" if section.flags & SHF_WRITE else "r"
