@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("draft", type=Path)
     sub.add_argument("final", type=Path)
-    sub.add_argument("--rule", action="append", help="whose table; default: those that ship whose table is there")
+    sub.add_argument("--rule", action="append", default=[], help="of a table, beside those of the rules that ship")
     sub.add_argument("--json", action="store_true", help="one object: tables, moved, changed, sections")
 
     sub = command("apply", _apply, "write the image as it is in memory after the boot-time fixup")
@@ -136,10 +136,9 @@ def _verify(options: argparse.Namespace) -> None:
     from buildplug.verify import verify
 
     draft, final = Image(options.draft), Image(options.final)
-    names = options.rule or [path.stem for path in sorted(shipped("rules").glob("*.toml"))]
-    rules = [find(name, Path.cwd()) for name in names]
-    if not options.rule:
-        rules = [rule for rule in rules if rule.symbol in final.names]
+    ours = [find(path.stem, Path.cwd()) for path in sorted(shipped("rules").glob("*.toml"))]
+    theirs = [find(name, Path.cwd()) for name in options.rule]
+    rules = theirs + [rule for rule in ours if rule.symbol in final.names and rule not in theirs]
     if not rules:
         raise final.bad("expected a table of a rule that ships, found none", "name its --rule")
     proof = verify(draft, final, [(rule, None) for rule in rules])

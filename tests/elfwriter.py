@@ -121,9 +121,7 @@ class File:
             content = b"".join(self._relocation(relocation) for relocation in relocations)
             size = (24 if self.rela else 16) if self.bits == 64 else (12 if self.rela else 8)
             name = (".rela" if self.rela else ".rel") + self.sections[section - 1].name
-            made.append(
-                Section(name, content, type=RELA if self.rela else REL, link=index, info=section, entsize=size)
-            )
+            made.append(Section(name, content, type=RELA if self.rela else REL, link=index, info=section, entsize=size))
         if self.extended:
             made.append(Section(".symtab_shndx", extended, type=SHNDX, link=index, entsize=4))
         return made

@@ -1,0 +1,217 @@
+"""Plain tables: rules of a user's own, several in one relink, against nm and against the image."""
+
+import json
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from buildplug.elf import Image
+from tests.samples import buildplug, built, copy_sample, edit, one_line
+
+OBJECTS = """
+name = "objects"
+about = "objects in .data, by name"
+[select]
+rows = "symbols"
+objects = ["*"]
+sections = [".data"]
+[table]
+sort = ["name"]
+fields = [
+    { name = "size", type = "u2", value = "size" },
+    { name = "object", type = "i4", value = "address", base = "table" },
+]
+"""
+
+PLAIN_C = """
+name = "plain-c"
+about = "the ops' functions with their sizes, as a C array"
+[select]
+rows = "symbols"
+functions = ["pv_*"]
+[table]
+head = false
+template = "plain.c.j2"
+fields = [
+    { name = "function", type = "u8", value = "address", base = "zero" },
+    { name = "size", type = "u8", value = "size" },
+]
+"""
+
+PLAIN_C_TEMPLATE = """
+{% for anchor in anchors %}
+extern const char {{ anchor }}[];
+{% endfor %}
+const struct { const char *function; unsigned long size; } {{ rule.symbol }}[]
+        __attribute__((section("{{ rule.section }}"))) = {
+{% for row in rows %}
+        { {{ row.address.anchor }} + {{ row.address.offset }}, {{ row.size }} }, /* {{ row.name | comment }} */
+{% endfor %}
+};
+"""
+
+
+def with_tables(folder: Path, *rules: str) -> Path:
+    """The sample kernel with more tables; those in files are written beside it."""
+    kernel = copy_sample(folder)
+    (kernel / "objects.toml").write_text(OBJECTS)
+    (kernel / "plain.toml").write_text(PLAIN_C)
+    (kernel / "plain.c.j2").write_text(PLAIN_C_TEMPLATE)
+    with (kernel / "buildplug.toml").open("a") as file:
+        for rule in rules:
+            file.write(f'\n[[table]]\nrule = "{rule}"\n')
+    return kernel
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = with_tables(tmp_path_factory.mktemp("rows") / "kernel", "functions", "objects.toml", "plain.toml")
+    record = built(folder)
+    assert record["links"] == 2
+    assert set(record["tables"]) == {"paravirt", "functions", "objects", "plain-c"}
+    return folder
+
+
+def content(kernel: Path, section: str) -> tuple[bytes, int]:
+    """Bytes and address of a section of the final image."""
+    image = Image(kernel / "build" / "vmlinux")
+    found = image.section(section)
+    return image.bytes_of(found).tobytes(), found.address
+
+
+def nm(kernel: Path) -> list[tuple[int, int, str]]:
+    """(address, size, name) of what nm lists with a size."""
+    listed = subprocess.run(
+        ["nm", "-S", kernel / "build" / "vmlinux"], capture_output=True, text=True, check=True
+    ).stdout
+    rows = [line.split() for line in listed.splitlines()]
+    return [(int(r[0], 16), int(r[1], 16), r[3]) for r in rows if len(r) == 4]
+
+
+def test_functions_are_those_of_nm(kernel: Path) -> None:
+    data, at = content(kernel, ".bp_functions")
+    count, size = struct.unpack_from("<II", data)
+    found = []
+    for place in range(8, 8 + count * size, size):
+        address, length, name = struct.unpack_from("<iIi", data, place)
+        start = place + 8 + name
+        found.append((at + place + address, length, data[start : data.index(0, start)].decode()))
+    image = Image(kernel / "build" / "vmlinux")
+    functions = {name for name, row in zip(image.names, image.symbols, strict=True) if row["type"] == 2}
+    assert sorted(found) == sorted(row for row in nm(kernel) if row[2] in functions)
+    assert found == sorted(found, key=lambda row: (row[0], row[2]))
+
+
+def test_rows_are_sorted_as_the_rule_says(kernel: Path) -> None:
+    data, at = content(kernel, ".bp_objects")
+    count, size = struct.unpack_from("<II", data)
+    rows = [struct.unpack_from("<Hi", data, 8 + i * size) for i in range(count)]
+    image = Image(kernel / "build" / "vmlinux")
+    data_section = image.section(".data")
+    inside = range(data_section.address, data_section.address + data_section.size)
+    named = sorted((name, size, address) for address, size, name in nm(kernel) if address in inside)
+    assert [(size, at + offset) for size, offset in rows] == [(size, address) for _, size, address in named]
+
+
+def test_users_own_c_template_needs_no_python(kernel: Path) -> None:
+    data, _ = content(kernel, ".bp_plain_c")
+    rows = [struct.unpack_from("<QQ", data, place) for place in range(0, len(data), 16)]
+    assert rows == sorted(
+        (address, size) for address, size, name in nm(kernel) if name.startswith("pv_") and "ops" not in name
+    )
+
+
+def test_verify_covers_each_table(kernel: Path, tmp_path: Path) -> None:
+    image = Image(kernel / "build" / "vmlinux")
+    rules = ["--rule", kernel / "objects.toml", "--rule", kernel / "plain.toml"]
+    draft = kernel / "build" / "vmlinux.draft"
+    assert buildplug("verify", draft, image.path, *rules).returncode == 0
+    for name in (".bp_functions", ".bp_objects", ".bp_plain_c"):
+        data = bytearray(image.path.read_bytes())
+        data[image.section(name).offset + 9] ^= 1
+        (tmp_path / "spoilt").write_bytes(data)
+        failed = buildplug("verify", draft, tmp_path / "spoilt", *rules)
+        assert failed.returncode == 1
+        assert "the image says" in one_line(failed.stderr)
+
+
+def test_plain_table_is_rewritten_when_the_linker_moves_what_it_names(tmp_path: Path) -> None:
+    kernel = with_tables(tmp_path / "kernel", "objects.toml")
+    edit(
+        kernel / "kernel.lds",
+        ("ADDR(.data) - KERNEL_BASE) ALIGN(4096)", "ADDR(.data) - KERNEL_BASE) ALIGN(16) SUBALIGN(16)"),
+        ("data_start = .;", "data_start = .; QUAD(0) . = ALIGN(4096);"),
+    )
+    edit(kernel / "buildplug.toml", ('"--fatal-warnings"', '"--no-warn-rwx-segments"'))
+    assert built(kernel)["rewritten"] == ["paravirt", "objects"]
+    proved = buildplug(
+        "verify", kernel / "build" / "vmlinux.draft", kernel / "build" / "vmlinux", "--rule", kernel / "objects.toml"
+    )
+    assert proved.returncode == 0, proved.stderr
+
+
+def test_row_that_does_not_fit_its_field_names_rule_symbol_and_fix(tmp_path: Path) -> None:
+    kernel = with_tables(tmp_path / "kernel", "objects.toml")
+    edit(kernel / "objects.toml", ('type = "u2"', 'type = "u1"'), ('sections = [".data"]', 'sections = [".bss"]'))
+    error = one_line(buildplug("build", kernel).stderr)
+    assert "rule objects, row " in error
+    assert "field size: expected a value that fits u1" in error
+    assert "give the field a wider type" in error
+
+
+def test_symbol_outside_every_section_names_rule_and_fix(tmp_path: Path) -> None:
+    kernel = with_tables(tmp_path / "kernel", "objects.toml")
+    edit(
+        kernel / "objects.toml",
+        ('objects = ["*"]', 'untyped = true\nobjects = ["*_end"]'),
+        ('sections = [".data"]', ""),
+    )
+    error = one_line(buildplug("build", kernel).stderr)
+    assert "rule objects: address " in error
+    assert "lies in no section; exclude its symbol" in error
+
+
+def test_two_rules_that_claim_one_section_are_refused(tmp_path: Path) -> None:
+    kernel = with_tables(tmp_path / "kernel", "objects.toml", "plain.toml")
+    edit(kernel / "plain.toml", ("head = false", 'head = false\nsection = ".bp_objects"'))
+    assert "found .bp_objects for objects, plain-c" in one_line(buildplug("build", kernel).stderr)
+
+
+def test_template_that_does_not_render_names_its_line(tmp_path: Path) -> None:
+    kernel = with_tables(tmp_path / "kernel", "plain.toml")
+    edit(kernel / "plain.c.j2", ("{{ row.size }}", "{{ row.sise }}"))
+    error = one_line(buildplug("build", kernel).stderr)
+    assert "plain.c.j2:" in error
+    assert "sise" in error
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[select]", "[slect]", "unknown key 'slect'; did you mean 'select'?"),
+        ('value = "size"', 'value = "sise"', "unknown value 'sise'; did you mean 'size'?"),
+        ('type = "u2"', 'type = "u3"', "unknown type 'u3'"),
+        ('rows = "symbols"', 'rows = "symbol"', "unknown rows 'symbol'; did you mean 'symbols'?"),
+        ('sort = ["name"]', 'sort = ["nam"]', "unknown value 'nam'; did you mean 'name'?"),
+    ],
+)
+def test_rules_check_says_what_is_wrong(tmp_path: Path, old: str, new: str, said: str) -> None:
+    (tmp_path / "rule.toml").write_text(OBJECTS.replace(old, new))
+    failed = buildplug("rules", "check", tmp_path / "rule.toml")
+    assert failed.returncode == 1
+    assert said in one_line(failed.stderr)
+
+
+def test_rules_check_of_a_good_rule_is_silent(tmp_path: Path) -> None:
+    (tmp_path / "rule.toml").write_text(OBJECTS)
+    done = buildplug("rules", "check", tmp_path / "rule.toml")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_rules_are_listed_and_explained() -> None:
+    listed = json.loads(buildplug("rules", "--json").stdout)
+    assert {"paravirt", "linux-paravirt", "calls", "functions", "retpolines"} <= set(listed)
+    for name in listed:
+        assert listed[name]["about"] in buildplug("rules", "show", name).stdout
