@@ -67,7 +67,7 @@ class _Finder:
         self.image, self.rule, self.section, self.targets = image, rule, section, chosen
         self.arch = image.arch
         self.starts = np.array([t.address for t in chosen], "u8")
-        self.ends = self.starts + np.array([t.size for t in chosen], "u8")
+        self.ends = self.starts + np.array([t.extent for t in chosen], "u8")
         self.slots = np.array([t.slot for t in chosen])
         self.content = image.bytes_of(section)
 

@@ -18,7 +18,8 @@ class Target:
 
     name: str
     address: int
-    size: int
+    size: int  # as the symbol has it, 0 if unknown
+    extent: int  # bytes that references may fall into
     slot: bool
     names: frozenset[str]  # all that the rule selects at this address
 
@@ -57,10 +58,11 @@ def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
         if not (in_section[section.index] and typed):
             continue
         if (in_range or (is_function if function else is_slot)(name)) and not excluded(name):
-            size = int(row["size"]) or (1 if function else image.arch.bits // 8)
+            size = int(row["size"])
+            extent = size or (1 if function else image.arch.bits // 8)
             names = found[address].names | {name} if address in found else frozenset({name})
             if address not in found or name < found[address].name:
-                found[address] = Target(name, address, size, not function, names)
+                found[address] = Target(name, address, size, extent, not function, names)
             else:
                 found[address] = replace(found[address], names=names)
     if not found:

@@ -9,6 +9,7 @@ from buildplug.elf import SHT_NOBITS, Image
 from buildplug.fixup import apply
 from buildplug.ops import read
 from buildplug.rules import find
+from buildplug.table import Table
 from buildplug.verify import prove_table
 from sample_kernel.boot import EXIT_OK, boot, memory
 from tests.samples import built, copy_sample, edit
@@ -72,7 +73,8 @@ def test_kernel_with_a_spoilt_table_refuses_it(kernel: Path, tmp_path: Path) -> 
 
 
 def test_kernel_has_a_site_of_every_kind(kernel: Path) -> None:
-    table = prove_table(Image(kernel), find("paravirt", Path()), None).found
+    table = prove_table(Image(kernel), find("paravirt", Path()), None).truth
+    assert isinstance(table, Table)
     forms = Image(kernel).arch.forms
     assert {forms[form].kind for _, form, _ in table.rows(0, 1 << 64)} == set(range(len(KINDS)))
 
@@ -85,7 +87,9 @@ def test_bare_hardware_loses_nothing(kernel: Path, tmp_path: Path) -> None:
     at = before.address_of("bp_paravirt")
     assert at is not None
     inline = 0
-    for address, number, op in prove_table(before, find("paravirt", Path()), ops).found.rows(at, 1 << 64):
+    table = prove_table(before, find("paravirt", Path()), ops).truth
+    assert isinstance(table, Table)
+    for address, number, op in table.rows(at, 1 << 64):
         form, name = before.arch.forms[number], list(ops.ops)[op]
         way = ops.backends["native"][name]
         if form.kind in (ADDRESS, COND_JUMP, POINTER) or way.function:
