@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from doit.control import TaskControl
 from doit.dependency import Dependency, JsonDB, TimestampChecker
@@ -18,7 +19,6 @@ from buildplug.errors import BuildplugError
 from buildplug.pipeline import PassFailed, Pipeline
 
 REASONS = {
-    "uptodate_false": "its settings changed, or it is asked each time",
     "has_no_dependencies": "asked each time",
     "missing_target": "missing",
     "changed_file_dep": "changed",
@@ -57,7 +57,8 @@ class _Reporter(ZeroReporter):  # type: ignore[misc]
 
     def execute_task(self, task: Task) -> None:
         status = self.state.get_status(task, self.tasks, get_log=True)
-        self.explained(task.name, "runs: " + "; ".join(_reason(*item) for item in status.reasons.items()))
+        reasons = [_reason(*item) for item in status.reasons.items()]
+        self.explained(task.name, f"runs: {'; '.join(filter(None, reasons))}")
         self.started(task.name, "")
 
     def skip_uptodate(self, task: Task) -> None:
@@ -72,8 +73,11 @@ class _Reporter(ZeroReporter):  # type: ignore[misc]
             self.failure.output = "".join(getattr(fail, "traceback", ""))
 
 
-def _reason(reason: str, arguments: object) -> str:
-    if isinstance(arguments, list) and reason != "uptodate_false":
+def _reason(reason: str, arguments: Any) -> str:
+    if reason == "uptodate_false":
+        checks = [check for check, *_ in arguments]
+        return "ninja decides" if checks == [False] else "its settings changed"
+    if isinstance(arguments, list):
         names = [Path(str(name)).name for name in sorted(arguments)]
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         return f"{REASONS[reason]}: {', '.join(names[:SHOWN])}{more}" if names else ""
