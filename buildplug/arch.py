@@ -3,6 +3,7 @@
 A pass takes what it needs from an `Arch` record; none asks which architecture it is.
 """
 
+import zlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -70,6 +71,7 @@ class Arch:
     ignored: frozenset[int]  # r_type that refers to no address of the image (TLS offsets, sizes, none)
     dynamic: int  # r_type of a run-time relocation that needs no symbol
     forms: tuple[Form, ...]  # those with more code bytes before those with fewer; the index is stored in tables
+    trailing: tuple[int, ...]  # bytes that an instruction may have behind a pc-relative field, and the field's width
     prefixes: frozenset[int]  # bytes that may belong to the instruction if they stand before a site
     nops: tuple[bytes, ...]  # nops[n]: the instruction of n bytes that does nothing; nops[0] is empty
     call: bytes  # opcode of a direct call: a REL32 field follows
@@ -79,13 +81,32 @@ class Arch:
     capstone: tuple[int, int]  # CS_ARCH_*, CS_MODE_*
     caller_saved: frozenset[str]  # what a function may write by the C calling convention, "flags" and "memory" too
     stack: str  # the stack pointer
-    flags: str  # the decoder's name of the flags register
+    pc: frozenset[str]  # names of the program counter
+    control: tuple[str, ...]  # how names of registers begin that no calling convention speaks of
+    push: frozenset[str]  # instructions that put a word on the stack
+    pop: frozenset[str]
+
+    @property
+    def registers(self) -> frozenset[str]:
+        """The full names that clobbers may have."""
+        return frozenset(self.aliases.values()) | {"memory"}
+
     aliases: dict[str, str]  # a register's other names -> its full name
 
     @property
     def order(self) -> Literal["little", "big"]:
         """The byte order as Python's integers name it."""
         return "little" if self.byteorder == "<" else "big"
+
+    @property
+    def pointer(self) -> int:
+        """The form of a word of data that holds an address, an index into forms."""
+        return next(i for i, f in enumerate(self.forms) if f.kind == POINTER and 8 * f.length == self.bits)
+
+    @property
+    def forms_digest(self) -> int:
+        """Tells tables with other forms apart: 32 bits."""
+        return zlib.crc32(repr(self.forms).encode())
 
     @property
     def modulus(self) -> int:
@@ -136,6 +157,7 @@ X86_64 = Arch(
         _form("jcc", COND_JUMP, REL32, 6, "0f80", "fff0"),
         _form("addr32 call", CALL, REL32, 6, "67e8"),
         _form("movabs imm64, r64", ADDRESS, ABS64, 10, "48b8", "fef8"),
+        _form("mov imm32, r8d-r15d", ADDRESS, ABS32, 6, "41b8", "fff8"),
         _form("call", CALL, REL32, 5, "e8"),
         _form("jmp", JUMP, REL32, 5, "e9"),
         _form("mov imm32, r32", ADDRESS, ABS32, 5, "b8", "f8"),
@@ -144,6 +166,7 @@ X86_64 = Arch(
         _form("pointer", POINTER, ABS64, 8),
         _form("pointer32", POINTER, ABS32, 4),
     ),
+    trailing=(4, 5, 6, 8),
     prefixes=frozenset({0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3, *range(0x40, 0x50)}),
     nops=tuple(bytes.fromhex(nop) for nop in _X86_NOPS),
     call=b"\xe8",
@@ -153,7 +176,10 @@ X86_64 = Arch(
     capstone=(3, 1 << 3),  # CS_ARCH_X86, CS_MODE_64
     caller_saved=frozenset({"rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "flags", "memory"}),
     stack="rsp",
-    flags="rflags",
+    pc=frozenset({"rip", "eip"}),
+    control=("cr", "dr"),
+    push=frozenset({"push", "pushf", "pushfq", "pushfd"}),
+    pop=frozenset({"pop", "popf", "popfq", "popfd"}),
     aliases=_x86_registers(),
 )
 

@@ -90,7 +90,7 @@ def build(
     """Builds; returns the path of the record. Raises BuildplugError of the pass that failed."""
     pipeline = Pipeline(config.read(path, directory), explain is not None)
     with _locked(pipeline.config.build):
-        state = Dependency(_StateFile, str(pipeline.config.build / ".doit.json"), checker_cls=TimestampChecker)
+        state = Dependency(_StateFile, str(pipeline.config.build / config.STATE), checker_cls=TimestampChecker)
         tasks = [task for item in pipeline.tasks() for task in generate_tasks(item["basename"], item)]
         control = TaskControl(tasks)
         control.process(None)
@@ -108,8 +108,8 @@ def _locked(directory: Path) -> Iterator[None]:
         directory.mkdir(parents=True, exist_ok=True)
         with (directory / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            for scratch in directory.rglob(".*.tmp"):
-                scratch.unlink(missing_ok=True)
+            for folder in (directory, directory / "gen", directory / "notes", *(directory / "obj").rglob("")):
+                files.sweep(folder)
             yield
     except OSError as error:
         raise BuildplugError(directory, f"cannot be written: {error.strerror}") from None

@@ -1,14 +1,13 @@
 """The build-time check of inline code: it writes only what its op may clobber, and can stand anywhere."""
 
 from buildplug.arch import Arch
-from buildplug.decode import instructions, register, tied_to_place, writes
+from buildplug.decode import instructions, leaves, names_register, pc_relative, register, writes
 from buildplug.elf import Image
 from buildplug.errors import BuildplugError
 from buildplug.ops import Ops
 from buildplug.rules import Rule
+from buildplug.schema import unknown
 from buildplug.table import OP_BITS, Table
-
-PUSH, POP = ("push", "pushf", "pushfq", "pushfd"), ("pop", "popf", "popfq", "popfd")
 
 
 def check(image: Image, rule: Rule, declared: Ops, table: Table) -> None:
@@ -16,17 +15,23 @@ def check(image: Image, rule: Rule, declared: Ops, table: Table) -> None:
 
     Code that fits no site of its op is only ever called where it stands, so it may be pc-relative.
     """
+    for name, op in declared.ops.items():
+        for clobber in op.clobbers or ():
+            if register(image.arch, clobber) not in image.arch.registers:
+                raise unknown(
+                    f"op {name}: clobbers", "register", clobber, image.arch.registers | image.arch.aliases.keys()
+                )
     room = _rooms(image.arch, table)
     for backend, ways in declared.backends.items():
         for number, (name, op) in enumerate(declared.ops.items()):
             if name not in ways or not ways[name].inline:
                 continue
-            symbol = f"{rule.symbol}_{backend}_{name}"
-            address = image.address_of(symbol)
-            section = image.section_at(address) if address is not None else None
-            if address is None or section is None:
-                raise image.bad(f"backend {backend}, op {name}: expected the code {symbol}, found none")
-            content = image.bytes_of(section)[address - section.address :][: _size(image, symbol)].tobytes()
+            symbol = image.symbol(f"{rule.symbol}_{backend}__{name}")
+            section = image.section_at(int(symbol["value"])) if symbol is not None else None
+            if symbol is None or section is None:
+                raise image.bad(f"backend {backend}, op {name}: expected its code, found none")
+            address = int(symbol["value"])
+            content = image.bytes_of(section)[address - section.address :][: int(symbol["size"])].tobytes()
             code = content[: len(content) - len(image.arch.ret)]
             allowed = image.arch.caller_saved if op.clobbers is None else frozenset(op.clobbers)
             where = f"backend {backend}, op {name}"
@@ -42,24 +47,19 @@ def _rooms(arch: Arch, table: Table) -> dict[int, int]:
     return room
 
 
-def _size(image: Image, symbol: str) -> int:
-    return int(image.symbols["size"][image.names.index(symbol)])
-
-
 def _check_code(arch: Arch, where: str, code: bytes, address: int, allowed: frozenset[str], copied: bool) -> None:
     permitted = {register(arch, name) for name in allowed}
     depth, end = 0, address
     for instruction in instructions(arch, code, address):
         text = f"{instruction.mnemonic} {instruction.op_str}".strip()
-        if copied and tied_to_place(instruction):
+        if leaves(instruction) or (copied and pc_relative(arch, instruction)):
             raise BuildplugError(where, f"expected code that can stand anywhere, found '{text}'", "make it a function")
-        written = writes(arch, instruction)
-        if instruction.mnemonic in (*PUSH, *POP):
-            depth += 1 if instruction.mnemonic in PUSH else -1
-            written.discard(arch.stack)
-            if depth < 0:
-                raise BuildplugError(where, f"'{text}' pops what the code did not push", "make it a function")
-        wrong = sorted(written - permitted - {"rip"} - {name for name in written if name.startswith(("cr", "dr"))})
+        moves = (instruction.mnemonic in arch.push) - (instruction.mnemonic in arch.pop)
+        depth += moves
+        if depth < 0 or names_register(arch, instruction, arch.stack):
+            raise BuildplugError(where, f"'{text}' is about a stack that a call changes", "make it a function")
+        written = writes(arch, instruction) - arch.pc - ({arch.stack} if moves else set())
+        wrong = sorted(name for name in written - permitted if not name.startswith(arch.control))
         if wrong:
             raise BuildplugError(
                 where,

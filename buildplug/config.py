@@ -10,6 +10,9 @@ from buildplug.ops import Ops
 from buildplug.rules import Rule, find
 from buildplug.schema import convert, load
 
+STATE = ".doit.json"  # the build's state, in its directory
+RESERVED = ("obj", "gen", "notes", "build.ninja", "compile_commands.json")
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -100,7 +103,8 @@ def read(path: Path, build: Path | None = None) -> Config:
     path = path / "buildplug.toml" if path.is_dir() else path
     root = path.resolve().parent
     file = convert(File, load(path), str(path))
-    if Path(file.kernel.name).name != file.kernel.name or file.kernel.name.startswith((".", "-")):
+    name = file.kernel.name
+    if not name or Path(name).name != name or name.startswith((".", "-")) or name in RESERVED:
         raise BuildplugError(f"{path}: kernel.name", f"expected a file name, found {file.kernel.name!r}")
     tables = []
     for entry in file.table:
@@ -109,29 +113,41 @@ def read(path: Path, build: Path | None = None) -> Config:
             raise BuildplugError(f"{path}: table.slack", f"expected bytes, found {entry.slack}")
         paths = tuple(root / name for name in (entry.ops, entry.rule) if name and (root / name).is_file())
         tables.append(WantedTable(rule, ops.read(root / entry.ops) if entry.ops else None, entry.slack, paths))
-    names = [rule.section for rule in (t.rule for t in tables)]
-    for name in names:
-        if names.count(name) > 1:
-            rules = ", ".join(t.rule.name for t in tables if t.rule.section == name)
-            raise BuildplugError(f"{path}: table", f"expected a section for each rule, found {name} for {rules}")
-    build = (build or root / file.kernel.build).absolute()
+    for attribute in ("section", "symbol"):
+        names = [getattr(table.rule, attribute) for table in tables]
+        for name in names:
+            if names.count(name) > 1:
+                rules = ", ".join(t.rule.name for t in tables if getattr(t.rule, attribute) == name)
+                raise BuildplugError(
+                    f"{path}: table", f"expected a {attribute} for each rule, found {name} for {rules}"
+                )
+    build = (build or root / file.kernel.build).resolve()
     return Config(
         path, root, build, by_name(file.kernel.arch, f"{path}: kernel.arch"), file.kernel, file.toolchain,
         file.compile, file.link, tuple(tables), _sources(path, root, file.compile, build),
     )  # fmt: skip
 
 
+def _built(source: Path, build: Path) -> bool:
+    """Whether a file lies in the build directory, or in another that a build has left its state in."""
+    return source.is_relative_to(build) or any((folder / STATE).exists() for folder in source.parents)
+
+
 def _sources(path: Path, root: Path, wanted: Compile, build: Path) -> tuple[str, ...]:
     found = set[str]()
     for pattern in wanted.sources:
         try:
-            matches = [p for p in root.glob(pattern) if p.is_file() and not p.resolve().is_relative_to(build)]
+            matches = [p for p in root.glob(pattern) if p.is_file() and not _built(p.resolve(), build)]
         except (ValueError, NotImplementedError) as error:
             raise BuildplugError(f"{path}: compile.sources", f"{pattern!r}: {error}") from None
         if not matches:
             raise BuildplugError(f"{path}: compile.sources", f"expected files for {pattern!r}, found none")
         found |= {str(p.relative_to(root)) for p in matches}
     for name in found:
+        if name.startswith("-") or not name.isprintable():
+            raise BuildplugError(
+                f"{path}: compile.sources", f"expected a plain name, found {name!r}", "rename the file"
+            )
         if not name.endswith((".c", ".S", ".s")):
             raise BuildplugError(f"{path}: compile.sources", f"expected .c, .S or .s, found {name}")
     return tuple(sorted(found))

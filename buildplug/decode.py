@@ -77,17 +77,19 @@ class Sweeper:
         return None
 
 
-def slot_use(instruction: capstone.CsInsn, field: int) -> str:
+def slot_use(arch: Arch, instruction: capstone.CsInsn, field: int) -> str:
     """What an instruction does with a slot whose address is in the field at `field` (bytes): one of arch.LEFT_KINDS."""
     if instruction.imm_offset == field:
         return "slot-address"
     operand = next((o for o in instruction.operands if o.type == MEMORY), None)
     if instruction.disp_offset != field or operand is None:
         return "other"
-    if operand.mem.index or instruction.reg_name(operand.mem.base) not in (None, "rip", "eip"):
+    if operand.mem.index or (operand.mem.base and not pc_relative(arch, instruction)):
         return "indexed"
     if instruction.mnemonic == "lea":
         return "slot-address"
+    if instruction.group(capstone.CS_GRP_CALL) or instruction.group(capstone.CS_GRP_JUMP):
+        return "other"  # a call through the slot in a form that no fixup knows, such as one with a prefix
     if instruction.mnemonic in ("cmp", "test"):
         return "slot-compare"
     return "slot-store" if operand.access & WRITE else "slot-load"
@@ -101,9 +103,24 @@ def writes(arch: Arch, instruction: capstone.CsInsn) -> set[str]:
     return written
 
 
-def tied_to_place(instruction: capstone.CsInsn) -> bool:
-    """Whether an instruction means something else where it is copied to: pc-relative, or leaving straight-line code."""
-    transfers = (capstone.CS_GRP_JUMP, capstone.CS_GRP_CALL, capstone.CS_GRP_RET, capstone.CS_GRP_BRANCH_RELATIVE)
-    return any(instruction.group(group) for group in transfers) or any(
-        o.type == MEMORY and instruction.reg_name(o.mem.base) in ("rip", "eip") for o in instruction.operands
-    )
+def leaves(instruction: capstone.CsInsn) -> bool:
+    """Whether an instruction may go elsewhere than to the next one."""
+    groups = (capstone.CS_GRP_JUMP, capstone.CS_GRP_CALL, capstone.CS_GRP_RET, capstone.CS_GRP_BRANCH_RELATIVE)
+    return any(instruction.group(group) for group in groups)
+
+
+def names_register(arch: Arch, instruction: capstone.CsInsn, name: str) -> bool:
+    """Whether a register is among an instruction's own operands, or addresses one."""
+    used = set()
+    for operand in instruction.operands:
+        if operand.type == MEMORY:
+            used |= {operand.mem.base, operand.mem.index}
+        elif operand.type == capstone.CS_OP_REG:
+            used.add(operand.reg)
+    return name in {register(arch, instruction.reg_name(number)) for number in used if number}
+
+
+def pc_relative(arch: Arch, instruction: capstone.CsInsn) -> bool:
+    """Whether what an instruction refers to depends on where it stands."""
+    bases = [instruction.reg_name(o.mem.base) for o in instruction.operands if o.type == MEMORY and o.mem.base]
+    return any(base in arch.pc for base in bases)

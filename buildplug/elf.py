@@ -205,11 +205,16 @@ class Image:
             names[index] = self.name_of(int(index))
         return names
 
-    def address_of(self, name: str) -> int | None:
-        """The address of a defined symbol; None if there is none. Global ones go before local ones."""
+    def symbol(self, name: str) -> Any:
+        """The row of a defined symbol, of dtype SYMBOL; None if there is none. Global ones go before local ones."""
         found = [i for i, n in enumerate(self.names) if n == name and self.symbols["section"][i] != SHN_UNDEF]
         best = max(found, key=lambda i: (int(self.symbols["bind"][i]) != 0, -i), default=None)
-        return None if best is None else int(self.symbols["value"][best])
+        return None if best is None else self.symbols[best]
+
+    def address_of(self, name: str) -> int | None:
+        """The address of a defined symbol; None if there is none."""
+        row = self.symbol(name)
+        return None if row is None else int(row["value"])
 
     def relocations(self, *, alloc: bool = True) -> Iterator[tuple[Section, Array]]:
         """The relocations that the linker kept, for each section that has any: (section, array of RELOCATION).
@@ -227,6 +232,8 @@ class Image:
             if not 0 < table.info < len(self.sections):
                 raise self.bad(f"section {table.name}: expected a section to relocate, found index {table.info}")
             section = self.sections[table.info]
+            if section.type == SHT_NOBITS and table.size:
+                raise self.bad(f"section {table.name}: expected a section with content, found {section.name} without")
             if alloc and not section.alloc:
                 continue
             rela = table.type == SHT_RELA

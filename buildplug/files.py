@@ -10,6 +10,8 @@ from pathlib import Path
 
 from buildplug.errors import BuildplugError
 
+SCRATCH = ".buildplug-tmp"  # ends the names of files that are not yet what they will be
+
 
 def read(path: Path) -> bytes:
     """The bytes of a file. Raises BuildplugError if it cannot be read."""
@@ -29,13 +31,20 @@ def read_text(path: Path) -> str:
         ) from None
 
 
+def sweep(directory: Path) -> None:
+    """Removes what a killed process left half-written in a directory, by replacing()."""
+    for scratch in directory.glob(f".*{SCRATCH}"):
+        if scratch.is_file() and not scratch.is_symlink():
+            scratch.unlink(missing_ok=True)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a path beside `path` to write to; at the end it takes the place of `path`, unless it holds the
     same bytes: then `path` and its time stay untouched, so that nothing that depends on it runs again."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=SCRATCH, dir=path.parent)
         os.close(descriptor)
     except OSError as error:
         raise BuildplugError(path, f"cannot be written: {error.strerror}") from None
@@ -55,7 +64,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write(path: Path, content: str | bytes) -> None:
     """Makes `path` hold `content`; leaves it alone if it does already."""
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode(errors="surrogateescape") if isinstance(content, str) else content
     with replacing(path) as scratch:
         scratch.write_bytes(data)
 

@@ -82,6 +82,8 @@ class _Fixup:
     table: Table
     at: int  # address of the table
     backend: int  # address of the backend
+    start: int  # of the image
+    end: int
 
     def base(self, section: int) -> int:
         return (self.at + int(self.table.bases[section])) % self.arch.modulus
@@ -91,7 +93,9 @@ class _Fixup:
         op = self.table.ops[number]
         record = dtype("implementation", self.arch.byteorder)
         at_way = self.backend + dtype("backend", self.arch.byteorder).itemsize + record.itemsize * number
-        offered, code_length = np.frombuffer(self.memory.read(at_way, record.itemsize), record)[0].item()
+        offered, code_length = np.frombuffer(
+            self.memory.read(at_way, record.itemsize).ljust(record.itemsize, b"\0"), record
+        )[0].item()
         jumps = form.kind in (JUMP, SLOT_JUMP)
         which = "slot" if form.of_slot else "function"
         section = int(op[f"{which}_section"])
@@ -121,6 +125,8 @@ class _Fixup:
             return "ok", found[: form.field] + changed + found[form.field + len(changed) :]
         ret = self.arch.ret if jumps else b""
         if offered and code_length + len(ret) <= form.length:
+            if not (self.start <= function <= self.end and self.end - function >= code_length):
+                return "bad_bounds", b""
             code = self.memory.read(function, code_length) + ret
         else:
             opcode = self.arch.jump if jumps else self.arch.call
@@ -161,11 +167,13 @@ def fixup(arch: Arch, memory: Memory, at: int, backend: int, start: int, end: in
     error = inspect(data, arch)
     if error != "ok":
         return Status(error, 0)
-    work = _Fixup(arch, memory, decode(data, arch, f"{at:#x}"), at, backend)
+    work = _Fixup(arch, memory, decode(data, arch, f"{at:#x}"), at, backend, start, end)
+    past = start
     for number, record in enumerate(work.table.sections):
         base = work.base(number)
-        if not (start <= base <= end and end - base >= int(record["size"])):
+        if not (past <= base <= end and end - base >= int(record["size"])):
             return Status("bad_bounds", number)
+        past = base + int(record["size"])
     for number, op in enumerate(work.table.ops):
         for which in ("function", "slot"):
             section = int(op[f"{which}_section"])
@@ -173,10 +181,16 @@ def fixup(arch: Arch, memory: Memory, at: int, backend: int, start: int, end: in
                 section >= len(work.table.sections) or op[which] >= work.table.sections[section]["size"]
             ):
                 return Status("bad_bounds", number)
-    record = dtype("backend", arch.byteorder)
-    head = np.frombuffer(memory.read(backend, record.itemsize).ljust(record.itemsize, b"\0"), record)[0]
-    if head["magic"] != BACKEND_MAGIC or (len(work.table.ops) and head["ops"] != len(work.table.ops)):
+    head_size, way_size = (dtype(name, arch.byteorder).itemsize for name in ("backend", "implementation"))
+    if not (start <= backend <= end and end - backend >= head_size):
+        return Status("bad_bounds", 0)
+    magic, ops = np.frombuffer(
+        memory.read(backend, head_size).ljust(head_size, b"\0"), dtype("backend", arch.byteorder)
+    )[0].item()
+    if magic != BACKEND_MAGIC or (len(work.table.ops) and ops != len(work.table.ops)):
         return Status("bad_magic", 1)
+    if end - backend - head_size < way_size * len(work.table.ops):
+        return Status("bad_bounds", 0)
     status = work.walk(None)
     return status if status.error != "ok" or dry else work.walk(memory.write)
 
@@ -207,9 +221,8 @@ def apply(image: Image, table_symbol: str, backend_symbol: str, output: Path) ->
             f" ({ERRORS[status.error]})"
         )
     data = bytearray(image.data.tobytes())
-    contents = dict(memory.regions)
-    for section in image.sections:
-        if section.alloc and section.type != SHT_NOBITS and section.size:
-            data[section.offset : section.offset + section.size] = contents[section.address]
+    with_content = [s for s in image.sections if s.alloc and s.size and s.type != SHT_NOBITS]
+    for section, (_, content) in zip(with_content, memory.regions, strict=True):
+        data[section.offset : section.offset + section.size] = content
     write_file(output, bytes(data))
     return len(decode(memory.read(addresses[0], end - addresses[0]), image.arch, image.path).sites)

@@ -1,5 +1,6 @@
 """The link command: the same for draft and final, but for the object that holds the tables."""
 
+import re
 from pathlib import Path
 
 from buildplug.config import Config
@@ -8,8 +9,11 @@ from buildplug.ninjafile import object_of, relative
 from buildplug.toolchain import run
 
 
-def link(config: Config, sources: list[Path], placement: Path, tables: list[Path], output: Path) -> list[str]:
-    """Links `output` with the files that bring the tables, which the script `placement` places; returns the command."""
+def link(
+    config: Config, sources: list[Path], placement: Path, tables: list[Path], output: Path
+) -> tuple[list[str], str]:
+    """Links `output` with the files that bring the tables, which the script `placement` places. Returns the command,
+    and what the linker said. Beside the output it leaves a depfile, as scripts may include others."""
     # GNU ld wants the placement before the script that it inserts into; without a script its own is meant.
     script = ["-T", relative(config, config.root / config.link.script)] if config.link.script else []
     command = [
@@ -21,5 +25,22 @@ def link(config: Config, sources: list[Path], placement: Path, tables: list[Path
     ]  # fmt: skip
     with replacing(output) as scratch:
         scratch.unlink()  # the linker sets the mode of a file that it makes
-        run([*command, "-o", relative(config, scratch)], config.root, f"link {output.name}")
-    return [*command, "-o", relative(config, output)]
+        depfile = relative(config, depfile_of(output))
+        words = [*command, f"--dependency-file={depfile}", "-o", relative(config, scratch)]
+        said = run(words, config.root, f"link {output.name}").output
+    return [*command, "-o", relative(config, output)], said
+
+
+def depfile_of(output: Path) -> Path:
+    """The depfile that link() leaves."""
+    return output.with_name(f"{output.name}.d")
+
+
+def included(config: Config, output: Path) -> list[Path]:
+    """The files that the last link of `output` read, by its depfile."""
+    depfile = depfile_of(output)
+    if not depfile.exists():
+        return []
+    words = re.split(r"(?<!\\)\s+", depfile.read_text(errors="surrogateescape").replace("\\\n", " "))
+    names = {word.replace("\\ ", " ").replace("$$", "$") for word in words if word and not word.endswith(":")}
+    return sorted(config.root / name for name in names)

@@ -4,6 +4,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import ninja
@@ -43,9 +44,12 @@ def write(config: Config, sources: list[Path]) -> Path:
     for language in ("c", "S"):
         command = " ".join(_escape(shlex.quote(word)) for word in compiler(config, f".{language}"))
         writer.rule(f"compile_{language}", f"{command} -MMD -MF $out.d -c $in -o $out", depfile="$out.d", deps="gcc")
+    programs = [shutil.which(program) for program in (config.toolchain.cc, *config.toolchain.launcher[:1])]
+    tools = [_escape(program) for program in programs if program]  # another compiler makes other objects
     for source in sources:
         language = "c" if source.suffix == ".c" else "S"
-        writer.build([relative(config, object_of(config, source))], f"compile_{language}", [relative(config, source)])
+        names = [_escape(relative(config, path)) for path in (object_of(config, source), source)]
+        writer.build([names[0]], f"compile_{language}", [names[1]], implicit=tools)
     path = config.build / "build.ninja"
     files.write(path, text.getvalue())
     return path
@@ -65,3 +69,10 @@ def compile_all(config: Config, sources: list[Path], *, explain: bool = False) -
     ).output
     files.write(config.build / "compile_commands.json", re.sub(r"^ninja: .*\n", "", database, flags=re.M))
     return re.sub(r"^ninja: (Entering directory|no work to do).*\n", "", said, flags=re.M)
+
+
+def inputs(config: Config) -> list[Path]:
+    """The sources and headers that the objects were made of, as ninja has them from depfiles."""
+    command: list[str | Path] = [NINJA, "-C", config.root, "-f", relative(config, config.build / "build.ninja")]
+    said = run([*command, "-t", "deps"], config.root, "list the dependencies").output
+    return [config.root / line.strip() for line in said.splitlines() if line.startswith("    ")]

@@ -3,10 +3,13 @@
 A dodo.py of one's own gets them with `def task_kernel(): return buildplug.pipeline.tasks("buildplug.toml")`.
 """
 
+import hashlib
+import json
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +17,13 @@ from doit.exceptions import TaskFailed
 from doit.tools import config_changed
 
 from buildplug import clobbers, config, contents, files, ninjafile, record, render
-from buildplug.config import Config
+from buildplug.config import Config, WantedTable
 from buildplug.elf import Image
 from buildplug.errors import BuildplugError
-from buildplug.link import link
+from buildplug.fixup import fixup, memory_of
+from buildplug.link import included, link
 from buildplug.rules import shipped
-from buildplug.table import Table
+from buildplug.table import ERRORS, Table
 from buildplug.toolchain import run
 from buildplug.verify import TableProof, prove_table, rewrite, verify
 
@@ -41,6 +45,23 @@ def tasks(
 ) -> Iterator[dict[str, Any]]:
     """The doit tasks that build what the configuration at `path` says. Raises BuildplugError."""
     yield from Pipeline(config.read(Path(path), build), explain).tasks()
+
+
+@cache
+def ours() -> str:
+    """A digest of this program: another version of it is another input of every pass."""
+    paths = sorted([*Path(__file__).parent.glob("*.py"), *shipped("rules").glob("*"), *shipped("templates").glob("*")])
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+
+
+def identity(program: str) -> tuple[str | None, list[int]]:
+    """Which file a program is, and which version of that file."""
+    path = shutil.which(program)
+    return path, _stamp(Path(path)) if path else []
+
+
+def _stamp(path: Path) -> list[int]:
+    return [path.stat().st_size, path.stat().st_mtime_ns]
 
 
 class Pipeline:
@@ -71,20 +92,34 @@ class Pipeline:
     def tasks(self) -> Iterator[dict[str, Any]]:
         c = self.config
         rules = [path for table in c.tables for path in table.files]
-        links = [c.toolchain.ld, *c.link.flags, c.link.script, c.link.after]
-        templates = sorted(shipped("templates").glob("*.j2"))
+        links = [[c.toolchain.ld, *c.link.flags], c.link, identity(c.toolchain.ld)]
+        templates = sorted({*shipped("templates").glob("*.j2"), *c.root.glob("**/*.j2")})
+        assembler = [ninjafile.compiler(c, suffix) for suffix in (".c", ".S")] + [identity(c.toolchain.cc)]
+        draft, relink = (self._read_by(output) for output in (c.draft, self.relinked))
+        tables = [self.placement, *self.table_objects, self.anchors]
+        inputs = [*(c.root / name for name in c.sources), c.root / c.path.name, *rules]
         yield self._task("compile", self.compile, [], [])  # ninja decides what there is to do
-        yield self._task("draft", self.draft, [*self.link_inputs, *self.stub_objects, self.placement], [c.draft], links)
+        yield self._task("draft", self.draft, [*draft, *self.stub_objects, self.placement], [c.draft], links)
         yield self._task("extract", self.extract, [c.draft, *rules], self.extracted, c.tables)
         yield self._task(
             "generate", self.generate, [*self.extracted, *templates], [*self.texts, self.anchors], c.tables
         )
-        flags = (c.toolchain.cc, c.compile.asflags, c.compile.cflags)
-        yield self._task("assemble", self.assemble, self.texts, self.table_objects, flags)
-        tables = [self.placement, *self.table_objects, self.anchors]
-        yield self._task("relink", self.relink, [*self.link_inputs, *tables], [self.relinked], links)
-        yield self._task("verify", self.verify, [c.draft, self.relinked, *rules], [c.image])
-        yield self._task("record", self.record, [c.image, *self.notes.values()], [self.record_path])
+        yield self._task("assemble", self.assemble, self.texts, self.table_objects, assembler)
+        yield self._task("relink", self.relink, [*relink, *tables], [self.relinked], links)
+        verified = self._task("verify", self.verify, [c.draft, self.relinked, *rules], [c.image], c.tables)
+        yield verified | {"uptodate": [*verified["uptodate"], self._image_is_untouched]}
+        yield self._task("record", self.record, [c.image, *self.notes.values(), *inputs], [self.record_path])
+
+    def _read_by(self, output: Path) -> list[Path]:
+        """The inputs of a link: those that we name, and of the last link what scripts included."""
+        ours = {*self.link_inputs, *self.stub_objects, *self.table_objects, self.placement, self.anchors}
+        return self.link_inputs + [path for path in included(self.config, output) if path not in ours and path.exists()]
+
+    def _image_is_untouched(self) -> bool:
+        """Whether the image is the file that verify left."""
+        if not (self.config.image.exists() and self.notes["verify"].exists()):
+            return False
+        return bool(json.loads(files.read(self.notes["verify"])).get("image") == _stamp(self.config.image))
 
     @property
     def record_path(self) -> Path:
@@ -100,6 +135,9 @@ class Pipeline:
         files.write(self.placement, render.placement(rules, c.link.after, c.root))
         log = self.config.build / ".ninja_log"
         before = log.stat().st_mtime_ns if log.exists() else 0
+        known = {self.placement, self.anchors, *self.stubs, *self.texts, *self.extracted}
+        for path in {*c.generated.iterdir()} - known - {c.generated / name for name in self.runtime}:
+            path.unlink()  # of a table that is no longer wanted
         said = ninjafile.compile_all(self.config, [*self.sources, *self.stubs], explain=self.explain)
         sys.stderr.write(said)
         return {} if log.stat().st_mtime_ns != before or not self.notes["compile"].exists() else None
@@ -161,13 +199,30 @@ class Pipeline:
                 again = prove_table(Image(scratch), wanted.rule, wanted.ops)
                 if again.differences:
                     raise BuildplugError(c.image, f"rule {wanted.rule.name}: {'; '.join(again.differences)}")
+            for wanted in c.tables:
+                self._try_fixup(Image(scratch), wanted)
             scratch.chmod(scratch.stat().st_mode | (scratch.stat().st_mode & 0o444) >> 2)
         return {
             "tables": {table.rule.name: self._about(final, table) for table in proof.tables},
             "sections": proof.sections,
             "moved": list(proof.moved),
             "rewritten": [t.rule.name for t in untrue],
+            "image": _stamp(c.image),
         }
+
+    def _try_fixup(self, final: Image, wanted: WantedTable) -> None:
+        """Has the reference check what the kernel will check at boot, for every backend."""
+        memory, start, end = memory_of(final)
+        at = final.address_of(wanted.rule.symbol) or 0
+        for name in wanted.ops.backends if wanted.ops else ():
+            backend = final.address_of(f"{wanted.rule.symbol}_{name}") or 0
+            status = fixup(final.arch, memory, at, backend, start, end, dry=True)
+            if status.error != "ok":
+                raise BuildplugError(
+                    self.config.image,
+                    f"rule {wanted.rule.name}, backend {name}, entry {status.entry}: {ERRORS[status.error]}",
+                    "the kernel would refuse the table at boot; see the generated table for the entry",
+                )
 
     def _about(self, final: Image, proof: TableProof) -> Note:
         """A table in the record."""
@@ -177,9 +232,13 @@ class Pipeline:
 
     def record(self) -> None:
         c = self.config
-        inputs = [c.root / name for name in c.sources] + [p for t in c.tables for p in t.files]
-        inputs += [path for path in self.link_inputs if path not in self.objects]
-        record.write_record(c, self.notes, [*inputs, c.root / c.path.name])
+        inputs = {
+            *ninjafile.inputs(c),
+            *included(c, c.draft),
+            *(p for t in c.tables for p in t.files),
+            c.root / c.path.name,
+        }
+        record.write_record(c, self.notes, sorted(p for p in inputs if p.exists() and not p.is_relative_to(c.build)))
 
     def _runtime(self) -> dict[str, str]:
         c = self.config
@@ -192,7 +251,9 @@ class Pipeline:
         return runtime | texts
 
     def _link(self, tables: list[Path], output: Path) -> Note:
-        return {"command": link(self.config, self.sources, self.placement, tables, output), "links": 1}
+        command, said = link(self.config, self.sources, self.placement, tables, output)
+        sys.stderr.write(said)
+        return {"command": command, "links": 1}
 
     def _task(
         self,
@@ -219,6 +280,6 @@ class Pipeline:
             "file_dep": [str(path) for path in depends],
             "targets": [str(path) for path in targets],
             "task_dep": [PASSES[PASSES.index(name) - 1]] if name != PASSES[0] else [],
-            "uptodate": [config_changed(repr(settings))] if depends else [False],
+            "uptodate": [config_changed(repr((ours(), settings)))] if depends else [False],
             "doc": (action.__doc__ or name).partition("\n")[0],
         }

@@ -29,7 +29,7 @@ def write_record(config: Config, notes: dict[str, Path], inputs: list[Path]) -> 
         "tables": passes["verify"]["tables"],
         "moved": passes["verify"]["moved"],
         "rewritten": passes["verify"]["rewritten"],
-        "inputs": {_name(config, path): files.digest(path) for path in sorted(set(inputs))},
+        "inputs": {_name(config, path): files.digest(path) for path in inputs},
         "outputs": {_name(config, path): files.digest(path) for path in outputs},
         "tools": {tool: version(tool, config.root) for tool in (config.toolchain.cc, config.toolchain.ld)},
         "seconds": {name: note["seconds"] for name, note in passes.items()},

@@ -14,7 +14,7 @@ import numpy as np
 from buildplug import arch
 from buildplug.elf import SHN_UNDEF, STT_FUNC, STT_OBJECT, STT_SECTION, Array, Image, Section
 from buildplug.rules import Rule
-from buildplug.symbols import Target, globs, targets
+from buildplug.symbols import Target, disjoint, globs, targets
 
 if TYPE_CHECKING:
     from buildplug.decode import Sweeper
@@ -25,7 +25,6 @@ REFERENCE = np.dtype(
     [("section", "u4"), ("offset", "u8"), ("form", "u1"), ("target", "u4"), ("value", "u8"), ("addend", "i8")]
 )
 UNKNOWN, IGNORED = 254, 255  # in place of an encoding
-TRAILING = (0, 1, 2, 4)  # bytes of an immediate that may follow a pc-relative field
 
 
 @dataclass(frozen=True)
@@ -67,14 +66,15 @@ class _Finder:
         self.image, self.rule, self.section, self.targets = image, rule, section, chosen
         self.arch = image.arch
         self.starts = np.array([t.address for t in chosen], "u8")
-        self.ends = self.starts + np.array([t.extent for t in chosen], "u8")
+        self.pieces = disjoint(chosen)
         self.slots = np.array([t.slot for t in chosen])
         self.content = image.bytes_of(section)
 
     def lookup(self, values: Array) -> Array:
         """The index of the target that holds each address; -1 for none."""
-        index = np.searchsorted(self.starts, values, "right") - 1
-        found: Array = np.where((index >= 0) & (values < self.ends[index]), index, -1)
+        starts, ends, owners = self.pieces
+        index = np.searchsorted(starts, values, "right") - 1
+        found: Array = np.where((index >= 0) & (values < ends[index]), owners[index], -1)
         return found
 
     def find(self, relocations: Array, left: Counter[str]) -> Array:
@@ -85,8 +85,9 @@ class _Finder:
         encoding = encodings[np.minimum(relocations["type"], 255)]
         symbols = self.image.symbols[relocations["symbol"]]
         near = symbols["value"] + relocations["addend"].astype("u8")  # modulo 2^64, as addresses are
-        relative = (encoding == arch.REL32) & self.section.executable
-        guesses = [near + np.uint64(4 + t) * relative for t in TRAILING]
+        relative = ((encoding == arch.REL32) | (encoding == UNKNOWN)) & self.section.executable
+        rests = (0, *self.arch.trailing, 1, 2)  # what of an unknown type may lie between field and end, too
+        guesses = [near + np.uint64(rest) * relative for rest in rests]
         wanted = (encoding != IGNORED) & (symbols["section"] != SHN_UNDEF)
         wanted &= np.any([self.lookup(guess) >= 0 for guess in guesses], axis=0)
         at = np.flatnonzero(wanted)
@@ -107,6 +108,14 @@ class _Finder:
         """find() for relocations that may well refer to a target; `near`: symbol plus addend."""
         from buildplug.decode import Sweeper  # imports capstone: only when something is to be decoded
 
+        unknown = np.flatnonzero(encoding == UNKNOWN)
+        if len(unknown):
+            row = relocations[unknown[0]]
+            raise self.image.bad(
+                f"{self.section.name}+{int(row['offset']):#x}: expected a relocation of a known type, found type "
+                f"{int(row['type'])} against {self.image.name_of(int(row['symbol']))}",
+                "compile so that it refers to the op by a wider field",
+            )
         place = relocations["offset"].astype("i8")
         relaxed = np.isin(relocations["type"], list(self.arch.relaxed))
         sweeper = Sweeper(self.image, self.section)
@@ -169,10 +178,11 @@ class _Finder:
             sure = form is not None and form.field > 1  # two bytes of opcode and a right target: no accident
             return near + 4 * (encoding == arch.REL32), "" if sure else "other"
         start = instruction.address - self.section.address
-        if form is not None and (row["offset"] == start or (form.kind == arch.ADDRESS and not form.field)):
+        bare = form is not None and not form.field and instruction.imm_offset == place - start
+        if form is not None and (row["offset"] == start or bare):
             return near, ""
         after = start + instruction.size - place
-        return near + after * (encoding == arch.REL32), slot_use(instruction, place - start)
+        return near + after * (encoding == arch.REL32), slot_use(self.arch, instruction, place - start)
 
     def _taken(self, rows: Array, left: Counter[str]) -> Array:
         """The rows of the kinds that the rule takes, with their addends."""

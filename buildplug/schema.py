@@ -71,6 +71,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return convert(typing.cast(type[Any], hint), value, where)
     if type(value) is not hint:
         raise _mismatch(where, hint, value)
+    if isinstance(value, str) and "\0" in value:
+        raise BuildplugError(where, "expected text, found a zero byte in it")
     return value
 
 

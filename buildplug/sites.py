@@ -44,16 +44,17 @@ def table_of(image: Image, rule: Rule, declared: Ops | Resolved | None) -> tuple
     sections, offsets, info = rows["section"], rows["offset"], rows["form"].astype("u4") << OP_BITS | rows_op
     # A slot is itself a site: what reads it must find the backend's function. Its reference, if it is to an op's
     # own function, is the slot's.
-    homes = [_home(image, slot, names[number]) for slot, number in slot_number.items()]
+    held = {slot: number for slot, number in slot_number.items() if functions[number] is not None}
+    homes = [_home(image, slot, names[number]) for slot, number in held.items()]
     if homes:
-        pointer = next(i for i, f in enumerate(image.arch.forms) if f.name == "pointer")
+        pointer = image.arch.pointer
         places = np.array(homes, "u8").reshape(-1, 2)
         # a section's offsets are below 2^32 (checked below), so that one number names a place
         keys = places[:, 0] << np.uint64(32) | places[:, 1]
         free = ~np.isin(rows["section"].astype("u8") << np.uint64(32) | offsets, keys)
         sections = np.concatenate([sections[free], places[:, 0].astype("u4")])
         offsets = np.concatenate([offsets[free], places[:, 1]])
-        info = np.concatenate([info[free], pointer << OP_BITS | np.array(list(slot_number.values()))])
+        info = np.concatenate([info[free], pointer << OP_BITS | np.array(list(held.values()))])
         rows_op = rows_op[free]
         rows = rows[free]
     if (rows_op < 0).any():
@@ -90,6 +91,8 @@ def _declared(image: Image, declared: Ops) -> Resolved:
         address = image.address_of(symbol)
         if address is None:
             raise image.bad(f"op {name}: expected a symbol {symbol}, found none", "define it or correct the ops file")
+        if op.function and offset:
+            raise BuildplugError(f"op {name}", f"function: expected a symbol, found {op.function!r}", "drop the offset")
         if op.function:
             functions.append(address)
             slots.append(None)
@@ -99,6 +102,16 @@ def _declared(image: Image, declared: Ops) -> Resolved:
         except ValueError:
             raise BuildplugError(f"op {name}", f"slot: expected symbol+offset, found {op.slot!r}") from None
         functions.append(_content(image, slots[-1] or 0, name))
+        if functions[-1] is None:
+            raise image.bad(f"op {name}: expected {op.slot} to hold the address of a function", "initialise the slot")
+    seen: dict[tuple[bool, int | None], str] = {}
+    for name, function, slot in zip(declared.ops, functions, slots, strict=True):
+        other = seen.setdefault((slot is None, function if slot is None else slot), name)
+        if other != name:
+            raise image.bad(
+                f"ops {other} and {name}: expected two addresses, found one",
+                "keep compiler and linker from folding them (noipa, --icf=none), or declare one",
+            )
     return Resolved(tuple(declared.ops), tuple(functions), tuple(slots))
 
 
@@ -148,24 +161,25 @@ def _pack(
         [None if a is None else _home(image, a, resolved.names[i]) for i, a in enumerate(addresses)]
         for addresses in (resolved.functions, resolved.slots)
     ]
-    used = sorted({int(s) for s in sections} | {h[0] for column in homes for h in column if h is not None})
-    number = {index: i for i, index in enumerate(used)}
-    for index in used:
+    used = {int(s) for s in sections} | {h[0] for column in homes for h in column if h is not None}
+    in_order = sorted(used, key=lambda index: image.sections[index].address)
+    number = {index: i for i, index in enumerate(in_order)}
+    for index in in_order:
         section = image.sections[index]
         if section.size >= 1 << 32:
             raise image.bad(f"section {section.name}: expected less than 4 GiB, found {section.size} bytes")
     order = image.arch.byteorder
-    records = np.zeros(len(used), dtype("section", order))
-    records["size"] = [image.sections[index].size for index in used]
-    records["sites"] = [int((sections == index).sum()) for index in used]
+    records = np.zeros(len(in_order), dtype("section", order))
+    records["size"] = [image.sections[index].size for index in in_order]
+    records["sites"] = [int((sections == index).sum()) for index in in_order]
     ops = np.zeros(len(resolved.names), dtype("op", order))
     for field, column in zip(("function", "slot"), homes, strict=True):
         ops[field] = [0 if h is None else h[1] for h in column]
         ops[f"{field}_section"] = [NONE if h is None else number[h[0]] for h in column]
     sites = np.zeros(len(offsets), dtype("site", order))
     sites["offset"], sites["info"] = offsets, info
-    bases = np.array([image.sections[index].address - own for index in used], order + "i8")
+    bases = np.array([image.sections[index].address - own for index in in_order], order + "i8")
     return Table(
         image.arch, records, ops, sites, bases,
-        tuple(image.sections[index].name for index in used), resolved.names,
+        tuple(image.sections[index].name for index in in_order), resolved.names,
     )  # fmt: skip

@@ -1,13 +1,13 @@
 """Symbols that a rule selects: image -> targets."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import translate
 from re import compile as pattern
 
 import numpy as np
 
-from buildplug.elf import SHN_LORESERVE, SHN_UNDEF, STT_FILE, STT_FUNC, STT_OBJECT, STT_SECTION, Image
+from buildplug.elf import SHN_LORESERVE, SHN_UNDEF, STT_FILE, STT_FUNC, STT_OBJECT, STT_SECTION, Array, Image
 from buildplug.errors import BuildplugError
 from buildplug.rules import Rule
 
@@ -34,41 +34,52 @@ def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
 
     Raises BuildplugError if there is none: a rule that matches nothing is a spelling mistake.
     """
-    select, symbols = rule.select, image.symbols
+    select, symbols, names = rule.select, image.symbols, image.names
+    references = select.rows == "references"
+    is_function, is_object = globs(select.functions), globs(select.slots + select.objects)
+    excluded, wanted, skipped = globs(select.exclude), globs(select.sections), globs(select.skip)
+    in_range = np.zeros(len(symbols), bool)
+    for bounds in select.ranges:
+        start, end = (_bound(image, rule, bounds, number) for number in (0, 1))
+        in_range |= (symbols["value"] >= np.uint64(start)) & (symbols["value"] < np.uint64(end))
     defined = (symbols["section"] != SHN_UNDEF) & (symbols["section"] < SHN_LORESERVE)
     defined &= ~np.isin(symbols["type"], (STT_SECTION, STT_FILE))
-    is_function, is_slot, excluded = (
-        globs(select.functions),
-        globs(select.slots + select.objects),
-        globs(select.exclude),
-    )
-    wanted, skipped = globs(select.sections), globs(select.skip)
-    in_section = [
-        rule.select.rows == "references" or bool(wanted(s.name) and not skipped(s.name)) for s in image.sections
-    ]
-    ranges = [(_bound(image, rule, r, 0), _bound(image, rule, r, 1)) for r in select.ranges]
+    if not (references or select.untyped):
+        defined &= np.isin(symbols["type"], (STT_FUNC, STT_OBJECT))
     found: dict[int, Target] = {}
-    for index in np.flatnonzero(defined).tolist():
-        name, row = image.names[index], symbols[index]
-        kind, address = int(row["type"]), int(row["value"])
-        section = image.sections[row["section"]]
+    either = globs(select.functions + select.slots + select.objects)
+    for index in [i for i in np.flatnonzero(defined).tolist() if in_range[i] or either(names[i])]:
+        name, row = names[index], symbols[index]
+        kind, address, section = int(row["type"]), int(row["value"]), image.sections[row["section"]]
         function = kind == STT_FUNC or (kind != STT_OBJECT and section.executable)
-        in_range = any(start <= address < end for start, end in ranges)
-        typed = kind in (STT_FUNC, STT_OBJECT) or select.untyped or select.rows == "references"
-        if not (in_section[section.index] and typed):
+        if not (in_range[index] or (is_function if function else is_object)(name)) or excluded(name):
             continue
-        if (in_range or (is_function if function else is_slot)(name)) and not excluded(name):
-            size = int(row["size"])
-            extent = size or (1 if function else image.arch.bits // 8)
-            names = found[address].names | {name} if address in found else frozenset({name})
-            if address not in found or name < found[address].name:
-                found[address] = Target(name, address, size, extent, not function, names)
-            else:
-                found[address] = replace(found[address], names=names)
+        if not references and (skipped(section.name) or not wanted(section.name)):
+            continue
+        size = int(row["size"])
+        extent = size or (1 if function else image.arch.bits // 8)
+        other = found.get(address, Target(name, address, size, extent, not function, frozenset()))
+        first = min(name, other.name)
+        found[address] = Target(
+            first, address, max(size, other.size), max(extent, other.extent), not function, other.names | {name}
+        )
     if not found:
         asked = ", ".join((*select.functions, *select.slots, *select.objects, *("–".join(r) for r in select.ranges)))
         raise image.bad(f"rule {rule.name}: expected symbols {asked}, found none", "check the rule's names")
     return tuple(found[address] for address in sorted(found))
+
+
+def disjoint(chosen: tuple[Target, ...]) -> tuple[Array, Array, Array]:
+    """The addresses of targets as pieces that do not overlap: starts, ends, and the index of the target that each
+    belongs to, the innermost; -1 for none. Shape (pieces,), ascending."""
+    starts = np.array([target.address for target in chosen], "u8")
+    ends = starts + np.array([target.extent for target in chosen], "u8")
+    edges = np.unique(np.concatenate([starts, ends]))
+    owners = np.full(len(edges), -1)
+    for index in np.argsort([-target.extent for target in chosen], kind="stable"):
+        first, last = np.searchsorted(edges, (starts[index], ends[index]))
+        owners[first:last] = index
+    return edges[:-1], edges[1:], owners[:-1]
 
 
 def _bound(image: Image, rule: Rule, bounds: tuple[str, ...], end: int) -> int:

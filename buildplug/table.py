@@ -23,6 +23,7 @@ BACKEND_MAGIC = 0x45425042  # "BPBE"
 VERSION = 1
 NONE = 0xFFFF  # no section: the op has no function, or no slot
 NOT_INLINE = 0xFFFFFFFF  # the length of an implementation that is only to be called
+CHECKSUM_FACTOR = 0x9E3779B1  # odd, so that multiplying is a bijection
 OP_BITS = 10  # of a site's info; the form has the other 6
 
 # name -> fields: (name, numpy type, what it is)
@@ -36,6 +37,7 @@ RECORDS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("sections", "u2", "count"),
         ("ops", "u2", "count"),
         ("sites", "u4", "count"),
+        ("forms", "u4", "BP_FORMS"),
     ),
     "section": (
         ("size", "u4", "bytes"),
@@ -149,7 +151,7 @@ def checksum(data: bytes, byteorder: str) -> int:
     value = 0
     for word in np.frombuffer(data, byteorder + "u4").tolist():
         value ^= word
-        value = (value << 5 | value >> 27) * 0x9E3779B1 & 0xFFFFFFFF
+        value = (value << 5 | value >> 27) * CHECKSUM_FACTOR & 0xFFFFFFFF
     return value
 
 
@@ -166,7 +168,7 @@ def head(table: Table) -> Array:
     """The header record of a table, shape ()."""
     counts = len(table.sections), len(table.ops), len(table.sites)
     size = sizes(table.arch.byteorder, *counts)[3]
-    values = (MAGIC, 0, size, VERSION, table.arch.machine, *counts)
+    values = (MAGIC, 0, size, VERSION, table.arch.machine, *counts, table.arch.forms_digest)
     row = np.array(values, dtype("table", table.arch.byteorder))
     row["checksum"] = checksum((row.tobytes() + _body(table))[8:], table.arch.byteorder)
     return row
@@ -185,7 +187,7 @@ def inspect(data: bytes, arch: Arch) -> str:
     row = np.frombuffer(data, dtype("table", order), 1)[0]
     if row["magic"] != MAGIC:
         return "bad_magic"
-    if row["version"] != VERSION or row["machine"] != arch.machine:
+    if (row["version"], row["machine"], row["forms"]) != (VERSION, arch.machine, arch.forms_digest):
         return "bad_version"
     _, _, at_bases, size = sizes(order, int(row["sections"]), int(row["ops"]), int(row["sites"]))
     if row["size"] != size or size > len(data):

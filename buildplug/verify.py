@@ -61,9 +61,9 @@ def verify(draft: Image, final: Image, wanted: Iterable[tuple[Rule, Ops | None]]
 
 def _place(final: Image, rule: Rule) -> tuple[int, Section, int]:
     """Address, section and room (bytes) of a rule's table."""
-    if rule.symbol not in final.names:
+    row = final.symbol(rule.symbol)
+    if row is None:
         raise final.bad(f"rule {rule.name}: expected its table {rule.symbol}, found no such symbol")
-    row = final.symbols[final.names.index(rule.symbol)]
     section = final.section_at(int(row["value"]))
     if section is None or section.type == SHT_NOBITS:
         raise final.bad(f"rule {rule.name}: its table {rule.symbol} lies in no section with content")
@@ -152,17 +152,18 @@ def _compare(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list
             _keyed(image, rows.get(section.index), ids)
             for image, section, rows in ((draft, before, references[0]), (final, after, references[1]))
         ]
-        found = _difference(draft, before, final, after, keys, references[1].get(after.index))
-        if found and _symbols_moved(draft, before, final, after):
+        wrong = _untrue_field(final, after, references[1].get(after.index))
+        found = _difference(draft, before, final, after, keys)
+        if wrong is not None:
+            changed.append(f"{after.name}: the field at +{wrong:#x} does not hold what its relocation says")
+        elif found and _only_moved(draft, before, final, after, keys):
             moved.append(f"{after.name}: {found}")
         elif found:
             changed.append(f"{after.name}: {found}")
     return moved, changed, len(columns[0])
 
 
-def _difference(
-    draft: Image, before: Section, final: Image, after: Section, keys: list[Array], relocations: Array | None
-) -> str:
+def _difference(draft: Image, before: Section, final: Image, after: Section, keys: list[Array]) -> str:
     if (before.type, before.flags) != (after.type, after.flags):
         return f"flags {before.flags:#x} became {after.flags:#x}"
     if before.size != after.size:
@@ -175,27 +176,32 @@ def _difference(
         return f"its references differ from +{at:#x} on"
     if before.type == SHT_NOBITS:
         return ""
-    wrong = _untrue_field(final, after, relocations)
-    if wrong is not None:
-        return f"the field at +{wrong:#x} does not hold what its relocation says"
-    unlike = draft.bytes_of(before) != final.bytes_of(after)
-    for encoding, width in enumerate(WIDTH):
-        types = [t for t, e in final.arch.relocations.items() if e == encoding]
-        places = keys[1][np.isin(keys[1][:, 1], types), 0]
-        for byte in range(width):
-            unlike[np.minimum(places + byte, len(unlike) - 1)] = False
+    unlike = _plain(draft, before, keys[0]) != _plain(final, after, keys[1])
     return f"byte +{int(np.argmax(unlike)):#x} differs" if unlike.any() else ""
+
+
+def _plain(image: Image, section: Section, keyed: Array) -> Array:
+    """The content of a section with zeros for relocated fields."""
+    content = image.bytes_of(section).copy()
+    for encoding, width in enumerate(WIDTH):
+        types = [t for t, e in image.arch.relocations.items() if e == encoding]
+        places = keyed[np.isin(keyed[:, 1], types), 0]
+        for byte in range(width):
+            content[np.minimum(places + byte, len(content) - 1)] = 0
+    return content
 
 
 def _untrue_field(image: Image, section: Section, relocations: Array | None) -> int | None:
     """The offset of the first field of a section that does not hold the address that its relocation says."""
-    if relocations is None or image.type != "ET_EXEC":  # of a position-independent image the loader fills them
+    if relocations is None:
         return None
     symbols = image.symbols[relocations["symbol"]]
     says = symbols["value"] + relocations["addend"].astype("u8")
     known = (symbols["section"] != SHN_UNDEF) & ~np.isin(relocations["type"], list(image.arch.relaxed))
     wrong = []
     for kind, encoding in image.arch.relocations.items():
+        if image.type != "ET_EXEC" and encoding != REL32:
+            continue  # the loader fills them in
         at = np.flatnonzero(known & (relocations["type"] == kind))
         places = relocations["offset"][at]
         base = places + np.uint64(section.address) if encoding == REL32 else np.uint64(0)
@@ -224,11 +230,18 @@ def _identity(image: Image, index: int) -> object:
     return name, section.name, int(row["value"]) - section.address
 
 
-def _symbols_moved(draft: Image, before: Section, final: Image, after: Section) -> bool:
-    """Whether a symbol that both sections have stands at another offset."""
-    places = []
-    for image, section in ((draft, before), (final, after)):
-        inside = np.flatnonzero(image.symbols["section"] == section.index)
-        places.append(sorted((image.names[i], int(image.symbols["value"][i]) - section.address) for i in inside))
-    common = {name for name, _ in places[0]} & {name for name, _ in places[1]}
-    return [p for p in places[0] if p[0] in common] != [p for p in places[1] if p[0] in common]
+def _only_moved(draft: Image, before: Section, final: Image, after: Section, keys: list[Array]) -> bool:
+    """Whether the parts of a section stand elsewhere and are otherwise the same: each symbol that both sections have
+    by its bytes, and the references by what they refer to. Bytes that belong to no symbol go unseen."""
+    parts = []
+    for image, section, keyed in ((draft, before, keys[0]), (final, after, keys[1])):
+        content = _plain(image, section, keyed).tobytes()
+        rows = image.symbols[inside := np.flatnonzero(image.symbols["section"] == section.index)]
+        starts = (rows["value"] - np.uint64(section.address)).tolist()
+        named = zip(inside.tolist(), starts, rows["size"].tolist(), strict=True)
+        parts.append([(image.names[i], start, content[start : start + size]) for i, start, size in named])
+    common = {name for name, _, _ in parts[0]} & {name for name, _, _ in parts[1]}
+    places = [sorted((name, start) for name, start, _ in part if name in common) for part in parts]
+    bytes_ = [sorted((name, code) for name, _, code in part if name in common) for part in parts]
+    targets = [sorted(map(tuple, keyed[:, 1:].tolist())) for keyed in keys]
+    return places[0] != places[1] and bytes_[0] == bytes_[1] and targets[0] == targets[1]
