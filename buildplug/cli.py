@@ -15,6 +15,7 @@ from buildplug.errors import BuildplugError, printable
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; returns its exit status: 0, 1 for an error, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start threads that nothing here needs
     try:
         options.run(options)
         sys.stdout.flush()
@@ -121,7 +122,9 @@ def _extract(options: argparse.Namespace) -> None:
             "length": form.length, "symbol": found.targets[row[3]].name, "addend": row[5],
         })  # fmt: skip
     if options.json:
-        _print_json({"entries": entries, "left": found.left})
+        # a line an entry: json's own indentation is slow
+        lines = ",\n  ".join(map(json.dumps, entries))
+        print(f'{{\n "entries": [\n  {lines}\n ],\n "left": {json.dumps(found.left)}\n}}')
         return
     for entry in entries:
         where = f"{entry['address']:#x} {printable(entry['section'])}+{entry['offset']:#x}"

@@ -4,7 +4,7 @@ Asked only where the bytes before a field are not enough, and for inline code.
 """
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cache, cached_property
 
 import capstone
 import numpy as np
@@ -16,11 +16,17 @@ WRITE = capstone.CS_AC_WRITE
 MEMORY, IMMEDIATE = capstone.CS_OP_MEM, capstone.CS_OP_IMM
 
 
+@cache
+def _machine(mode: tuple[int, int], detail: bool) -> capstone.Cs:
+    """A decoder for Arch.capstone; to make one takes longer than to decode a function."""
+    machine = capstone.Cs(*mode)
+    machine.detail = detail
+    return machine
+
+
 def instructions(arch: Arch, code: bytes, address: int) -> Iterator[capstone.CsInsn]:
     """The instructions of `code`, up to the first byte that decodes to none."""
-    machine = capstone.Cs(*arch.capstone)
-    machine.detail = True
-    yield from machine.disasm(code, address)
+    yield from _machine(arch.capstone, True).disasm(code, address)
 
 
 def register(arch: Arch, name: str) -> str:
@@ -39,7 +45,7 @@ class Sweeper:
     def _starts(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         symbols = self.image.symbols
         mine = (symbols["section"] == self.section.index) & np.isin(symbols["type"], (STT_FUNC, STT_NOTYPE))
-        return np.unique((symbols["value"][mine] - np.uint64(self.section.address)).astype("i8"))
+        return np.sort((symbols["value"][mine] - np.uint64(self.section.address)).astype("i8"))
 
     @cached_property
     def _objects(self) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], ...]:
@@ -68,7 +74,7 @@ class Sweeper:
             return None
         start = int(self._starts[index])
         content = self.image.bytes_of(self.section)
-        machine = capstone.Cs(*self.image.arch.capstone)
+        machine = _machine(self.image.arch.capstone, False)
         code = content[start : offset + 16].tobytes()
         for address, length, _, _ in machine.disasm_lite(code, self.section.address + start):
             place = address - self.section.address

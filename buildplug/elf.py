@@ -173,7 +173,8 @@ class Image:
             if len(escaped) and escaped[-1] >= len(indices):
                 raise self.bad(f"section {extended.name}: expected {len(symbols)} entries, found {len(indices)}")
             symbols["section"][escaped] = indices[escaped]
-        wrong = (symbols["section"] >= len(self.sections)) & (raw["section"] < SHN_LORESERVE)
+        reserved = (raw["section"] >= SHN_LORESERVE) & ((raw["section"] != SHN_XINDEX) | (extended is None))
+        wrong = (symbols["section"] >= len(self.sections)) & ~reserved
         if wrong.any():
             raise self.bad(f"symbol {int(np.argmax(wrong))}: expected a section below {len(self.sections)}")
         if len(symbols) and int(symbols["name"].max()) >= len(self._strings):
@@ -205,9 +206,21 @@ class Image:
             names[index] = self.name_of(int(index))
         return names
 
+    def starting(self, prefix: str) -> Array:
+        """The indices of the symbols whose own name starts with `prefix`; much cheaper than `names`."""
+        strings = np.frombuffer(self._strings if len(self.symbols) else b"\0", np.uint8)
+        starts = self.symbols["name"].astype("i8")
+        at = np.arange(len(starts))
+        for place, byte in enumerate(prefix.encode(errors="surrogateescape")):
+            # the table ends with a zero byte, which no prefix has
+            at = at[strings[np.minimum(starts[at] + place, len(strings) - 1)] == byte]
+        return at
+
     def symbol(self, name: str) -> Any:
         """The row of a defined symbol, of dtype SYMBOL; None if there is none. Global ones go before local ones."""
-        found = [i for i, n in enumerate(self.names) if n == name and self.symbols["section"][i] != SHN_UNDEF]
+        maybe = self.starting(name.partition("\\")[0]).tolist()  # a backslash: bytes that name_of() escapes
+        maybe += np.flatnonzero(self.symbols["type"] == STT_SECTION).tolist()
+        found = [i for i in maybe if self.symbols["section"][i] != SHN_UNDEF and self.name_of(i) == name]
         best = max(found, key=lambda i: (int(self.symbols["bind"][i]) != 0, -i), default=None)
         return None if best is None else self.symbols[best]
 
@@ -232,21 +245,27 @@ class Image:
             if not 0 < table.info < len(self.sections):
                 raise self.bad(f"section {table.name}: expected a section to relocate, found index {table.info}")
             section = self.sections[table.info]
-            if section.type == SHT_NOBITS and table.size:
-                raise self.bad(f"section {table.name}: expected a section with content, found {section.name} without")
             if alloc and not section.alloc:
                 continue
             rela = table.type == SHT_RELA
             raw = self._records(table, self._dtype(fields[0] + addend[0] * rela, fields[1] + addend[1] * rela))
-            rows = np.zeros(len(raw), RELOCATION)
-            rows["offset"] = raw["offset"].astype("u8") - np.uint64(section.address if self.type != "ET_REL" else 0)
-            rows["symbol"] = raw["info"] >> np.uint8(32 if bits == 64 else 8)
-            rows["type"] = raw["info"] & (0xFFFFFFFF if bits == 64 else 0xFF)
-            rows["addend"] = raw["addend"] if rela else 0
-            rows = rows[rows["type"] != 0]  # R_*_NONE, which tools leave where they removed a relocation
+            if rela and bits == 64 and self.arch.byteorder == "<":  # Elf64_Rela is a RELOCATION then, as it stands
+                rows = raw.view(RELOCATION).copy()
+            else:
+                rows = np.zeros(len(raw), RELOCATION)
+                rows["offset"] = raw["offset"]
+                rows["symbol"] = raw["info"] >> np.uint8(32 if bits == 64 else 8)
+                rows["type"] = raw["info"] & (0xFFFFFFFF if bits == 64 else 0xFF)
+                rows["addend"] = raw["addend"] if rela else 0
+            rows["offset"] -= np.uint64(section.address if self.type != "ET_REL" else 0)
+            real = np.flatnonzero(rows["type"])  # R_*_NONE: tools leave it where they removed a relocation
+            if len(real) != len(rows):
+                rows = rows[real]
+            if len(rows) and section.type == SHT_NOBITS:
+                raise self.bad(f"section {table.name}: expected relocations of content, {section.name} has none")
             for column, limit, what in (("offset", section.size, "offset"), ("symbol", len(self.symbols), "symbol")):
                 if len(rows) and int(rows[column].max()) >= limit:
-                    row = int(np.argmax(rows[column]))
+                    row = int(real[np.argmax(rows[column])])
                     raise self.bad(f"section {table.name}, entry {row}: its {what} lies outside {section.name}")
             if not rela:
                 rows["addend"] = self._addends(section, rows)

@@ -17,8 +17,8 @@ def read(path: Path) -> bytes:
     """The bytes of a file. Raises BuildplugError if it cannot be read."""
     try:
         return path.read_bytes()
-    except OSError as error:
-        raise BuildplugError(path, f"cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        raise BuildplugError(path, f"cannot be read: {getattr(error, 'strerror', error)}") from None
 
 
 def read_text(path: Path) -> str:
@@ -44,10 +44,12 @@ def replacing(path: Path) -> Iterator[Path]:
     same bytes: then `path` and its time stay untouched, so that nothing that depends on it runs again."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise BuildplugError(path, "cannot be written: expected a file, found a device or a pipe")
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=SCRATCH, dir=path.parent)
         os.close(descriptor)
-    except OSError as error:
-        raise BuildplugError(path, f"cannot be written: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise BuildplugError(path, f"cannot be written: {getattr(error, 'strerror', error)}") from None
     scratch = Path(name)
     try:
         umask = os.umask(0)
@@ -74,5 +76,5 @@ def digest(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise BuildplugError(path, f"cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        raise BuildplugError(path, f"cannot be read: {getattr(error, 'strerror', error)}") from None

@@ -85,6 +85,10 @@ class _Fixup:
     start: int  # of the image
     end: int
 
+    def inside(self, at: int, size: int) -> bool:
+        """Whether `size` bytes at `at` lie in the image."""
+        return self.start <= at <= self.end and self.end - at >= size
+
     def base(self, section: int) -> int:
         return (self.at + int(self.table.bases[section])) % self.arch.modulus
 
@@ -125,7 +129,7 @@ class _Fixup:
             return "ok", found[: form.field] + changed + found[form.field + len(changed) :]
         ret = self.arch.ret if jumps else b""
         if offered and code_length + len(ret) <= form.length:
-            if not (self.start <= function <= self.end and self.end - function >= code_length):
+            if not self.inside(function, code_length):
                 return "bad_bounds", b""
             code = self.memory.read(function, code_length) + ret
         else:
@@ -171,7 +175,7 @@ def fixup(arch: Arch, memory: Memory, at: int, backend: int, start: int, end: in
     past = start
     for number, record in enumerate(work.table.sections):
         base = work.base(number)
-        if not (past <= base <= end and end - base >= int(record["size"])):
+        if base < past or not work.inside(base, int(record["size"])):  # ascending, apart: no two sites can overlap
             return Status("bad_bounds", number)
         past = base + int(record["size"])
     for number, op in enumerate(work.table.ops):
@@ -182,15 +186,12 @@ def fixup(arch: Arch, memory: Memory, at: int, backend: int, start: int, end: in
             ):
                 return Status("bad_bounds", number)
     head_size, way_size = (dtype(name, arch.byteorder).itemsize for name in ("backend", "implementation"))
-    if not (start <= backend <= end and end - backend >= head_size):
-        return Status("bad_bounds", 0)
-    magic, ops = np.frombuffer(
-        memory.read(backend, head_size).ljust(head_size, b"\0"), dtype("backend", arch.byteorder)
-    )[0].item()
+    size = head_size + way_size * len(work.table.ops)
+    if not work.inside(backend, size) or len(memory.read(backend, size)) < size:
+        return Status("bad_magic", 1)
+    magic, ops = np.frombuffer(memory.read(backend, head_size), dtype("backend", arch.byteorder))[0].item()
     if magic != BACKEND_MAGIC or (len(work.table.ops) and ops != len(work.table.ops)):
         return Status("bad_magic", 1)
-    if end - backend - head_size < way_size * len(work.table.ops):
-        return Status("bad_bounds", 0)
     status = work.walk(None)
     return status if status.error != "ok" or dry else work.walk(memory.write)
 

@@ -16,7 +16,7 @@ from typing import Any
 from doit.exceptions import TaskFailed
 from doit.tools import config_changed
 
-from buildplug import clobbers, config, contents, files, ninjafile, record, render
+from buildplug import config, contents, files, ninjafile, record, render
 from buildplug.config import Config, WantedTable
 from buildplug.elf import Image
 from buildplug.errors import BuildplugError
@@ -148,6 +148,8 @@ class Pipeline:
 
     def extract(self) -> Note:
         """Finds the references, and checks that inline code may stand where it would."""
+        from buildplug import clobbers  # imports capstone: not for a build with nothing to do
+
         draft, counts = Image(self.config.draft), {}
         for table, path in zip(self.config.tables, self.extracted, strict=True):
             made, left = contents.make(draft, table.rule, table.ops)

@@ -48,10 +48,11 @@ def extract(image: Image, rule: Rule) -> References:
     chosen = targets(image, rule)
     sections, skipped = globs(rule.select.sections), globs(rule.select.skip)
     parts, left, total = [], Counter[str](), 0
+    named = _named(image, chosen)
     for section, relocations in image.relocations():
         total += len(relocations)
         if sections(section.name) and not skipped(section.name) and section.name != rule.section:
-            parts.append(_Finder(image, rule, section, chosen).find(relocations, left))
+            parts.append(_Finder(image, rule, section, chosen, named).find(relocations, left))
     if not total:
         raise image.bad("expected relocations, found none", "link with --emit-relocs")
     rows = np.concatenate([*parts, np.zeros(0, REFERENCE)])
@@ -59,12 +60,26 @@ def extract(image: Image, rule: Rule) -> References:
     return References(chosen, rows, dict(sorted(left.items())))
 
 
+def _named(image: Image, chosen: tuple[Target, ...]) -> Array:
+    """Whether a relocation against each symbol may mean a target, shape (symbols,): it may be against the target, its
+    section, or an alias; but a label of a linker script at the same place means another thing."""
+    symbols = image.symbols
+    starts, ends, owners = disjoint(chosen)
+    index = np.searchsorted(starts, symbols["value"], "right") - 1
+    owner = np.where((index >= 0) & (symbols["value"] < ends[index]), owners[index], -1)
+    named: Array = (owner >= 0) & np.isin(symbols["type"], (STT_FUNC, STT_OBJECT)) | (symbols["type"] == STT_SECTION)
+    for symbol in np.flatnonzero((owner >= 0) & ~named).tolist():
+        named[symbol] = image.name_of(symbol) in chosen[owner[symbol]].names
+    defined: Array = named & (symbols["section"] != SHN_UNDEF)
+    return defined
+
+
 class _Finder:
     """The references from one section."""
 
-    def __init__(self, image: Image, rule: Rule, section: Section, chosen: tuple[Target, ...]):
+    def __init__(self, image: Image, rule: Rule, section: Section, chosen: tuple[Target, ...], named: Array):
         self.image, self.rule, self.section, self.targets = image, rule, section, chosen
-        self.arch = image.arch
+        self.arch, self.named = image.arch, named
         self.starts = np.array([t.address for t in chosen], "u8")
         self.pieces = disjoint(chosen)
         self.slots = np.array([t.slot for t in chosen])
@@ -82,27 +97,20 @@ class _Finder:
         encodings = np.full(256, UNKNOWN, "u1")
         encodings[list(self.arch.relocations)] = list(self.arch.relocations.values())
         encodings[list(self.arch.ignored)] = IGNORED
+        relocations = relocations[self.named[relocations["symbol"]]]
+        near = self.image.symbols["value"][relocations["symbol"]] + relocations["addend"].astype("u8")  # modulo 2^64
+        # Most lie far from every target: one lookup tells, for all that may stand between a field and its end.
+        starts, ends, _ = self.pieces
+        reach = np.uint64(max(self.arch.trailing))
+        index = np.maximum(np.searchsorted(starts, near + reach, "right") - 1, 0)
+        at = np.flatnonzero(near + reach - starts[index] < (ends - starts)[index] + reach)
+        relocations, near = relocations[at], near[at]
         encoding = encodings[np.minimum(relocations["type"], 255)]
-        symbols = self.image.symbols[relocations["symbol"]]
-        near = symbols["value"] + relocations["addend"].astype("u8")  # modulo 2^64, as addresses are
-        relative = ((encoding == arch.REL32) | (encoding == UNKNOWN)) & self.section.executable
-        rests = (0, *self.arch.trailing, 1, 2)  # what of an unknown type may lie between field and end, too
-        guesses = [near + np.uint64(rest) * relative for rest in rests]
-        wanted = (encoding != IGNORED) & (symbols["section"] != SHN_UNDEF)
-        wanted &= np.any([self.lookup(guess) >= 0 for guess in guesses], axis=0)
+        # near itself is meant by data, also among code; of an unknown type anything may be.
+        guesses = [near + np.uint64(rest) * self.section.executable for rest in (0, *self.arch.trailing, 1, 2)]
+        wanted = (encoding != IGNORED) & np.any([self.lookup(guess) >= 0 for guess in guesses], axis=0)
         at = np.flatnonzero(wanted)
-        used, inverse = np.unique(relocations["symbol"][at], return_inverse=True)
-        at = at[np.array([self._names_target(symbol) for symbol in used.tolist()], bool)[inverse]]
         return self.classify(relocations[at], encoding[at], near[at], left) if len(at) else np.zeros(0, REFERENCE)
-
-    def _names_target(self, symbol: int) -> bool:
-        """Whether a relocation against this symbol means the target that its address falls into: it may be against
-        the target, its section, or an alias; but a label of a linker script at the same place means another thing."""
-        row = self.image.symbols[symbol]
-        target = int(self.lookup(np.array([row["value"]], "u8"))[0])
-        if row["type"] in (STT_SECTION, STT_FUNC, STT_OBJECT):
-            return bool(row["type"] == STT_SECTION) or target >= 0
-        return target >= 0 and self.image.name_of(symbol) in self.targets[target].names
 
     def classify(self, relocations: Array, encoding: Array, near: Array, left: Counter[str]) -> Array:
         """find() for relocations that may well refer to a target; `near`: symbol plus addend."""
@@ -127,6 +135,7 @@ class _Finder:
                 open_ = (rows["form"] == UNKNOWN) & (data == (form.kind == arch.POINTER))
                 open_ &= relaxed if shift else relaxed | (encoding == form.encoding)
                 self._match(rows, open_, number, place - shift)
+        self._without_prefix(sweeper, rows, ~data, relaxed, encoding, place)
         for i in np.flatnonzero((rows["form"] == UNKNOWN) | (~data & self._unsure(rows))).tolist():
             if data[i]:
                 value, kind = int(near[i]), "relative-pointer" if encoding[i] == arch.REL32 else "other"
@@ -160,6 +169,22 @@ class _Finder:
         good = (target >= 0) & (self.slots[target] == form.of_slot) & (form.of_slot | (value == self.starts[target]))
         at, value, target = at[good], value[good], target[good]
         rows["form"][at], rows["value"][at], rows["target"][at], rows["offset"][at] = number, value, target, start[at]
+
+    def _without_prefix(
+        self, sweeper: "Sweeper", rows: Array, code: Array, relaxed: Array, encoding: Array, place: Array
+    ) -> None:
+        """Matches rows anew whose form starts with a prefix, if that is the end of the instruction before."""
+        forms = self.arch.forms
+        prefixed = [f.kind != arch.ADDRESS and f.code[:1] != b"" and f.code[0] in self.arch.prefixes for f in forms]
+        again = np.zeros(len(rows), bool)
+        for i in np.flatnonzero(code & np.array(prefixed + [False] * 256)[rows["form"]]).tolist():
+            found = sweeper.instruction(int(place[i]))
+            again[i] = found is not None and found.address - self.section.address != rows["offset"][i]
+        rows["form"][again] = UNKNOWN
+        for number, form in enumerate(forms):
+            if not prefixed[number] and form.kind != arch.POINTER:
+                open_ = again & (rows["form"] == UNKNOWN) & (relaxed | (encoding == form.encoding))
+                self._match(rows, open_, number, place)
 
     def _unsure(self, rows: Array) -> Array:
         """Whether the bytes alone may deceive: an opcode of one byte in front of an immediate, or a possible prefix."""

@@ -25,7 +25,7 @@ def _comment(text: str) -> str:
 
 def _ldname(section: str) -> str:
     """A section's name as the linker script language takes it. Raises BuildplugError if it cannot."""
-    if re.fullmatch(r"[A-Za-z0-9_.$]+", section):
+    if re.fullmatch(r"[._$a-z][A-Za-z0-9_.$]*", section):  # else quoted: a number, or a word such as ALIGN
         return section
     if not section.isprintable() or set(section) & set('"\\'):
         raise BuildplugError(f"section {section}", "expected a name that a linker script can say", "rename the section")
@@ -56,7 +56,7 @@ def render(name: str, base: Path, **values: Any) -> str:
     try:
         return _environment(base).get_template(name).render(**values)
     except jinja2.TemplateNotFound as error:
-        raise BuildplugError(name, "expected a template, found none", f"write {base / str(error)}") from None
+        raise BuildplugError(name, "expected a template, found none", f"write {base / (error.name or name)}") from None
     except jinja2.TemplateSyntaxError as error:
         raise BuildplugError(f"{error.filename or name}:{error.lineno}", f"{error.message}") from None
     except BuildplugError:

@@ -21,7 +21,7 @@ def load(path: Path) -> dict[str, Any]:
     """The TOML file as a dictionary. Raises BuildplugError with the line of a syntax error."""
     try:
         return tomllib.loads(read_text(path))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise BuildplugError(path, f"expected TOML 1.0, found: {error}") from None
 
 

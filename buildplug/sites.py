@@ -88,9 +88,10 @@ def _declared(image: Image, declared: Ops) -> Resolved:
     slots: list[int | None] = []
     for name, op in declared.ops.items():
         symbol, _, offset = (op.slot or op.function).partition("+")
-        address = image.address_of(symbol)
-        if address is None:
+        row = image.symbol(symbol)
+        if row is None:
             raise image.bad(f"op {name}: expected a symbol {symbol}, found none", "define it or correct the ops file")
+        address, size, word = int(row["value"]), int(row["size"]), image.arch.bits // 8
         if op.function and offset:
             raise BuildplugError(f"op {name}", f"function: expected a symbol, found {op.function!r}", "drop the offset")
         if op.function:
@@ -98,10 +99,15 @@ def _declared(image: Image, declared: Ops) -> Resolved:
             slots.append(None)
             continue
         try:
-            slots.append(address + (int(offset, 0) if offset else 0))
+            at = int(offset, 0) if offset else 0
         except ValueError:
             raise BuildplugError(f"op {name}", f"slot: expected symbol+offset, found {op.slot!r}") from None
-        functions.append(_content(image, slots[-1] or 0, name))
+        if size and not (0 <= at <= size - word and at % word == 0):
+            raise image.bad(
+                f"op {name}: expected a word of {symbol}, {size} bytes, found {op.slot}", "correct the ops file"
+            )
+        slots.append(address + at)
+        functions.append(_content(image, address + at, name))
         if functions[-1] is None:
             raise image.bad(f"op {name}: expected {op.slot} to hold the address of a function", "initialise the slot")
     seen: dict[tuple[bool, int | None], str] = {}

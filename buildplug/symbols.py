@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import translate
 from re import compile as pattern
+from re import split
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
 
     Raises BuildplugError if there is none: a rule that matches nothing is a spelling mistake.
     """
-    select, symbols, names = rule.select, image.symbols, image.names
+    select, symbols = rule.select, image.symbols
     references = select.rows == "references"
     is_function, is_object = globs(select.functions), globs(select.slots + select.objects)
     excluded, wanted, skipped = globs(select.exclude), globs(select.sections), globs(select.skip)
@@ -42,14 +43,16 @@ def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
     for bounds in select.ranges:
         start, end = (_bound(image, rule, bounds, number) for number in (0, 1))
         in_range |= (symbols["value"] >= np.uint64(start)) & (symbols["value"] < np.uint64(end))
+    maybe = in_range.copy()
     defined = (symbols["section"] != SHN_UNDEF) & (symbols["section"] < SHN_LORESERVE)
     defined &= ~np.isin(symbols["type"], (STT_SECTION, STT_FILE))
     if not (references or select.untyped):
         defined &= np.isin(symbols["type"], (STT_FUNC, STT_OBJECT))
     found: dict[int, Target] = {}
-    either = globs(select.functions + select.slots + select.objects)
-    for index in [i for i in np.flatnonzero(defined).tolist() if in_range[i] or either(names[i])]:
-        name, row = names[index], symbols[index]
+    for glob in (*select.functions, *select.slots, *select.objects):
+        maybe[image.starting(_literal(glob))] = True
+    for index in np.flatnonzero(defined & maybe).tolist():
+        name, row = image.name_of(index), symbols[index]
         kind, address, section = int(row["type"]), int(row["value"]), image.sections[row["section"]]
         function = kind == STT_FUNC or (kind != STT_OBJECT and section.executable)
         if not (in_range[index] or (is_function if function else is_object)(name)) or excluded(name):
@@ -67,6 +70,11 @@ def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
         asked = ", ".join((*select.functions, *select.slots, *select.objects, *("–".join(r) for r in select.ranges)))
         raise image.bad(f"rule {rule.name}: expected symbols {asked}, found none", "check the rule's names")
     return tuple(found[address] for address in sorted(found))
+
+
+def _literal(glob: str) -> str:
+    """What a name begins with if it matches a glob; escapes such as \\x80 in it stand for bytes."""
+    return split(r"[*?[\\]", glob, maxsplit=1)[0]
 
 
 def disjoint(chosen: tuple[Target, ...]) -> tuple[Array, Array, Array]:

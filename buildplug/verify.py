@@ -146,12 +146,15 @@ def _compare(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list
         return [], [f"the sections differ: {', '.join(odd)}"], 0
     references = [{s.index: rows for s, rows in image.relocations()} for image in (draft, final)]
     ids: dict[object, int] = {}
+    identities = [_identities(image, ids) for image in (draft, final)]
     moved, changed = [], []
     for before, after in zip(*columns, strict=True):
         keys = [
-            _keyed(image, rows.get(section.index), ids)
-            for image, section, rows in ((draft, before, references[0]), (final, after, references[1]))
+            _keyed(rows.get(section.index), numbers)
+            for section, rows, numbers in zip((before, after), references, identities, strict=True)
         ]
+        if not np.array_equal(keys[0], keys[1]):  # usually even their order is the same
+            keys = [key[np.lexsort(key.T[::-1])] for key in keys]
         wrong = _untrue_field(final, after, references[1].get(after.index))
         found = _difference(draft, before, final, after, keys)
         if wrong is not None:
@@ -195,9 +198,9 @@ def _untrue_field(image: Image, section: Section, relocations: Array | None) -> 
     """The offset of the first field of a section that does not hold the address that its relocation says."""
     if relocations is None:
         return None
-    symbols = image.symbols[relocations["symbol"]]
-    says = symbols["value"] + relocations["addend"].astype("u8")
-    known = (symbols["section"] != SHN_UNDEF) & ~np.isin(relocations["type"], list(image.arch.relaxed))
+    says = image.symbols["value"][relocations["symbol"]] + relocations["addend"].astype("u8")
+    known = (image.symbols["section"] != SHN_UNDEF)[relocations["symbol"]]
+    known &= ~np.isin(relocations["type"], list(image.arch.relaxed))
     wrong = []
     for kind, encoding in image.arch.relocations.items():
         if image.type != "ET_EXEC" and encoding != REL32:
@@ -211,23 +214,26 @@ def _untrue_field(image: Image, section: Section, relocations: Array | None) -> 
     return min(wrong, default=None)
 
 
-def _keyed(image: Image, rows: Array | None, ids: dict[object, int]) -> Array:
-    """References as rows (offset, type, number of the symbol, addend), sorted; `ids` numbers symbols of both images."""
-    if rows is None or not len(rows):
+def _keyed(rows: Array | None, numbers: Array) -> Array:
+    """References as rows (offset, type, number of the symbol, addend)."""
+    if rows is None:
         return np.zeros((0, 4), "i8")
-    symbols, inverse = np.unique(rows["symbol"], return_inverse=True)
-    numbers = [ids.setdefault(_identity(image, int(symbol)), len(ids)) for symbol in symbols]
-    keyed = np.stack([rows["offset"], rows["type"], np.array(numbers)[inverse], rows["addend"]], axis=1).astype("i8")
-    return keyed[np.lexsort(keyed.T[::-1])]
+    columns = [rows["offset"], rows["type"], numbers[rows["symbol"]], rows["addend"]]
+    return np.stack(columns, axis=1, dtype="i8", casting="unsafe")
 
 
-def _identity(image: Image, index: int) -> object:
-    """What makes a symbol the same in two links: its name, and of a local one its place in its section."""
-    row, name = image.symbols[index], image.name_of(index)
-    if row["bind"] or row["type"] == STT_SECTION or not 0 < row["section"] < SHN_LORESERVE:
-        return name
-    section = image.sections[row["section"]]
-    return name, section.name, int(row["value"]) - section.address
+def _identities(image: Image, ids: dict[object, int]) -> Array:
+    """A number for each symbol; the same one in two links, whose `ids` this is, if the symbol is the same: by its
+    name, and if it is local also by its place in its section."""
+    symbols = image.symbols
+    local = (symbols["bind"] == 0) & (symbols["type"] != STT_SECTION)
+    local &= (symbols["section"] != SHN_UNDEF) & (symbols["section"] < SHN_LORESERVE)
+    section = np.where(local, symbols["section"], 0)  # section 0 has no name, and the address 0
+    addresses = np.array([s.address for s in image.sections], "u8")
+    places = np.where(local, symbols["value"] - addresses[section], 0)
+    names = [image.sections[index].name for index in section.tolist()]
+    keys = zip(image.names, names, places.tolist(), strict=True)
+    return np.array([ids.setdefault(key, len(ids)) for key in keys], "i8")
 
 
 def _only_moved(draft: Image, before: Section, final: Image, after: Section, keys: list[Array]) -> bool:

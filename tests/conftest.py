@@ -2,13 +2,20 @@
 
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 from hypothesis import settings
 
+from buildplug import ops as ops_module
+from buildplug import render
+from buildplug.arch import X86_64
 from buildplug.elf import Image
+from buildplug.ops import Ops
+from buildplug.rules import Rule, find
+from buildplug.table import empty
 from tests.elfwriter import File
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
@@ -78,3 +85,38 @@ def written(tmp_path: Path) -> Written:
         return path
 
     return write
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A draft image, its ops and the rule of its table, which is empty."""
+
+    image: Image
+    rule: Rule
+    ops: Ops
+
+
+class Drafted(Protocol):
+    def __call__(self, source: str, ops: str, rule: str = "paravirt") -> Draft: ...
+
+
+@pytest.fixture
+def drafted(tmp_path: Path) -> Drafted:
+    """Links a source with the backends of an ops file and the stub of the table of a rule that ships."""
+
+    def make(source: str, ops: str, rule: str = "paravirt") -> Draft:
+        (tmp_path / "ops.toml").write_text(ops)
+        declared, found = ops_module.read(tmp_path / "ops.toml"), find(rule, tmp_path)
+        files = render.table_files(X86_64, found, declared, tmp_path)
+        files |= {"stub.S": render.table(found, empty(X86_64), 0, tmp_path), "kernel.S": source}
+        files |= {"ours.lds": render.placement([found], ".rodata", tmp_path), "kernel.lds": SCRIPT % LOW}
+        for name, text in files.items():
+            (tmp_path / name).write_text(text)
+        objects = [name for name in files if name.endswith(".S")]
+        for name in objects:
+            tool("gcc", "-c", name, "-o", f"{name}.o", cwd=tmp_path)
+        scripts = ("-T", "ours.lds", "-T", "kernel.lds")
+        tool("ld", "--emit-relocs", "-e", "0", *scripts, *(f"{n}.o" for n in objects), "-o", "draft", cwd=tmp_path)
+        return Draft(Image(tmp_path / "draft"), found, declared)
+
+    return make

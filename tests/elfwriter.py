@@ -12,7 +12,7 @@ WRITE, ALLOC, EXEC = 1, 2, 4
 LOCAL, GLOBAL = 0, 1
 NOTYPE, OBJECT, FUNC, SECTION = 0, 1, 2, 3
 ET_REL, ET_EXEC, ET_DYN = 1, 2, 3
-XINDEX = 0xFFFF
+RESERVED, XINDEX = 0xFF00, 0xFFFF
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class File:
     type: int = ET_EXEC
     rela: bool = True
     extended: bool = False
-    header: Mapping[str, int] = field(default_factory=dict)
+    header: dict[str, int] = field(default_factory=dict)
 
     def write(self) -> bytes:
         """The bytes of the file."""
@@ -106,22 +106,24 @@ class File:
         """.symtab, .strtab, relocation sections and .symtab_shndx; the first has the number `index`."""
         strings, rows, extended = Strings(), b"", b""
         for symbol in (Symbol("", bind=LOCAL, section=0), *(self.symbols or ())):
-            info, section = symbol.bind << 4 | symbol.type, XINDEX if self.extended else symbol.section
+            info, section, real = symbol.bind << 4 | symbol.type, symbol.section, 0
+            if self.extended and section < RESERVED:
+                section, real = XINDEX, section
             name = strings.add(symbol.name)
             if self.bits == 64:
                 rows += self._pack("IBBHQQ", name, info, 0, section, symbol.value, symbol.size)
             else:
                 rows += self._pack("IIIBBH", name, symbol.value, symbol.size, info, 0, section)
-            extended += self._pack("I", symbol.section)
+            extended += self._pack("I", real)
         made = [
             Section(".symtab", rows, type=SYMTAB, link=index + 1, entsize=24 if self.bits == 64 else 16),
             Section(".strtab", strings.content, type=STRTAB),
         ]
-        for section, relocations in self.relocations.items():
+        for number, relocations in self.relocations.items():
             content = b"".join(self._relocation(relocation) for relocation in relocations)
             size = (24 if self.rela else 16) if self.bits == 64 else (12 if self.rela else 8)
-            name = (".rela" if self.rela else ".rel") + self.sections[section - 1].name
-            made.append(Section(name, content, type=RELA if self.rela else REL, link=index, info=section, entsize=size))
+            title = (".rela" if self.rela else ".rel") + self.sections[number - 1].name
+            made.append(Section(title, content, type=RELA if self.rela else REL, link=index, info=number, entsize=size))
         if self.extended:
             made.append(Section(".symtab_shndx", extended, type=SHNDX, link=index, entsize=4))
         return made

@@ -14,14 +14,14 @@ from buildplug.errors import BuildplugError
 from buildplug.toolchain import run
 
 SOURCE = Path("/usr/src/linux-source-6.1.tar.xz")
-PACKAGES = "flex bison bc libelf-dev libssl-dev kmod cpio rsync linux-source-6.1".split()
+PACKAGES = "flex bison bc libelf-dev libssl-dev kmod cpio rsync linux-source-6.1"
 # What tinyconfig lacks for a kernel that prints, boots under QEMU and Xen, and has every kind of patched site.
 # RANDOMIZE_BASE makes Linux link with --emit-relocs.
 CONFIG = """
     64BIT PRINTK TTY SERIAL_8250 SERIAL_8250_CONSOLE SMP HYPERVISOR_GUEST PARAVIRT PARAVIRT_SPINLOCKS KVM_GUEST PVH XEN
     XEN_PV XEN_PVH KALLSYMS KALLSYMS_ALL RELOCATABLE RANDOMIZE_BASE BLK_DEV_INITRD BINFMT_ELF PROC_FS SYSFS DEVTMPFS
     FTRACE FUNCTION_TRACER DYNAMIC_FTRACE MODULES PCI ACPI FUTEX MULTIUSER POSIX_TIMERS JUMP_LABEL NET INET EPOLL BUG
-""".split()
+"""
 
 
 def cached() -> Path | None:
@@ -54,14 +54,14 @@ def _tree() -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     status = SOURCE.stat() if SOURCE.is_file() else None
     source = (status.st_size, int(status.st_mtime)) if status else None  # the time is the package's
-    key = hashlib.sha256(repr((CONFIG, source)).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((CONFIG.split(), source)).encode()).hexdigest()[:16]
     return cache / "buildplug" / "linux-6.1" / key
 
 
 def _install() -> None:
     status = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n"]
     installed = run(status, Path.cwd(), "list the installed packages").output.splitlines()
-    missing = [package for package in PACKAGES if f"{package} installed" not in installed]
+    missing = [package for package in PACKAGES.split() if f"{package} installed" not in installed]
     if not missing:
         return
     command = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
@@ -73,7 +73,7 @@ def _install() -> None:
 
 def _build(tree: Path) -> None:
     """Unpacks Linux into an empty folder and builds vmlinux there."""
-    enable = [word for option in CONFIG for word in ("-e", option)]
+    enable = [word for option in CONFIG.split() for word in ("-e", option)]
     run(["tar", "-xf", SOURCE, "--strip-components=1"], tree, "unpack Linux")
     run(["make", "tinyconfig"], tree, "configure Linux")
     run(["scripts/config", *enable], tree, "configure Linux")

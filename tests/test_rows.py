@@ -125,7 +125,7 @@ def test_users_own_c_template_needs_no_python(kernel: Path) -> None:
 
 def test_verify_covers_each_table(kernel: Path, tmp_path: Path) -> None:
     image = Image(kernel / "build" / "vmlinux")
-    rules = ["--rule", kernel / "objects.toml", "--rule", kernel / "plain.toml"]
+    rules: list[str | Path] = ["--rule", kernel / "objects.toml", "--rule", kernel / "plain.toml"]
     draft = kernel / "build" / "vmlinux.draft"
     assert buildplug("verify", draft, image.path, *rules).returncode == 0
     for name in (".bp_functions", ".bp_objects", ".bp_plain_c"):

@@ -94,7 +94,7 @@ def test_bare_hardware_loses_nothing(kernel: Path, tmp_path: Path) -> None:
         way = ops.backends["native"][name]
         if form.kind in (ADDRESS, COND_JUMP, POINTER) or way.function:
             continue
-        code = _code(before, f"bp_paravirt_native_{name}")
+        code = _code(before, f"bp_paravirt_native__{name}")
         section = after.section_at(address)
         assert section is not None
         found = after.bytes_of(section)[address - section.address :][: form.length].tobytes()

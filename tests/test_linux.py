@@ -1,0 +1,151 @@
+"""Extraction from a real Linux, against the lists that Linux keeps of its own sites and against readelf.
+
+What is compared with is read by pyelftools and readelf, not by our reader.
+"""
+
+import json
+import os
+import struct
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+from buildplug.toolchain import run
+from tests import linux_image
+from tests.samples import buildplug
+
+pytestmark = pytest.mark.linux
+
+# readelf's relocations of allocated sections against a symbol: (section, r_type's name, addend) by address
+Relocations = dict[int, tuple[str, str, int]]
+
+
+@pytest.fixture(scope="module")
+def vmlinux() -> Path:
+    if os.environ.get("BUILDPLUG_LINUX") == "1":
+        return linux_image.prepare()
+    path = linux_image.cached()
+    if path is None:
+        pytest.skip("no Linux in the cache: `make test-linux` builds it in 5 minutes")
+    return path
+
+
+@pytest.fixture(scope="module")
+def sections(vmlinux: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Address, flags and content of the sections, by name."""
+    with vmlinux.open("rb") as file:
+        return {s.name: (s["sh_addr"], s["sh_flags"], s.data()) for s in ELFFile(file).iter_sections()}
+
+
+@pytest.fixture(scope="module")
+def symbols(vmlinux: Path) -> dict[str, tuple[int, int]]:
+    """Address and size of the symbols, by name."""
+    with vmlinux.open("rb") as file:
+        table = ELFFile(file).get_section_by_name(".symtab")
+        assert isinstance(table, SymbolTableSection)
+        return {s.name: (s["st_value"], s["st_size"]) for s in table.iter_symbols() if s["st_shndx"] != "SHN_UNDEF"}
+
+
+@pytest.fixture(scope="module")
+def paravirt(vmlinux: Path) -> dict[str, Any]:
+    return extract(vmlinux, "linux-paravirt")
+
+
+def extract(image: Path, rule: str | Path) -> dict[str, Any]:
+    done = buildplug("extract", image, "--rule", rule, "--json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def relocations(image: Path, symbol: str, sections: dict[str, tuple[int, int, bytes]]) -> Relocations:
+    """What readelf says of the relocations against `symbol`."""
+    found: Relocations = {}
+    section = ""
+    for line in run(["readelf", "-rW", image], Path.cwd(), "list relocations").output.splitlines():
+        if line.startswith("Relocation section"):
+            section = line.split("'")[1].removeprefix(".rela")
+        # offset, info, type, the symbol's value, its name, sign, addend in hexadecimal
+        elif len(words := line.split()) == 7 and words[4] == symbol and sections[section][1] & 2:  # SHF_ALLOC
+            found[int(words[0], 16)] = (section, words[2], int(words[5] + words[6], 16))
+    return found
+
+
+def test_every_site_that_linux_annotates_is_found(
+    paravirt: dict[str, Any], sections: dict[str, tuple[int, int, bytes]]
+) -> None:
+    # struct paravirt_patch_site: u8 *instr; u8 type; u8 len; padded to 16 bytes
+    linux = {
+        (address, length, op) for address, op, length in struct.iter_unpack("<QBB6x", sections[".parainstructions"][2])
+    }
+    ours = {(e["address"], e["length"], (e["addend"] + 4) // 8): e["kind"] for e in paravirt["entries"]}
+    assert len(linux) > 1000
+    assert not linux - ours.keys()
+    # Linux lists calls only, and of those not the ones that its macros do not wrap.
+    assert {ours[site] for site in linux} == {"slot-call"}
+    more = Counter(ours[site] for site in ours.keys() - linux)
+    assert set(more) <= {"slot-call", "slot-jump"}
+    assert more.total() < 20
+
+
+def test_every_relocation_against_pv_ops_is_accounted_for(
+    paravirt: dict[str, Any], vmlinux: Path, sections: dict[str, tuple[int, int, bytes]]
+) -> None:
+    listed = {place: row for place, row in relocations(vmlinux, "pv_ops", sections).items() if row[0] != ".eh_frame"}
+    left = paravirt["left"]
+    assert len(paravirt["entries"]) + sum(left.values()) == len(listed)
+    assert set(left) <= {"indexed", "relative-pointer", "slot-address", "slot-compare", "slot-load", "slot-store"}
+    for entry in paravirt["entries"]:
+        section, kind, addend = listed[entry["address"] + 2]  # behind ff 15 or ff 25
+        assert (section, addend) == (entry["section"], entry["addend"])
+        assert kind == "R_X86_64_PC32"
+
+
+def test_calls_of_a_function_equal_mcount_loc(
+    vmlinux: Path, sections: dict[str, tuple[int, int, bytes]], symbols: dict[str, tuple[int, int]], tmp_path: Path
+) -> None:
+    rule = tmp_path / "fentry.toml"
+    rule.write_text("""
+        name = "fentry"
+        about = "calls of the function tracer"
+        [select]
+        functions = ["__fentry__"]
+        kinds = ["call"]
+        leave = ["address", "relative-pointer"]
+    """)
+    start, stop = (symbols[f"__{end}_mcount_loc"][0] for end in ("start", "stop"))
+    address, _, content = sections[".init.data"]
+    linux = struct.unpack(f"<{(stop - start) // 8}Q", content[start - address : stop - address])
+    found = extract(vmlinux, rule)
+    assert len(linux) > 10000
+    assert [entry["address"] for entry in found["entries"]] == sorted(linux)
+    listed = relocations(vmlinux, "__fentry__", sections)
+    assert {e["address"] + 1 for e in found["entries"]} == {
+        p for p, row in listed.items() if row[1] == "R_X86_64_PLT32"
+    }
+    assert len(found["entries"]) + sum(found["left"].values()) == len(listed)
+
+
+def test_pointers_to_functions_equal_the_table_of_system_calls(
+    vmlinux: Path, sections: dict[str, tuple[int, int, bytes]], symbols: dict[str, tuple[int, int]], tmp_path: Path
+) -> None:
+    rule = tmp_path / "syscalls.toml"
+    rule.write_text("""
+        name = "syscalls"
+        about = "pointers to system calls"
+        [select]
+        functions = ["__x64_sys_*"]
+        sections = [".rodata"]
+        kinds = ["pointer"]
+        leave = ["interior"]
+    """)
+    start, size = symbols["sys_call_table"]
+    address, _, content = sections[".rodata"]
+    linux = struct.unpack(f"<{size // 8}Q", content[start - address : start - address + size])
+    entries = [e for e in extract(vmlinux, rule)["entries"] if start <= e["address"] < start + size]
+    assert [entry["address"] for entry in entries] == list(range(start, start + size, 8))
+    assert [symbols[entry["symbol"]][0] + entry["addend"] for entry in entries] == list(linux)
