@@ -113,7 +113,7 @@ def stage(root: Path) -> None:
     row("links", records[-1]["links"], 1, "", "over a kernel without tables")
     row("build, memory", ours.peak, plain.peak, "MiB", "over one plain link; its largest process")
     (table,) = records[-1]["tables"].values()
-    row("table, bytes a site", table["bytes"] / table["sites"], LINUX_SITE, "", f"over Linux; {table['sites']} sites")
+    row("table, bytes a site", table["bytes"] / table["rows"], LINUX_SITE, "", f"over Linux; {table['rows']} sites")
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def disjoint(chosen: tuple[Target, ...]) -> tuple[Array, Array, Array]:
     belongs to, the innermost; -1 for none. Shape (pieces,), ascending."""
     starts = np.array([target.address for target in chosen], "u8")
     ends = starts + np.array([target.extent for target in chosen], "u8")
-    edges = np.unique(np.concatenate([starts, ends]))
+    edges = np.array(sorted({*starts.tolist(), *ends.tolist()}), "u8")
     owners = np.full(len(edges), -1)
     for index in np.argsort([-target.extent for target in chosen], kind="stable"):
         first, last = np.searchsorted(edges, (starts[index], ends[index]))
