@@ -1,6 +1,7 @@
 """The command line: the only place that prints an error and exits. Imports what a command needs when it runs."""
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a command; returns its exit status: 0, 1 for an error, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start threads that nothing here needs
+    gc.disable()  # a command ends before there is garbage worth the search
     try:
         options.run(options)
         sys.stdout.flush()

@@ -10,7 +10,7 @@ import capstone
 import numpy as np
 
 from buildplug.arch import Arch
-from buildplug.elf import STT_FUNC, STT_NOTYPE, STT_OBJECT, Image, Section
+from buildplug.elf import STT_FUNC, STT_NOTYPE, STT_OBJECT, Image, Section, among
 
 WRITE = capstone.CS_AC_WRITE
 MEMORY, IMMEDIATE = capstone.CS_OP_MEM, capstone.CS_OP_IMM
@@ -44,7 +44,7 @@ class Sweeper:
     @cached_property
     def _starts(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         symbols = self.image.symbols
-        mine = (symbols["section"] == self.section.index) & np.isin(symbols["type"], (STT_FUNC, STT_NOTYPE))
+        mine = (symbols["section"] == self.section.index) & among(symbols["type"], (STT_FUNC, STT_NOTYPE))
         return np.sort((symbols["value"][mine] - np.uint64(self.section.address)).astype("i8"))
 
     @cached_property

@@ -5,7 +5,7 @@ a symbol's section or a relocation's symbol exists. Source: System V gABI, chapt
 """
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,12 @@ STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION, STT_FILE = 0, 1, 2, 3, 4
 SYMBOL = np.dtype([("name", "u4"), ("type", "u1"), ("bind", "u1"), ("section", "u4"), ("value", "u8"), ("size", "u8")])
 # Relocations of a section: offset in it (bytes), r_type, index of the symbol, addend (also for SHT_REL).
 RELOCATION = np.dtype([("offset", "u8"), ("type", "u4"), ("symbol", "u4"), ("addend", "i8")])
+
+
+def among(values: Array, choices: Iterable[object]) -> Array:
+    """Whether each value is one of a few choices, shape as values, bool. np.isin takes longer for so few."""
+    found: Array = np.logical_or.reduce([np.zeros(len(values), bool), *(values == choice for choice in choices)])
+    return found
 
 
 @dataclass(frozen=True)
@@ -229,46 +235,56 @@ class Image:
         row = self.symbol(name)
         return None if row is None else int(row["value"])
 
-    def relocations(self, *, alloc: bool = True) -> Iterator[tuple[Section, Array]]:
-        """The relocations that the linker kept, for each section that has any: (section, array of RELOCATION).
-
-        Keyed on sh_info, as names of relocation sections are free. `alloc`: only of allocated sections.
-        In a linked image r_offset is a virtual address: it comes out as an offset in the section.
-        Raises BuildplugError for a relocation outside its section or with a symbol that does not exist.
-        """
-        bits = self.arch.bits
-        fields = ([("offset", "u8"), ("info", "u8")], [("offset", "u4"), ("info", "u4")])
-        addend = ([("addend", "i8")], [("addend", "i4")])
+    @cached_property
+    def _relocation_sections(self) -> list[tuple[Section, Section]]:
+        """Each section of relocations that the linker kept, and the allocated section that it is about: by sh_info, as
+        names are free."""
+        found = []
         for table in self.sections:
             if table.type not in (SHT_RELA, SHT_REL) or table.flags & SHF_ALLOC:  # .rela.dyn is the loader's
                 continue
             if not 0 < table.info < len(self.sections):
                 raise self.bad(f"section {table.name}: expected a section to relocate, found index {table.info}")
-            section = self.sections[table.info]
-            if alloc and not section.alloc:
-                continue
+            if self.sections[table.info].alloc and table.size:
+                found.append((table, self.sections[table.info]))
+        return found
+
+    @property
+    def has_relocations(self) -> bool:
+        """Whether the linker kept relocations of what is in memory."""
+        return bool(self._relocation_sections)
+
+    def relocations(self, against: Array | None = None) -> Iterator[tuple[Section, Array]]:
+        """The relocations that the linker kept, for each allocated section that has any: (section, array of
+        RELOCATION). `against`: only those whose symbol is true in it, shape (symbols,), bool.
+
+        In a linked image r_offset is a virtual address: it comes out as an offset in the section.
+        Raises BuildplugError for a relocation outside its section or with a symbol that does not exist.
+        """
+        wide = self.arch.bits == 64
+        fields = ([("offset", "u8"), ("info", "u8")], [("offset", "u4"), ("info", "u4")])
+        addend = ([("addend", "i8")], [("addend", "i4")])
+        for table, section in self._relocation_sections:
             rela = table.type == SHT_RELA
             raw = self._records(table, self._dtype(fields[0] + addend[0] * rela, fields[1] + addend[1] * rela))
-            if rela and bits == 64 and self.arch.byteorder == "<":  # Elf64_Rela is a RELOCATION then, as it stands
-                rows = raw.view(RELOCATION).copy()
-            else:
-                rows = np.zeros(len(raw), RELOCATION)
-                rows["offset"] = raw["offset"]
-                rows["symbol"] = raw["info"] >> np.uint8(32 if bits == 64 else 8)
-                rows["type"] = raw["info"] & (0xFFFFFFFF if bits == 64 else 0xFF)
-                rows["addend"] = raw["addend"] if rela else 0
-            rows["offset"] -= np.uint64(section.address if self.type != "ET_REL" else 0)
-            real = np.flatnonzero(rows["type"])  # R_*_NONE: tools leave it where they removed a relocation
-            if len(real) != len(rows):
-                rows = rows[real]
-            if len(rows) and section.type == SHT_NOBITS:
+            if section.type == SHT_NOBITS:
                 raise self.bad(f"section {table.name}: expected relocations of content, {section.name} has none")
-            for column, limit, what in (("offset", section.size, "offset"), ("symbol", len(self.symbols), "symbol")):
-                if len(rows) and int(rows[column].max()) >= limit:
-                    row = int(real[np.argmax(rows[column])])
-                    raise self.bad(f"section {table.name}, entry {row}: its {what} lies outside {section.name}")
-            if not rela:
-                rows["addend"] = self._addends(section, rows)
+            # Relocations are many: each column is gone through once, and only rows that are wanted are copied.
+            symbol = raw["info"] >> np.uint8(32 if wide else 8)
+            real = (raw["info"] & raw["info"].dtype.type(0xFFFFFFFF if wide else 0xFF)) != 0  # tools leave R_*_NONE
+            if bool((symbol[real] >= len(self.symbols)).any()):
+                entry = int(np.argmax(real & (symbol >= len(self.symbols))))
+                raise self.bad(f"section {table.name}, entry {entry}: its symbol lies outside the symbol table")
+            entries = np.flatnonzero(real if against is None else real & against[np.where(real, symbol, 0)])
+            rows = np.zeros(len(entries), RELOCATION)
+            rows["offset"] = raw["offset"][entries]
+            rows["offset"] -= np.uint64(section.address if self.type != "ET_REL" else 0)
+            rows["symbol"] = symbol[entries]
+            rows["type"] = raw["info"][entries] & (0xFFFFFFFF if wide else 0xFF)
+            if len(rows) and int(rows["offset"].max()) >= section.size:
+                entry = int(entries[np.argmax(rows["offset"])])
+                raise self.bad(f"section {table.name}, entry {entry}: its offset lies outside {section.name}")
+            rows["addend"] = raw["addend"][entries] if rela else self._addends(section, rows)
             yield section, rows
 
     def _addends(self, section: Section, rows: Array) -> Array:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from buildplug import arch
-from buildplug.elf import SHN_UNDEF, STT_FUNC, STT_OBJECT, STT_SECTION, Array, Image, Section
+from buildplug.elf import SHN_UNDEF, STT_FUNC, STT_OBJECT, STT_SECTION, Array, Image, Section, among
 from buildplug.rules import Rule
 from buildplug.symbols import Target, disjoint, globs, targets
 
@@ -47,14 +47,12 @@ def extract(image: Image, rule: Rule) -> References:
         raise image.bad(f"expected a linked image, found {image.type}", "name the output of the link")
     chosen = targets(image, rule)
     sections, skipped = globs(rule.select.sections), globs(rule.select.skip)
-    parts, left, total = [], Counter[str](), 0
-    named = _named(image, chosen)
-    for section, relocations in image.relocations():
-        total += len(relocations)
-        if sections(section.name) and not skipped(section.name) and section.name != rule.section:
-            parts.append(_Finder(image, rule, section, chosen, named).find(relocations, left))
-    if not total:
+    parts, left = [], Counter[str]()
+    if not image.has_relocations:
         raise image.bad("expected relocations, found none", "link with --emit-relocs")
+    for section, relocations in image.relocations(_named(image, chosen)):
+        if sections(section.name) and not skipped(section.name) and section.name != rule.section:
+            parts.append(_Finder(image, rule, section, chosen).find(relocations, left))
     rows = np.concatenate([*parts, np.zeros(0, REFERENCE)])
     rows = rows[np.lexsort((rows["offset"], rows["section"]))]
     return References(chosen, rows, dict(sorted(left.items())))
@@ -67,7 +65,7 @@ def _named(image: Image, chosen: tuple[Target, ...]) -> Array:
     starts, ends, owners = disjoint(chosen)
     index = np.searchsorted(starts, symbols["value"], "right") - 1
     owner = np.where((index >= 0) & (symbols["value"] < ends[index]), owners[index], -1)
-    named: Array = (owner >= 0) & np.isin(symbols["type"], (STT_FUNC, STT_OBJECT)) | (symbols["type"] == STT_SECTION)
+    named: Array = (owner >= 0) & among(symbols["type"], (STT_FUNC, STT_OBJECT)) | (symbols["type"] == STT_SECTION)
     for symbol in np.flatnonzero((owner >= 0) & ~named).tolist():
         named[symbol] = image.name_of(symbol) in chosen[owner[symbol]].names
     defined: Array = named & (symbols["section"] != SHN_UNDEF)
@@ -77,9 +75,9 @@ def _named(image: Image, chosen: tuple[Target, ...]) -> Array:
 class _Finder:
     """The references from one section."""
 
-    def __init__(self, image: Image, rule: Rule, section: Section, chosen: tuple[Target, ...], named: Array):
+    def __init__(self, image: Image, rule: Rule, section: Section, chosen: tuple[Target, ...]):
         self.image, self.rule, self.section, self.targets = image, rule, section, chosen
-        self.arch, self.named = image.arch, named
+        self.arch = image.arch
         self.starts = np.array([t.address for t in chosen], "u8")
         self.pieces = disjoint(chosen)
         self.slots = np.array([t.slot for t in chosen])
@@ -97,11 +95,13 @@ class _Finder:
         encodings = np.full(256, UNKNOWN, "u1")
         encodings[list(self.arch.relocations)] = list(self.arch.relocations.values())
         encodings[list(self.arch.ignored)] = IGNORED
-        relocations = relocations[self.named[relocations["symbol"]]]
         near = self.image.symbols["value"][relocations["symbol"]] + relocations["addend"].astype("u8")  # modulo 2^64
-        # Most lie far from every target: one lookup tells, for all that may stand between a field and its end.
+        # Most lie far from every target: first from all of them, then from the nearest, for all that may stand between
+        # a field and its end.
         starts, ends, _ = self.pieces
         reach = np.uint64(max(self.arch.trailing))
+        at = np.flatnonzero(near + reach - starts[0] < ends[-1] - starts[0] + reach)
+        relocations, near = relocations[at], near[at]
         index = np.maximum(np.searchsorted(starts, near + reach, "right") - 1, 0)
         at = np.flatnonzero(near + reach - starts[index] < (ends - starts)[index] + reach)
         relocations, near = relocations[at], near[at]
@@ -125,7 +125,7 @@ class _Finder:
                 "compile so that it refers to the op by a wider field",
             )
         place = relocations["offset"].astype("i8")
-        relaxed = np.isin(relocations["type"], list(self.arch.relaxed))
+        relaxed = among(relocations["type"], list(self.arch.relaxed))
         sweeper = Sweeper(self.image, self.section)
         data = sweeper.is_data(place)
         rows = np.zeros(len(place), REFERENCE)
@@ -190,7 +190,7 @@ class _Finder:
         """Whether the bytes alone may deceive: an opcode of one byte in front of an immediate, or a possible prefix."""
         is_address = np.array([form.kind == arch.ADDRESS for form in self.arch.forms] + [False] * 256)[rows["form"]]
         before = self.content[np.maximum(rows["offset"].astype("i8") - 1, 0)]
-        unsure: Array = is_address | np.isin(before, list(self.arch.prefixes))
+        unsure: Array = is_address | among(before, list(self.arch.prefixes))
         return unsure
 
     def _decode(self, sweeper: "Sweeper", row: Array, place: int, encoding: int, near: int) -> tuple[int, str]:
@@ -215,7 +215,7 @@ class _Finder:
         rest = np.array([(f.length - f.field) * (f.encoding == arch.REL32) for f in forms])[rows["form"]]
         rows["addend"] = (rows["value"] - self.starts[rows["target"]]).astype("i8") - rest
         kinds = np.array([arch.KINDS[f.kind] for f in forms])[rows["form"]]
-        taken = np.isin(kinds, self.rule.select.kinds)
+        taken = among(kinds, self.rule.select.kinds)
         for row, kind in zip(rows[~taken], kinds[~taken], strict=True):
             self._leave(str(kind), int(row["offset"]), int(row["target"]), left)
         return rows[taken]

@@ -1,7 +1,6 @@
 """TOML files into frozen records: unknown keys, missing keys and wrong types are errors that name the place."""
 
 import dataclasses
-import difflib
 import tomllib
 import types
 import typing
@@ -27,6 +26,8 @@ def load(path: Path) -> dict[str, Any]:
 
 def unknown(where: object, what: str, name: str, known: Iterable[str]) -> BuildplugError:
     """The error for a name that is none of `known`, with the nearest of them."""
+    import difflib  # only for an error
+
     names = sorted(known)
     near = difflib.get_close_matches(name, names, 1)
     remedy = f"did you mean '{near[0]}'?" if near else f"expected one of: {', '.join(names) or 'none'}"

@@ -8,7 +8,7 @@ from re import split
 
 import numpy as np
 
-from buildplug.elf import SHN_LORESERVE, SHN_UNDEF, STT_FILE, STT_FUNC, STT_OBJECT, STT_SECTION, Array, Image
+from buildplug.elf import SHN_LORESERVE, SHN_UNDEF, STT_FILE, STT_FUNC, STT_OBJECT, STT_SECTION, Array, Image, among
 from buildplug.errors import BuildplugError
 from buildplug.rules import Rule
 
@@ -45,9 +45,9 @@ def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
         in_range |= (symbols["value"] >= np.uint64(start)) & (symbols["value"] < np.uint64(end))
     maybe = in_range.copy()
     defined = (symbols["section"] != SHN_UNDEF) & (symbols["section"] < SHN_LORESERVE)
-    defined &= ~np.isin(symbols["type"], (STT_SECTION, STT_FILE))
+    defined &= ~among(symbols["type"], (STT_SECTION, STT_FILE))
     if not (references or select.untyped):
-        defined &= np.isin(symbols["type"], (STT_FUNC, STT_OBJECT))
+        defined &= among(symbols["type"], (STT_FUNC, STT_OBJECT))
     found: dict[int, Target] = {}
     for glob in (*select.functions, *select.slots, *select.objects):
         maybe[image.starting(_literal(glob))] = True

@@ -12,7 +12,7 @@ import numpy as np
 
 from buildplug.arch import REL32, WIDTH
 from buildplug.contents import Contents, make
-from buildplug.elf import SHN_LORESERVE, SHN_UNDEF, SHT_NOBITS, STT_SECTION, Array, Image, Section
+from buildplug.elf import SHN_LORESERVE, SHN_UNDEF, SHT_NOBITS, STT_SECTION, Array, Image, Section, among
 from buildplug.errors import BuildplugError
 from buildplug.ops import Ops
 from buildplug.rows import HEAD, Rows
@@ -188,7 +188,7 @@ def _plain(image: Image, section: Section, keyed: Array) -> Array:
     content = image.bytes_of(section).copy()
     for encoding, width in enumerate(WIDTH):
         types = [t for t, e in image.arch.relocations.items() if e == encoding]
-        places = keyed[np.isin(keyed[:, 1], types), 0]
+        places = keyed[among(keyed[:, 1], types), 0]
         for byte in range(width):
             content[np.minimum(places + byte, len(content) - 1)] = 0
     return content
@@ -200,7 +200,7 @@ def _untrue_field(image: Image, section: Section, relocations: Array | None) -> 
         return None
     says = image.symbols["value"][relocations["symbol"]] + relocations["addend"].astype("u8")
     known = (image.symbols["section"] != SHN_UNDEF)[relocations["symbol"]]
-    known &= ~np.isin(relocations["type"], list(image.arch.relaxed))
+    known &= ~among(relocations["type"], list(image.arch.relaxed))
     wrong = []
     for kind, encoding in image.arch.relocations.items():
         if image.type != "ET_EXEC" and encoding != REL32:

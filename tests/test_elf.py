@@ -53,10 +53,9 @@ def read_all(image: Image) -> None:
     assert [image.name_of(i) for i in range(len(names))] == names
     for name in names[:5]:
         image.address_of(name)
-    for alloc in (True, False):
-        for section, rows in image.relocations(alloc=alloc):
-            assert len(rows) == 0 or rows["offset"].max() < section.size
-            _ = image.symbols[rows["symbol"]]
+    for section, rows in image.relocations():
+        assert len(rows) == 0 or rows["offset"].max() < section.size
+        _ = image.symbols[rows["symbol"]]
 
 
 def refused(path: Path, expected: str) -> None:
@@ -98,11 +97,17 @@ def test_relocations_are_what_was_written(written: Written) -> None:
     assert found == {".text": [(4, 2, 2, -4), (8, 4, 3, 12)], ".data": [(0, 1, 1, 0x30)]}
 
 
-def test_relocations_of_sections_that_are_not_loaded_come_only_when_asked_for(written: Written) -> None:
+def test_relocations_of_sections_that_are_not_loaded_are_left_out(written: Written) -> None:
     debug = Section(".debug", bytes(16))
     path = written(dataclasses.replace(SMALL, sections=(TEXT, debug), relocations={2: (Relocation(8, 1, 1),)}))
     assert [s.name for s, _ in Image(path).relocations()] == []
-    assert [s.name for s, _ in Image(path).relocations(alloc=False)] == [".debug"]
+    assert not Image(path).has_relocations
+
+
+def test_relocations_against_chosen_symbols_are_those_of_them_all(written: Written) -> None:
+    image = Image(written(SMALL))
+    chosen = np.arange(len(image.symbols)) == 2
+    assert {s.name: rows.tolist() for s, rows in image.relocations(chosen)} == {".text": [(4, 2, 2, -4)], ".data": []}
 
 
 def test_implicit_addends_are_computed_from_the_fields(written: Written) -> None:
