@@ -88,10 +88,9 @@ def main(console: Console) -> None:
         for section, content in zip(sections, found, strict=True):
             if content != reference[backend].bytes_of(section).tobytes():
                 raise BuildplugError(config.image, f"backend {backend}: guest memory differs in {section.name}")
-        console.print(
-            f"boot backend={backend}: {said.splitlines()[-1]}; guest memory equals the reference: "
-            f"{sum(s.size for s in sections)} bytes of {' '.join(s.name for s in sections)}"
-        )
+        console.print(f"boot backend={backend}: {said.splitlines()[-1]}")
+        compared = f"{sum(s.size for s in sections)} bytes of {' '.join(s.name for s in sections)}"
+        console.print(f"  guest memory equals the reference: {compared}")
     grid = Grid("kind", "linked", "native", "shim", box=None)
     seen = set[tuple[int, str]]()
     for address, number, _ in sites:
