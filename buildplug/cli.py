@@ -72,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--rule", default="paravirt", help="whose table; default: paravirt")
     sub.add_argument("-o", "--output", type=Path, required=True)
 
+    sub = command("ksyms", _ksyms, "look up addresses and names in an image's symbols, or list them")
+    sub.add_argument("image", type=Path)
+    sub.add_argument("query", nargs="*", help="an address (0x...) or a name")
+    sub.add_argument("--rule", default="ksyms", help="which symbols; default: ksyms")
+    sub.add_argument("--format", choices=["nm", "system-map", "json"], default="nm", help="of the list without a query")
+
     sub = command("rules", _rules, "list the rules that ship, show one, or check a file of your own")
     sub.add_argument("action", choices=["list", "show", "check"], nargs="?", default="list")
     sub.add_argument("rule", nargs="?", help="name of a rule that ships, or a TOML file")
@@ -192,3 +198,41 @@ def _rules(options: argparse.Namespace) -> None:
                 print(f"{key}: {value if isinstance(value, str) else ' '.join(map(str, value))}")
         for field in rule.table.fields:
             print(f"field {field.name}: {field.type}, {field.value}: {VALUES[rule.select.rows][field.value]}")
+
+
+def _ksyms(options: argparse.Namespace) -> None:
+    from buildplug import ksyms
+    from buildplug.elf import Image
+    from buildplug.rules import find
+    from buildplug.symbol_table import collected
+
+    image = Image(options.image)
+    table = collected(image, find(options.rule, Path.cwd()), 0)
+    for query in options.query:
+        if query.startswith("0x"):
+            found = [ksyms.format_address(table, 0, _address(query))]
+        else:
+            found = [b"%#x %s" % (s.address, s.type.encode()) for s in ksyms.lookup(table, 0, query.encode())]
+        if not found:
+            raise image.bad(f"expected a symbol {query}, found none", "list them without a query")
+        for line in found:
+            print(printable(line.decode(errors="backslashreplace")))
+    if options.query:
+        return
+    symbols = [ksyms.symbol(table, 0, index) for index in range(len(table.rows))]
+    symbols.sort(key=lambda symbol: (symbol.address, symbol.name))
+    rows = [(s.address, s.size, s.type, s.name.decode(errors="backslashreplace")) for s in symbols]
+    if options.format == "json":
+        _print_json([{"address": a, "size": size, "type": kind, "name": name} for a, size, kind, name in rows])
+        return
+    digits = image.arch.bits // 4
+    for address, size, kind, name in rows:
+        extent = f" {size:0{digits}x}" if size and options.format == "nm" else ""
+        print(f"{address:0{digits}x}{extent} {kind} {printable(name)}")
+
+
+def _address(text: str) -> int:
+    try:
+        return int(text, 16)
+    except ValueError:
+        raise BuildplugError("ksyms", f"expected an address, found {text!r}", status=2) from None

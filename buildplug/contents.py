@@ -1,10 +1,10 @@
-"""What a rule's table has to hold, whichever kind of table it is: made of an image, kept for a later pass."""
+"""What a rule's table has to hold, whichever format it has: made of an image, kept for a later pass."""
 
 from pathlib import Path
 
 import numpy as np
 
-from buildplug import rows, sites, table
+from buildplug import rows, sites, symbol_table, table
 from buildplug.arch import Arch
 from buildplug.elf import Image
 from buildplug.errors import BuildplugError
@@ -13,19 +13,24 @@ from buildplug.ops import Ops
 from buildplug.rows import Rows
 from buildplug.rules import Rule
 from buildplug.sites import Resolved
+from buildplug.symbol_table import SymbolTable
 from buildplug.table import Table
 
-Contents = Table | Rows
+Contents = Table | Rows | SymbolTable
 
 
 def make(image: Image, rule: Rule, ops: Ops | Resolved | None) -> tuple[Contents, dict[str, int]]:
     """The contents that `rule` asks for, true of `image`; and the counts of references left alone, by kind."""
-    return rows.rows_of(image, rule) if rule.table.fields else sites.table_of(image, rule, ops)
+    if rule.format == "ksyms":
+        return symbol_table.symbols_of(image, rule), {}
+    return rows.rows_of(image, rule) if rule.format == "rows" else sites.table_of(image, rule, ops)
 
 
 def empty(rule: Rule, arch: Arch) -> Contents:
     """The contents of the draft link's table."""
-    return rows.empty(rule, arch) if rule.table.fields else table.empty(arch)
+    if rule.format == "ksyms":
+        return symbol_table.empty(rule, arch)
+    return rows.empty(rule, arch) if rule.format == "rows" else table.empty(arch)
 
 
 def save(contents: Contents, path: Path) -> None:
@@ -39,6 +44,7 @@ def load(path: Path, rule: Rule, arch: Arch) -> Contents:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             kept = dict(archive)
-        return Rows.from_arrays(rule, arch, kept) if rule.table.fields else Table.from_arrays(arch, kept)
+        kinds: dict[str, type[Contents]] = {"ksyms": SymbolTable, "rows": Rows, "sites": Table}
+        return kinds[rule.format].from_arrays(rule, arch, kept)
     except Exception as error:  # the parsers raise whatever the bytes lead them to
         raise BuildplugError(path, f"expected extracted contents, found {error!r:.60}", "remove it") from None

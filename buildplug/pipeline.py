@@ -18,11 +18,12 @@ from doit.tools import config_changed
 
 from buildplug import config, contents, files, ninjafile, record, render
 from buildplug.config import Config, WantedTable
+from buildplug.contents import Contents
 from buildplug.elf import Image
 from buildplug.errors import BuildplugError
 from buildplug.fixup import fixup, memory_of
 from buildplug.link import included, link
-from buildplug.rules import shipped
+from buildplug.rules import Rule, shipped
 from buildplug.table import ERRORS, Table
 from buildplug.toolchain import run
 from buildplug.verify import TableProof, prove_table, rewrite, verify
@@ -62,6 +63,11 @@ def identity(program: str) -> tuple[str | None, list[int]]:
 
 def _stamp(path: Path) -> list[int]:
     return [path.stat().st_size, path.stat().st_mtime_ns]
+
+
+def _blob_path(text: Path) -> Path:
+    """Where the bytes of a table are that its text includes."""
+    return text.with_suffix(".bin")
 
 
 class Pipeline:
@@ -131,11 +137,12 @@ class Pipeline:
             files.write(self.config.generated / name, text)
         c, rules = self.config, [table.rule for table in self.config.tables]
         for rule, stub in zip(rules, self.stubs, strict=True):
-            files.write(stub, render.table(rule, contents.empty(rule, c.arch), 0, c.root))
+            self._write_table(rule, contents.empty(rule, c.arch), 0, stub)
         files.write(self.placement, render.placement(rules, c.link.after, c.root))
         log = self.config.build / ".ninja_log"
         before = log.stat().st_mtime_ns if log.exists() else 0
-        known = {self.placement, self.anchors, *self.stubs, *self.texts, *self.extracted}
+        texts = [*self.stubs, *self.texts]
+        known = {self.placement, self.anchors, *texts, *map(_blob_path, texts), *self.extracted}
         for path in {*c.generated.iterdir()} - known - {c.generated / name for name in self.runtime}:
             path.unlink()  # of a table that is no longer wanted
         said = ninjafile.compile_all(self.config, [*self.sources, *self.stubs], explain=self.explain)
@@ -164,7 +171,7 @@ class Pipeline:
         c = self.config
         made = [contents.load(path, t.rule, c.arch) for t, path in zip(c.tables, self.extracted, strict=True)]
         for table, content, text in zip(c.tables, made, self.texts, strict=True):
-            files.write(text, render.table(table.rule, content, table.slack, c.root))
+            self._write_table(table.rule, content, table.slack, text)
         files.write(self.anchors, render.anchors([(t.rule, m) for t, m in zip(c.tables, made, strict=True)], c.root))
         return {}
 
@@ -248,9 +255,17 @@ class Pipeline:
         for table in c.tables:
             texts |= render.table_files(c.arch, table.rule, table.ops, c.root)
         runtime = render.runtime(c.arch, c.root)
+        wanted = {name for table in c.tables for name in render.RUNTIME.get(table.rule.format, ())}
         if not any(table.ops for table in c.tables):
-            del runtime["fixup.c"]
-        return runtime | texts
+            wanted.discard("fixup.c")
+        return {name: text for name, text in runtime.items() if name in wanted} | texts
+
+    def _write_table(self, rule: Rule, content: Contents, slack: int, text: Path) -> None:
+        blob = render.blob_of(content)
+        if blob is not None:
+            files.write(_blob_path(text), blob)
+        # by its name alone, as the text is the same in every build directory: the compiler is given the folder
+        files.write(text, render.table(rule, content, slack, self.config.root, _blob_path(text).name))
 
     def _link(self, tables: list[Path], output: Path) -> Note:
         command, said = link(self.config, self.sources, self.placement, tables, output)

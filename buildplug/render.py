@@ -2,20 +2,26 @@
 
 import re
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
+from buildplug import ksyms
 from buildplug import table as table_module
 from buildplug.arch import ENCODINGS, KINDS, Arch
 from buildplug.contents import Contents
 from buildplug.errors import BuildplugError, printable
 from buildplug.ops import Ops
 from buildplug.rules import ADDRESSES, Rule, shipped
+from buildplug.symbol_table import SymbolTable
 
 CTYPE = {f"{sign}{size}": f"{'u' * (sign == 'u')}int{8 * size}_t" for sign in "ui" for size in (1, 2, 4, 8)}
 DIRECTIVE = {"u2": ".short", "u4": ".long"}
+
+
+RUNTIME = {"sites": ("buildplug.h", "fixup.c"), "ksyms": ("ksyms.h", "ksyms.c")}  # by the format that needs it
 
 
 def _comment(text: str) -> str:
@@ -81,12 +87,16 @@ def runtime(arch: Arch, base: Path) -> dict[str, str]:
         "opcode": max(form.field for form in arch.forms),
         "longest": max(form.length for form in arch.forms),
     }
-    return {name: render(f"{name}.j2", base, **values) for name in ("buildplug.h", "fixup.c")}
+    return {name: render(f"{name}.j2", base, **values) for name in RUNTIME["sites"]} | {
+        name: render(f"{name}.j2", base, arch=arch, ksyms=ksyms) for name in RUNTIME["ksyms"]
+    }
 
 
 def table_files(arch: Arch, rule: Rule, declared: Ops | None, base: Path) -> dict[str, str]:
     """File name -> text of what a kernel with this table compiles in: its header, and the backends of its ops."""
-    if rule.table.fields:
+    if rule.format == "ksyms":
+        return {f"{rule.symbol}.h": render("symbols.h.j2", base, rule=rule)}
+    if rule.format == "rows":
         ctype = CTYPE | {"string": "int32_t"}
         return {f"{rule.symbol}.h": render("rows.h.j2", base, rule=rule, ctype=ctype, addresses=ADDRESSES)}
     files = {f"{rule.symbol}.h": render("tables.h.j2", base, rule=rule, backends=declared.backends if declared else {})}
@@ -96,12 +106,22 @@ def table_files(arch: Arch, rule: Rule, declared: Ops | None, base: Path) -> dic
     return files
 
 
-def table(rule: Rule, contents: Contents, slack: int, base: Path) -> str:
-    """The text of a table, for the assembler or the compiler by its template's name; with `slack` bytes of room."""
-    anchors = [rule.anchor(number) for number in range(len(contents.section_names))]
-    return render(
-        rule.template, base, **contents.context(), rule=rule, anchors=anchors, slack=slack, directive=DIRECTIVE
-    )
+def table(rule: Rule, contents: Contents, slack: int, base: Path, blob: str = "") -> str:
+    """The text of a table, for the assembler or the compiler by its template's name; with `slack` bytes of room.
+
+    `blob`: the path by which the assembler finds what blob_of() has, if there is any.
+    """
+    values = contents.context()
+    values["anchors"] = [rule.anchor(number) for number in range(len(contents.section_names))]
+    data = blob_of(contents)
+    if data is not None:
+        values |= {"blob": blob, "blob_digest": sha256(data).hexdigest(), "section_names": contents.section_names}
+    return render(rule.template, base, **values, rule=rule, slack=slack, directive=DIRECTIVE)
+
+
+def blob_of(contents: Contents) -> bytes | None:
+    """The part of a table that goes in as a file of bytes; None if its text has all."""
+    return contents.data[: contents.before_bases] if isinstance(contents, SymbolTable) else None
 
 
 def placement(rules: list[Rule], after: str, base: Path) -> str:

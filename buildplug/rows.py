@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from buildplug.arch import Arch
-from buildplug.elf import SHF_EXECINSTR, SHF_WRITE, SHT_NOBITS, Array, Image, Section
+from buildplug.elf import Array, Image, Section
 from buildplug.errors import BuildplugError
 from buildplug.references import References, extract
 from buildplug.rules import ADDRESSES, STRINGS, Field, Rule
-from buildplug.symbols import targets
+from buildplug.symbols import letters, selected
 
 HEAD = 8  # bytes
 DIRECTIVE = {"1": ".byte", "2": ".short", "4": ".long", "8": ".quad"}
@@ -90,6 +90,11 @@ class Rows:
             places[text] = len(pool)
             pool += text.encode() + b"\0"
         return bytes(pool), places
+
+    def describe(self, at: int) -> str:
+        """What the byte at offset `at` of the table is about."""
+        row = (at - HEAD * self.rule.table.head) // self.dtype.itemsize
+        return f"row {row} ({self.comment(row)})" if 0 <= row < len(self) else "its head or its strings"
 
     def comment(self, row: int) -> str:
         """What a row is about."""
@@ -183,27 +188,10 @@ def _references(image: Image, found: References) -> dict[str, Array]:
 
 
 def _symbols(image: Image, rule: Rule) -> dict[str, Array]:
-    rows = [
-        (t.address, name, t.size, ord(_letter(image, t.address)))
-        for t in targets(image, rule)
-        for name in sorted(t.names)
-    ]
-    addresses, names, sizes, letters = zip(*rows, strict=True)
+    at = selected(image, rule)
     return {
-        "address": np.array(addresses, "u8"),
-        "name": np.array(names, str),
-        "size": np.array(sizes, "u8"),
-        "letter": np.array(letters, "u1"),
+        "address": image.symbols["value"][at],
+        "name": np.array([image.name_of(index) for index in at], str),
+        "size": image.symbols["size"][at],
+        "letter": letters(image)[at],
     }
-
-
-def _letter(image: Image, address: int) -> str:
-    """nm's letter for the kind of section that an address lies in."""
-    section = image.section_at(address)
-    if section is None:
-        return "a"
-    if section.flags & SHF_EXECINSTR:
-        return "t"
-    if section.type == SHT_NOBITS:
-        return "b"
-    return "d" if section.flags & SHF_WRITE else "r"

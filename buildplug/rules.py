@@ -36,6 +36,7 @@ VALUES = {
 ADDRESSES, STRINGS = ("site", "target", "address"), ("symbol", "name")
 TYPES = ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "string")
 BASES = ("here", "table", "zero")
+TEMPLATES = {"sites": "tables.S.j2", "rows": "rows.S.j2", "ksyms": "ksyms.S.j2"}  # by format
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,14 @@ class Field:
 
 @dataclass(frozen=True)
 class Output:
-    """What the rows become. Without fields: a table of sites for the fixup, with the rule's ops."""
+    """What the rows become."""
 
+    format: str = ""  # sites, for the fixup; rows, with fields; ksyms. Default: rows if there are fields, else sites
+    by_name: bool = True  # of ksyms: whether names can be looked up, too
     fields: tuple[Field, ...] = ()
     sort: tuple[str, ...] = ()  # values; default: the first of the fields that is an address, or the first
     head: bool = True  # two words before the rows: their count, and bytes a row
-    template: str = ""  # default: tables.S.j2, or with fields rows.S.j2
+    template: str = ""  # default: that of the format
     flags: str = "a"  # of the section: a, aw
     align: int = 16  # of the section, bytes
     section: str = ""  # default: .bp_ and the name (gas keeps a symbol of the name of a section for itself)
@@ -99,7 +102,11 @@ class Rule:
 
     @property
     def template(self) -> str:
-        return self.table.template or ("rows.S.j2" if self.table.fields else "tables.S.j2")
+        return self.table.template or TEMPLATES[self.format]
+
+    @property
+    def format(self) -> str:
+        return self.table.format or ("rows" if self.table.fields else "sites")
 
     def anchor(self, number: int) -> str:
         """The symbol that has the address of the table's section of that number."""
@@ -129,8 +136,13 @@ def find(name: str, base: Path) -> Rule:
         raise BuildplugError(f"{path}: select", "expected functions, slots, objects or ranges, found none", "add one")
     if rule.select.rows not in VALUES:
         raise unknown(f"{path}: select.rows", "rows", rule.select.rows, VALUES)
-    if rule.select.rows == "symbols" and not rule.table.fields:
-        raise BuildplugError(f"{path}: table", "expected fields for rows that are symbols, found none", "add fields")
+    if rule.format not in TEMPLATES:
+        raise unknown(f"{path}: table.format", "format", rule.format, TEMPLATES)
+    if (rule.format == "rows") != bool(rule.table.fields):
+        found = "some" if rule.table.fields else "none"
+        raise BuildplugError(f"{path}: table", f"expected fields for format rows, and no other, found {found}")
+    if rule.select.rows == {"sites": "symbols", "ksyms": "references"}.get(rule.format):
+        raise BuildplugError(f"{path}: table", f"format {rule.format} is not for {rule.select.rows}", "add fields")
     if rule.table.align < 1 or rule.table.align & (rule.table.align - 1) or rule.table.flags not in ("a", "aw"):
         raise BuildplugError(f"{path}: table", "expected an align that is a power of two, and flags 'a' or 'aw'")
     _check_fields(rule, f"{path}: table")

@@ -8,7 +8,22 @@ from re import split
 
 import numpy as np
 
-from buildplug.elf import SHN_LORESERVE, SHN_UNDEF, STT_FILE, STT_FUNC, STT_OBJECT, STT_SECTION, Array, Image, among
+from buildplug.elf import (
+    SHF_WRITE,
+    SHN_ABS,
+    SHN_LORESERVE,
+    SHN_UNDEF,
+    SHT_NOBITS,
+    STB_GLOBAL,
+    STB_WEAK,
+    STT_FILE,
+    STT_FUNC,
+    STT_OBJECT,
+    STT_SECTION,
+    Array,
+    Image,
+    among,
+)  # fmt: skip
 from buildplug.errors import BuildplugError
 from buildplug.rules import Rule
 
@@ -30,8 +45,8 @@ def globs(patterns: tuple[str, ...]) -> Callable[[str], object]:
     return pattern("|".join(translate(p) for p in patterns) or r"(?!)").match
 
 
-def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
-    """The symbols that a rule selects, by address; of those at one address the first by name.
+def selected(image: Image, rule: Rule) -> list[int]:
+    """The indices of the symbols that a rule selects.
 
     Raises BuildplugError if there is none: a rule that matches nothing is a spelling mistake.
     """
@@ -48,27 +63,41 @@ def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
     defined &= ~among(symbols["type"], (STT_SECTION, STT_FILE))
     if not (references or select.untyped):
         defined &= among(symbols["type"], (STT_FUNC, STT_OBJECT))
-    found: dict[int, Target] = {}
     for glob in (*select.functions, *select.slots, *select.objects):
         maybe[image.starting(_literal(glob))] = True
+    found = []
     for index in np.flatnonzero(defined & maybe).tolist():
-        name, row = image.name_of(index), symbols[index]
-        kind, address, section = int(row["type"]), int(row["value"]), image.sections[row["section"]]
-        function = kind == STT_FUNC or (kind != STT_OBJECT and section.executable)
-        if not (in_range[index] or (is_function if function else is_object)(name)) or excluded(name):
-            continue
-        if not references and (skipped(section.name) or not wanted(section.name)):
-            continue
-        size = int(row["size"])
-        extent = size or (1 if function else image.arch.bits // 8)
-        other = found.get(address, Target(name, address, size, extent, not function, frozenset()))
-        first = min(name, other.name)
-        found[address] = Target(
-            first, address, max(size, other.size), max(extent, other.extent), not function, other.names | {name}
-        )
+        name, section = image.name_of(index), image.sections[symbols["section"][index]]
+        mine = in_range[index] or (is_function if _is_function(image, index) else is_object)(name)
+        if mine and not excluded(name) and (references or (wanted(section.name) and not skipped(section.name))):
+            found.append(index)
     if not found:
         asked = ", ".join((*select.functions, *select.slots, *select.objects, *("–".join(r) for r in select.ranges)))
         raise image.bad(f"rule {rule.name}: expected symbols {asked}, found none", "check the rule's names")
+    return found
+
+
+def _is_function(image: Image, index: int) -> bool:
+    """Whether a symbol is code: by its type, and if it has none by its section."""
+    row = image.symbols[index]
+    return bool(row["type"] == STT_FUNC or (row["type"] != STT_OBJECT and image.sections[row["section"]].executable))
+
+
+def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
+    """The symbols that a rule selects, by address; of those at one address the first by name, with the largest size.
+
+    Raises BuildplugError if there is none.
+    """
+    found: dict[int, Target] = {}
+    for index in selected(image, rule):
+        name, row, function = image.name_of(index), image.symbols[index], _is_function(image, index)
+        address, size = int(row["value"]), int(row["size"])
+        extent = size or (1 if function else image.arch.bits // 8)
+        other = found.get(address, Target(name, address, size, extent, not function, frozenset()))
+        found[address] = Target(
+            min(name, other.name), address, max(size, other.size), max(extent, other.extent), not function,
+            other.names | {name},
+        )  # fmt: skip
     return tuple(found[address] for address in sorted(found))
 
 
@@ -101,3 +130,22 @@ def _bound(image: Image, rule: Rule, bounds: tuple[str, ...], end: int) -> int:
     if address is None:
         raise BuildplugError(where, f"expected a symbol or an integer, found {bounds[end]!r}", f"see nm {image.path}")
     return address
+
+
+def letters(image: Image) -> Array:
+    """The type of each symbol of an image as nm prints it (binutils, nm(1)), uint8, shape as its symbols."""
+    of_section = np.full(len(image.sections) + 1, ord("?"), "u1")
+    for section in image.sections:
+        if section.alloc:
+            data = "b" if section.type == SHT_NOBITS else "d" if section.flags & SHF_WRITE else "r"
+            of_section[section.index] = ord("t" if section.executable else data)
+        elif not section.flags & SHF_WRITE:
+            of_section[section.index] = ord("n")
+    symbols = image.symbols
+    found: Array = of_section[np.minimum(symbols["section"], len(image.sections))]
+    found[symbols["section"] == SHN_ABS] = ord("a")
+    found[(found != ord("?")) & (symbols["bind"] == STB_GLOBAL)] -= 32
+    weak = symbols["bind"] == STB_WEAK
+    found[weak] = np.where(symbols["type"] == STT_OBJECT, ord("V"), ord("W"))[weak]
+    found[symbols["section"] == SHN_UNDEF] = ord("U")
+    return found

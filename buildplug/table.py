@@ -17,6 +17,7 @@ import numpy as np
 from buildplug.arch import Arch
 from buildplug.elf import Array
 from buildplug.errors import BuildplugError
+from buildplug.rules import Rule
 
 MAGIC = 0x42545042  # "BPTB" in the order of its bytes, little-endian
 BACKEND_MAGIC = 0x45425042  # "BPBE"
@@ -113,6 +114,10 @@ class Table:
         """The table as it stands in memory."""
         return head(self).tobytes() + _body(self) + self.bases.tobytes()
 
+    def describe(self, at: int) -> str:
+        """What the byte at offset `at` of the table is about."""
+        return "its sites" if at >= sizes(self.arch.byteorder, len(self.sections), len(self.ops), 0)[1] else "its head"
+
     def context(self) -> dict[str, Any]:
         """What templates see: the table, its head, and its sites with the names that comments give."""
         places = zip(self.site_sections.tolist(), self.sites.tolist(), strict=True)
@@ -134,7 +139,7 @@ class Table:
         return {key: getattr(self, key) for key in ("sections", "ops", "sites", "bases")} | names
 
     @classmethod
-    def from_arrays(cls, arch: Arch, kept: dict[str, Array]) -> "Table":
+    def from_arrays(cls, rule: Rule, arch: Arch, kept: dict[str, Array]) -> "Table":
         names = [tuple(kept[key].tolist()) for key in ("section_names", "op_names")]
         return cls(arch, kept["sections"], kept["ops"], kept["sites"], kept["bases"], *names)
 

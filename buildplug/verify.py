@@ -15,7 +15,6 @@ from buildplug.contents import Contents, make
 from buildplug.elf import SHN_LORESERVE, SHN_UNDEF, SHT_NOBITS, STT_SECTION, Array, Image, Section, among
 from buildplug.errors import BuildplugError
 from buildplug.ops import Ops
-from buildplug.rows import HEAD, Rows
 from buildplug.rules import Rule
 from buildplug.sites import resolved_of
 from buildplug.symbols import globs
@@ -75,9 +74,9 @@ def prove_table(final: Image, rule: Rule, ops: Ops | None) -> TableProof:
     """Compares the table in the image's own bytes with a new extraction."""
     at, section, room = _place(final, rule)
     data = final.bytes_of(section)[at - section.address :][:room].tobytes()
-    if rule.table.fields:
-        truth, _ = make(final, rule, None)
-        return TableProof(rule, truth, tuple(_row_differences(truth, data)))
+    if rule.format != "sites":
+        contents, _ = make(final, rule, None)
+        return TableProof(rule, contents, tuple(_byte_differences(contents, data)))
     found = decode(data, final.arch, f"{final.path}: {rule.symbol}")
     truth, _ = make(final, rule, ops or resolved_of(final, found, at))
     if found.encode() == truth.encode():
@@ -86,17 +85,14 @@ def prove_table(final: Image, rule: Rule, ops: Ops | None) -> TableProof:
     return TableProof(rule, truth, tuple(_differences(final, found, truth, at)) or ("its header differs",))
 
 
-def _row_differences(truth: Contents, data: bytes) -> list[str]:
-    """How the bytes of a plain table differ from its true rows, as text; what is behind the table must be zeros."""
-    assert isinstance(truth, Rows)
+def _byte_differences(truth: Contents, data: bytes) -> list[str]:
+    """How the bytes of a table differ from the true ones, as text; what is behind the table must be zeros."""
     expected = truth.encode()
-    padded = [expected.ljust(len(data), b"\0"), data.ljust(len(expected), b"\0")]
-    if padded[0] == padded[1]:
+    true, found = expected.ljust(len(data), b"\0"), data.ljust(len(expected), b"\0")
+    if true == found:
         return []
-    at = next(i for i, (a, b) in enumerate(zip(*padded, strict=True)) if a != b)
-    row = (at - HEAD * truth.rule.table.head) // truth.dtype.itemsize
-    what = f"row {row} ({truth.comment(row)})" if 0 <= row < len(truth) else "its head or its strings"
-    return [f"{what}: byte +{at:#x} is {padded[1][at]:#04x}, the image says {padded[0][at]:#04x}"]
+    at = int(np.argmax(np.frombuffer(true, "u1") != np.frombuffer(found, "u1")))
+    return [f"{truth.describe(at)}: byte +{at:#x} is {found[at]:#04x}, the image says {true[at]:#04x}"]
 
 
 def _differences(final: Image, found: Table, truth: Table, at: int) -> list[str]:

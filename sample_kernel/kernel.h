@@ -68,6 +68,9 @@ void timer_start(void);
 void timer_interrupt(uint64_t irq);
 bool timer_pending(void);
 
+/* backtrace.c: from the instruction at `rip` on, whose function's frame is at `rbp`. */
+void backtrace(uint64_t rip, uint64_t rbp);
+
 /* panic.c */
 _Noreturn void finish(bool good);
 _Noreturn void panic(const char *text);

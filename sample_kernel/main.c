@@ -45,6 +45,20 @@ static const char *fix_up(void)
 	return choice->name;
 }
 
+/* Two calls deep, so that there is something to trace back. */
+static __attribute__((noinline)) void crash_here(bool trap)
+{
+	if (trap)
+		__asm__ volatile("movl $0, 16" : : : "memory"); /* not mapped */
+	panic("crash asked for");
+}
+
+static __attribute__((noinline)) void crash(bool trap)
+{
+	crash_here(trap);
+	__asm__ volatile(""); /* else it were a jump, and no caller */
+}
+
 /* Called by boot.S. */
 _Noreturn void kernel_main(uint32_t start_info);
 
@@ -62,8 +76,8 @@ _Noreturn void kernel_main(uint32_t start_info)
 	paging_init();
 	if (shim)
 		shim_start();
-	if (command_line_has("crash"))
-		panic("crash asked for");
+	if (command_line_has("crash") || command_line_has("crash=trap"))
+		crash(command_line_has("crash=trap"));
 
 	good = checks_run(shim);
 	if (command_line_has("hold")) {

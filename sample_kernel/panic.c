@@ -15,6 +15,8 @@ _Noreturn void finish(bool good)
 _Noreturn void panic(const char *text)
 {
 	print("panic: %s\n", text);
+	backtrace((uintptr_t)__builtin_return_address(0) - 1,
+		  *(uint64_t *)__builtin_frame_address(0));
 	finish(false);
 }
 
@@ -26,5 +28,7 @@ _Noreturn void panic_trap(const struct frame *f)
 	print("rsi %016lx rdi %016lx rbp %016lx rsp %016lx\n", f->rsi, f->rdi, f->rbp, f->rsp);
 	print("r8  %016lx r9  %016lx r10 %016lx r11 %016lx\n", f->r8, f->r9, f->r10, f->r11);
 	print("r12 %016lx r13 %016lx r14 %016lx r15 %016lx\n", f->r12, f->r13, f->r14, f->r15);
-	panic("unexpected exception");
+	print("panic: unexpected exception\n");
+	backtrace(f->rip, f->rbp);
+	finish(false);
 }

@@ -246,7 +246,7 @@ def test_linker_that_moves_data_gets_its_table_rewritten(kernel: Path) -> None:
     edit(kernel / "buildplug.toml", ('"--fatal-warnings"', '"--no-warn-rwx-segments"'))
     record = built(kernel)
     assert record["links"] == 2
-    assert record["rewritten"] == ["paravirt"]
+    assert record["rewritten"] == ["paravirt", "ksyms"]
     assert any(line.startswith(".data") for line in record["moved"])
     build = kernel / "build"
     proved = buildplug("verify", build / "vmlinux.draft", build / "vmlinux")
@@ -257,6 +257,7 @@ def test_linker_that_moves_data_gets_its_table_rewritten(kernel: Path) -> None:
 def add_sites_that_only_the_relink_has(kernel: Path) -> None:
     """A symbol that is an op once the table has grown, and an address in the draft: the true table needs more room."""
     (kernel / "late.S").write_text(".text\nlate: call pv_late; call pv_late; call pv_late; ret\n")
+    edit(kernel / "buildplug.toml", ('rule = "ksyms"', 'rule = "ksyms"\nslack = 64'))
     edit(
         kernel / "kernel.lds",
         ("/DISCARD/", "pv_late = SIZEOF(.bp_paravirt) > 64 ? pv_io_delay : ABSOLUTE(kernel_start);\n\t/DISCARD/"),
@@ -273,7 +274,7 @@ def test_rewritten_table_without_room_is_an_error_that_names_entries_and_the_sla
     assert slack
     assert not (kernel / "build" / "vmlinux").exists()
     edit(kernel / "buildplug.toml", ('ops = "paravirt.toml"', f'ops = "paravirt.toml"\nslack = {slack[1]}'))
-    assert built(kernel)["rewritten"] == ["paravirt"]
+    assert "paravirt" in built(kernel)["rewritten"]
 
 
 @pytest.mark.parametrize("name", PASSES)

@@ -70,7 +70,7 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = with_tables(tmp_path_factory.mktemp("rows") / "kernel", "functions", "objects.toml", "plain.toml")
     record = built(folder)
     assert record["links"] == 2
-    assert set(record["tables"]) == {"paravirt", "functions", "objects", "plain-c"}
+    assert set(record["tables"]) == {"paravirt", "ksyms", "functions", "objects", "plain-c"}
     return folder
 
 
@@ -145,7 +145,7 @@ def test_plain_table_is_rewritten_when_the_linker_moves_what_it_names(tmp_path: 
         ("data_start = .;", "data_start = .; QUAD(0) . = ALIGN(4096);"),
     )
     edit(kernel / "buildplug.toml", ('"--fatal-warnings"', '"--no-warn-rwx-segments"'))
-    assert built(kernel)["rewritten"] == ["paravirt", "objects"]
+    assert built(kernel)["rewritten"] == ["paravirt", "ksyms", "objects"]
     proved = buildplug(
         "verify", kernel / "build" / "vmlinux.draft", kernel / "build" / "vmlinux", "--rule", kernel / "objects.toml"
     )

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* Who called whom, with the names of the table of symbols. It knows the frames that
+ * -fno-omit-frame-pointer makes. */
+#include "bp_ksyms.h"
+#include "kernel.h"
+
+enum { DEEPEST = 16, LINE = 120 };
+
+/* What a function leaves on the stack: the caller's frame and the address to return to. */
+struct caller {
+	const struct caller *next;
+	uint64_t from;
+};
+
+static void print_address(uint64_t address)
+{
+	char line[LINE];
+
+	bp_ksyms_print(&bp_ksyms, address, line, sizeof(line));
+	print("  %s\n", line);
+}
+
+void backtrace(uint64_t rip, uint64_t rbp)
+{
+	const struct caller *caller = (const void *)rbp;
+
+	if (bp_ksyms_check(&bp_ksyms, (uintptr_t)kernel_end - (uintptr_t)&bp_ksyms)) {
+		print("no backtrace: no table of symbols\n");
+		return;
+	}
+	print("backtrace:\n");
+	print_address(rip);
+	for (unsigned i = 0; i < DEEPEST; i++, caller = caller->next) {
+		uintptr_t at = (uintptr_t)caller;
+
+		if (at < (uintptr_t)kernel_start || at > (uintptr_t)kernel_end - sizeof(*caller) ||
+		    at % sizeof(uint64_t) || !caller->from)
+			break;
+		print_address(caller->from - 1); /* the call: behind it may be another function */
+	}
+}
