@@ -20,6 +20,11 @@ test-linux: setup-test
 bench: setup-test
 	$(RUN) -m bench
 
+# Beside Linux's own kallsyms; needs what test-linux builds.
+bench-linux: setup-test
+	@.ci/packages valgrind=valgrind
+	$(RUN) -m bench.ksyms
+
 setup: $(VENV)/ready
 	@.ci/packages gcc=gcc ld=binutils qemu-system-x86_64=qemu-system-x86
 
@@ -35,4 +40,4 @@ $(VENV)/ready: pyproject.toml
 clean:
 	rm -rf $(VENV) sample_kernel/build
 
-.PHONY: demo test test-linux bench setup setup-test clean
+.PHONY: demo test test-linux bench bench-linux setup setup-test clean

@@ -20,8 +20,9 @@ import numpy as np
 
 from buildplug import ksyms, ksyms_codec
 from buildplug.arch import X86_64
-from buildplug.elf import SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_NOBITS, Array, Image
+from buildplug.elf import Array, Image
 from buildplug.errors import BuildplugError
+from buildplug.symbols import letters
 
 ROUNDS = 9
 LOOKUPS = 2000
@@ -117,26 +118,6 @@ int main(int argc, char **argv)
 	return 0;
 }
 """
-
-
-def letters(image: Image) -> Array:
-    """The type of each symbol of an image as nm prints it (binutils, bfd/syms.c), uint8, shape as its symbols."""
-    of_section = np.full(len(image.sections) + 1, ord("?"), "u1")
-    for section in image.sections:
-        if section.flags & SHF_ALLOC:
-            code, data = section.flags & SHF_EXECINSTR, section.flags & SHF_WRITE
-            letter = "t" if code else "b" if section.type == SHT_NOBITS else "d" if data else "r"
-            of_section[section.index] = ord(letter)
-        elif not section.flags & SHF_WRITE:
-            of_section[section.index] = ord("n")
-    symbols = image.symbols
-    found: Array = of_section[np.minimum(symbols["section"], len(image.sections))]
-    found[symbols["section"] == 0xFFF1] = ord("a")
-    known = found != ord("?")
-    found[known & (symbols["bind"] == 1)] -= 32
-    found[symbols["bind"] == 2] = np.where(symbols["type"] == 1, ord("V"), ord("W"))[symbols["bind"] == 2]
-    found[symbols["section"] == 0] = ord("U")
-    return found
 
 
 def symbols_of(path: Path) -> tuple[list[tuple[str, int, int, int]], Array, list[bytes]]:

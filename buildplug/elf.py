@@ -271,17 +271,23 @@ class Image:
             if section.type == SHT_NOBITS:
                 raise self.bad(f"section {table.name}: expected relocations of content, {section.name} has none")
             # Relocations are many: each column is gone through once, and only rows that are wanted are copied.
-            symbol = raw["info"] >> np.uint8(32 if wide else 8)
-            real = (raw["info"] & raw["info"].dtype.type(0xFFFFFFFF if wide else 0xFF)) != 0  # tools leave R_*_NONE
-            if bool((symbol[real] >= len(self.symbols)).any()):
-                entry = int(np.argmax(real & (symbol >= len(self.symbols))))
+            symbol = (raw["info"] >> np.uint8(32 if wide else 8)).astype("u4")
+            known = int(symbol.max()) < len(self.symbols)
+            wanted = against[symbol] if against is not None and known else np.ones(len(raw), bool)
+            entries = np.flatnonzero(wanted)
+            kind = raw["info"][entries] & raw["info"].dtype.type(0xFFFFFFFF if wide else 0xFF)
+            if not kind.all():  # R_*_NONE: tools leave it where they removed a relocation
+                entries, kind = entries[kind != 0], kind[kind != 0]
+            if not known and int(symbol[entries].max(initial=0)) >= len(self.symbols):
+                entry = int(entries[np.argmax(symbol[entries])])
                 raise self.bad(f"section {table.name}, entry {entry}: its symbol lies outside the symbol table")
-            entries = np.flatnonzero(real if against is None else real & against[np.where(real, symbol, 0)])
+            if not known and against is not None:
+                entries, kind = (column[against[symbol[entries]]] for column in (entries, kind))
             rows = np.zeros(len(entries), RELOCATION)
             rows["offset"] = raw["offset"][entries]
             rows["offset"] -= np.uint64(section.address if self.type != "ET_REL" else 0)
             rows["symbol"] = symbol[entries]
-            rows["type"] = raw["info"][entries] & (0xFFFFFFFF if wide else 0xFF)
+            rows["type"] = kind
             if len(rows) and int(rows["offset"].max()) >= section.size:
                 entry = int(entries[np.argmax(rows["offset"])])
                 raise self.bad(f"section {table.name}, entry {entry}: its offset lies outside {section.name}")

@@ -100,10 +100,10 @@ class _Finder:
         # a field and its end.
         starts, ends, _ = self.pieces
         reach = np.uint64(max(self.arch.trailing))
-        at = np.flatnonzero(near + reach - starts[0] < ends[-1] - starts[0] + reach)
-        relocations, near = relocations[at], near[at]
-        index = np.maximum(np.searchsorted(starts, near + reach, "right") - 1, 0)
-        at = np.flatnonzero(near + reach - starts[index] < (ends - starts)[index] + reach)
+        end = near + reach
+        at = np.flatnonzero(end - starts[0] < ends[-1] - starts[0] + reach)
+        index = np.maximum(np.searchsorted(starts, end[at], "right") - 1, 0)
+        at = at[end[at] - starts[index] < (ends - starts)[index] + reach]
         relocations, near = relocations[at], near[at]
         encoding = encodings[np.minimum(relocations["type"], 255)]
         # near itself is meant by data, also among code; of an unknown type anything may be.
