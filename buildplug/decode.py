@@ -111,7 +111,10 @@ def writes(arch: Arch, instruction: capstone.CsInsn) -> set[str]:
 
 def leaves(instruction: capstone.CsInsn) -> bool:
     """Whether an instruction may go elsewhere than to the next one."""
-    groups = (capstone.CS_GRP_JUMP, capstone.CS_GRP_CALL, capstone.CS_GRP_RET, capstone.CS_GRP_BRANCH_RELATIVE)
+    groups = (
+        capstone.CS_GRP_JUMP, capstone.CS_GRP_CALL, capstone.CS_GRP_RET, capstone.CS_GRP_BRANCH_RELATIVE,
+        capstone.CS_GRP_INT, capstone.CS_GRP_IRET,
+    )  # fmt: skip
     return any(instruction.group(group) for group in groups)
 
 

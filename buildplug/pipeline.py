@@ -3,20 +3,18 @@
 A dodo.py of one's own gets them with `def task_kernel(): return buildplug.pipeline.tasks("buildplug.toml")`.
 """
 
-import hashlib
 import json
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from doit.exceptions import TaskFailed
 from doit.tools import config_changed
 
-from buildplug import config, contents, files, ninjafile, record, render
+from buildplug import config, contents, files, identity, ninjafile, record, render
 from buildplug.config import Config, WantedTable
 from buildplug.contents import Contents
 from buildplug.elf import Image
@@ -46,23 +44,6 @@ def tasks(
 ) -> Iterator[dict[str, Any]]:
     """The doit tasks that build what the configuration at `path` says. Raises BuildplugError."""
     yield from Pipeline(config.read(Path(path), build), explain).tasks()
-
-
-@cache
-def ours() -> str:
-    """A digest of this program: another version of it is another input of every pass."""
-    paths = sorted([*Path(__file__).parent.glob("*.py"), *shipped("rules").glob("*"), *shipped("templates").glob("*")])
-    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
-
-
-def identity(program: str) -> tuple[str | None, list[int]]:
-    """Which file a program is, and which version of that file."""
-    path = shutil.which(program)
-    return path, _stamp(Path(path)) if path else []
-
-
-def _stamp(path: Path) -> list[int]:
-    return [path.stat().st_size, path.stat().st_mtime_ns]
 
 
 def _blob_path(text: Path) -> Path:
@@ -98,9 +79,9 @@ class Pipeline:
     def tasks(self) -> Iterator[dict[str, Any]]:
         c = self.config
         rules = [path for table in c.tables for path in table.files]
-        links = [[c.toolchain.ld, *c.link.flags], c.link, identity(c.toolchain.ld)]
+        links = [[c.toolchain.ld, *c.link.flags], c.link, identity.program(c.toolchain.ld)]
         templates = sorted({*shipped("templates").glob("*.j2"), *c.root.glob("**/*.j2")})
-        assembler = [ninjafile.compiler(c, suffix) for suffix in (".c", ".S")] + [identity(c.toolchain.cc)]
+        assembler = [ninjafile.compiler(c, suffix) for suffix in (".c", ".S")] + [identity.program(c.toolchain.cc)]
         draft, relink = (self._read_by(output) for output in (c.draft, self.relinked))
         tables = [self.placement, *self.table_objects, self.anchors]
         inputs = [*(c.root / name for name in c.sources), c.root / c.path.name, *rules]
@@ -125,7 +106,7 @@ class Pipeline:
         """Whether the image is the file that verify left."""
         if not (self.config.image.exists() and self.notes["verify"].exists()):
             return False
-        return bool(json.loads(files.read(self.notes["verify"])).get("image") == _stamp(self.config.image))
+        return bool(json.loads(files.read(self.notes["verify"])).get("image") == identity.stamp(self.config.image))
 
     @property
     def record_path(self) -> Path:
@@ -216,7 +197,7 @@ class Pipeline:
             "sections": proof.sections,
             "moved": list(proof.moved),
             "rewritten": [t.rule.name for t in untrue],
-            "image": _stamp(c.image),
+            "image": identity.stamp(c.image),
         }
 
     def _try_fixup(self, final: Image, wanted: WantedTable) -> None:
@@ -297,6 +278,6 @@ class Pipeline:
             "file_dep": [str(path) for path in depends],
             "targets": [str(path) for path in targets],
             "task_dep": [PASSES[PASSES.index(name) - 1]] if name != PASSES[0] else [],
-            "uptodate": [config_changed(repr((ours(), settings)))] if depends else [False],
+            "uptodate": [config_changed(repr((identity.ours(), settings)))] if depends else [False],
             "doc": (action.__doc__ or name).partition("\n")[0],
         }

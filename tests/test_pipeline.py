@@ -1,7 +1,9 @@
 """The pipeline as its users meet it: two links, nothing done twice, the same bytes everywhere, nothing lost."""
 
+import contextlib
 import json
 import os
+import pty
 import re
 import resource
 import shutil
@@ -182,6 +184,19 @@ def test_explain_names_every_pass_and_what_changed(kernel: Path) -> None:
 def test_build_is_silent(kernel: Path) -> None:
     done = buildplug("build", kernel)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_build_on_a_terminal_shows_the_passes(kernel: Path) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([sys.executable, "-m", "buildplug", "build", kernel], stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the end of a terminal
+            while chunk := os.read(ours, 4096):
+                shown += chunk
+        os.close(ours)
+    assert process.returncode == 0
+    assert b"compile" in shown  # the others are over before the next picture
 
 
 def test_compile_commands_list_every_source(kernel: Path) -> None:
