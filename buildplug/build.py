@@ -95,7 +95,7 @@ def build(
         control = TaskControl(tasks)
         control.process(None)
         reporter = _Reporter(state, control.tasks, started, explain or (lambda name, what: None))
-        Runner(state, reporter, stream=Stream(0)).run_all(control.task_dispatcher())
+        Runner(state, reporter, stream=Stream(2)).run_all(control.task_dispatcher())
         if reporter.failure:
             raise reporter.failure
     return pipeline.record_path

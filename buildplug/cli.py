@@ -101,7 +101,7 @@ def _build(options: argparse.Namespace) -> None:
         from rich.console import Console
         from rich.progress import Progress
 
-        with Progress(console=Console(stderr=True), transient=True) as progress:
+        with Progress(console=Console(file=sys.stderr), transient=True) as progress:
             bar = progress.add_task("", total=len(PASSES))
 
             def started(name: str, what: str) -> None:

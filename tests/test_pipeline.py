@@ -199,6 +199,15 @@ def test_build_on_a_terminal_shows_the_passes(kernel: Path) -> None:
     assert b"compile" in shown  # the others are over before the next picture
 
 
+def test_warnings_of_the_compiler_are_shown(kernel: Path) -> None:
+    edit(kernel / "buildplug.toml", ('"-Werror",', ""))
+    with (kernel / "serial.c").open("a") as file:
+        file.write("static int unused;\n")
+    done = buildplug("build", kernel)
+    assert done.returncode == 0
+    assert "'unused' defined but not used" in done.stderr
+
+
 def test_compile_commands_list_every_source(kernel: Path) -> None:
     built(kernel)
     commands = json.loads((kernel / "build" / "compile_commands.json").read_text())
