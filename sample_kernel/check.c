@@ -55,6 +55,7 @@ bool checks_run(bool shim)
 	check_ops(shim);
 	check_sites(shim);
 	check_traps(shim);
+	check_trace();
 	print("%u checks, %u failed\n", made, failed);
 	return !failed;
 }

@@ -20,6 +20,9 @@ void check_ops(bool shim);
 void check_sites(bool shim);
 void check_traps(bool shim);
 
+/* trace.c */
+void check_trace(void);
+
 /* probe.S: accesses that may fault; 1, or 0 when it did and probe_cr2 and probe_error tell. */
 uint64_t probe_write(void *address, uint8_t value);
 uint64_t probe_execute(void *address);

@@ -70,7 +70,7 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = with_tables(tmp_path_factory.mktemp("rows") / "kernel", "functions", "objects.toml", "plain.toml")
     record = built(folder)
     assert record["links"] == 2
-    assert set(record["tables"]) == {"paravirt", "ksyms", "functions", "objects", "plain-c"}
+    assert set(record["tables"]) == {"paravirt", "ksyms", "calls", "functions", "objects", "plain-c"}
     return folder
 
 
@@ -102,6 +102,17 @@ def test_functions_are_those_of_nm(kernel: Path) -> None:
     functions = {name for name, row in zip(image.names, image.symbols, strict=True) if row["type"] == 2}
     assert sorted(found) == sorted(row for row in nm(kernel) if row[2] in functions)
     assert found == sorted(found, key=lambda row: (row[0], row[2]))
+
+
+def test_calls_are_those_that_objdump_shows(kernel: Path) -> None:
+    listed = subprocess.run(
+        ["objdump", "-d", kernel / "build" / "vmlinux"], capture_output=True, text=True, check=True
+    ).stdout
+    calls = [int(line.split(":")[0], 16) for line in listed.splitlines() if line.endswith("<__fentry__>")]
+    data, at = content(kernel, ".bp_calls")
+    count, size = struct.unpack_from("<II", data)
+    places = range(8, 8 + count * size, size)
+    assert [at + place + struct.unpack_from("<i", data, place)[0] for place in places] == calls
 
 
 def test_rows_are_sorted_as_the_rule_says(kernel: Path) -> None:

@@ -18,7 +18,7 @@ from tests.samples import buildplug, built, copy_sample, edit, one_line
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = copy_sample(tmp_path_factory.mktemp("ksyms") / "kernel")
-    assert set(built(folder)["tables"]) == {"paravirt", "ksyms"}
+    assert set(built(folder)["tables"]) == {"paravirt", "ksyms", "calls"}
     return folder / "build" / "vmlinux"
 
 
@@ -26,7 +26,7 @@ def nm(path: Path) -> list[tuple[int, str, str]]:
     """(address, type, name) of nm -n, but of what is no place in the image, and of what buildplug made."""
     listed = subprocess.run(["nm", "-n", path], capture_output=True, text=True, check=True).stdout
     rows = [line.split(maxsplit=2) for line in listed.splitlines() if line[0] != " "]
-    ours = {"bp_paravirt", "bp_ksyms"}  # tables
+    ours = {"bp_paravirt", "bp_ksyms", "bp_calls", "bp_calls_end"}  # tables
     kept = [(int(a, 16), t, n) for a, t, n in rows if t not in "aA" and n not in ours and not n.startswith("__bp_")]
     return sorted(kept)
 

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* Turns the tracing of every function on and off, by the table of the calls that their entries
+ * make. */
+#include "bp_calls.h"
+#include "check.h"
+#include "kernel.h"
+
+enum { CALL_LENGTH = 5 };
+
+void __fentry__(void);
+void trace_entry(void);
+
+uint64_t trace_count;
+
+static void trace(bool on)
+{
+	uintptr_t target = on ? (uintptr_t)trace_entry : (uintptr_t)__fentry__;
+
+	for (uint32_t i = 0; i < bp_calls.rows; i++) {
+		uintptr_t site = (uintptr_t)&bp_calls.row[i].site + bp_calls.row[i].site;
+		int32_t distance = target - (site + CALL_LENGTH);
+
+		poke(NULL, (void *)(site + 1), &distance, sizeof(distance));
+	}
+}
+
+static uint64_t entries_of_a_call(void)
+{
+	uint64_t before = trace_count;
+
+	strcmp("one", "two");
+	return trace_count - before;
+}
+
+/* A draft's table is empty: there tracing can't be turned on. Interrupts are off, or ticks would
+ * count. */
+void check_trace(void)
+{
+	uint64_t flags = read_flags();
+
+	__asm__ volatile("cli");
+	check("trace-off", entries_of_a_call(), 0);
+	trace(true);
+	check("trace-on", entries_of_a_call(), bp_calls.rows ? 1 : 0);
+	trace(false);
+	check("trace-off-again", entries_of_a_call(), 0);
+	write_flags(flags);
+}
