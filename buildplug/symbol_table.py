@@ -89,5 +89,5 @@ def collected(image: Image, rule: Rule, at: int) -> Ksyms:
     rows["size"], rows["type"] = image.symbols["size"][chosen], letters(image)[chosen]
     sections = [image.sections[index] for index in used.tolist()]
     homes = [(s.name, s.size, 0, s.address - at) for s in sections]
-    names = [image.name_of(int(index)).encode() for index in chosen]
+    names = [image.names[index].encode() for index in chosen.tolist()]
     return ksyms.collect(image.arch, homes, rows, names, f"rule {rule.name}", by_name=rule.table.by_name)

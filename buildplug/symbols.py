@@ -27,6 +27,8 @@ from buildplug.elf import (
 from buildplug.errors import BuildplugError
 from buildplug.rules import Rule
 
+FEW = 5000  # symbols
+
 
 @dataclass(frozen=True)
 class Target:
@@ -65,22 +67,31 @@ def selected(image: Image, rule: Rule) -> list[int]:
         defined &= among(symbols["type"], (STT_FUNC, STT_OBJECT))
     for glob in (*select.functions, *select.slots, *select.objects):
         maybe[image.starting(_literal(glob))] = True
-    found = []
-    for index in np.flatnonzero(defined & maybe).tolist():
-        name, section = image.name_of(index), image.sections[symbols["section"][index]]
-        mine = in_range[index] or (is_function if _is_function(image, index) else is_object)(name)
-        if mine and not excluded(name) and (references or (wanted(section.name) and not skipped(section.name))):
-            found.append(index)
+    if not references:
+        homes = np.array([bool(wanted(s.name) and not skipped(s.name)) for s in image.sections])
+        defined &= homes[np.where(defined, symbols["section"], 0)]
+    at = np.flatnonzero(defined & maybe)
+    # One by one if they are few: that spares all the other names.
+    names = [image.name_of(i) for i in at.tolist()] if len(at) < FEW else [image.names[i] for i in at.tolist()]
+    kinds = zip(at.tolist(), names, functions(image)[at].tolist(), in_range[at].tolist(), strict=True)
+    found = [
+        index
+        for index, name, function, inside in kinds
+        if (inside or (is_function if function else is_object)(name)) and not excluded(name)
+    ]
     if not found:
         asked = ", ".join((*select.functions, *select.slots, *select.objects, *("–".join(r) for r in select.ranges)))
         raise image.bad(f"rule {rule.name}: expected symbols {asked}, found none", "check the rule's names")
     return found
 
 
-def _is_function(image: Image, index: int) -> bool:
-    """Whether a symbol is code: by its type, and if it has none by its section."""
-    row = image.symbols[index]
-    return bool(row["type"] == STT_FUNC or (row["type"] != STT_OBJECT and image.sections[row["section"]].executable))
+def functions(image: Image) -> Array:
+    """Whether each symbol is code, shape (symbols,): by its type, and if it has none by its section."""
+    symbols = image.symbols
+    code = np.array([section.executable for section in image.sections] + [False])
+    inside = code[np.minimum(symbols["section"], len(image.sections))]
+    found: Array = (symbols["type"] == STT_FUNC) | ((symbols["type"] != STT_OBJECT) & inside)
+    return found
 
 
 def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
@@ -89,8 +100,9 @@ def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
     Raises BuildplugError if there is none.
     """
     found: dict[int, Target] = {}
+    is_function = functions(image)
     for index in selected(image, rule):
-        name, row, function = image.name_of(index), image.symbols[index], _is_function(image, index)
+        name, row, function = image.name_of(index), image.symbols[index], bool(is_function[index])
         address, size = int(row["value"]), int(row["size"])
         extent = size or (1 if function else image.arch.bits // 8)
         other = found.get(address, Target(name, address, size, extent, not function, frozenset()))
