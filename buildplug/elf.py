@@ -192,7 +192,7 @@ class Image:
     def _strings(self) -> bytes:
         if self._symtab is None or self._symtab.link >= len(self.sections):
             raise self.bad("expected a string table for the symbols, found none")
-        return self.bytes_of(self.sections[self._symtab.link]).tobytes() + b"\0"
+        return b"".join((self.bytes_of(self.sections[self._symtab.link]).data, b"\0"))
 
     def name_of(self, symbol: int) -> str:
         """The name of a symbol; of a section symbol, the section's. Bytes that are not UTF-8 are escaped."""

@@ -1,9 +1,6 @@
 """Files that are either the old ones or the new ones, whenever the process dies."""
 
-import filecmp
-import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +39,9 @@ def sweep(directory: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a path beside `path` to write to; at the end it takes the place of `path`, unless it holds the
     same bytes: then `path` and its time stay untouched, so that nothing that depends on it runs again."""
+    import filecmp  # these take a while to import, and who only reads needs none of them
+    import tempfile
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file() and not path.is_dir():
@@ -73,6 +73,8 @@ def write(path: Path, content: str | bytes) -> None:
 
 def digest(path: Path) -> str:
     """The SHA-256 of a file, as hexadecimal."""
+    import hashlib
+
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

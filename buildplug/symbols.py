@@ -120,7 +120,7 @@ def _literal(glob: str) -> str:
 
 def disjoint(chosen: tuple[Target, ...]) -> tuple[Array, Array, Array]:
     """The addresses of targets as pieces that do not overlap: starts, ends, and the index of the target that each
-    belongs to, the innermost; -1 for none. Shape (pieces,), ascending."""
+    belongs to, the innermost. Shape (pieces,), ascending."""
     starts = np.array([target.address for target in chosen], "u8")
     ends = starts + np.array([target.extent for target in chosen], "u8")
     edges = np.array(sorted({*starts.tolist(), *ends.tolist()}), "u8")
@@ -128,7 +128,8 @@ def disjoint(chosen: tuple[Target, ...]) -> tuple[Array, Array, Array]:
     for index in np.argsort([-target.extent for target in chosen], kind="stable"):
         first, last = np.searchsorted(edges, (starts[index], ends[index]))
         owners[first:last] = index
-    return edges[:-1], edges[1:], owners[:-1]
+    covered = np.flatnonzero(owners[:-1] >= 0)
+    return edges[:-1][covered], edges[1:][covered], owners[covered]
 
 
 def _bound(image: Image, rule: Rule, bounds: tuple[str, ...], end: int) -> int:
