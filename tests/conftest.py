@@ -1,5 +1,6 @@
 """Fixtures: programs assembled and linked for a test, and rules for them."""
 
+import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from buildplug.elf import Image
 from buildplug.ops import Ops
 from buildplug.rules import Rule, find
 from buildplug.table import empty
+from tests import linux_image
 from tests.elfwriter import File
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
@@ -120,3 +122,14 @@ def drafted(tmp_path: Path) -> Drafted:
         return Draft(Image(tmp_path / "draft"), found, declared)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def vmlinux() -> Path:
+    """The image of the small Linux: built if that is asked for, else the one in the cache."""
+    if os.environ.get("BUILDPLUG_LINUX") == "1":
+        return linux_image.prepare()
+    path = linux_image.cached()
+    if path is None:
+        pytest.skip("no Linux in the cache: `make test-linux` builds it in 5 minutes")
+    return path

@@ -4,7 +4,6 @@ What is compared with is read by pyelftools and readelf, not by our reader.
 """
 
 import json
-import os
 import struct
 from collections import Counter
 from pathlib import Path
@@ -15,23 +14,12 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from buildplug.toolchain import run
-from tests import linux_image
 from tests.samples import buildplug
 
 pytestmark = pytest.mark.linux
 
 # readelf's relocations of allocated sections against a symbol: (section, r_type's name, addend) by address
 Relocations = dict[int, tuple[str, str, int]]
-
-
-@pytest.fixture(scope="module")
-def vmlinux() -> Path:
-    if os.environ.get("BUILDPLUG_LINUX") == "1":
-        return linux_image.prepare()
-    path = linux_image.cached()
-    if path is None:
-        pytest.skip("no Linux in the cache: `make test-linux` builds it in 5 minutes")
-    return path
 
 
 @pytest.fixture(scope="module")

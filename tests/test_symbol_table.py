@@ -11,7 +11,6 @@ from buildplug import ksyms
 from buildplug.elf import STT_FILE, STT_SECTION, Image
 from buildplug.ksyms_codec import decode
 from sample_kernel.boot import boot
-from tests.linux_image import cached
 from tests.samples import buildplug, built, copy_sample, edit, one_line
 
 
@@ -40,17 +39,15 @@ def test_table_in_the_image_has_every_symbol_of_nm(kernel: Path) -> None:
     assert found == nm(kernel)
 
 
-def test_listing_of_linux_is_that_of_nm(tmp_path: Path) -> None:
-    image = cached()
-    if image is None:
-        pytest.skip("the small Linux is not built: make test-linux")
+@pytest.mark.linux
+def test_listing_of_linux_is_that_of_nm(vmlinux: Path, tmp_path: Path) -> None:
     (tmp_path / "all.toml").write_text(
         'name = "all"\nabout = ""\n[select]\nrows = "symbols"\nfunctions = ["*"]\nobjects = ["*"]\n'
         'untyped = true\nskip = []\n[table]\nformat = "ksyms"\n'
     )
-    listed = buildplug("ksyms", image, "--rule", tmp_path / "all.toml", "--format", "system-map").stdout
+    listed = buildplug("ksyms", vmlinux, "--rule", tmp_path / "all.toml", "--format", "system-map").stdout
     found = sorted((int(a, 16), t, n) for a, t, n in (line.split(maxsplit=2) for line in listed.splitlines()))
-    expected = nm(image)
+    expected = nm(vmlinux)
     assert len(found) > 40000
     assert found == expected
 
