@@ -27,7 +27,9 @@ STB_LOCAL, STB_GLOBAL, STB_WEAK = 0, 1, 2
 STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION, STT_FILE = 0, 1, 2, 3, 4
 
 # Symbols of an image, in the order of .symtab. section: an index into Image.sections, or SHN_ABS and the like.
-SYMBOL = np.dtype([("name", "u4"), ("type", "u1"), ("bind", "u1"), ("section", "u4"), ("value", "u8"), ("size", "u8")])
+SYMBOL = np.dtype(
+    [("name", "u4"), ("type", "u1"), ("bind", "u1"), ("section", "u4"), ("value", "u8"), ("size", "u8")], align=True
+)
 # Relocations of a section: offset in it (bytes), r_type, index of the symbol, addend (also for SHT_REL).
 RELOCATION = np.dtype([("offset", "u8"), ("type", "u4"), ("symbol", "u4"), ("addend", "i8")])
 

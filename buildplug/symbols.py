@@ -65,8 +65,8 @@ def selected(image: Image, rule: Rule) -> list[int]:
     defined &= ~among(symbols["type"], (STT_SECTION, STT_FILE))
     if not (references or select.untyped):
         defined &= among(symbols["type"], (STT_FUNC, STT_OBJECT))
-    for glob in (*select.functions, *select.slots, *select.objects):
-        maybe[image.starting(_literal(glob))] = True
+    for literal in {_literal(glob) for glob in (*select.functions, *select.slots, *select.objects)}:
+        maybe[image.starting(literal)] = True
     if not references:
         homes = np.array([bool(wanted(s.name) and not skipped(s.name)) for s in image.sections])
         defined &= homes[np.where(defined, symbols["section"], 0)]
