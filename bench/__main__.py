@@ -55,7 +55,7 @@ def best(rounds: int, *runs: Callable[[int], Cost]) -> list[Cost]:
 
 
 def row(figure: str, ours: float, peer: float, unit: str, how: str) -> None:
-    print(f"{figure:<26}{ours:>10.2f}{peer:>10.2f}{unit:>5}{ours / peer:>8.2f}  {how}", flush=True)
+    print(f"{figure:<26}{ours:>10.3f}{peer:>10.3f}{unit:>5}{ours / peer:>8.3f}  {how}", flush=True)
 
 
 def measure(folder: Path) -> None:
@@ -77,15 +77,15 @@ def measure(folder: Path) -> None:
 def extraction(root: Path) -> None:
     """A whole process that reads the relocations of an image."""
     image = root / "build" / "vmlinux.draft"
-    ours, readelf = best(
+    ours, readelf, pyelftools = best(
         ROUNDS,
         lambda _: run([*BUILDPLUG, "extract", image, "--rule", "paravirt", "--json"], root),
         lambda _: run(["readelf", "-rW", image], root),
+        lambda _: run([sys.executable, Path(__file__).with_name("pyelftools.py"), image], root),
     )
-    pyelftools = run([sys.executable, Path(__file__).with_name("pyelftools.py"), image], root)
     count = f"{kernel.RELOCATIONS:,} relocations"
     row("extraction", ours.seconds, readelf.seconds, "s", f"over readelf -rW, {count}")
-    row("extraction", ours.seconds, pyelftools.seconds, "s", "over pyelftools' iter_relocations(), one run")
+    row("extraction", ours.seconds, pyelftools.seconds, "s", "over pyelftools' iter_relocations()")
     row("extraction, memory", ours.peak, readelf.peak, "MiB", "over readelf -rW")
 
 
