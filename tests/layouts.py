@@ -10,7 +10,8 @@ from buildplug.arch import ABS32S, REL32, WIDTH, X86_64, Form
 from buildplug.fixup import Memory, Status, fixup
 from buildplug.table import BACKEND_MAGIC, NONE, NOT_INLINE, OP_BITS, Table, dtype
 
-LOW, HIGH = 0x10000000, 0x200000000  # below 2 GiB: abs32 reaches it; above: only rel32 and abs64
+# Below 2 GiB, which abs32 reaches, and above: only rel32 and abs64. LOW is where no heap of this process grows to.
+LOW, HIGH = 0x60000000, 0x200000000
 SIZE = 0x1000
 FORMS = {form.name: (number, form) for number, form in enumerate(X86_64.forms)}
 
