@@ -69,7 +69,6 @@ class Arch:
     relocations: dict[int, int]  # r_type -> encoding of the field
     relaxed: frozenset[int]  # r_type whose instruction the linker may have rewritten, so that anything may be there
     ignored: frozenset[int]  # r_type that refers to no address of the image (TLS offsets, sizes, none)
-    dynamic: int  # r_type of a run-time relocation that needs no symbol
     forms: tuple[Form, ...]  # those with more code bytes before those with fewer; the index is stored in tables
     trailing: tuple[int, ...]  # bytes that an instruction may have behind a pc-relative field, and the field's width
     prefixes: frozenset[int]  # bytes that may belong to the instruction if they stand before a site
@@ -146,7 +145,6 @@ X86_64 = Arch(
     relocations={1: ABS64, 2: REL32, 4: REL32, 9: REL32, 10: ABS32, 11: ABS32S, 41: REL32, 42: REL32},
     relaxed=frozenset({9, 41, 42}),  # GOTPCREL, GOTPCRELX, REX_GOTPCRELX
     ignored=frozenset({0, 16, 17, 18, 19, 20, 21, 22, 23, 32, 33, 34, 35, 36}),
-    dynamic=8,
     forms=(
         _form("call *abs32s", SLOT_CALL, ABS32S, 7, "ff1425"),
         _form("jmp *abs32s", SLOT_JUMP, ABS32S, 7, "ff2425"),

@@ -20,11 +20,10 @@ the order a table is smaller, and cannot look up names.
 
 Why so, by `python -m bench.ksyms` with the 47,898 symbols of a small Linux, beside its kallsyms, which has no sizes:
 0.78 of the bytes (726,296 to 936,216; without the order 630,496), 0.98 of the instructions to find an address (1,781 to
-1,819), 0.19 of those to look up a name, and from symbols to object 0.46 to 0.53 of the seconds (0.21 to 0.45), start-up
-of Python included. A name has 20.8 bytes there; tokens alone make 12.9 of them, sharing and tokens 7.8, which pays for
-the two bytes of a rank. Blocks of 16 in place of 8 would save another 8 % and cost a quarter more instructions. Sizes
-cost nothing: with them the next symbol is mostly near the end of the last. Merging many pairs of bytes at a time costs
-1 % and takes a sixth of the time.
+1,819), 0.19 of those to look up a name (4,529 to 24,225), from symbols to object about half of the seconds, start-up
+of Python included. Tokens alone, as kallsyms has them, leave more than sharing and tokens together, and that pays for
+the ranks. Larger blocks would save bytes and cost instructions. Sizes cost little: with them the next symbol is mostly
+near the end of the last. Many pairs of bytes are merged at a time, as that is faster.
 """
 
 from bisect import bisect_left, bisect_right
