@@ -4,7 +4,7 @@ A pass takes what it needs from an `Arch` record; none asks which architecture i
 """
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from buildplug.schema import unknown
@@ -98,9 +98,23 @@ class Arch:
         return "little" if self.byteorder == "<" else "big"
 
     @property
+    def word(self) -> int:
+        """Bytes of an address."""
+        return self.bits // 8
+
+    @property
+    def base_type(self) -> str:
+        """The numpy type of a distance between two addresses, which tables have for their sections."""
+        return f"{self.byteorder}i{self.word}"
+
+    def signed(self, distance: int) -> int:
+        """A distance between two addresses as the word that holds it."""
+        return (distance + self.modulus // 2) % self.modulus - self.modulus // 2
+
+    @property
     def pointer(self) -> int:
         """The form of a word of data that holds an address, an index into forms."""
-        return next(i for i, f in enumerate(self.forms) if f.kind == POINTER and 8 * f.length == self.bits)
+        return next(i for i, f in enumerate(self.forms) if f.kind == POINTER and f.length == self.word)
 
     @property
     def forms_digest(self) -> int:
@@ -113,16 +127,15 @@ class Arch:
         return 1 << self.bits
 
 
-def _x86_registers() -> dict[str, str]:
-    """Every name of a part of a general register -> the 64-bit register (Intel SDM vol. 1, 3.4.1)."""
+def _x86_registers(wide: str) -> dict[str, str]:
+    """Every name of a part of a general register -> the register, which starts with `wide`: r of 64 bits, e of 32
+    (Intel SDM vol. 1, 3.4.1)."""
     names: dict[str, str] = {}
     for letter in "abcd":
-        names |= dict.fromkeys((f"e{letter}x", f"{letter}x", f"{letter}l", f"{letter}h"), f"r{letter}x")
+        names |= dict.fromkeys((f"e{letter}x", f"{letter}x", f"{letter}l", f"{letter}h"), f"{wide}{letter}x")
     for word in ("si", "di", "bp", "sp"):
-        names |= dict.fromkeys((f"e{word}", word, f"{word}l"), f"r{word}")
-    for number in range(8, 16):
-        names |= {f"r{number}{part}": f"r{number}" for part in "dwb"}
-    return names | {"eip": "rip", "ip": "rip", "eflags": "flags", "rflags": "flags"}
+        names |= dict.fromkeys((f"e{word}", word, f"{word}l"), f"{wide}{word}")
+    return names | {"eip": f"{wide}ip", "ip": f"{wide}ip", "eflags": "flags", "rflags": "flags"}
 
 
 _X86_NOPS = (  # Intel SDM vol. 2B, NOP: recommended multi-byte sequences
@@ -178,10 +191,47 @@ X86_64 = Arch(
     control=("cr", "dr"),
     push=frozenset({"push", "pushf", "pushfq", "pushfd"}),
     pop=frozenset({"pop", "popf", "popfq", "popfd"}),
-    aliases=_x86_registers(),
+    aliases=_x86_registers("r") | {f"r{number}{part}": f"r{number}" for number in range(8, 16) for part in "dwb"},
 )
 
-ARCHES = {arch.name: arch for arch in (X86_64,)}
+_I386_NOPS = (  # as X86_64's, in instructions that the first 386 has: %esi stays as it is
+    "", "90", "89f6", "8d7600", "8d742600", "3e8d742600", "8db600000000", "8db42600000000",
+)  # fmt: skip
+
+I386 = replace(
+    X86_64,
+    name="i386",
+    machine=3,
+    bits=32,
+    # System V ABI, Intel386 supplement, 4.4
+    relocations={1: ABS32, 2: REL32, 3: ABS32, 4: REL32, 43: ABS32},
+    relaxed=frozenset({3, 43}),  # GOT32, GOT32X
+    ignored=frozenset({0, *range(14, 20), *range(24, 42)}),
+    forms=(
+        _form("call *abs32", SLOT_CALL, ABS32, 6, "ff15"),
+        _form("jmp *abs32", SLOT_JUMP, ABS32, 6, "ff25"),
+        _form("lea abs32, r32", ADDRESS, ABS32, 6, "8d05", "ffc7"),
+        _form("jcc", COND_JUMP, REL32, 6, "0f80", "fff0"),
+        _form("addr16 call", CALL, REL32, 6, "67e8"),
+        _form("call", CALL, REL32, 5, "e8"),
+        _form("jmp", JUMP, REL32, 5, "e9"),
+        _form("mov imm32, r32", ADDRESS, ABS32, 5, "b8", "f8"),
+        _form("imm32", ADDRESS, ABS32, 4),
+        _form("pointer", POINTER, ABS32, 4),
+    ),
+    trailing=(4,),
+    prefixes=frozenset({0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3}),
+    nops=tuple(bytes.fromhex(nop) for nop in _I386_NOPS),
+    capstone=(3, 1 << 2),  # CS_ARCH_X86, CS_MODE_32
+    caller_saved=frozenset({"eax", "ecx", "edx", "flags", "memory"}),
+    stack="esp",
+    pc=frozenset({"eip"}),
+    push=frozenset({"push", "pushf", "pushfd"}),
+    pop=frozenset({"pop", "popf", "popfd"}),
+    aliases=_x86_registers("e"),
+)
+
+ARCHES = {arch.name: arch for arch in (X86_64, I386)}
 
 
 def by_name(name: str, where: object) -> Arch:

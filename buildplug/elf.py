@@ -297,16 +297,17 @@ class Image:
             yield section, rows
 
     def _addends(self, section: Section, rows: Array) -> Array:
-        """The addends of SHT_REL relocations: the field holds the final value, so take away S and add P."""
+        """The addends of SHT_REL relocations: the field holds the final value, so take away S and add P. Zeros
+        where the linker may have put something else."""
         addends = np.zeros(len(rows), "i8")
         values = self.symbols["value"][rows["symbol"]].astype("i8")
         for kind, encoding in self.arch.relocations.items():
-            chosen = np.flatnonzero(rows["type"] == kind)
+            chosen = np.flatnonzero((rows["type"] == kind) & (kind not in self.arch.relaxed))
             place = rows["offset"][chosen].astype("i8")
-            field = self.fields(section, place, encoding)
-            addends[chosen] = field - values[chosen]
+            target = self.fields(section, place, encoding)
             if encoding == arch.REL32:
-                addends[chosen] += place + section.address
+                target += place + section.address
+            addends[chosen] = (target.astype("u8") & np.uint64(self.arch.modulus - 1)).astype("i8") - values[chosen]
         return addends
 
     def fields(self, section: Section, offsets: Array, encoding: int) -> Array:

@@ -106,7 +106,7 @@ def dtype(record: str, byteorder: str) -> np.dtype[Any]:
 
 @dataclass(frozen=True)
 class Ksyms:
-    """A table, as collect() and decode() make it. `bases`: int64, a section's address minus the table's."""
+    """A table, as collect() and decode() make it. `bases`: of Arch.base_type, a section's address minus the table's."""
 
     arch: Arch
     sections: Array  # dtype ksyms_section
@@ -176,7 +176,7 @@ def collect(
     kept = np.zeros(len(sections), dtype("ksyms_section", arch.byteorder))
     kept["size"], kept["flags"] = [section[1] for section in sections], [section[2] for section in sections]
     kept["symbols"] = np.bincount(rows["section"], minlength=len(sections))
-    bases = np.array([(section[3] + 2**63) % 2**64 - 2**63 for section in sections], arch.byteorder + "i8")
+    bases = np.array([arch.signed(section[3]) for section in sections], arch.base_type)
     in_order = tuple(map(named.__getitem__, last.tolist()))
     return Ksyms(arch, kept, bases, rows[last], in_order, ranks[last], by_name, tuple(s[0] for s in sections))
 
@@ -195,13 +195,13 @@ def checksum(data: bytes, byteorder: str) -> int:
     return (int((words * powers[-2::-1]).sum()) + int(powers[-1])) % 2**64
 
 
-def layout(byteorder: str, head: Array) -> dict[str, int]:
+def layout(arch: Arch, head: Array) -> dict[str, int]:
     """Where each part of a table starts, bytes, by its header; the end is the last."""
     symbols, sections = int(head["symbols"]), int(head["sections"])
     column = (symbols * width(symbols) + 7) // 8 + 4  # so that a reader can take 5 bytes at once
     parts = {
-        "sections": sections * dtype("ksyms_section", byteorder).itemsize,
-        "blocks": int(head["blocks"]) * dtype("ksyms_block", byteorder).itemsize,
+        "sections": sections * dtype("ksyms_section", arch.byteorder).itemsize,
+        "blocks": int(head["blocks"]) * dtype("ksyms_block", arch.byteorder).itemsize,
         "index": -(-symbols // NAMES) * 4,
         "starts": (TOKENS + 1) * 2,
         "types": LITERAL,
@@ -213,7 +213,7 @@ def layout(byteorder: str, head: Array) -> dict[str, int]:
     }
     ends = np.cumsum([head.dtype.itemsize, *parts.values()]).tolist()
     bases = -(-ends[-1] // 8) * 8
-    return dict(zip(parts, ends, strict=False)) | {"bases": bases, "end": bases + 8 * sections}
+    return dict(zip(parts, ends, strict=False)) | {"bases": bases, "end": bases + arch.word * sections}
 
 
 def width(symbols: int) -> int:

@@ -46,7 +46,7 @@ def encode(table: Ksyms) -> bytes:
     body = b"".join([table.sections.tobytes(), *parts, *columns, places, names, text])
     body += bytes(-(len(body) + head.dtype.itemsize) % 8)
     head["magic"], head["version"], head["machine"] = MAGIC, VERSION, table.arch.machine
-    head["size"], head["body"] = layout(order, head)["end"], checksum(body, order)
+    head["size"], head["body"] = layout(table.arch, head)["end"], checksum(body, order)
     head["head"] = checksum(head.tobytes()[16:], order)
     return head.tobytes() + body + table.bases.tobytes()
 
@@ -185,7 +185,7 @@ def inspect(data: bytes, arch: Arch) -> str:
         return "bad_version"
     if head["head"] != checksum(data[16 : head.dtype.itemsize], order):
         return "bad_head"
-    at = layout(order, head)
+    at = layout(arch, head)
     if head["size"] != at["end"] or at["end"] > len(data):
         return "bad_size"
     return "ok" if head["body"] == checksum(data[head.dtype.itemsize : at["bases"]], order) else "bad_body"
@@ -201,7 +201,7 @@ def decode(data: bytes, arch: Arch, where: object) -> Ksyms:
     if error != "ok":
         raise bad(f"{error} ({ERRORS[error]})")
     head = np.frombuffer(data, dtype("ksyms", order), 1)[0]
-    at, symbols, by_name = layout(order, head), int(head["symbols"]), bool(head["flags"] & BY_NAME)
+    at, symbols, by_name = layout(arch, head), int(head["symbols"]), bool(head["flags"] & BY_NAME)
     sections = np.frombuffer(data, dtype("ksyms_section", order), head["sections"], at["sections"])
     counts = sections["symbols"].astype("i8")
     in_blocks = -(-counts // BLOCK)
@@ -226,7 +226,7 @@ def decode(data: bytes, arch: Arch, where: object) -> Ksyms:
     if by_name and not np.array_equal(_unbits(data[at["order"] :], symbols), inverse(ranks)):
         raise bad("an order that is not that of the ranks")
     rows["section"] = np.repeat(np.arange(len(sections)), counts)
-    bases = np.frombuffer(data, order + "i8", head["sections"], at["bases"])
+    bases = np.frombuffer(data, arch.base_type, head["sections"], at["bases"])
     return Ksyms(arch, sections, bases, rows, tuple(map(names.__getitem__, ranks.tolist())), ranks, by_name)
 
 

@@ -163,8 +163,7 @@ class _Finder:
         value = self.image.fields(self.section, place[at], form.encoding).astype("u8")
         if form.encoding == arch.REL32:
             value += start[at].astype("u8") + np.uint64((self.section.address + form.length) % 2**64)
-        if self.arch.bits == 32:
-            value &= np.uint64(0xFFFFFFFF)
+        value &= np.uint64(self.arch.modulus - 1)
         target = self.lookup(value)
         good = (target >= 0) & (self.slots[target] == form.of_slot) & (form.of_slot | (value == self.starts[target]))
         at, value, target = at[good], value[good], target[good]

@@ -19,6 +19,7 @@ from buildplug.symbol_table import SymbolTable
 
 CTYPE = {f"{sign}{size}": f"{'u' * (sign == 'u')}int{8 * size}_t" for sign in "ui" for size in (1, 2, 4, 8)}
 DIRECTIVE = {"u2": ".short", "u4": ".long"}
+WORD = {4: ".long", 8: ".quad"}
 
 
 RUNTIME = {"sites": ("buildplug.h", "fixup.c"), "ksyms": ("ksyms.h", "ksyms.c")}  # by the format that needs it
@@ -116,7 +117,9 @@ def table(rule: Rule, contents: Contents, slack: int, base: Path, blob: str = ""
     data = blob_of(contents)
     if data is not None:
         values |= {"blob": blob, "blob_digest": sha256(data).hexdigest(), "section_names": contents.section_names}
-    return render(rule.template, base, **values, rule=rule, slack=slack, directive=DIRECTIVE)
+    return render(
+        rule.template, base, **values, rule=rule, slack=slack, directive=DIRECTIVE | {"word": WORD[contents.arch.word]}
+    )
 
 
 def blob_of(contents: Contents) -> bytes | None:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from buildplug import arch
 from buildplug.elf import Array, Image
 from buildplug.errors import BuildplugError
 from buildplug.ops import Ops
@@ -91,7 +90,7 @@ def _declared(image: Image, declared: Ops) -> Resolved:
         row = image.symbol(symbol)
         if row is None:
             raise image.bad(f"op {name}: expected a symbol {symbol}, found none", "define it or correct the ops file")
-        address, size, word = int(row["value"]), int(row["size"]), image.arch.bits // 8
+        address, size, word = int(row["value"]), int(row["size"]), image.arch.word
         if op.function and offset:
             raise BuildplugError(f"op {name}", f"function: expected a symbol, found {op.function!r}", "drop the offset")
         if op.function:
@@ -142,15 +141,10 @@ def _home(image: Image, address: int, name: str) -> tuple[int, int]:
 def _content(image: Image, slot: int, name: str) -> int | None:
     """The function whose address a slot holds at link time; None if it holds none."""
     index, offset = _home(image, slot, name)
-    value = (
-        int(image.fields(image.sections[index], np.array([offset]), _address_encoding(image))[0]) % image.arch.modulus
-    )
+    encoding = image.arch.forms[image.arch.pointer].encoding
+    value = int(image.fields(image.sections[index], np.array([offset]), encoding)[0]) % image.arch.modulus
     home = image.section_at(value)
     return value if home is not None and home.executable else None
-
-
-def _address_encoding(image: Image) -> int:
-    return arch.ABS64 if image.arch.bits == 64 else arch.ABS32
 
 
 def _pack(
@@ -184,7 +178,9 @@ def _pack(
         ops[f"{field}_section"] = [NONE if h is None else number[h[0]] for h in column]
     sites = np.zeros(len(offsets), dtype("site", order))
     sites["offset"], sites["info"] = offsets, info
-    bases = np.array([image.sections[index].address - own for index in in_order], order + "i8")
+    bases = np.array(
+        [image.arch.signed(image.sections[index].address - own) for index in in_order], image.arch.base_type
+    )
     return Table(
         image.arch, records, ops, sites, bases,
         tuple(image.sections[index].name for index in in_order), resolved.names,

@@ -18,6 +18,7 @@ class SymbolTable:
     """A table of symbols as the build handles it: the bytes, whose bases are the image's, and the sections."""
 
     rule: Rule
+    arch: Arch
     data: bytes
     count: int
     section_names: tuple[str, ...]
@@ -35,7 +36,7 @@ class SymbolTable:
     @property
     def before_bases(self) -> int:
         """Bytes of the table up to the addresses that the linker fills in."""
-        return len(self.data) - 8 * len(self.section_names)
+        return len(self.data) - self.arch.word * len(self.section_names)
 
     def context(self) -> dict[str, Any]:
         """What templates see, the bytes up to the bases in a file apart."""
@@ -48,7 +49,7 @@ class SymbolTable:
 
     @classmethod
     def from_arrays(cls, rule: Rule, arch: Arch, kept: dict[str, Array]) -> "SymbolTable":
-        return cls(rule, kept["data"].tobytes(), int(kept["count"][0]), tuple(kept["names"].tolist()))
+        return cls(rule, arch, kept["data"].tobytes(), int(kept["count"][0]), tuple(kept["names"].tolist()))
 
 
 def empty(rule: Rule, arch: Arch) -> SymbolTable:
@@ -57,7 +58,7 @@ def empty(rule: Rule, arch: Arch) -> SymbolTable:
 
 
 def _encoded(rule: Rule, table: Ksyms) -> SymbolTable:
-    return SymbolTable(rule, ksyms_codec.encode(table), len(table.rows), table.section_names)
+    return SymbolTable(rule, table.arch, ksyms_codec.encode(table), len(table.rows), table.section_names)
 
 
 def symbols_of(image: Image, rule: Rule) -> SymbolTable:

@@ -104,7 +104,7 @@ def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
     for index in selected(image, rule):
         name, row, function = image.name_of(index), image.symbols[index], bool(is_function[index])
         address, size = int(row["value"]), int(row["size"])
-        extent = size or (1 if function else image.arch.bits // 8)
+        extent = size or (1 if function else image.arch.word)
         other = found.get(address, Target(name, address, size, extent, not function, frozenset()))
         found[address] = Target(
             min(name, other.name), address, max(size, other.size), max(extent, other.extent), not function,

@@ -4,7 +4,7 @@ A table is position-independent: every address in it is a section and an offset 
 addresses are relative to the table itself. So it needs no relocation at boot, and moving sections does not make it
 untrue. In this order, each record packed, in the byte order of the machine:
 
-    table (the header), sections, ops, sites, zeros up to a multiple of 8, bases
+    table (the header), sections, ops, sites, zeros up to a multiple of 8, bases (a word of the machine each)
 
 The checksum covers everything between itself and the bases, which the linker fills in.
 """
@@ -86,7 +86,7 @@ def dtype(record: str, byteorder: str) -> np.dtype[Any]:
 
 @dataclass(frozen=True)
 class Table:
-    """A table. Arrays have the dtypes of RECORDS; bases are int64, a section's address minus the table's."""
+    """A table. Arrays have the dtypes of RECORDS; bases are Arch.base_type, section minus table."""
 
     arch: Arch
     sections: Array
@@ -116,7 +116,7 @@ class Table:
 
     def describe(self, at: int) -> str:
         """What the byte at offset `at` of the table is about."""
-        return "its sites" if at >= sizes(self.arch.byteorder, len(self.sections), len(self.ops), 0)[1] else "its head"
+        return "its sites" if at >= sizes(self.arch, len(self.sections), len(self.ops), 0)[1] else "its head"
 
     def context(self) -> dict[str, Any]:
         """What templates see: the table, its head, and its sites with the names that comments give."""
@@ -147,7 +147,7 @@ class Table:
 def empty(arch: Arch) -> Table:
     """The table of the draft link: a kernel that uses it runs every op through its default."""
     none = {name: np.zeros(0, dtype(name, arch.byteorder)) for name in ("section", "op", "site")}
-    return Table(arch, none["section"], none["op"], none["site"], np.zeros(0, arch.byteorder + "i8"))
+    return Table(arch, none["section"], none["op"], none["site"], np.zeros(0, arch.base_type))
 
 
 def checksum(data: bytes, byteorder: str) -> int:
@@ -160,19 +160,19 @@ def checksum(data: bytes, byteorder: str) -> int:
     return value
 
 
-def sizes(byteorder: str, sections: int, ops: int, sites: int) -> tuple[int, int, int, int]:
+def sizes(arch: Arch, sections: int, ops: int, sites: int) -> tuple[int, int, int, int]:
     """Offsets in bytes of ops, sites and bases in a table, and its size, by the counts."""
-    item = {name: dtype(name, byteorder).itemsize for name in ("table", "section", "op", "site")}
+    item = {name: dtype(name, arch.byteorder).itemsize for name in ("table", "section", "op", "site")}
     at_ops = item["table"] + item["section"] * sections
     at_sites = at_ops + item["op"] * ops
     at_bases = -(-(at_sites + item["site"] * sites) // 8) * 8
-    return at_ops, at_sites, at_bases, at_bases + 8 * sections
+    return at_ops, at_sites, at_bases, at_bases + arch.word * sections
 
 
 def head(table: Table) -> Array:
     """The header record of a table, shape ()."""
     counts = len(table.sections), len(table.ops), len(table.sites)
-    size = sizes(table.arch.byteorder, *counts)[3]
+    size = sizes(table.arch, *counts)[3]
     values = (MAGIC, 0, size, VERSION, table.arch.machine, *counts, table.arch.forms_digest)
     row = np.array(values, dtype("table", table.arch.byteorder))
     row["checksum"] = checksum((row.tobytes() + _body(table))[8:], table.arch.byteorder)
@@ -194,7 +194,7 @@ def inspect(data: bytes, arch: Arch) -> str:
         return "bad_magic"
     if (row["version"], row["machine"], row["forms"]) != (VERSION, arch.machine, arch.forms_digest):
         return "bad_version"
-    _, _, at_bases, size = sizes(order, int(row["sections"]), int(row["ops"]), int(row["sites"]))
+    _, _, at_bases, size = sizes(arch, int(row["sections"]), int(row["ops"]), int(row["sites"]))
     if row["size"] != size or size > len(data):
         return "bad_size"
     if row["checksum"] != checksum(data[8:at_bases], order):
@@ -210,12 +210,12 @@ def decode(data: bytes, arch: Arch, where: object) -> Table:
         raise BuildplugError(where, f"expected a table, found {error} ({ERRORS[error]})", "build the image again")
     order = arch.byteorder
     row = np.frombuffer(data, dtype("table", order), 1)[0]
-    at_ops, at_sites, at_bases, _ = sizes(order, int(row["sections"]), int(row["ops"]), int(row["sites"]))
+    at_ops, at_sites, at_bases, _ = sizes(arch, int(row["sections"]), int(row["ops"]), int(row["sites"]))
     at_sections = dtype("table", order).itemsize
     return Table(
         arch,
         np.frombuffer(data, dtype("section", order), row["sections"], at_sections),
         np.frombuffer(data, dtype("op", order), row["ops"], at_ops),
         np.frombuffer(data, dtype("site", order), row["sites"], at_sites),
-        np.frombuffer(data, order + "i8", row["sections"], at_bases),
+        np.frombuffer(data, arch.base_type, row["sections"], at_bases),
     )

@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from buildplug import ops as ops_module
 from buildplug import render
-from buildplug.arch import X86_64
+from buildplug.arch import X86_64, Arch
 from buildplug.elf import Image
 from buildplug.ops import Ops
 from buildplug.rules import Rule, find
@@ -24,6 +24,9 @@ settings.register_profile("repeatable", deadline=None, derandomize=True, databas
 settings.load_profile("repeatable")
 
 LOW, HIGH = 0x1000000, 0xFFFFFFFF81000000  # where kernels are linked
+
+CC = {"x86_64": (), "i386": ("-m32",)}  # by architecture: what the tools of this machine need to hear
+LD = {"x86_64": (), "i386": ("-m", "elf_i386")}
 
 SCRIPT = """
 SECTIONS
@@ -50,8 +53,9 @@ def tool(*words: str | Path, cwd: Path | None = None) -> str:
 
 class Link(Protocol):
     def __call__(
-        self, source: str, *, base: int = LOW, ld: str = "ld", language: str = "assembler", flags: Sequence[str] = ()
-    ) -> Image: ...
+        self, source: str, *, base: int = LOW, ld: str = "ld", language: str = "assembler", flags: Sequence[str] = (),
+        arch: Arch = X86_64,
+    ) -> Image: ...  # fmt: skip
 
 
 @pytest.fixture
@@ -59,15 +63,16 @@ def link(tmp_path: Path) -> Link:
     """Compiles a source (language: assembler, c) and links it at `base` with its relocations kept."""
 
     def linked(
-        source: str, *, base: int = LOW, ld: str = "ld", language: str = "assembler", flags: Sequence[str] = ()
-    ) -> Image:
+        source: str, *, base: int = LOW, ld: str = "ld", language: str = "assembler", flags: Sequence[str] = (),
+        arch: Arch = X86_64,
+    ) -> Image:  # fmt: skip
         text, made, script, image = (tmp_path / name for name in ("in.txt", "in.o", "in.lds", "image"))
         text.write_text(source if language == "c" else f'{source}\n.section .note.GNU-stack, "", @progbits\n')
         script.write_text(SCRIPT % base)
         model = ("-mcmodel=kernel",) if base == HIGH else ()
         c = ("-O2", "-ffreestanding", "-fno-pic", "-fcf-protection=none", "-fno-asynchronous-unwind-tables", *model)
-        tool("gcc", "-x", language, *(c if language == "c" else ()), "-c", text, "-o", made)
-        tool(ld, "--emit-relocs", "-e", "0", "-T", script, *flags, made, "-o", image)
+        tool("gcc", *CC[arch.name], "-x", language, *(c if language == "c" else ()), "-c", text, "-o", made)
+        tool(ld, *LD[arch.name], "--emit-relocs", "-e", "0", "-T", script, *flags, made, "-o", image)
         return Image(image)
 
     return linked

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from buildplug.arch import ABS32S, REL32, WIDTH, X86_64, Form
+from buildplug.arch import ABS32S, ARCHES, REL32, WIDTH, X86_64, Arch, Form
 from buildplug.fixup import Memory, Status, fixup
 from buildplug.table import BACKEND_MAGIC, NONE, NOT_INLINE, OP_BITS, Table, dtype
 
@@ -14,6 +14,9 @@ from buildplug.table import BACKEND_MAGIC, NONE, NOT_INLINE, OP_BITS, Table, dty
 LOW, HIGH = 0x60000000, 0x200000000
 SIZE = 0x1000
 FORMS = {form.name: (number, form) for number, form in enumerate(X86_64.forms)}
+ALL_FORMS = {
+    arch.name: {form.name: (number, form) for number, form in enumerate(arch.forms)} for arch in ARCHES.values()
+}
 
 Place = tuple[int, int]  # a section's number, an offset in it
 
@@ -68,7 +71,7 @@ class Layout:
     def fixed(self, *, dry: bool = False) -> tuple[Status, "Layout"]:
         """What the reference makes of it."""
         memory = Memory(tuple((start, bytearray(content)) for start, content in self.regions))
-        status = fixup(X86_64, memory, self.at, self.backend, self.start, self.end, dry=dry)
+        status = fixup(self.table.arch, memory, self.at, self.backend, self.start, self.end, dry=dry)
         return status, replace(self, regions=tuple((start, bytes(content)) for start, content in memory.regions))
 
 
@@ -85,6 +88,7 @@ def field(form: Form, site: int, target: int) -> bytes | None:
 def lay_out(
     regions: Iterable[tuple[int, bytes]], at: int, backend: int, sections: Sequence[tuple[int, int]],
     ops: Sequence[Op], sites: Sequence[Site], ways: Sequence[Way], spare: bytes = bytes(8),
+    arch: Arch = X86_64,
 ) -> Layout:  # fmt: skip
     """Puts table, backend, inline code and sites in the memory. `sections` are (address, size); `sites` are in order
     of section and offset; the bits that a form leaves open come from `spare`."""
@@ -98,9 +102,9 @@ def lay_out(
         rows[f"{name}_section"] = [place[0] if place else NONE for place in places]
     named = np.zeros(len(sites), dtype("site", "<"))
     named["offset"] = [site.offset for site in sites]
-    named["info"] = [FORMS[site.form][0] << OP_BITS | site.op for site in sites]
-    bases = np.array([address - at for address, _ in sections], "<i8")
-    table = Table(X86_64, records, rows, named, bases)
+    named["info"] = [ALL_FORMS[arch.name][site.form][0] << OP_BITS | site.op for site in sites]
+    bases = np.array([address - at for address, _ in sections], arch.base_type)
+    table = Table(arch, records, rows, named, bases)
 
     memory = Memory(tuple((start, bytearray(content)) for start, content in regions))
     memory.write(at, table.encode())
@@ -118,7 +122,7 @@ def lay_out(
     memory.write(backend, head.tobytes() + way_rows.tobytes())
     addresses = []
     for site in sites:
-        form, op = FORMS[site.form][1], ops[site.op]
+        form, op = ALL_FORMS[arch.name][site.form][1], ops[site.op]
         target = op.slot if form.of_slot else op.function
         address = sections[site.section][0] + site.offset
         code = bytes(c | (s & ~m) for c, m, s in zip(form.code, form.mask, spare, strict=False))
@@ -131,7 +135,7 @@ def lay_out(
     return Layout(kept, table, at, backend, start, end, tuple(addresses))
 
 
-def from_seed(rng: random.Random, addresses: Sequence[int]) -> Layout:
+def from_seed(rng: random.Random, addresses: Sequence[int], arch: Arch = X86_64) -> Layout:
     """A layout in regions at these addresses: sites of every form, backends that give anything."""
     regions = [(address, rng.randbytes(SIZE)) for address in addresses]
     blocks = [("table", 0x500), ("backend", 0x80), ("inline", 0x80), ("data", 0x200), ("text", 0x800)]
@@ -159,7 +163,7 @@ def from_seed(rng: random.Random, addresses: Sequence[int]) -> Layout:
     for _ in range(rng.randint(1, 6)):
         function = None if careless and rng.random() < 0.15 else place()
         ops.append(Op(function, place() if function is None or rng.random() < 0.7 else None))
-    sites = [site for number in range(len(sections)) for site in _sites(rng, sections, ops, number)]
+    sites = [site for number in range(len(sections)) for site in _sites(rng, sections, ops, number, arch)]
     ways = []
     for number in range(len(ops)):
         kind = rng.choice(("default", "function", "inline", "inline", "nothing"))
@@ -170,10 +174,10 @@ def from_seed(rng: random.Random, addresses: Sequence[int]) -> Layout:
             address = 0
         ways.append(Way(address, code if address else None))
     at = (homes["table"] + 15) & ~15
-    return lay_out(regions, at, homes["backend"], sections, ops, sites, ways, rng.randbytes(8))
+    return lay_out(regions, at, homes["backend"], sections, ops, sites, ways, rng.randbytes(8), arch)
 
 
-def _sites(rng: random.Random, sections: list[tuple[int, int]], ops: list[Op], section: int) -> list[Site]:
+def _sites(rng: random.Random, sections: list[tuple[int, int]], ops: list[Op], section: int, arch: Arch) -> list[Site]:
     """Sites of random forms in a section, in order, each of a form that can refer to its op."""
     sites: list[Site] = []
     address, size = sections[section]
@@ -181,7 +185,7 @@ def _sites(rng: random.Random, sections: list[tuple[int, int]], ops: list[Op], s
     for _ in range(rng.choice((0, 1, 3, 6))):
         offset += rng.choice((0, 0, 1, rng.randrange(40)))
         op = rng.randrange(len(ops))
-        name, (_, form) = rng.choice(list(FORMS.items()))
+        name, (_, form) = rng.choice(list(ALL_FORMS[arch.name].items()))
         target = ops[op].slot if form.of_slot else ops[op].function
         if target is None or offset + form.length > size:
             continue
@@ -199,12 +203,13 @@ def corrupted(rng: random.Random, layout: Layout) -> Layout:
     table = layout.table
     if kind == "raw":
         # of several regions, what lies between them is no memory: bases may not lead there
-        limit = size - (8 * len(table.bases) if len(layout.regions) > 1 else 0)
+        limit = size - (table.bases.nbytes if len(layout.regions) > 1 else 0)
         at = layout.at + rng.randrange(limit)
         return layout.changed(at, bytes([layout.read(at, 1)[0] ^ 1 << rng.randrange(8)]))
     if kind == "bases" and len(layout.regions) == 1:
-        bases = table.bases.copy()
+        bases = table.bases.tolist()
         bases[rng.randrange(len(bases))] += rng.choice((1, -1, 8, -64, 1 << rng.randrange(63), -(1 << 40)))
+        bases = np.array([table.arch.signed(base) for base in bases], table.bases.dtype)
         return layout.with_table(replace(table, bases=bases))
     if kind == "code" and layout.sites:
         at = rng.choice(layout.sites) + rng.randrange(10)

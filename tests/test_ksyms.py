@@ -323,7 +323,7 @@ def forged(data: bytes, chance: random.Random) -> bytes:
         place = chance.randrange(24, head) if chance.random() < 0.1 else chance.randrange(head, len(data))
         changed[place] = chance.choice((0, 1, 0x7F, 0xFF, chance.randrange(256)))
     row = np.frombuffer(bytes(changed), ksyms.dtype("ksyms", "<"), 1)[0]
-    body = bytes(changed[head : ksyms.layout("<", row)["bases"]])
+    body = bytes(changed[head : ksyms.layout(X86_64, row)["bases"]])
     changed[16:24] = struct.pack("<Q", ksyms.checksum(body + bytes(-len(body) % 4), "<"))
     changed[8:16] = struct.pack("<Q", ksyms.checksum(bytes(changed[16:head]), "<"))
     return bytes(changed)

@@ -91,7 +91,7 @@ def test_a_site_takes_six_bytes() -> None:
 def test_any_changed_word_is_noticed(seed: int, change: int) -> None:
     rng = random.Random(seed)
     data = from_seed(rng, names=(".text", ".data")).encode()
-    end = sizes("<", *(int(head(decode(data, X86_64, ""))[name]) for name in ("sections", "ops", "sites")))[2]
+    end = sizes(X86_64, *(int(head(decode(data, X86_64, ""))[name]) for name in ("sections", "ops", "sites")))[2]
     at = rng.randrange(0, end, 4)
     word = int.from_bytes(data[at : at + 4], "little") ^ change
     assert inspect(data[:at] + word.to_bytes(4, "little") + data[at + 4 :], X86_64) != "ok"
