@@ -37,7 +37,8 @@ LEFT_KINDS = {
 class Form:
     """A way in which code or data refers to an address, and how to recognise it.
 
-    The bytes `code` (under `mask`) stand directly before the relocated field, at the site's first byte.
+    The bytes `code` (under `mask`) stand directly before the relocated field, at the site's first byte. Behind the
+    instruction stands `tail`: a nop that says that the site is longer.
     """
 
     name: str
@@ -46,6 +47,12 @@ class Form:
     length: int  # of the site, bytes; the field may be followed by more of the instruction
     code: bytes = b""
     mask: bytes = b""
+    tail: bytes = b""
+
+    @property
+    def end(self) -> int:
+        """Offset in the site of the end of its instruction, bytes: the pc that the field is relative to."""
+        return self.length - len(self.tail)
 
     @property
     def field(self) -> int:

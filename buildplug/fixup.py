@@ -81,7 +81,8 @@ class _Fixup:
     memory: Memory
     table: Table
     at: int  # address of the table
-    backend: int  # address of the backend
+    origin: int  # address of the backend whose work the sites hold; 0: none's
+    backend: int  # address of the backend that they are to get; 0: none
     start: int  # of the image
     end: int
 
@@ -92,41 +93,35 @@ class _Fixup:
     def base(self, section: int) -> int:
         return (self.at + int(self.table.bases[section])) % self.arch.modulus
 
-    def redirect(self, form: Form, number: int, site: int) -> tuple[str, bytes]:
-        """The bytes that take the place of a site, if it holds what the table says."""
+    def make(self, backend: int, form: Form, number: int, site: int, found: bytes) -> tuple[str, bytes]:
+        """The bytes of a site, at which `found` stands, with a backend; without one (0), those that were linked."""
         op = self.table.ops[number]
         record = dtype("implementation", self.arch.byteorder)
-        at_way = self.backend + dtype("backend", self.arch.byteorder).itemsize + record.itemsize * number
-        offered, code_length = np.frombuffer(
-            self.memory.read(at_way, record.itemsize).ljust(record.itemsize, b"\0"), record
-        )[0].item()
+        at_way = backend + dtype("backend", self.arch.byteorder).itemsize + record.itemsize * number
+        offered, code_length = 0, 0
+        if backend:
+            way = self.memory.read(at_way, record.itemsize).ljust(record.itemsize, b"\0")
+            offered, code_length = np.frombuffer(way, record)[0].item()
         jumps = form.kind in (JUMP, SLOT_JUMP)
         which = "slot" if form.of_slot else "function"
         section = int(op[f"{which}_section"])
-        end = (site + form.length) % self.arch.modulus
+        end = (site + form.end) % self.arch.modulus
         if section == NONE:
             return "bad_site", b""
-        target = (self.base(section) + int(op[which])) % self.arch.modulus
-        found = self.memory.read(site, form.length)
-        field = found[form.field : form.field + WIDTH[form.encoding]]
-        if bytes(b & m for b, m in zip(found, form.mask, strict=False)) != form.code:
-            return "bad_bytes", b""
-        if get(self.arch, form.encoding, field, end) != target:
-            return "bad_bytes", b""
-
         function = 0
-        if offered:
+        if not backend:
+            function = (self.base(section) + int(op[which])) % self.arch.modulus
+        elif offered:
             function = (at_way + offered) % self.arch.modulus
         elif op["function_section"] != NONE:
             function = (self.base(int(op["function_section"])) + int(op["function"])) % self.arch.modulus
         if not function:
             return "no_function", b""
 
-        if form.kind in (COND_JUMP, ADDRESS, POINTER):
+        if not backend or form.kind in (COND_JUMP, ADDRESS, POINTER):
+            code = bytes(c | f & ~m for c, m, f in zip(form.code, form.mask, found, strict=False))
             changed = put(self.arch, form.encoding, end, function)
-            if changed is None:
-                return "out_of_range", b""
-            return "ok", found[: form.field] + changed + found[form.field + len(changed) :]
+            return ("out_of_range", b"") if changed is None else ("ok", code + changed + form.tail)
         ret = self.arch.ret if jumps else b""
         if offered and code_length + len(ret) <= form.length:
             if not self.inside(function, code_length):
@@ -140,6 +135,16 @@ class _Fixup:
             code = opcode + distance
         return "ok", _pad(self.arch, code, form.length)
 
+    def redirect(self, form: Form, number: int, site: int) -> tuple[str, bytes, bytes]:
+        """The bytes of a site, if they are what they must be, and those that take their place."""
+        found = self.memory.read(site, form.length)
+        error, before = self.make(self.origin, form, number, site, found)
+        if error != "ok":
+            return "bad_bytes" if not self.origin and error == "out_of_range" else error, b"", b""
+        return (
+            ("bad_bytes", b"", b"") if before != found else (*self.make(self.backend, form, number, site, found), found)
+        )
+
     def walk(self, write: Callable[[int, bytes], None] | None) -> Status:
         """Goes through all sites; writes if there is a writer."""
         entry, forms = 0, self.arch.forms
@@ -151,19 +156,22 @@ class _Fixup:
                     return Status("bad_site", entry)
                 past = offset + forms[form].length
                 site = (self.base(section) + offset) % self.arch.modulus
-                error, code = self.redirect(forms[form], op, site)
+                error, code, found = self.redirect(forms[form], op, site)
                 if error != "ok":
                     return Status(error, entry)
-                if write is not None:
+                if write is not None and code != found:
                     write(site, code)
                 entry += 1
         return Status("ok", 0)
 
 
-def fixup(arch: Arch, memory: Memory, at: int, backend: int, start: int, end: int, *, dry: bool = False) -> Status:
+def fixup(
+    arch: Arch, memory: Memory, at: int, backend: int, start: int, end: int, *, origin: int = 0, dry: bool = False
+) -> Status:  # fmt: skip
     """Redirects every site of the table at address `at` to the backend at `backend`; both inside [start, end).
 
-    Checks everything before it writes anything. `dry`: only checks.
+    Checks everything before it writes anything. `dry`: only checks. `origin`: the backend whose work the sites hold,
+    if they are not as linked; a `backend` of 0 brings back what was linked.
     """
     if not start <= at <= end:
         return Status("bad_bounds", 0)
@@ -171,7 +179,7 @@ def fixup(arch: Arch, memory: Memory, at: int, backend: int, start: int, end: in
     error = inspect(data, arch)
     if error != "ok":
         return Status(error, 0)
-    work = _Fixup(arch, memory, decode(data, arch, f"{at:#x}"), at, backend, start, end)
+    work = _Fixup(arch, memory, decode(data, arch, f"{at:#x}"), at, origin, backend, start, end)
     past = start
     for number, record in enumerate(work.table.sections):
         base = work.base(number)
@@ -187,11 +195,13 @@ def fixup(arch: Arch, memory: Memory, at: int, backend: int, start: int, end: in
                 return Status("bad_bounds", number)
     head_size, way_size = (dtype(name, arch.byteorder).itemsize for name in ("backend", "implementation"))
     size = head_size + way_size * len(work.table.ops)
-    if not work.inside(backend, size) or len(memory.read(backend, size)) < size:
-        return Status("bad_magic", 1)
-    magic, ops = np.frombuffer(memory.read(backend, head_size), dtype("backend", arch.byteorder))[0].item()
-    if magic != BACKEND_MAGIC or (len(work.table.ops) and ops != len(work.table.ops)):
-        return Status("bad_magic", 1)
+    for given in (origin, backend):
+        head = memory.read(given, size)
+        if given and (not work.inside(given, size) or len(head) < size):
+            return Status("bad_magic", 1)
+        magic, ops = np.frombuffer(head[:head_size], dtype("backend", arch.byteorder))[0].item() if given else (0, 0)
+        if given and (magic != BACKEND_MAGIC or (len(work.table.ops) and ops != len(work.table.ops))):
+            return Status("bad_magic", 1)
     status = work.walk(None)
     return status if status.error != "ok" or dry else work.walk(memory.write)
 

@@ -160,9 +160,11 @@ class _Finder:
         at = np.flatnonzero(open_ & (start >= 0) & (start + form.length <= len(self.content)))
         for k, (code, mask) in enumerate(zip(form.code, form.mask, strict=True)):
             at = at[(self.content[start[at] + k] & mask) == code]
+        for k, code in enumerate(form.tail, form.end):
+            at = at[self.content[start[at] + k] == code]
         value = self.image.fields(self.section, place[at], form.encoding).astype("u8")
         if form.encoding == arch.REL32:
-            value += start[at].astype("u8") + np.uint64((self.section.address + form.length) % 2**64)
+            value += start[at].astype("u8") + np.uint64((self.section.address + form.end) % 2**64)
         value &= np.uint64(self.arch.modulus - 1)
         target = self.lookup(value)
         good = (target >= 0) & (self.slots[target] == form.of_slot) & (form.of_slot | (value == self.starts[target]))
@@ -211,7 +213,7 @@ class _Finder:
     def _taken(self, rows: Array, left: Counter[str]) -> Array:
         """The rows of the kinds that the rule takes, with their addends."""
         forms = self.arch.forms
-        rest = np.array([(f.length - f.field) * (f.encoding == arch.REL32) for f in forms])[rows["form"]]
+        rest = np.array([(f.end - f.field) * (f.encoding == arch.REL32) for f in forms])[rows["form"]]
         rows["addend"] = (rows["value"] - self.starts[rows["target"]]).astype("i8") - rest
         kinds = np.array([arch.KINDS[f.kind] for f in forms])[rows["form"]]
         taken = among(kinds, self.rule.select.kinds)

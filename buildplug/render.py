@@ -86,6 +86,7 @@ def runtime(arch: Arch, base: Path) -> dict[str, str]:
         "kinds": KINDS,
         "encodings": ENCODINGS,
         "opcode": max(form.field for form in arch.forms),
+        "tail": max(1, *(len(form.tail) for form in arch.forms)),  # C has no array of nothing
         "longest": max(form.length for form in arch.forms),
     }
     return {name: render(f"{name}.j2", base, **values) for name in RUNTIME["sites"]} | {

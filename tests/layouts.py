@@ -74,6 +74,12 @@ class Layout:
         status = fixup(self.table.arch, memory, self.at, self.backend, self.start, self.end, dry=dry)
         return status, replace(self, regions=tuple((start, bytes(content)) for start, content in memory.regions))
 
+    def switched(self, origin: int, backend: int) -> tuple[Status, "Layout"]:
+        """What the reference makes of it if its sites hold what a backend gave them; 0 is none."""
+        memory = Memory(tuple((start, bytearray(content)) for start, content in self.regions))
+        status = fixup(self.table.arch, memory, self.at, backend, self.start, self.end, origin=origin)
+        return status, replace(self, regions=tuple((start, bytes(content)) for start, content in memory.regions))
+
 
 def field(form: Form, site: int, target: int) -> bytes | None:
     """The field of a site that refers to a target; None if it cannot. Not by way of the reference."""

@@ -51,6 +51,8 @@ class Native:
         self.library = ctypes.CDLL(str(library))
         self.library.bp_fixup.restype = CStatus
         self.library.bp_fixup.argtypes = [ctypes.c_void_p] * 6
+        self.library.bp_switch.restype = CStatus
+        self.library.bp_switch.argtypes = [ctypes.c_void_p] * 7
         self.library.bp_error.restype = ctypes.c_char_p
         self.written: list[tuple[int, int]] = []
         self.callback = WRITER(self._write)
@@ -75,11 +77,22 @@ class Native:
 
     def fixed(self, layout: Layout, writer: str) -> tuple[Status, Layout]:
         """What the C makes of a layout."""
+        self._load(layout)
+        bounds = (layout.at, layout.backend, layout.start, layout.end)
+        return self._result(layout, self.library.bp_fixup(*bounds, self.writers[writer], 77))
+
+    def switched(self, layout: Layout, origin: int, backend: int) -> tuple[Status, Layout]:
+        """What the C makes of a layout whose sites hold what a backend gave them; 0 is none."""
+        self._load(layout)
+        bounds = (layout.at, origin, backend, layout.start, layout.end)
+        return self._result(layout, self.library.bp_switch(*bounds, self.writers["plain"], 0))
+
+    def _load(self, layout: Layout) -> None:
         self.written.clear()
         for address, content in layout.regions:
             ctypes.memmove(address, content, len(content))
-        bounds = (layout.at, layout.backend, layout.start, layout.end)
-        status = self.library.bp_fixup(*bounds, self.writers[writer], 77)
+
+    def _result(self, layout: Layout, status: CStatus) -> tuple[Status, Layout]:
         regions = tuple((address, ctypes.string_at(address, len(content))) for address, content in layout.regions)
         return Status(list(ERRORS)[status.error], status.entry), replace(layout, regions=regions)
 
@@ -122,6 +135,7 @@ def test_the_names_of_errors_are_the_same_in_c(native: Native) -> None:
     assert texts == list(ERRORS.values())
 
 
+FORMS_BY_NUMBER = arch.X86_64.forms
 MEMORY = {"low": (LOW,), "high": (HIGH,), "both": (LOW, HIGH), "both, table high": (HIGH, LOW)}
 
 
@@ -136,7 +150,9 @@ def test_c_does_what_the_reference_does(native: Native, regions: tuple[int, ...]
         status, after = both(native, layout, writer)
         seen[status.error] += 1
         if writer == "callback" and status.error == "ok":
-            assert [site for site, _ in native.written] == list(layout.sites)
+            lengths = [FORMS_BY_NUMBER[form].length for _, form, _ in layout.table.rows(layout.at, 1 << 64)]
+            sites = zip(layout.sites, lengths, strict=True)
+            assert native.written == [(at, n) for at, n in sites if layout.read(at, n) != after.read(at, n)]
         if status.error == "ok" and writer != "none":
             both(native, after)  # a second time, on what the first has made
 
@@ -419,6 +435,49 @@ def test_a_call_of_an_op_without_a_function_is_refused(native: Native) -> None:
 def two_sites(first: int, second: int) -> Layout:
     sites = [Site(0, first, "call", 0), Site(0, second, "jmp", 0)]
     return lay_out([(LOW, b"\xcc" * SIZE)], TABLE, BACKEND, SECTIONS, [OP], sites, [CLI])
+
+
+def switched(native: Native, layout: Layout, origin: int, backend: int) -> tuple[Status, Layout]:
+    """What C and the reference make of a layout, which must be the same."""
+    status, after = native.switched(layout, origin, backend)
+    expected, fixed = layout.switched(origin, backend)
+    assert (status, after.regions) == (expected, fixed.regions)
+    return status, after
+
+
+@settings(max_examples=400)
+@given(seeds)
+def test_what_was_linked_comes_back(native: Native, seed: int) -> None:
+    layout = from_seed(random.Random(seed), (LOW,))
+    status, fixed = layout.fixed()
+    if status.error == "ok":
+        assert switched(native, fixed, layout.backend, 0) == (Status("ok", 0), layout)
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+@pytest.mark.parametrize("ways", [(CLI, FUNCTION), (FUNCTION, LONG), (KEEP, CLI), (FUNCTION, NOTHING), (NOTHING, KEEP)])
+def test_a_site_goes_from_backend_to_backend(native: Native, form: str, ways: tuple[Way, Way]) -> None:
+    """It is as if it had gone there at once."""
+    first = one_site(form, ways[0])
+    other = BACKEND + 0x40  # where a copy of the second backend stands, too
+    place = other + 8
+    address, length = ways[1].address, len(ways[1].code) if ways[1].code is not None else 0xFFFFFFFF
+    record = struct.pack("<IIiI", 0x45425042, 1, address - place if address else 0, length)
+    both_there = first.changed(other, record).changed(INLINE, ways[0].code or ways[1].code or b"")
+    _, fixed = both(native, both_there)
+    status, after = switched(native, fixed, BACKEND, other)
+    direct, expected = both(native, replace(both_there, backend=other))
+    assert (status, after.regions) == (direct, expected.regions)
+    assert status == Status("ok", 0)
+
+
+def test_a_site_that_another_backend_had_is_refused(native: Native) -> None:
+    _, fixed = both(native, one_site("call", CLI))
+    assert switched(native, fixed, 0, BACKEND)[0] == Status("bad_bytes", 0)
+
+
+def test_no_backend_at_all_is_none(native: Native) -> None:
+    assert native.library.bp_fixup(None, None, None, None, None, None).error == list(ERRORS).index("bad_magic")
 
 
 def test_sites_side_by_side_are_taken(native: Native) -> None:
