@@ -151,6 +151,13 @@ _X86_NOPS = (  # Intel SDM vol. 2B, NOP: recommended multi-byte sequences
 )  # fmt: skip
 
 
+def _rooms(*lengths: int) -> tuple[Form, ...]:
+    """Calls that a macro has put a nop behind, so that longer code can stand inline: sites of these lengths, bytes. No
+    assembler makes a nop with such prefixes of its own accord."""
+    tails = {length: b"\x3e" * (length - 7) + b"\x66\x90" for length in lengths}
+    return tuple(Form(f"call in {n}", CALL, REL32, n, b"\xe8", b"\xff", tail) for n, tail in tails.items())
+
+
 def _form(name: str, kind: int, encoding: int, length: int, code: str = "", mask: str = "") -> Form:
     opcode = bytes.fromhex(code)
     return Form(name, kind, encoding, length, opcode, bytes.fromhex(mask) if mask else b"\xff" * len(opcode))
@@ -176,6 +183,7 @@ X86_64 = Arch(
         _form("addr32 call", CALL, REL32, 6, "67e8"),
         _form("movabs imm64, r64", ADDRESS, ABS64, 10, "48b8", "fef8"),
         _form("mov imm32, r8d-r15d", ADDRESS, ABS32, 6, "41b8", "fff8"),
+        *_rooms(8, 10, 12, 16),
         _form("call", CALL, REL32, 5, "e8"),
         _form("jmp", JUMP, REL32, 5, "e9"),
         _form("mov imm32, r32", ADDRESS, ABS32, 5, "b8", "f8"),
@@ -220,6 +228,7 @@ I386 = replace(
         _form("lea abs32, r32", ADDRESS, ABS32, 6, "8d05", "ffc7"),
         _form("jcc", COND_JUMP, REL32, 6, "0f80", "fff0"),
         _form("addr16 call", CALL, REL32, 6, "67e8"),
+        *_rooms(8, 10, 12, 16),
         _form("call", CALL, REL32, 5, "e8"),
         _form("jmp", JUMP, REL32, 5, "e9"),
         _form("mov imm32, r32", ADDRESS, ABS32, 5, "b8", "f8"),

@@ -67,11 +67,13 @@ def link(tmp_path: Path) -> Link:
         arch: Arch = X86_64,
     ) -> Image:  # fmt: skip
         text, made, script, image = (tmp_path / name for name in ("in.txt", "in.o", "in.lds", "image"))
+        (tmp_path / "buildplug.h").write_text(render.runtime(arch, tmp_path)["buildplug.h"])
         text.write_text(source if language == "c" else f'{source}\n.section .note.GNU-stack, "", @progbits\n')
         script.write_text(SCRIPT % base)
         model = ("-mcmodel=kernel",) if base == HIGH else ()
         c = ("-O2", "-ffreestanding", "-fno-pic", "-fcf-protection=none", "-fno-asynchronous-unwind-tables", *model)
-        tool("gcc", *CC[arch.name], "-x", language, *(c if language == "c" else ()), "-c", text, "-o", made)
+        words = ("c", *c) if language == "c" else ("assembler-with-cpp", "-include", tmp_path / "buildplug.h")
+        tool("gcc", *CC[arch.name], "-x", *words, "-c", text, "-o", made)
         tool(ld, *LD[arch.name], "--emit-relocs", "-e", "0", "-T", script, *flags, made, "-o", image)
         return Image(image)
 

@@ -83,7 +83,7 @@ class Layout:
 
 def field(form: Form, site: int, target: int) -> bytes | None:
     """The field of a site that refers to a target; None if it cannot. Not by way of the reference."""
-    value = target - (site + form.length if form.encoding == REL32 else 0)
+    value = target - (site + form.end if form.encoding == REL32 else 0)
     signed, width = form.encoding in (REL32, ABS32S), WIDTH[form.encoding]
     try:
         return value.to_bytes(width, "little", signed=signed)
@@ -133,7 +133,7 @@ def lay_out(
         address = sections[site.section][0] + site.offset
         code = bytes(c | (s & ~m) for c, m, s in zip(form.code, form.mask, spare, strict=False))
         value = field(form, address, sections[target[0]][0] + target[1]) if target else None
-        memory.write(address, code + (value if value is not None else bytes(WIDTH[form.encoding])))
+        memory.write(address, code + (value if value is not None else bytes(WIDTH[form.encoding])) + form.tail)
         addresses.append(address)
     start = min(start for start, _ in memory.regions)
     end = max(start + len(content) for start, content in memory.regions)

@@ -308,13 +308,25 @@ def to(opcode: bytes, site: int, target: int) -> bytes:
 CLI, LONG = Way(INLINE, b"\xfa"), Way(INLINE, bytes(range(12)))
 FUNCTION, NOTHING, KEEP = Way(OTHER), Way(INLINE, b""), Way()
 
-CALLS = {"call": 5, "addr32 call": 6, "call *rip": 6, "call *abs32s": 7}
+CALLS = {
+    "call": 5,
+    "call in 8": 8,
+    "call in 10": 10,
+    "call in 12": 12,
+    "call in 16": 16,
+    "addr32 call": 6,
+    "call *rip": 6,
+    "call *abs32s": 7,
+}
 JUMPS = {"jmp": 5, "jmp *rip": 6, "jmp *abs32s": 7}
-NOP = {1: "90", 2: "6690", 3: "0f1f00", 4: "0f1f4000", 5: "0f1f440000", 6: "660f1f440000", 7: "0f1f8000000000"}
+NOP = {
+    0: "", 1: "90", 2: "6690", 3: "0f1f00", 4: "0f1f4000", 5: "0f1f440000", 6: "660f1f440000", 7: "0f1f8000000000",
+    8: "0f1f840000000000", 9: "660f1f840000000000",
+}  # fmt: skip
 
 
 def nop(length: int) -> bytes:
-    return bytes.fromhex(NOP[length]) if length else b""
+    return bytes.fromhex(NOP[min(length, 9)] + NOP[max(length - 9, 0)])
 
 
 @pytest.mark.parametrize(("form", "length"), CALLS.items())
@@ -336,7 +348,7 @@ class TestCall:
     def test_the_default_becomes_a_direct_call(self, native: Native, form: str, length: int) -> None:
         assert becomes(native, form, KEEP) == to(b"\xe8", SITE, DEFAULT) + nop(length - 5)
 
-    def test_nothing_becomes_one_nop(self, native: Native, form: str, length: int) -> None:
+    def test_nothing_becomes_the_longest_nops(self, native: Native, form: str, length: int) -> None:
         assert becomes(native, form, NOTHING) == nop(length)
 
 

@@ -99,6 +99,8 @@ SITES = [
     ("movabs $pv_f, %rbx", "movabs imm64, r64", "pv_f", 0, BOTH),
     ("movabs $pv_f, %r15", "movabs imm64, r64", "pv_f", 0, BOTH),
     ("call pv_f", "call", "pv_f", -4, BOTH),
+    ("call pv_f; .nops 5", "call", "pv_f", -4, BOTH),
+    *((f"bp_call_{n} pv_f", f"call in {n}", "pv_f", -4, BOTH) for n in (8, 10, 12, 16)),
     ("call pv_f@PLT", "call", "pv_f", -4, BOTH),
     ("jmp pv_g", "jmp", "pv_g", -4, BOTH),
     ("mov $pv_f, %ecx", "mov imm32, r32", "pv_f", 0, LOW_ONLY),

@@ -47,6 +47,8 @@ SITES = [
     ("jne pv_f", "jcc", "pv_f", -4),
     ("jg pv_g", "jcc", "pv_g", -4),
     ("call pv_f", "call", "pv_f", -4),
+    ("call pv_f; .nops 5", "call", "pv_f", -4),
+    *((f"bp_call_{n} pv_f", f"call in {n}", "pv_f", -4) for n in (8, 10, 12, 16)),
     ("call pv_g@PLT", "call", "pv_g", -4),
     ("jmp pv_g", "jmp", "pv_g", -4),
     ("mov $pv_f, %esi", "mov imm32, r32", "pv_f", 0),
