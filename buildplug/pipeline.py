@@ -4,7 +4,6 @@ A dodo.py of one's own gets them with `def task_kernel(): return buildplug.pipel
 """
 
 import json
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,21 +13,15 @@ from typing import Any
 from doit.exceptions import TaskFailed
 from doit.tools import config_changed
 
-from buildplug import config, contents, files, identity, ninjafile, record, render
-from buildplug.config import Config, WantedTable
-from buildplug.contents import Contents
-from buildplug.elf import Image
+from buildplug import config, files, identity, ninjafile, record
+from buildplug.config import Config
 from buildplug.errors import BuildplugError
-from buildplug.fixup import fixup, memory_of
 from buildplug.link import included, link
-from buildplug.rules import Rule, shipped
-from buildplug.table import ERRORS, Table
+from buildplug.rules import shipped
+from buildplug.stage import Note, Stage, blob_path
 from buildplug.toolchain import run
-from buildplug.verify import TableProof, prove_table, rewrite, verify
 
 PASSES = ("compile", "draft", "extract", "generate", "assemble", "relink", "verify", "record")
-
-Note = dict[str, Any]
 
 
 class PassFailed(TaskFailed):  # type: ignore[misc]
@@ -46,31 +39,22 @@ def tasks(
     yield from Pipeline(config.read(Path(path), build), explain).tasks()
 
 
-def _blob_path(text: Path) -> Path:
-    """Where the bytes of a table are that its text includes."""
-    return text.with_suffix(".bin")
-
-
 class Pipeline:
     """The passes of one kernel."""
 
     def __init__(self, wanted: Config, explain: bool):
         self.config, self.explain = wanted, explain
-        generated = wanted.generated
         if not wanted.tables:
             raise BuildplugError(wanted.path, "expected a [[table]], found none", "add one with its rule")
-        self.placement, self.anchors = generated / "tables.lds", generated / "anchors.lds"
-        suffixes = [Path(t.rule.template).with_suffix("").suffix for t in wanted.tables]
-        self.stubs = [generated / f"{t.rule.symbol}_stub{s}" for t, s in zip(wanted.tables, suffixes, strict=True)]
-        self.texts = [generated / f"{t.rule.symbol}_table{s}" for t, s in zip(wanted.tables, suffixes, strict=True)]
+        self.stage = Stage(
+            wanted.tables, wanted.arch, wanted.root, wanted.link.after, wanted.generated,
+            lambda text: ninjafile.object_of(wanted, text), self._assemble, self._link,
+        )  # fmt: skip
         self.relinked = wanted.build / f"{wanted.kernel.name}.relinked"
-        self.extracted = [generated / f"{t.rule.symbol}.npz" for t in wanted.tables]
-        self.runtime = self._runtime()
+        self.runtime = self.stage.runtime()
         self.sources = [wanted.root / name for name in wanted.sources]
-        self.sources += [generated / name for name in self.runtime if not name.endswith(".h")]
+        self.sources += [wanted.generated / name for name in self.runtime if not name.endswith(".h")]
         self.objects = [ninjafile.object_of(wanted, source) for source in self.sources]
-        self.stub_objects = [ninjafile.object_of(wanted, text) for text in self.stubs]
-        self.table_objects = [ninjafile.object_of(wanted, text) for text in self.texts]
         self.link_inputs = self.objects + [wanted.root / name for name in wanted.link.objects]
         if wanted.link.script:
             self.link_inputs.append(wanted.root / wanted.link.script)
@@ -83,15 +67,13 @@ class Pipeline:
         templates = sorted({*shipped("templates").glob("*.j2"), *c.root.glob("**/*.j2")})
         assembler = [ninjafile.compiler(c, suffix) for suffix in (".c", ".S")] + [identity.program(c.toolchain.cc)]
         draft, relink = (self._read_by(output) for output in (c.draft, self.relinked))
-        tables = [self.placement, *self.table_objects, self.anchors]
-        inputs = [*(c.root / name for name in c.sources), c.root / c.path.name, *rules]
+        s, inputs = self.stage, [*(c.root / name for name in c.sources), c.root / c.path.name, *rules]
+        tables = [s.placement, *s.table_objects, s.anchors]
         yield self._task("compile", self.compile, [], [])  # ninja decides what there is to do
-        yield self._task("draft", self.draft, [*draft, *self.stub_objects, self.placement], [c.draft], links)
-        yield self._task("extract", self.extract, [c.draft, *rules], self.extracted, c.tables)
-        yield self._task(
-            "generate", self.generate, [*self.extracted, *templates], [*self.texts, self.anchors], c.tables
-        )
-        yield self._task("assemble", self.assemble, self.texts, self.table_objects, assembler)
+        yield self._task("draft", self.draft, [*draft, *s.stub_objects, s.placement], [c.draft], links)
+        yield self._task("extract", self.extract, [c.draft, *rules], s.extracted, c.tables)
+        yield self._task("generate", self.generate, [*s.extracted, *templates], [*s.texts, s.anchors], c.tables)
+        yield self._task("assemble", self.assemble, s.texts, s.table_objects, assembler)
         yield self._task("relink", self.relink, [*relink, *tables], [self.relinked], links)
         verified = self._task("verify", self.verify, [c.draft, self.relinked, *rules], [c.image], c.tables)
         yield verified | {"uptodate": [*verified["uptodate"], self._image_is_untouched]}
@@ -99,7 +81,8 @@ class Pipeline:
 
     def _read_by(self, output: Path) -> list[Path]:
         """The inputs of a link: those that we name, and of the last link what scripts included."""
-        ours = {*self.link_inputs, *self.stub_objects, *self.table_objects, self.placement, self.anchors}
+        s = self.stage
+        ours = {*self.link_inputs, *s.stub_objects, *s.table_objects, s.placement, s.anchors}
         return self.link_inputs + [path for path in included(self.config, output) if path not in ours and path.exists()]
 
     def _image_is_untouched(self) -> bool:
@@ -116,109 +99,40 @@ class Pipeline:
         """Writes the runtime, and has ninja compile what changed."""
         for name, text in self.runtime.items():
             files.write(self.config.generated / name, text)
-        c, rules = self.config, [table.rule for table in self.config.tables]
-        for rule, stub in zip(rules, self.stubs, strict=True):
-            self._write_table(rule, contents.empty(rule, c.arch), 0, stub)
-        files.write(self.placement, render.placement(rules, c.link.after, c.root))
+        s = self.stage
+        s.prepare()
         log = self.config.build / ".ninja_log"
         before = log.stat().st_mtime_ns if log.exists() else 0
-        texts = [*self.stubs, *self.texts]
-        known = {self.placement, self.anchors, *texts, *map(_blob_path, texts), *self.extracted}
-        for path in {*c.generated.iterdir()} - known - {c.generated / name for name in self.runtime}:
+        known = {s.placement, s.anchors, *s.stubs, *s.texts, *map(blob_path, [*s.stubs, *s.texts]), *s.extracted}
+        for path in {*s.generated.iterdir()} - known - {s.generated / name for name in self.runtime}:
             path.unlink()  # of a table that is no longer wanted
-        said = ninjafile.compile_all(self.config, [*self.sources, *self.stubs], explain=self.explain)
+        said = ninjafile.compile_all(self.config, [*self.sources, *s.stubs], explain=self.explain)
         sys.stderr.write(said)
         return {} if log.stat().st_mtime_ns != before or not self.notes["compile"].exists() else None
 
     def draft(self) -> Note:
         """Links with empty tables: the image that the tables are made from."""
-        return self._link(self.stub_objects, self.config.draft)
+        return self.stage.link_draft(self.config.draft)
 
     def extract(self) -> Note:
         """Finds the references, and checks that inline code may stand where it would."""
-        from buildplug import clobbers  # imports capstone: not for a build with nothing to do
-
-        draft, counts = Image(self.config.draft), {}
-        for table, path in zip(self.config.tables, self.extracted, strict=True):
-            made, left = contents.make(draft, table.rule, table.ops)
-            if table.ops and isinstance(made, Table):
-                clobbers.check(draft, table.rule, table.ops, made)
-            contents.save(made, path)
-            counts[table.rule.name] = {"rows": len(made), "left": left}
-        return {"tables": counts}
+        return self.stage.extract(self.config.draft)
 
     def generate(self) -> Note:
         """Renders the tables, and the script that tells them where the sections are."""
-        c = self.config
-        made = [contents.load(path, t.rule, c.arch) for t, path in zip(c.tables, self.extracted, strict=True)]
-        for table, content, text in zip(c.tables, made, self.texts, strict=True):
-            self._write_table(table.rule, content, table.slack, text)
-        files.write(self.anchors, render.anchors([(t.rule, m) for t, m in zip(c.tables, made, strict=True)], c.root))
-        return {}
+        return self.stage.generate()
 
     def assemble(self) -> Note:
         """Makes the tables' objects, with the kernel's own flags."""
-        commands = []
-        for text, output in zip(self.texts, self.table_objects, strict=True):
-            command = [*ninjafile.compiler(self.config, text.suffix), "-c", ninjafile.relative(self.config, text)]
-            with files.replacing(output) as scratch:
-                run([*command, "-o", ninjafile.relative(self.config, scratch)], self.config.root, "assemble a table")
-            commands.append([*command, "-o", ninjafile.relative(self.config, output)])
-        return {"command": commands}
+        return self.stage.assemble_all(self.stage.texts)
 
     def relink(self) -> Note:
         """The only relink."""
-        return self._link([*self.table_objects, self.anchors], self.relinked)
+        return self.stage.relink(self.relinked)
 
     def verify(self) -> Note:
         """Proves the tables true of the final image; makes them so if the linker moved what they speak of."""
-        c, final = self.config, Image(self.relinked)
-        proof = verify(Image(c.draft), final, [(t.rule, t.ops) for t in c.tables])
-        if proof.changed:
-            raise BuildplugError(
-                self.relinked,
-                f"the relink changed more than it moved: {'; '.join(proof.changed)}",
-                "the linker, its script or its inputs depend on something else than the inputs",
-            )
-        untrue = [table for table in proof.tables if table.differences]
-        with files.replacing(c.image) as scratch:
-            shutil.copyfile(self.relinked, scratch)
-            for table in untrue:
-                rewrite(scratch, final, table)
-            for wanted in c.tables if untrue else ():
-                again = prove_table(Image(scratch), wanted.rule, wanted.ops)
-                if again.differences:
-                    raise BuildplugError(c.image, f"rule {wanted.rule.name}: {'; '.join(again.differences)}")
-            for wanted in c.tables:
-                self._try_fixup(Image(scratch), wanted)
-            scratch.chmod(scratch.stat().st_mode | (scratch.stat().st_mode & 0o444) >> 2)
-        return {
-            "tables": {table.rule.name: self._about(final, table) for table in proof.tables},
-            "sections": proof.sections,
-            "moved": list(proof.moved),
-            "rewritten": [t.rule.name for t in untrue],
-            "image": identity.stamp(c.image),
-        }
-
-    def _try_fixup(self, final: Image, wanted: WantedTable) -> None:
-        """Has the reference check what the kernel will check at boot, for every backend."""
-        memory, start, end = memory_of(final)
-        at = final.address_of(wanted.rule.symbol) or 0
-        for name in wanted.ops.backends if wanted.ops else ():
-            backend = final.address_of(f"{wanted.rule.symbol}_{name}") or 0
-            status = fixup(final.arch, memory, at, backend, start, end, dry=True)
-            if status.error != "ok":
-                raise BuildplugError(
-                    self.config.image,
-                    f"rule {wanted.rule.name}, backend {name}, entry {status.entry}: {ERRORS[status.error]}",
-                    "the kernel would refuse the table at boot; see the generated table for the entry",
-                )
-
-    def _about(self, final: Image, proof: TableProof) -> Note:
-        """A table in the record."""
-        rule, size = proof.rule, final.section(proof.rule.section).size
-        about = {"symbol": rule.symbol, "section": rule.section, "rows": len(proof.truth), "bytes": size}
-        return about | ({"ops": list(proof.truth.op_names)} if isinstance(proof.truth, Table) else {})
+        return self.stage.verify(self.config.draft, self.relinked, self.config.image)
 
     def record(self) -> None:
         c = self.config
@@ -230,26 +144,14 @@ class Pipeline:
         }
         record.write_record(c, self.notes, sorted(p for p in inputs if p.exists() and not p.is_relative_to(c.build)))
 
-    def _runtime(self) -> dict[str, str]:
-        c = self.config
-        texts: dict[str, str] = {}
-        for table in c.tables:
-            texts |= render.table_files(c.arch, table.rule, table.ops, c.root)
-        runtime = render.runtime(c.arch, c.root)
-        wanted = {name for table in c.tables for name in render.RUNTIME.get(table.rule.format, ())}
-        if not any(table.ops for table in c.tables):
-            wanted.discard("fixup.c")
-        return {name: text for name, text in runtime.items() if name in wanted} | texts
-
-    def _write_table(self, rule: Rule, content: Contents, slack: int, text: Path) -> None:
-        blob = render.blob_of(content)
-        if blob is not None:
-            files.write(_blob_path(text), blob)
-        # by its name alone, as the text is the same in every build directory: the compiler is given the folder
-        files.write(text, render.table(rule, content, slack, self.config.root, _blob_path(text).name))
+    def _assemble(self, text: Path, output: Path) -> list[str]:
+        command = [*ninjafile.compiler(self.config, text.suffix), "-c", ninjafile.relative(self.config, text)]
+        with files.replacing(output) as scratch:
+            run([*command, "-o", ninjafile.relative(self.config, scratch)], self.config.root, "assemble a table")
+        return [*command, "-o", ninjafile.relative(self.config, output)]
 
     def _link(self, tables: list[Path], output: Path) -> Note:
-        command, said = link(self.config, self.sources, self.placement, tables, output)
+        command, said = link(self.config, self.sources, self.stage.placement, tables, output)
         sys.stderr.write(said)
         return {"command": command, "links": 1}
 

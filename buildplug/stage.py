@@ -1,0 +1,206 @@
+"""The passes that hold for any build: given how it links and how it assembles, a Stage makes the tables.
+
+A build system's way in calls them one by one, with files in between (pipeline.py), or all at once: run().
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from buildplug import contents, files, identity, render
+from buildplug.arch import Arch
+from buildplug.config import WantedTable
+from buildplug.contents import Contents
+from buildplug.elf import Image
+from buildplug.errors import BuildplugError
+from buildplug.fixup import fixup, memory_of
+from buildplug.rules import Rule
+from buildplug.table import ERRORS, Table
+from buildplug.verify import TableProof, prove_table, rewrite, verify
+
+Note = dict[str, Any]  # what a pass did, for the record
+
+
+def blob_path(text: Path) -> Path:
+    """Where the bytes of a table are that its text includes."""
+    return text.with_suffix(".bin")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The tables of one image, and how its build links and assembles.
+
+    `link` is given the files that bring the tables, in their order, and the output; it also gives the linker the
+    script `placement`, before any script of the user's. Both links must be the same but for those files.
+    `assemble` is given a text and the object to make of it, and returns its command.
+    """
+
+    tables: tuple[WantedTable, ...]
+    arch: Arch
+    root: Path  # the user's templates are relative to it
+    after: str  # the output section behind which the tables go
+    generated: Path  # the folder of what is made here
+    object_of: Callable[[Path], Path]  # text -> where its object goes
+    assemble: Callable[[Path, Path], list[str]]
+    link: Callable[[list[Path], Path], Note]
+
+    @property
+    def placement(self) -> Path:
+        """The linker script that places the tables."""
+        return self.generated / "tables.lds"
+
+    @property
+    def anchors(self) -> Path:
+        """The linker script that says where the sections are which the tables speak of: the last input of a link."""
+        return self.generated / "anchors.lds"
+
+    @cached_property
+    def stubs(self) -> list[Path]:
+        """The texts of the draft's tables, which are empty."""
+        return self._texts("stub")
+
+    @cached_property
+    def texts(self) -> list[Path]:
+        """The texts of the tables."""
+        return self._texts("table")
+
+    @property
+    def stub_objects(self) -> list[Path]:
+        return [self.object_of(text) for text in self.stubs]
+
+    @property
+    def table_objects(self) -> list[Path]:
+        return [self.object_of(text) for text in self.texts]
+
+    @property
+    def extracted(self) -> list[Path]:
+        """What extract() leaves."""
+        return [self.generated / f"{t.rule.symbol}.npz" for t in self.tables]
+
+    def _texts(self, what: str) -> list[Path]:
+        suffixes = [Path(t.rule.template).with_suffix("").suffix for t in self.tables]
+        return [self.generated / f"{t.rule.symbol}_{what}{s}" for t, s in zip(self.tables, suffixes, strict=True)]
+
+    def runtime(self) -> dict[str, str]:
+        """File name -> text of what the kernel compiles in to use its tables."""
+        texts: dict[str, str] = {}
+        for table in self.tables:
+            texts |= render.table_files(self.arch, table.rule, table.ops, self.root)
+        runtime = render.runtime(self.arch, self.root)
+        wanted = {name for table in self.tables for name in render.RUNTIME.get(table.rule.format, ())}
+        if not any(table.ops for table in self.tables):
+            wanted.discard("fixup.c")
+        return {name: text for name, text in runtime.items() if name in wanted} | texts
+
+    def run(self, draft: Path, relinked: Path, image: Path) -> Note:
+        """All passes in order; what the last says. Raises BuildplugError."""
+        self.prepare()
+        self.assemble_all(self.stubs)
+        self.link_draft(draft)
+        self.extract(draft)
+        self.generate()
+        self.assemble_all(self.texts)
+        self.relink(relinked)
+        return self.verify(draft, relinked, image)
+
+    def prepare(self) -> None:
+        """Writes what the draft needs: empty tables, and the script that places them."""
+        rules = [table.rule for table in self.tables]
+        for rule, stub in zip(rules, self.stubs, strict=True):
+            self._write_table(rule, contents.empty(rule, self.arch), 0, stub)
+        files.write(self.placement, render.placement(rules, self.after, self.root))
+
+    def assemble_all(self, texts: list[Path]) -> Note:
+        """Makes the objects of texts, with the kernel's own flags."""
+        return {"command": [self.assemble(text, self.object_of(text)) for text in texts]}
+
+    def link_draft(self, draft: Path) -> Note:
+        """Links with empty tables: the image that the tables are made from."""
+        return self.link(self.stub_objects, draft)
+
+    def extract(self, draft: Path) -> Note:
+        """Finds the references, and checks that inline code may stand where it would."""
+        from buildplug import clobbers  # imports capstone: not for a build with nothing to do
+
+        image, counts = Image(draft), {}
+        for table, path in zip(self.tables, self.extracted, strict=True):
+            made, left = contents.make(image, table.rule, table.ops)
+            if table.ops and isinstance(made, Table):
+                clobbers.check(image, table.rule, table.ops, made)
+            contents.save(made, path)
+            counts[table.rule.name] = {"rows": len(made), "left": left}
+        return {"tables": counts}
+
+    def generate(self) -> Note:
+        """Renders the tables, and the script that tells them where the sections are."""
+        made = [contents.load(path, t.rule, self.arch) for t, path in zip(self.tables, self.extracted, strict=True)]
+        for table, content, text in zip(self.tables, made, self.texts, strict=True):
+            self._write_table(table.rule, content, table.slack, text)
+        named = [(table.rule, content) for table, content in zip(self.tables, made, strict=True)]
+        files.write(self.anchors, render.anchors(named, self.root))
+        return {}
+
+    def relink(self, relinked: Path) -> Note:
+        """The only relink."""
+        return self.link([*self.table_objects, self.anchors], relinked)
+
+    def verify(self, draft: Path, relinked: Path, image: Path) -> Note:
+        """Proves the tables true of the final image; makes them so if the linker moved what they speak of."""
+        final = Image(relinked)
+        proof = verify(Image(draft), final, [(t.rule, t.ops) for t in self.tables])
+        if proof.changed:
+            raise BuildplugError(
+                relinked,
+                f"the relink changed more than it moved: {'; '.join(proof.changed)}",
+                "the linker, its script or its inputs depend on something else than the inputs",
+            )
+        untrue = [table for table in proof.tables if table.differences]
+        with files.replacing(image) as scratch:
+            shutil.copy(relinked, scratch)  # with its mode: the linker has made it executable
+            for table in untrue:
+                rewrite(scratch, final, table)
+            for wanted in self.tables if untrue else ():
+                again = prove_table(Image(scratch), wanted.rule, wanted.ops)
+                if again.differences:
+                    raise BuildplugError(image, f"rule {wanted.rule.name}: {'; '.join(again.differences)}")
+            for wanted in self.tables:
+                _try_fixup(Image(scratch), wanted, image)
+        return {
+            "tables": {table.rule.name: _about(final, table) for table in proof.tables},
+            "sections": proof.sections,
+            "moved": list(proof.moved),
+            "rewritten": [t.rule.name for t in untrue],
+            "image": identity.stamp(image),
+        }
+
+    def _write_table(self, rule: Rule, content: Contents, slack: int, text: Path) -> None:
+        blob = render.blob_of(content)
+        if blob is not None:
+            files.write(blob_path(text), blob)
+        # by its name alone, as the text is the same in every build directory: the compiler is given the folder
+        files.write(text, render.table(rule, content, slack, self.root, blob_path(text).name))
+
+
+def _try_fixup(final: Image, wanted: WantedTable, image: Path) -> None:
+    """Has the reference check what the kernel will check at boot, for every backend."""
+    memory, start, end = memory_of(final)
+    at = final.address_of(wanted.rule.symbol) or 0
+    for name in wanted.ops.backends if wanted.ops else ():
+        backend = final.address_of(f"{wanted.rule.symbol}_{name}") or 0
+        status = fixup(final.arch, memory, at, backend, start, end, dry=True)
+        if status.error != "ok":
+            raise BuildplugError(
+                image,
+                f"rule {wanted.rule.name}, backend {name}, entry {status.entry}: {ERRORS[status.error]}",
+                "the kernel would refuse the table at boot; see the generated table for the entry",
+            )
+
+
+def _about(final: Image, proof: TableProof) -> Note:
+    """A table in the record."""
+    rule, size = proof.rule, final.section(proof.rule.section).size
+    about = {"symbol": rule.symbol, "section": rule.section, "rows": len(proof.truth), "bytes": size}
+    return about | ({"ops": list(proof.truth.op_names)} if isinstance(proof.truth, Table) else {})
