@@ -4,6 +4,7 @@ A pass takes what it needs from an `Arch` record; none asks which architecture i
 """
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -91,6 +92,18 @@ class Arch:
     control: tuple[str, ...]  # how names of registers begin that no calling convention speaks of
     push: frozenset[str]  # instructions that put a word on the stack
     pop: frozenset[str]
+    frame: str  # the register that compilers keep the frame's address in
+    leave: str  # the instruction that undoes a frame
+    goes: frozenset[str]  # jumps that are always taken
+    stop: frozenset[str]  # instructions that nothing follows
+    save: tuple[str, str]  # the assembler's text that pushes a register, and that which pops it
+    save_flags: tuple[str, str]
+    call_text: str
+    line: int  # bytes of a cache line
+
+    def full(self, names: Iterable[str]) -> frozenset[str]:
+        """The full registers that `names` are, or are parts of."""
+        return frozenset(self.aliases.get(name, name) for name in names)
 
     @property
     def registers(self) -> frozenset[str]:
@@ -206,6 +219,14 @@ X86_64 = Arch(
     control=("cr", "dr"),
     push=frozenset({"push", "pushf", "pushfq", "pushfd"}),
     pop=frozenset({"pop", "popf", "popfq", "popfd"}),
+    frame="rbp",
+    leave="leave",
+    goes=frozenset({"jmp"}),
+    stop=frozenset({"ud2"}),
+    save=("push %{}", "pop %{}"),
+    save_flags=("pushf", "popf"),
+    call_text="call",
+    line=64,
     aliases=_x86_registers("r") | {f"r{number}{part}": f"r{number}" for number in range(8, 16) for part in "dwb"},
 )
 
@@ -244,6 +265,7 @@ I386 = replace(
     pc=frozenset({"eip"}),
     push=frozenset({"push", "pushf", "pushfd"}),
     pop=frozenset({"pop", "popf", "popfd"}),
+    frame="ebp",
     aliases=_x86_registers("e"),
 )
 

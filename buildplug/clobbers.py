@@ -1,42 +1,83 @@
-"""The build-time check of inline code: it writes only what its op may clobber, and can stand anywhere."""
+"""The build-time check of backends: what they give for an op writes only what it may; and code that is copied can
+stand anywhere."""
 
 from buildplug.arch import ADDRESS, COND_JUMP, JUMP, POINTER, SLOT_JUMP, Arch
-from buildplug.decode import instructions, leaves, names_register, pc_relative, register, writes
+from buildplug.decode import instructions, leaves, names_register, pc_relative, writes
 from buildplug.elf import Image
 from buildplug.errors import BuildplugError
-from buildplug.ops import Ops
+from buildplug.flow import Effect, Follower
+from buildplug.ops import Op, Ops
 from buildplug.rules import Rule
 from buildplug.schema import unknown
+from buildplug.sites import resolved_of
 from buildplug.table import OP_BITS, Table
 
 
 def check(image: Image, rule: Rule, declared: Ops, table: Table) -> None:
-    """Decodes the inline code of every backend in an image. Raises BuildplugError for what it may not do.
+    """Decodes the inline code of every backend in an image, and follows every function. Raises BuildplugError for what
+    they may not do.
 
     Code that fits no site of its op is only ever called where it stands, so it may be pc-relative.
     """
+    arch = image.arch
     for name, op in declared.ops.items():
         for clobber in op.clobbers or ():
-            if register(image.arch, clobber) not in image.arch.registers:
-                raise unknown(
-                    f"op {name}: clobbers", "register", clobber, image.arch.registers | image.arch.aliases.keys()
-                )
-    room = _rooms(image.arch, table)
-    for backend, ways in declared.backends.items():
-        for number, (name, op) in enumerate(declared.ops.items()):
-            if name not in ways or not ways[name].inline:
+            if clobber not in arch.registers and clobber not in arch.aliases:
+                raise unknown(f"op {name}: clobbers", "register", clobber, arch.registers | arch.aliases.keys())
+    defaults = resolved_of(image, table, image.address_of(rule.symbol) or 0).functions
+    allowed = [arch.caller_saved if op.clobbers is None else arch.full(op.clobbers) for op in declared.ops.values()]
+    # A call of another op, in code that is followed, does what that op may do.
+    follower = Follower(
+        image,
+        {a: Effect(dict.fromkeys(may, "an op")) for a, may in zip(defaults, allowed, strict=True) if a is not None},
+    )
+    room = _rooms(arch, table)
+    for number, (name, op) in enumerate(declared.ops.items()):
+        default = defaults[number]
+        if default is not None:
+            _check_function(image, follower, f"op {name}, default", default, op, allowed[number])
+        for backend, ways in declared.backends.items():
+            where, way = f"backend {backend}, op {name}", ways.get(name)
+            if way is None or way.nothing:
                 continue
-            code_symbol = f"{rule.symbol}_{backend}__{name}"
-            symbol = image.symbol(code_symbol)
-            section = image.section_at(int(symbol["value"])) if symbol is not None else None
-            if symbol is None or section is None:
-                raise image.bad(f"backend {backend}, op {name}: expected the code {code_symbol}, found none")
-            address = int(symbol["value"])
-            content = image.bytes_of(section)[address - section.address :][: int(symbol["size"])].tobytes()
-            code = content[: len(content) - len(image.arch.ret)]
-            allowed = image.arch.caller_saved if op.clobbers is None else frozenset(op.clobbers)
-            where = f"backend {backend}, op {name}"
-            _check_code(image.arch, where, code, address, allowed, len(code) <= room.get(number, -1))
+            if way.inline:
+                address, content = _code(image, where, f"{rule.symbol}_{backend}__{name}")
+                code = content[: len(content) - len(arch.ret)]
+                _check_code(arch, where, code, address, allowed[number], len(code) <= room.get(number, -1))
+                continue
+            function = f"{rule.symbol}_{backend}__{name}" if way.preserve else way.function
+            _check_function(image, follower, where, _code(image, where, function)[0], op, allowed[number])
+
+
+def _code(image: Image, where: str, name: str) -> tuple[int, bytes]:
+    """The address and the content of a symbol."""
+    symbol = image.symbol(name)
+    section = image.section_at(int(symbol["value"])) if symbol is not None else None
+    if symbol is None or section is None:
+        raise image.bad(f"{where}: expected the code {name}, found none")
+    address = int(symbol["value"])
+    return address, image.bytes_of(section)[address - section.address :][: int(symbol["size"])].tobytes()
+
+
+def _check_function(
+    image: Image, follower: Follower, where: str, address: int, op: Op, allowed: frozenset[str]
+) -> None:  # fmt: skip
+    """Of an op without clobbers, what cannot be followed is taken to keep the calling convention, as compilers do."""
+    effect = follower.follow(address)
+    wrong = sorted(name for name in effect.written.keys() - allowed if not name.startswith(image.arch.control))
+    expected = ", ".join(sorted(allowed)) or "nothing"
+    if wrong:
+        raise BuildplugError(
+            where,
+            f"'{effect.written[wrong[0]]}' writes {', '.join(wrong)}; expected only {expected}",
+            "change the code, declare it in the op's clobbers, or have the function called with preserve = true",
+        )
+    if effect.unsure and op.clobbers is not None:
+        raise BuildplugError(
+            where,
+            f"expected code that writes only {expected}, found what cannot be followed: {effect.unsure}",
+            "change the code, or have the function called with preserve = true",
+        )
 
 
 def _rooms(arch: Arch, table: Table) -> dict[int, int]:
@@ -50,7 +91,6 @@ def _rooms(arch: Arch, table: Table) -> dict[int, int]:
 
 
 def _check_code(arch: Arch, where: str, code: bytes, address: int, allowed: frozenset[str], copied: bool) -> None:
-    permitted = {register(arch, name) for name in allowed}
     depth, end = 0, address
     for instruction in instructions(arch, code, address):
         text = f"{instruction.mnemonic} {instruction.op_str}".strip()
@@ -61,7 +101,7 @@ def _check_code(arch: Arch, where: str, code: bytes, address: int, allowed: froz
         if depth < 0:
             raise BuildplugError(where, f"'{text}' pops what the code did not push", "make it a function")
         written = writes(arch, instruction) - arch.pc - ({arch.stack} if moves else set())
-        wrong = sorted(name for name in written - permitted if not name.startswith(arch.control))
+        wrong = sorted(name for name in written - allowed if not name.startswith(arch.control))
         if wrong:
             raise BuildplugError(
                 where,

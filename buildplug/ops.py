@@ -1,6 +1,6 @@
 """Ops and backends, declared once in a TOML file beside the kernel."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from buildplug.errors import BuildplugError
@@ -24,6 +24,15 @@ class Implementation:
     inline: str = ""  # assembly text
     function: str = ""  # the name of a function
     nothing: bool = False
+    preserve: bool = False  # of a function: it is called by code that saves what its op does not let it write
+
+
+@dataclass(frozen=True)
+class Group:
+    """Ops that are used together: what a backend gives for them is to lie in one cache line."""
+
+    ops: tuple[str, ...]
+    backends: tuple[str, ...] = ()  # whose; default: all
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ class Ops:
 
     ops: dict[str, Op]
     backends: dict[str, dict[str, Implementation]]
+    groups: dict[str, Group] = field(default_factory=dict)
 
 
 def read(path: Path) -> Ops:
@@ -52,4 +62,15 @@ def read(path: Path) -> Ops:
                 raise unknown(where, "op", name, declared.ops)
             if bool(way.inline) + bool(way.function) + way.nothing != 1:
                 raise BuildplugError(f"{where}.{name}", "expected one of inline, function and nothing = true")
+            if way.preserve and not way.function:
+                raise BuildplugError(f"{where}.{name}", "preserve is for a function, found none", "drop it")
+            if way.preserve and declared.ops[name].clobbers is None:
+                raise BuildplugError(
+                    f"{where}.{name}", "preserve is for an op with clobbers, found none", "declare them"
+                )
+    for name, group in declared.groups.items():
+        where = f"{path}: groups.{name}"
+        for what, names, known in (("op", group.ops, declared.ops), ("backend", group.backends, declared.backends)):
+            for unknown_ in (n for n in names if n not in known):
+                raise unknown(where, what, unknown_, known)
     return declared

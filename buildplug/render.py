@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from buildplug import ksyms
+from buildplug import ksyms, lines
 from buildplug import table as table_module
 from buildplug.arch import ENCODINGS, KINDS, Arch
 from buildplug.contents import Contents
@@ -104,6 +104,8 @@ def table_files(arch: Arch, rule: Rule, declared: Ops | None, base: Path) -> dic
     files = {f"{rule.symbol}.h": render("tables.h.j2", base, rule=rule, backends=declared.backends if declared else {})}
     if declared:
         values = {"arch": arch, "rule": rule, "table": table_module, "ops": declared.ops, "backends": declared.backends}
+        values["copies"] = {backend: lines.copies(declared, backend) for backend in declared.backends}
+        values["kept"] = {name: lines.kept(arch, op) for name, op in declared.ops.items()}
         files[f"{rule.symbol}_backends.S"] = render("backends.S.j2", base, **values)
     return files
 

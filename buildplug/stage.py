@@ -10,13 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from buildplug import contents, files, identity, render
+from buildplug import contents, files, identity, lines, render
 from buildplug.arch import Arch
 from buildplug.config import WantedTable
 from buildplug.contents import Contents
 from buildplug.elf import Image
 from buildplug.errors import BuildplugError
 from buildplug.fixup import fixup, memory_of
+from buildplug.ops import Ops
 from buildplug.rules import Rule
 from buildplug.table import ERRORS, Table
 from buildplug.verify import TableProof, prove_table, rewrite, verify
@@ -168,8 +169,10 @@ class Stage:
                     raise BuildplugError(image, f"rule {wanted.rule.name}: {'; '.join(again.differences)}")
             for wanted in self.tables:
                 _try_fixup(Image(scratch), wanted, image)
+                if wanted.ops:
+                    lines.check(final, wanted.rule, wanted.ops)
         return {
-            "tables": {table.rule.name: _about(final, table) for table in proof.tables},
+            "tables": {p.rule.name: _about(final, p, t.ops) for p, t in zip(proof.tables, self.tables, strict=True)},
             "sections": proof.sections,
             "moved": list(proof.moved),
             "rewritten": [t.rule.name for t in untrue],
@@ -199,8 +202,10 @@ def _try_fixup(final: Image, wanted: WantedTable, image: Path) -> None:
             )
 
 
-def _about(final: Image, proof: TableProof) -> Note:
+def _about(final: Image, proof: TableProof, ops: Ops | None) -> Note:
     """A table in the record."""
     rule, size = proof.rule, final.section(proof.rule.section).size
     about = {"symbol": rule.symbol, "section": rule.section, "rows": len(proof.truth), "bytes": size}
-    return about | ({"ops": list(proof.truth.op_names)} if isinstance(proof.truth, Table) else {})
+    if isinstance(proof.truth, Table):
+        about["ops"] = list(proof.truth.op_names)
+    return about | ({"targets": lines.about(final, rule, ops)} if ops else {})

@@ -180,3 +180,77 @@ def test_code_that_the_image_lacks_is_an_error(drafted: Drafted) -> None:
     declared = type(made.ops)(made.ops.ops, {"other": made.ops.backends["some"]})
     with pytest.raises(BuildplugError, match="backend other, op x: expected the code bp_paravirt_other__x, found none"):
         check(made.image, made.rule, declared, table)
+
+
+FUNCTIONS = """
+    .text
+    .globl pv_x, pv_y, good, bad, deep, lost
+    .type pv_x, @function
+pv_x: mov %rdi, %rax
+    ret
+    .size pv_x, . - pv_x
+    .type good, @function
+good: push %rbx
+    mov %rdi, %rbx
+    mov %rbx, %rax
+    pop %rbx
+    ret
+    .size good, . - good
+    .type bad, @function
+bad: mov %rdi, %rcx
+    ret
+    .size bad, . - bad
+    .type deep, @function
+deep: call bad
+    ret
+    .size deep, . - deep
+    .type lost, @function
+lost: jmp *%rax
+    .size lost, . - lost
+    .section .text.site, "ax"
+    call pv_x
+"""
+
+
+def given(drafted: Drafted, way: str, clobbers: str | None = '["rax"]') -> Draft:
+    declared = "" if clobbers is None else f"clobbers = {clobbers}\n"
+    return drafted(FUNCTIONS, f'[ops.x]\nfunction = "pv_x"\n{declared}[backends.some]\nx = {way}\n')
+
+
+def test_a_function_that_keeps_what_it_must_is_taken(drafted: Drafted) -> None:
+    checked(given(drafted, '{ function = "good" }'))
+
+
+@pytest.mark.parametrize(
+    ("function", "clobbers", "expected"),
+    [
+        ("bad", '["rax"]', "'mov rcx, rdi' writes rcx; expected only rax"),
+        ("deep", '["rax"]', "' writes rcx; expected only rax"),
+        ("lost", '["rax"]', "found what cannot be followed: 'jmp rax' goes nobody knows where"),
+    ],
+)
+def test_a_function_that_writes_more_is_refused(drafted: Drafted, function: str, clobbers: str, expected: str) -> None:
+    refused(given(drafted, f'{{ function = "{function}" }}', clobbers), expected)
+
+
+def test_a_default_that_writes_more_is_refused(drafted: Drafted) -> None:
+    with pytest.raises(BuildplugError, match=r"^op x, default: 'mov rax, rdi' writes rax; expected only nothing"):
+        checked(given(drafted, '{ function = "good" }', "[]"))
+
+
+@pytest.mark.parametrize("function", ["good", "bad", "deep"])
+def test_a_function_that_is_called_with_all_saved_is_taken(drafted: Drafted, function: str) -> None:
+    checked(given(drafted, f'{{ function = "{function}", preserve = true }}'))
+
+
+@pytest.mark.parametrize("function", ["good", "bad", "lost"])
+def test_without_clobbers_a_function_keeps_the_calling_convention(drafted: Drafted, function: str) -> None:
+    checked(given(drafted, f'{{ function = "{function}" }}', None))
+
+
+def test_without_clobbers_a_function_that_breaks_the_calling_convention_is_refused(drafted: Drafted) -> None:
+    made = drafted(
+        FUNCTIONS.replace("pop %rbx", "add $8, %rsp"),
+        '[ops.x]\nfunction = "pv_x"\n[backends.some]\nx = { function = "good" }',
+    )
+    refused(made, "'mov rbx, rdi' writes rbx; expected only flags")
