@@ -12,9 +12,10 @@ from buildplug.schema import unknown
 
 # Encodings of a relocated field: what the bytes of the field say about the address they refer to.
 # The numbers are part of the generated C header.
-REL32, ABS32, ABS32S, ABS64 = range(4)
-ENCODINGS = ("rel32", "abs32", "abs32s", "abs64")
-WIDTH = (4, 4, 4, 8)  # bytes of a field, by encoding
+REL32, ABS32, ABS32S, ABS64, REL64 = range(5)
+ENCODINGS = ("rel32", "abs32", "abs32s", "abs64", "rel64")
+WIDTH = (4, 4, 4, 8, 8)  # bytes of a field, by encoding
+RELATIVE = (REL32, REL64)  # to the field
 
 # Kinds of a site that the fixup can redirect; the number is part of the generated C header.
 KINDS = ("call", "jump", "cond-jump", "slot-call", "slot-jump", "address", "pointer")
@@ -24,7 +25,7 @@ CALL, JUMP, COND_JUMP, SLOT_CALL, SLOT_JUMP, ADDRESS, POINTER = range(len(KINDS)
 LEFT_KINDS = {
     "interior": "the inside of a function, not its start",
     "got": "through the global offset table",
-    "relative-pointer": "a 32-bit difference in data",
+    "relative-pointer": "a difference in data",
     "slot-load": "reads a slot",
     "slot-store": "writes a slot",
     "slot-compare": "compares a slot",
@@ -182,7 +183,7 @@ X86_64 = Arch(
     bits=64,
     byteorder="<",
     # System V ABI, AMD64 supplement, 4.4.1
-    relocations={1: ABS64, 2: REL32, 4: REL32, 9: REL32, 10: ABS32, 11: ABS32S, 41: REL32, 42: REL32},
+    relocations={1: ABS64, 2: REL32, 4: REL32, 9: REL32, 10: ABS32, 11: ABS32S, 24: REL64, 41: REL32, 42: REL32},
     relaxed=frozenset({9, 41, 42}),  # GOTPCREL, GOTPCRELX, REX_GOTPCRELX
     ignored=frozenset({0, 16, 17, 18, 19, 20, 21, 22, 23, 32, 33, 34, 35, 36}),
     forms=(

@@ -7,10 +7,14 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from buildplug import __version__
 from buildplug.errors import BuildplugError, printable
+
+if TYPE_CHECKING:
+    from buildplug.elf import Image
+    from buildplug.rules import Rule
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--explain", action="store_true", help="say of each pass why it runs or not")
     sub.add_argument("--json", action="store_true", help="print the record of the build")
 
-    sub = command("extract", _extract, "print the references of an image that a rule selects")
+    sub = command("extract", _extract, "print the references or relocations of an image that a rule selects")
     sub.add_argument("image", type=Path, help="linked with --emit-relocs")
     sub.add_argument("--rule", required=True, help="name of a rule that ships, or a TOML file")
     sub.add_argument("--json", action="store_true", help="one object: entries, left")
@@ -115,13 +119,26 @@ def _build(options: argparse.Namespace) -> None:
 
 
 def _extract(options: argparse.Namespace) -> None:
-    from buildplug.arch import KINDS
     from buildplug.elf import Image
-    from buildplug.references import extract
     from buildplug.rules import find
 
-    image = Image(options.image)
-    found = extract(image, find(options.rule, Path.cwd()))
+    image, rule = Image(options.image), find(options.rule, Path.cwd())
+    entries, left = (_relocations if rule.select.rows == "relocations" else _references)(image, rule)
+    if options.json:
+        print(json.dumps({"entries": entries, "left": left}))  # in one piece: indentation is slow
+        return
+    for entry in entries:
+        where = f"{entry['address']:#x} {printable(entry['section'])}+{entry['offset']:#x}"
+        print(f"{where} {entry['kind']} {entry['length']} {printable(entry['symbol'])}{entry['addend']:+#x}")
+    for kind, count in left.items():
+        print(f"left alone: {count} {kind}")
+
+
+def _references(image: "Image", rule: "Rule") -> tuple[list[dict[str, Any]], dict[str, int]]:
+    from buildplug.arch import KINDS
+    from buildplug.references import extract
+
+    found = extract(image, rule)
     entries: list[dict[str, Any]] = []
     for row in found.rows.tolist():
         section, form = image.sections[row[0]], image.arch.forms[row[2]]
@@ -129,14 +146,21 @@ def _extract(options: argparse.Namespace) -> None:
             "section": section.name, "offset": row[1], "address": section.address + row[1], "kind": KINDS[form.kind],
             "length": form.length, "symbol": found.targets[row[3]].name, "addend": row[5],
         })  # fmt: skip
-    if options.json:
-        print(json.dumps({"entries": entries, "left": found.left}))  # in one piece: indentation is slow
-        return
-    for entry in entries:
-        where = f"{entry['address']:#x} {printable(entry['section'])}+{entry['offset']:#x}"
-        print(f"{where} {entry['kind']} {entry['length']} {printable(entry['symbol'])}{entry['addend']:+#x}")
-    for kind, count in found.left.items():
-        print(f"left alone: {count} {kind}")
+    return entries, found.left
+
+
+def _relocations(image: "Image", rule: "Rule") -> tuple[list[dict[str, Any]], dict[str, int]]:
+    from buildplug.arch import ENCODINGS, WIDTH
+    from buildplug.relocations import fields, places
+
+    found = fields(image, rule)
+    entries: list[dict[str, Any]] = []
+    for address, row in zip(places(image, rule, found).tolist(), found.tolist(), strict=True):
+        entries.append({
+            "section": image.sections[row[0]].name, "offset": row[1], "address": address, "kind": ENCODINGS[row[2]],
+            "length": WIDTH[row[2]], "symbol": image.name_of(row[4]), "addend": row[5],
+        })  # fmt: skip
+    return entries, {}
 
 
 def _verify(options: argparse.Namespace) -> None:

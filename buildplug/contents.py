@@ -4,25 +4,27 @@ from pathlib import Path
 
 import numpy as np
 
-from buildplug import rows, sites, symbol_table, table
+from buildplug import relocs, rows, sites, symbol_table, table
 from buildplug.arch import Arch
 from buildplug.elf import Image
 from buildplug.errors import BuildplugError
 from buildplug.files import replacing
 from buildplug.ops import Ops
+from buildplug.packed import Packed
 from buildplug.rows import Rows
 from buildplug.rules import Rule
 from buildplug.sites import Resolved
-from buildplug.symbol_table import SymbolTable
 from buildplug.table import Table
 
-Contents = Table | Rows | SymbolTable
+Contents = Table | Rows | Packed
 
 
 def make(image: Image, rule: Rule, ops: Ops | Resolved | None) -> tuple[Contents, dict[str, int]]:
     """The contents that `rule` asks for, true of `image`; and the counts of references left alone, by kind."""
     if rule.format == "ksyms":
         return symbol_table.symbols_of(image, rule), {}
+    if rule.format == "relocs":
+        return relocs.relocs_of(image, rule), {}
     return rows.rows_of(image, rule) if rule.format == "rows" else sites.table_of(image, rule, ops)
 
 
@@ -30,6 +32,8 @@ def empty(rule: Rule, arch: Arch) -> Contents:
     """The contents of the draft link's table."""
     if rule.format == "ksyms":
         return symbol_table.empty(rule, arch)
+    if rule.format == "relocs":
+        return relocs.empty(rule, arch)
     return rows.empty(rule, arch) if rule.format == "rows" else table.empty(arch)
 
 
@@ -44,7 +48,7 @@ def load(path: Path, rule: Rule, arch: Arch) -> Contents:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             kept = dict(archive)
-        kinds: dict[str, type[Contents]] = {"ksyms": SymbolTable, "rows": Rows, "sites": Table}
+        kinds: dict[str, type[Contents]] = {"ksyms": Packed, "relocs": Packed, "rows": Rows, "sites": Table}
         return kinds[rule.format].from_arrays(rule, arch, kept)
     except Exception as error:  # the parsers raise whatever the bytes lead them to
         raise BuildplugError(path, f"expected extracted contents, found {error!r:.60}", "remove it") from None

@@ -305,7 +305,7 @@ class Image:
             chosen = np.flatnonzero((rows["type"] == kind) & (kind not in self.arch.relaxed))
             place = rows["offset"][chosen].astype("i8")
             target = self.fields(section, place, encoding)
-            if encoding == arch.REL32:
+            if encoding in arch.RELATIVE:
                 target += place + section.address
             addends[chosen] = (target.astype("u8") & np.uint64(self.arch.modulus - 1)).astype("i8") - values[chosen]
         return addends
@@ -321,6 +321,6 @@ class Image:
         if len(content) < width:
             return np.zeros(len(offsets), "i8")
         index = np.where(inside, offsets, 0).astype("i8")[:, None] + np.arange(width)
-        kind = {arch.ABS32: "u4", arch.ABS64: "i8"}.get(encoding, "i4")
+        kind = {arch.ABS32: "u4", arch.ABS64: "i8", arch.REL64: "i8"}.get(encoding, "i4")
         value = np.ascontiguousarray(content[index]).view(self.arch.byteorder + kind)[:, 0].astype("i8")
         return np.where(inside, value, 0)

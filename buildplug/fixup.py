@@ -206,11 +206,13 @@ def fixup(
     return status if status.error != "ok" or dry else work.walk(memory.write)
 
 
-def memory_of(image: Image) -> tuple[Memory, int, int]:
-    """The allocated sections of an image that have content, and the bounds of all of them, addresses."""
+def memory_of(image: Image, slide: int = 0) -> tuple[Memory, int, int]:
+    """The allocated sections of an image that have content, and the bounds of all of them, addresses; loaded `slide`
+    bytes from where it was linked."""
     alloc = [s for s in image.sections if s.alloc and s.size]
-    regions = [(s.address, bytearray(image.bytes_of(s).tobytes())) for s in alloc if s.type != SHT_NOBITS]
-    return Memory(tuple(regions)), min(s.address for s in alloc), max(s.address + s.size for s in alloc)
+    regions = [(s.address + slide, bytearray(image.bytes_of(s).tobytes())) for s in alloc if s.type != SHT_NOBITS]
+    start, end = min(s.address for s in alloc), max(s.address + s.size for s in alloc)
+    return Memory(tuple(regions)), start + slide, end + slide
 
 
 def apply(image: Image, table_symbol: str, backend_symbol: str, output: Path) -> int:

@@ -56,7 +56,7 @@ def _bits(values: Array) -> bytes:
     return np.packbits(bits[:, : width(len(values))], bitorder="little").tobytes() + bytes(4)
 
 
-def _varints(values: Array) -> tuple[Array, Array]:
+def varints(values: Array) -> tuple[Array, Array]:
     """Values of 32 bits as LEB128: their bytes, shape (n, 5), and which of them count."""
     groups = values[:, None] >> np.arange(0, 35, 7)
     return (groups & 127 | (groups > 127) << 7).astype("u1"), (groups > 0) | (np.arange(5) == 0)
@@ -76,8 +76,8 @@ def _places(rows: Array, counts: Array, order: str) -> tuple[Array, bytes, bytes
     number = np.full(256, LITERAL, "u1")
     number[types] = np.arange(len(types))
     kind = number[rows["type"]]
-    step, step_used = _varints(offset - before)
-    extent, extent_used = _varints(size)
+    step, step_used = varints(offset - before)
+    extent, extent_used = varints(size)
     info = kind | np.where(near, gap, LITERAL).astype("u1") << 4
     every = np.ones((len(rows), 1), bool)
     chosen = np.hstack((every, (kind == LITERAL)[:, None], step_used & ~near[:, None], extent_used))

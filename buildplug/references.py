@@ -13,6 +13,7 @@ import numpy as np
 
 from buildplug import arch
 from buildplug.elf import SHN_UNDEF, STT_FUNC, STT_OBJECT, STT_SECTION, Array, Image, Section, among
+from buildplug.relocations import IGNORED, UNKNOWN, check_linked, check_relocations, encodings
 from buildplug.rules import Rule
 from buildplug.symbols import Target, disjoint, globs, targets
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 REFERENCE = np.dtype(
     [("section", "u4"), ("offset", "u8"), ("form", "u1"), ("target", "u4"), ("value", "u8"), ("addend", "i8")]
 )
-UNKNOWN, IGNORED = 254, 255  # in place of an encoding
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,11 @@ def extract(image: Image, rule: Rule) -> References:
     Raises BuildplugError for an image without relocations, and for a reference of a kind that the rule neither
     takes nor leaves alone.
     """
-    if image.type not in ("ET_EXEC", "ET_DYN"):
-        raise image.bad(f"expected a linked image, found {image.type}", "name the output of the link")
+    check_linked(image)
     chosen = targets(image, rule)
     sections, skipped = globs(rule.select.sections), globs(rule.select.skip)
     parts, left = [], Counter[str]()
-    if not image.has_relocations:
-        raise image.bad("expected relocations, found none", "link with --emit-relocs")
+    check_relocations(image)
     for section, relocations in image.relocations(_named(image, chosen)):
         if sections(section.name) and not skipped(section.name) and section.name != rule.section:
             parts.append(_Finder(image, rule, section, chosen).find(relocations, left))
@@ -92,9 +90,6 @@ class _Finder:
 
     def find(self, relocations: Array, left: Counter[str]) -> Array:
         """Rows of REFERENCE, unsorted; counts in `left` what the rule leaves alone."""
-        encodings = np.full(256, UNKNOWN, "u1")
-        encodings[list(self.arch.relocations)] = list(self.arch.relocations.values())
-        encodings[list(self.arch.ignored)] = IGNORED
         near = self.image.symbols["value"][relocations["symbol"]] + relocations["addend"].astype("u8")  # modulo 2^64
         # Most lie far from every target: first from all of them, then from the nearest, for all that may stand between
         # a field and its end.
@@ -105,7 +100,7 @@ class _Finder:
         index = np.maximum(np.searchsorted(starts, end[at], "right") - 1, 0)
         at = at[end[at] - starts[index] < (ends - starts)[index] + reach]
         relocations, near = relocations[at], near[at]
-        encoding = encodings[np.minimum(relocations["type"], 255)]
+        encoding = encodings(self.arch)[np.minimum(relocations["type"], 255)]
         # near itself is meant by data, also among code; of an unknown type anything may be.
         guesses = [near + np.uint64(rest) * self.section.executable for rest in (0, *self.arch.trailing, 1, 2)]
         wanted = (encoding != IGNORED) & np.any([self.lookup(guess) >= 0 for guess in guesses], axis=0)
@@ -138,7 +133,7 @@ class _Finder:
         self._without_prefix(sweeper, rows, ~data, relaxed, encoding, place)
         for i in np.flatnonzero((rows["form"] == UNKNOWN) | (~data & self._unsure(rows))).tolist():
             if data[i]:
-                value, kind = int(near[i]), "relative-pointer" if encoding[i] == arch.REL32 else "other"
+                value, kind = int(near[i]), "relative-pointer" if encoding[i] in arch.RELATIVE else "other"
                 kind = "slot-address" if encoding[i] in (arch.ABS64, arch.ABS32) else kind
             else:
                 value, kind = self._decode(sweeper, rows[i], int(place[i]), int(encoding[i]), int(near[i]))

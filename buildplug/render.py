@@ -8,21 +8,25 @@ from typing import Any
 
 import jinja2
 
-from buildplug import ksyms, lines
+from buildplug import ksyms, lines, relocs
 from buildplug import table as table_module
 from buildplug.arch import ENCODINGS, KINDS, Arch
 from buildplug.contents import Contents
 from buildplug.errors import BuildplugError, printable
 from buildplug.ops import Ops
+from buildplug.packed import Packed
 from buildplug.rules import ADDRESSES, Rule, shipped
-from buildplug.symbol_table import SymbolTable
 
 CTYPE = {f"{sign}{size}": f"{'u' * (sign == 'u')}int{8 * size}_t" for sign in "ui" for size in (1, 2, 4, 8)}
 DIRECTIVE = {"u2": ".short", "u4": ".long"}
 WORD = {4: ".long", 8: ".quad"}
 
 
-RUNTIME = {"sites": ("buildplug.h", "fixup.c"), "ksyms": ("ksyms.h", "ksyms.c")}  # by the format that needs it
+RUNTIME = {  # by the format that needs it
+    "sites": ("buildplug.h", "fixup.c"),
+    "ksyms": ("ksyms.h", "ksyms.c"),
+    "relocs": ("relocs.h", "relocs.c"),
+}
 
 
 def _comment(text: str) -> str:
@@ -89,15 +93,14 @@ def runtime(arch: Arch, base: Path) -> dict[str, str]:
         "tail": max(1, *(len(form.tail) for form in arch.forms)),  # C has no array of nothing
         "longest": max(form.length for form in arch.forms),
     }
-    return {name: render(f"{name}.j2", base, **values) for name in RUNTIME["sites"]} | {
-        name: render(f"{name}.j2", base, arch=arch, ksyms=ksyms) for name in RUNTIME["ksyms"]
-    }
+    values |= {"ksyms": ksyms, "relocs": relocs}
+    return {name: render(f"{name}.j2", base, **values) for names in RUNTIME.values() for name in names}
 
 
 def table_files(arch: Arch, rule: Rule, declared: Ops | None, base: Path) -> dict[str, str]:
     """File name -> text of what a kernel with this table compiles in: its header, and the backends of its ops."""
-    if rule.format == "ksyms":
-        return {f"{rule.symbol}.h": render("symbols.h.j2", base, rule=rule)}
+    if rule.format in ("ksyms", "relocs"):
+        return {f"{rule.symbol}.h": render("packed.h.j2", base, rule=rule)}
     if rule.format == "rows":
         ctype = CTYPE | {"string": "int32_t"}
         return {f"{rule.symbol}.h": render("rows.h.j2", base, rule=rule, ctype=ctype, addresses=ADDRESSES)}
@@ -127,7 +130,7 @@ def table(rule: Rule, contents: Contents, slack: int, base: Path, blob: str = ""
 
 def blob_of(contents: Contents) -> bytes | None:
     """The part of a table that goes in as a file of bytes; None if its text has all."""
-    return contents.data[: contents.before_bases] if isinstance(contents, SymbolTable) else None
+    return contents.data[: contents.before_bases] if isinstance(contents, Packed) else None
 
 
 def placement(rules: list[Rule], after: str, base: Path) -> str:

@@ -14,6 +14,7 @@ from buildplug.arch import Arch
 from buildplug.elf import Array, Image, Section
 from buildplug.errors import BuildplugError
 from buildplug.references import References, extract
+from buildplug.relocations import fields, places
 from buildplug.rules import ADDRESSES, STRINGS, Field, Rule
 from buildplug.symbols import letters, selected
 
@@ -155,7 +156,10 @@ def rows_of(image: Image, rule: Rule) -> tuple[Rows, dict[str, int]]:
     if at is None:
         raise image.bad(f"rule {rule.name}: expected the symbol {rule.symbol}, found none", "link the table's object")
     references = extract(image, rule) if rule.select.rows == "references" else None
-    columns = _references(image, references) if references else _symbols(image, rule)
+    if references:
+        columns = _references(image, references)
+    else:
+        columns = (_symbols if rule.select.rows == "symbols" else _relocations)(image, rule)
     left = references.left if references else {}
     fields = [field.value for field in rule.table.fields]
     keys = rule.table.sort or tuple(value for value in fields if value in ADDRESSES)[:1] or tuple(fields[:1])
@@ -185,6 +189,14 @@ def _references(image: Image, found: References) -> dict[str, Array]:
         "kind": np.array([form.kind for form in forms])[rows["form"]],
         "addend": rows["addend"],
     }
+
+
+def _relocations(image: Image, rule: Rule) -> dict[str, Array]:
+    found = fields(image, rule)
+    columns = {name: found[name] for name in ("encoding", "addend", "type")} | {"place": places(image, rule, found)}
+    if "symbol" in (*(field.value for field in rule.table.fields), *rule.table.sort):  # they are many, and names long
+        columns["symbol"] = np.array([image.name_of(index) for index in found["symbol"].tolist()], str)
+    return columns
 
 
 def _symbols(image: Image, rule: Rule) -> dict[str, Array]:

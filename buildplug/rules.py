@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from buildplug.arch import KINDS, LEFT_KINDS
+from buildplug.arch import ENCODINGS, KINDS, LEFT_KINDS
 from buildplug.errors import BuildplugError
 from buildplug.schema import convert, load, unknown
 
@@ -32,18 +32,26 @@ VALUES = {
         "size": "bytes",
         "letter": "the character that nm has for it",
     },
+    "relocations": {
+        "place": "address of the field",
+        "encoding": "of the field, its place in: " + " ".join(ENCODINGS),
+        "symbol": "name of what the field refers to",
+        "addend": "of the relocation",
+        "type": "of the relocation, its r_type",
+    },
 }
-ADDRESSES, STRINGS = ("site", "target", "address"), ("symbol", "name")
+ADDRESSES, STRINGS = ("site", "target", "address", "place"), ("symbol", "name")
 TYPES = ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "string")
 BASES = ("here", "table", "zero")
-TEMPLATES = {"sites": "tables.S.j2", "rows": "rows.S.j2", "ksyms": "ksyms.S.j2"}  # by format
+TEMPLATES = {"sites": "tables.S.j2", "rows": "rows.S.j2", "ksyms": "packed.S.j2", "relocs": "packed.S.j2"}  # by format
+ROWS = {"sites": "references", "ksyms": "symbols", "relocs": "relocations"}  # by the format that is for no others
 
 
 @dataclass(frozen=True)
 class Select:
-    """Which references or symbols make the rows. Names and globs match symbols; `?`, `*` and `[]` as in fnmatch."""
+    """What makes the rows. Names and globs match symbols; `?`, `*` and `[]` as in fnmatch."""
 
-    rows: str = "references"  # or symbols
+    rows: str = "references"  # or symbols; or relocations: of the fields that change when the image slides
     functions: tuple[str, ...] = ()  # references to the start of these
     slots: tuple[str, ...] = ()  # references to words of these objects: structs or arrays of function pointers
     objects: tuple[str, ...] = ()  # of rows that are symbols: these objects, beside the functions
@@ -54,6 +62,13 @@ class Select:
     skip: tuple[str, ...] = (".eh_frame",)  # none of these
     kinds: tuple[str, ...] = KINDS  # kinds of sites that become rows
     leave: tuple[str, ...] = ()  # kinds that are counted and left alone; any other kind is an error
+    encodings: tuple[str, ...] = ENCODINGS  # of rows that are relocations: the encodings of their fields
+    fixed: dict[str, str] = field(default_factory=dict)
+    """Of rows that are relocations: sections whose symbols stay where they are when the image slides (offsets in a
+    per-CPU area, say), each with the symbol that has the address of its bytes, or nothing if that is its own."""
+    moving: tuple[
+        str, ...
+    ] = ()  # of rows that are relocations: symbols that move, though absolute or in a fixed section
 
 
 @dataclass(frozen=True)
@@ -71,7 +86,9 @@ class Field:
 class Output:
     """What the rows become."""
 
-    format: str = ""  # sites, for the fixup; rows, with fields; ksyms. Default: rows if there are fields, else sites
+    format: str = (
+        ""  # sites, for the fixup; rows, with fields; ksyms; relocs. Default: rows if there are fields, else sites
+    )
     by_name: bool = True  # of ksyms: whether names can be looked up, too
     fields: tuple[Field, ...] = ()
     sort: tuple[str, ...] = ()  # values; default: the first of the fields that is an address, or the first
@@ -132,16 +149,25 @@ def find(name: str, base: Path) -> Rule:
     for name_ in (rule.section.removeprefix("."), rule.symbol):
         if not name_.replace(".", "_").isidentifier() or not name_.isascii():
             raise BuildplugError(f"{path}: table", f"expected a C identifier, found {name_!r}", "rename it")
-    if not (rule.select.functions or rule.select.slots or rule.select.ranges or rule.select.objects):
-        raise BuildplugError(f"{path}: select", "expected functions, slots, objects or ranges, found none", "add one")
     if rule.select.rows not in VALUES:
         raise unknown(f"{path}: select.rows", "rows", rule.select.rows, VALUES)
+    for encoding in rule.select.encodings:
+        if encoding not in ENCODINGS:
+            raise unknown(f"{path}: select", "encoding", encoding, ENCODINGS)
+    named = rule.select.functions or rule.select.slots or rule.select.ranges or rule.select.objects
+    if bool(named) == (rule.select.rows == "relocations"):
+        wanted, found = ("no ", "some") if named else ("", "none")
+        raise BuildplugError(
+            f"{path}: select",
+            f"expected {wanted}functions, slots, objects or ranges, found {found}",
+            "relocations have exclude" if named else "add one",
+        )
     if rule.format not in TEMPLATES:
         raise unknown(f"{path}: table.format", "format", rule.format, TEMPLATES)
     if (rule.format == "rows") != bool(rule.table.fields):
         found = "some" if rule.table.fields else "none"
         raise BuildplugError(f"{path}: table", f"expected fields for format rows, and no other, found {found}")
-    if rule.select.rows == {"sites": "symbols", "ksyms": "references"}.get(rule.format):
+    if rule.select.rows != ROWS.get(rule.format, rule.select.rows):
         raise BuildplugError(f"{path}: table", f"format {rule.format} is not for {rule.select.rows}", "add fields")
     if rule.table.align < 1 or rule.table.align & (rule.table.align - 1) or rule.table.flags not in ("a", "aw"):
         raise BuildplugError(f"{path}: table", "expected an align that is a power of two, and flags 'a' or 'aw'")

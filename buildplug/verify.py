@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from buildplug.arch import REL32, WIDTH
+from buildplug.arch import RELATIVE, WIDTH
 from buildplug.contents import Contents, make
 from buildplug.elf import SHN_LORESERVE, SHN_UNDEF, SHT_NOBITS, STT_SECTION, Array, Image, Section, among
 from buildplug.errors import BuildplugError
 from buildplug.ops import Ops
+from buildplug.relocations import claims
 from buildplug.rules import Rule
 from buildplug.sites import resolved_of
 from buildplug.symbols import globs
@@ -194,19 +195,15 @@ def _untrue_field(image: Image, section: Section, relocations: Array | None) -> 
     """The offset of the first field of a section that does not hold the address that its relocation says."""
     if relocations is None:
         return None
-    says = image.symbols["value"][relocations["symbol"]] + relocations["addend"].astype("u8")
     known = (image.symbols["section"] != SHN_UNDEF)[relocations["symbol"]]
     known &= ~among(relocations["type"], list(image.arch.relaxed))
     wrong = []
     for kind, encoding in image.arch.relocations.items():
-        if image.type != "ET_EXEC" and encoding != REL32:
+        if image.type != "ET_EXEC" and encoding not in RELATIVE:
             continue  # the loader fills them in
-        at = np.flatnonzero(known & (relocations["type"] == kind))
-        places = relocations["offset"][at]
-        base = places + np.uint64(section.address) if encoding == REL32 else np.uint64(0)
-        mask = np.uint64((1 << 8 * WIDTH[encoding]) - 1)
-        holds = image.fields(section, places.astype("i8"), encoding).astype("u8")
-        wrong += places[((says[at] - base) ^ holds) & mask != 0].tolist()
+        rows = relocations[known & (relocations["type"] == kind)]
+        said, found = claims(image, section, rows, encoding)
+        wrong += rows["offset"][said != found].tolist()
     return min(wrong, default=None)
 
 

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * From the PVH entry (32 bits, no paging, running at the physical address, start_info in ebx; Xen's
- * docs/misc/pvh.pandoc) to kernel_main in the high half, on page tables that paging.c replaces.
+ * docs/misc/pvh.pandoc) to kernel_main in the high half, on page tables that paging.c replaces. A boot
+ * loader may have put the image elsewhere than at the address that it was linked for: everything here is
+ * relative to where it runs, until the fields that hold absolute addresses are made right.
  */
 #include "x86.h"
 
 #define PHYSICAL(symbol) (symbol - KERNEL_BASE)
+#define FROM_EBP(symbol) (symbol - pvh_start)(%ebp)
 #define XEN_ELFNOTE_PHYS32_ENTRY 18
+#define DEBUG_EXIT 0xf4
+#define NOT_RELOCATED 0x20 /* and the error: what the kernel ends with if its table is wrong */
 
 	.section .note.Xen, "a", @note
 	.balign 4
@@ -19,14 +24,24 @@
 	.globl pvh_start
 	.type pvh_start, @function
 pvh_start:
+	/* Where is this? There is no stack to ask with: a word of start_info serves, and is put back. */
+	movl (%ebx), %eax
+	leal 4(%ebx), %esp
+	call 1f
+1:	popl %ebp
+	movl %eax, (%ebx)
+	subl $(1b - pvh_start), %ebp
+	leal FROM_EBP(stack_top), %esp
+
 	/* The first GiB, in 2 MiB pages, both at 0 and at KERNEL_BASE. */
-	movl $PHYSICAL(boot_pdpt) + (PTE_PRESENT | PTE_WRITE), %eax
-	movl %eax, PHYSICAL(boot_pml4)
-	movl %eax, PHYSICAL(boot_pml4) + 511 * 8
-	movl $PHYSICAL(boot_pd) + (PTE_PRESENT | PTE_WRITE), %eax
-	movl %eax, PHYSICAL(boot_pdpt)
-	movl %eax, PHYSICAL(boot_pdpt) + 510 * 8
-	movl $PHYSICAL(boot_pd), %edi
+	leal FROM_EBP(boot_pdpt), %edi
+	leal (PTE_PRESENT | PTE_WRITE)(%edi), %eax
+	movl %eax, FROM_EBP(boot_pml4)
+	movl %eax, 511 * 8 + FROM_EBP(boot_pml4)
+	leal FROM_EBP(boot_pd), %edi
+	leal (PTE_PRESENT | PTE_WRITE)(%edi), %eax
+	movl %eax, FROM_EBP(boot_pdpt)
+	movl %eax, 510 * 8 + FROM_EBP(boot_pdpt)
 	movl $(PTE_PRESENT | PTE_WRITE | PTE_LARGE), %eax
 1:	movl %eax, (%edi)
 	addl $8, %edi
@@ -36,7 +51,7 @@ pvh_start:
 
 	movl $CR4_PAE, %eax
 	movl %eax, %cr4
-	movl $PHYSICAL(boot_pml4), %eax
+	leal FROM_EBP(boot_pml4), %eax
 	movl %eax, %cr3
 	movl $MSR_EFER, %ecx
 	movl $EFER_LME, %eax
@@ -44,8 +59,14 @@ pvh_start:
 	wrmsr
 	movl $(CR0_PG | CR0_PE), %eax
 	movl %eax, %cr0
-	lgdt PHYSICAL(boot_gdt_pointer)
-	ljmp $KERNEL_CS, $PHYSICAL(long_mode)
+	leal FROM_EBP(boot_gdt), %eax
+	pushl %eax
+	pushw $(boot_gdt_end - boot_gdt - 1)
+	lgdt (%esp)
+	leal FROM_EBP(long_mode), %eax
+	pushl $KERNEL_CS
+	pushl %eax
+	lret
 
 	.code64
 long_mode:
@@ -53,23 +74,33 @@ long_mode:
 	movl %eax, %ds
 	movl %eax, %es
 	movl %eax, %ss
-	movq $high_half, %rax
+	leaq high_half(%rip), %rax
+	addq $KERNEL_BASE, %rax
 	jmp *%rax
 high_half:
-	movq $stack_top, %rsp
+	leaq stack_top(%rip), %rsp
 	xorl %ebp, %ebp
+	leaq bp_relocs(%rip), %rdi
+	leaq kernel_start(%rip), %rsi
+	leaq kernel_end(%rip), %rdx
+	movq %rsi, %rcx
+	subq $KERNEL_LINKED, %rcx /* absolute, and not changed */
+	call bp_relocate
+	testl %eax, %eax
+	jnz 2f
 	movl %ebx, %edi
 	call kernel_main
-	ud2
+2:	addl $NOT_RELOCATED, %eax
+	outb %al, $DEBUG_EXIT
+3:	hlt
+	jmp 3b
 	.size pvh_start, . - pvh_start
 
 	.section .rodata
 	.balign 8
 boot_gdt:
 	.quad 0, DESCRIPTOR_CODE, DESCRIPTOR_DATA
-boot_gdt_pointer:
-	.short . - boot_gdt - 1
-	.long PHYSICAL(boot_gdt)
+boot_gdt_end:
 
 	.bss
 	.balign PAGE_SIZE

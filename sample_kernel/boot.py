@@ -1,8 +1,10 @@
-"""Boots a kernel image in QEMU and reads its memory. Knows QEMU's command line and its QMP protocol, no kernel."""
+"""Boots a kernel image in QEMU and reads its memory. Knows QEMU's command line and its QMP protocol, no kernel; and
+plays the boot loader that puts an image elsewhere."""
 
 import json
 import os
 import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -10,7 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from elftools.elf.elffile import ELFFile
+
 from buildplug.errors import BuildplugError
+from buildplug.files import write
 
 QEMU = "qemu-system-x86_64"
 SECONDS = 120  # a boot takes a quarter of a second; a busy machine is slower
@@ -37,6 +42,25 @@ def boot(image: Path, arguments: str) -> tuple[int, str]:
     except subprocess.TimeoutExpired as error:
         raise BuildplugError(image, f"did not end within {SECONDS} s: {error.stdout!r:.200}") from None
     return done.returncode, done.stdout
+
+
+def loaded_elsewhere(image: Path, slide: int, output: Path) -> None:
+    """Writes to `output` a copy of an image that QEMU loads, and enters, `slide` bytes behind where it asks to be. The
+    bytes that get loaded are the same: the note that has the entry is another, at the end of the file."""
+    data = bytearray(image.read_bytes())
+    with image.open("rb") as file:
+        elf = ELFFile(file)
+        at, size = elf["e_phoff"], elf["e_phentsize"]
+        segments = [(at + size * number, s.header) for number, s in enumerate(elf.iter_segments())]
+    for place, header in segments:
+        struct.pack_into("<Q", data, place + 24, header.p_paddr + slide)
+        if header.p_type == "PT_NOTE":
+            note = bytearray(data[header.p_offset :][: header.p_filesz])
+            struct.pack_into("<Q", note, 16, struct.unpack_from("<Q", note, 16)[0] + slide)
+            data += bytes(-len(data) % header.p_align)
+            struct.pack_into("<Q", data, place + 8, len(data))
+            data += note
+    write(output, bytes(data))
 
 
 def memory(image: Path, arguments: str, regions: Iterable[tuple[int, int]]) -> tuple[str, list[bytes]]:

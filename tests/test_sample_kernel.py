@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from buildplug import relocs
 from buildplug.arch import ADDRESS, COND_JUMP, KINDS, POINTER
 from buildplug.elf import SHT_NOBITS, Image
-from buildplug.fixup import apply
+from buildplug.fixup import apply, fixup, memory_of
 from buildplug.ops import read
+from buildplug.relocate import relocate
 from buildplug.rules import find
 from buildplug.table import Table
 from buildplug.verify import prove_table
-from sample_kernel.boot import EXIT_OK, boot, memory
+from sample_kernel.boot import EXIT_OK, boot, loaded_elsewhere, memory
 from tests.samples import built, copy_sample, edit
 
 TOOLS = {"gcc": ("gcc", "ld"), "clang": ("clang", "ld.lld")}
@@ -42,6 +44,38 @@ def test_guest_memory_equals_the_reference(kernel: Path, backend: str, tmp_path:
     different = [s.name for s, c in zip(sections, contents, strict=True) if c != reference.bytes_of(s).tobytes()]
     assert not different
     assert {".text", ".rodata", ".data"} <= {s.name for s in sections}
+
+
+@pytest.mark.parametrize("slide", [4096, 2 << 20, 21 * (1 << 20) + 12288])
+@pytest.mark.parametrize("backend", ["native", "shim"])
+def test_kernel_loaded_elsewhere_is_as_the_references_say(
+    kernel: Path, backend: str, slide: int, tmp_path: Path
+) -> None:
+    image = Image(kernel)
+    loaded_elsewhere(kernel, slide, tmp_path / "vmlinux")
+    relocated, start, end = memory_of(image, slide)
+    at = {
+        name: (image.address_of(name) or 0) + slide for name in ("bp_relocs", "bp_paravirt", f"bp_paravirt_{backend}")
+    }
+    linked = relocated.regions
+    assert relocate(image.arch, relocated, at["bp_relocs"], start, end, slide) == ("ok", 0)
+    assert fixup(image.arch, relocated, at["bp_paravirt"], at[f"bp_paravirt_{backend}"], start, end) == ("ok", 0)
+    status, said = boot(tmp_path / "vmlinux", f"backend={backend}")
+    assert (status, said.splitlines()[-1].endswith(" 0 failed")) == (EXIT_OK, True), said
+    regions = [(address, len(content)) for address, content in linked]
+    _, contents = memory(tmp_path / "vmlinux", f"backend={backend}", regions)
+    assert contents == [bytes(content) for _, content in relocated.regions]
+
+
+def test_kernel_loaded_elsewhere_with_a_spoilt_list_ends_before_it_is_relocated(kernel: Path, tmp_path: Path) -> None:
+    section = Image(kernel).section(".bp_relocs")
+    data = bytearray(kernel.read_bytes())
+    data[section.offset + section.size // 2] ^= 1
+    (tmp_path / "spoilt").write_bytes(data)
+    loaded_elsewhere(tmp_path / "spoilt", 1 << 20, tmp_path / "vmlinux")
+    status, said = boot(tmp_path / "vmlinux", "backend=native")
+    not_relocated = 0x20  # boot.S
+    assert (status, said) == ((not_relocated + list(relocs.ERRORS).index("bad_checksum")) << 1 | 1, "")
 
 
 def test_without_fixup_everything_runs_through_the_defaults(kernel: Path) -> None:
