@@ -137,3 +137,21 @@ def test_pointers_to_functions_equal_the_table_of_system_calls(
     entries = [e for e in extract(vmlinux, rule)["entries"] if start <= e["address"] < start + size]
     assert [entry["address"] for entry in entries] == list(range(start, start + size, 8))
     assert [symbols[entry["symbol"]][0] + entry["addend"] for entry in entries] == list(linux)
+
+
+def test_relocations_equal_the_lists_of_linuxs_own_tool(vmlinux: Path) -> None:
+    """arch/x86/tools/relocs, which the build of Linux has made: words of 32 bits, a zero before each of its lists."""
+    tool = vmlinux.parent / "arch/x86/tools/relocs"
+    text = run([tool, "--text", vmlinux], Path.cwd(), "list relocations").output
+    words = [int(line.split()[1], 16) for line in text.splitlines() if line.split()[0] == ".long"]
+    stops = [place for place, word in enumerate(words) if not word]
+    ends = zip(stops, [*stops[1:], len(words)], strict=True)
+    wide, inverse, narrow = (words[start + 1 : end] for start, end in ends)
+    entries = extract(vmlinux, "linux-relocs")["entries"]
+    # the lists have the low half of an address
+    ours = [(entry["address"] % (1 << 32), entry["kind"]) for entry in entries]
+    assert sorted(place for place, kind in ours if kind == "abs64") == wide
+    assert sorted(place for place, kind in ours if kind == "rel32") == inverse
+    assert sorted(place for place, kind in ours if kind in ("abs32", "abs32s")) == narrow
+    assert all(len(part) > 1000 for part in (wide, inverse, narrow))
+    assert len(ours) == len(wide) + len(inverse) + len(narrow)

@@ -26,7 +26,7 @@ from buildplug.rules import find
 from buildplug.table import checksum
 from tests.conftest import HIGH, LOW, Link, Written, tool
 from tests.elfwriter import ALLOC, ET_DYN, ET_REL, File, Relocation, Section, Symbol
-from tests.samples import buildplug, one_line
+from tests.samples import buildplug, built, copy_sample, one_line
 
 FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-ffreestanding")
 SIZE = 4096  # of a layout's memory, bytes
@@ -468,3 +468,46 @@ def test_a_format_that_is_not_for_the_rows_is_told(tmp_path: Path, format: str, 
     (tmp_path / "own.toml").write_text(text)
     with pytest.raises(BuildplugError, match=f"format {format} is not for {rows}"):
         find("own.toml", tmp_path)
+
+
+def test_a_rule_may_make_a_plain_table_of_relocations(tmp_path: Path) -> None:
+    """Fields, sorting, strings and verification are those of every plain table; readelf says what it must hold."""
+    kernel = copy_sample(tmp_path / "kernel")
+    (kernel / "list.toml").write_text("""
+        name = "list"
+        about = "pointers in data, by what they point to"
+        [select]
+        rows = "relocations"
+        encodings = ["abs64"]
+        sections = [".rodata", ".data"]
+        [table]
+        sort = ["symbol", "place"]
+        fields = [
+            { name = "place", type = "i4", value = "place" },
+            { name = "symbol", type = "string", value = "symbol" },
+            { name = "addend", type = "i8", value = "addend" },
+            { name = "type", type = "u2", value = "type" },
+            { name = "encoding", type = "u1", value = "encoding" },
+        ]
+    """)
+    with (kernel / "buildplug.toml").open("a") as file:
+        file.write('\n[[table]]\nrule = "list.toml"\n')
+    assert built(kernel)["rewritten"] == []
+    image = Image(kernel / "build" / "vmlinux")
+    data, at = image.bytes_of(image.section(".bp_list")).tobytes(), image.address_of("bp_list")
+    assert at is not None
+    count, size = struct.unpack_from("<2I", data)
+    found = []
+    for place in range(8, 8 + count * size, size):
+        field, name, addend, kind, encoding = struct.unpack_from("<iiqHB", data, place)
+        start = place + 4 + name
+        found.append((data[start : data.index(0, start)].decode(), at + place + field, addend, kind, encoding))
+    expected, section = [], ""
+    for line in tool("readelf", "-rW", image.path).splitlines():
+        words = line.split()
+        if line.startswith("Relocation section"):
+            section = line.split("'")[1].removeprefix(".rela")
+        elif len(words) == 7 and words[2] == "R_X86_64_64" and section in (".rodata", ".data"):
+            expected.append((words[4], int(words[0], 16), int(words[5] + words[6], 16), 1, ABS64))
+    assert expected
+    assert found == sorted(expected)
