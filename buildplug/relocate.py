@@ -76,7 +76,7 @@ def _walk(
                 return Status("bad_field", entry)
             encoding = number & ((1 << ENCODING_BITS) - 1)
             offset, width = past + (number >> ENCODING_BITS), WIDTH[encoding]
-            if offset + width > size:
+            if width > arch.word or offset + width > size:
                 return Status("bad_field", entry)
             place = (at + int(table.bases[section]) + offset) % arch.modulus
             end = (place + width) % arch.modulus

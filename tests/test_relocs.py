@@ -16,17 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buildplug import relocs, render
-from buildplug.arch import ABS32, ABS64, ENCODINGS, WIDTH, X86_64
+from buildplug.arch import ABS32, ABS64, ENCODINGS, I386, WIDTH, X86_64, Arch
 from buildplug.elf import Image
 from buildplug.errors import BuildplugError
 from buildplug.fixup import Memory, Status, memory_of
 from buildplug.relocate import relocate
 from buildplug.relocations import FIELD, fields
-from buildplug.rules import find
+from buildplug.rules import Rule, find
 from buildplug.table import checksum
-from tests.conftest import HIGH, LOW, Link, Written, tool
+from tests.conftest import CC, HIGH, LOW, Link, Written, tool
 from tests.elfwriter import ALLOC, ET_DYN, ET_REL, File, Relocation, Section, Symbol
 from tests.samples import buildplug, built, copy_sample, one_line
+from tests.test_fixup_i386 import FLAGS as FLAGS_I386
+from tests.test_fixup_i386 import HOST as HOST_I386
 
 FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-ffreestanding")
 SIZE = 4096  # of a layout's memory, bytes
@@ -43,6 +45,7 @@ class Layout:
     start: int
     end: int
     slide: int
+    arch: Arch = X86_64
 
     def changed(self, at: int, data: bytes) -> "Layout":
         return replace(self, content=self.content[:at] + data + self.content[at + len(data) :])
@@ -50,13 +53,16 @@ class Layout:
     def relocated(self, where: int = PLACE) -> tuple[Status, bytes]:
         """What the reference makes of it, with the memory at address `where`."""
         memory = Memory(((where, bytearray(self.content)),))
-        status = relocate(X86_64, memory, where + self.at, where + self.start, where + self.end, self.slide)
+        status = relocate(self.arch, memory, where + self.at, where + self.start, where + self.end, self.slide)
         return status, memory.read(where, SIZE)
 
 
-def lay_out(rng: random.Random) -> Layout:
+def lay_out(rng: random.Random, arch: Arch = X86_64) -> Layout:
     """Random sections with random fields around a table; most fields can take the slide."""
-    slide = rng.choice((0, 4096, rng.randrange(1 << 20), -rng.randrange(1 << 30), 1 << 31, rng.randrange(1 << 64)))
+    slide = (
+        rng.choice((0, 4096, rng.randrange(1 << 20), -rng.randrange(1 << 30), 1 << 31, rng.randrange(1 << 64)))
+        % arch.modulus
+    )
     content = bytearray(rng.randbytes(SIZE))
     at = rng.randrange(0, SIZE // 2, 8)
     extents, starts, rows, past = [], [], [], rng.randrange(64)
@@ -65,7 +71,7 @@ def lay_out(rng: random.Random) -> Layout:
         if at - 200 < start < at + 800:  # leave room for the table
             start = at + 800
         for _ in range(rng.randrange(12)):
-            encoding = rng.randrange(4)
+            encoding = rng.randrange(4 if arch.word == 8 else 3)
             offset = end + rng.choice((0, 0, 1, 31, 32, rng.randrange(60)))
             behind = offset + WIDTH[encoding]
             if start + behind > SIZE or (start < at and start + behind > at):
@@ -83,16 +89,16 @@ def lay_out(rng: random.Random) -> Layout:
     array = np.array(rows, FIELD)
     array["section"] = np.searchsorted(kept, array["section"])
     starts_, extents_ = np.array(starts, "u8")[: len(kept)], np.array(extents, "u8")[: len(kept)]
-    data = relocs.encode(X86_64, extents_, starts_ - np.uint64(at), array)
+    data = relocs.encode(arch, extents_, starts_ - np.uint64(at), array)
     assert len(data) <= 800
     content[at : at + len(data)] = data
-    return Layout(bytes(content), at, 0, SIZE, slide)
+    return Layout(bytes(content), at, 0, SIZE, slide, arch)
 
 
 def corrupted(rng: random.Random, layout: Layout) -> Layout:
     """The layout with something wrong in the table, mostly under a right checksum; or in the bounds."""
     head = np.frombuffer(layout.content, relocs.dtype("relocs", "<"), 1, layout.at)[0]
-    at_fields, at_bases, size = relocs.sizes(int(head["sections"]), int(head["bytes"]))
+    at_fields, at_bases, size = relocs.sizes(layout.arch, int(head["sections"]), int(head["bytes"]))
     kind = rng.choice(("raw", "head", "sections", "fields", "fields", "bases", "bounds"))
     if kind == "bounds":
         by = rng.choice((1, 8, 16, rng.randrange(SIZE), SIZE))
@@ -154,17 +160,43 @@ def native(source: Path) -> Iterator[Native]:
         yield run
 
 
+def test_c_on_i386_does_what_the_reference_does(tmp_path: Path) -> None:
+    host = HOST_I386.replace("buildplug.h", "relocs.h").replace("struct bp_status", "struct bp_relocs_status")
+    call = "bp_fixup((void *)head[0], (void *)head[1], (void *)head[2], (void *)head[3], bp_write, 0)"
+    host = host.replace(call, "bp_relocate((void *)head[0], (void *)head[1], (void *)head[2], head[3])")
+    for name, text in (render.runtime(I386, tmp_path) | {"host.c": host}).items():
+        (tmp_path / name).write_text(text)
+    where = (f"-DLOW={PLACE}", f"-DSIZE={SIZE}", "-nostdlib", "-static", "-e", "start")
+    tool("gcc", *FLAGS_I386, *where, tmp_path / "host.c", tmp_path / "relocs.c", "-o", tmp_path / "host")
+    rng = random.Random(3)
+    layouts = [lay_out(rng, I386) for _ in range(300)]
+    layouts += [corrupted(rng, layout) for layout in layouts]
+    packed, expected, seen = b"", b"", Counter[str]()
+    for layout in layouts:
+        bounds = (PLACE + layout.at, PLACE + layout.start, PLACE + layout.end, layout.slide)
+        packed += struct.pack("<4I", *bounds) + layout.content
+        status, after = layout.relocated()
+        expected += struct.pack("<2I", list(relocs.ERRORS).index(status.error), status.entry) + after
+        seen[status.error] += 1
+    (tmp_path / "in").write_bytes(packed)
+    tool("sh", "-c", f"'{tmp_path}/host' <'{tmp_path}/in' >'{tmp_path}/out'")
+    assert (tmp_path / "out").read_bytes() == expected
+    assert seen.keys() == relocs.ERRORS.keys() - {"overflow"}  # addresses have as many bits as their fields
+
+
+@pytest.mark.parametrize("arch", [X86_64, I386], ids=lambda arch: arch.name)
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("level", ["-O0", "-O1", "-O2", "-O3", "-Os"])
-def test_the_c_runs_wherever_it_is_before_relocation(source: Path, tmp_path: Path, compiler: str, level: str) -> None:
+def test_the_c_runs_wherever_it_is_before_relocation(tmp_path: Path, arch: Arch, compiler: str, level: str) -> None:
     """Compiled as kernels are: nothing in it is at an absolute address, and nothing is called or stored elsewhere."""
-    kernel = ("-mcmodel=kernel", "-fno-pic", "-mno-red-zone", "-mgeneral-regs-only", "-fno-asynchronous-unwind-tables")
-    tool(compiler, *FLAGS, *kernel, level, "-c", source / "relocs.c", "-o", tmp_path / "out.o")
+    for name, text in render.runtime(arch, tmp_path).items():
+        (tmp_path / name).write_text(text)
+    kernel = ["-fno-pic", "-mgeneral-regs-only", "-fno-asynchronous-unwind-tables"]
+    kernel += ["-mcmodel=kernel", "-mno-red-zone"] if arch is X86_64 else CC[arch.name]
+    tool(compiler, *FLAGS, *kernel, level, "-c", tmp_path / "relocs.c", "-o", tmp_path / "out.o")
     listed = tool("readelf", "-rW", tmp_path / "out.o")
-    assert {line.split()[2] for line in listed.splitlines() if "R_X86_64" in line} <= {
-        "R_X86_64_PC32",
-        "R_X86_64_PLT32",
-    }
+    kinds = {line.split()[2].partition(f"{arch.name[1:].upper()}_")[2] for line in listed.splitlines() if "R_" in line}
+    assert kinds <= {"PC32", "PLT32"}
     assert tool("nm", "-u", tmp_path / "out.o") == ""
     assert {line.split()[1] for line in tool("nm", tmp_path / "out.o").splitlines()} <= {"T", "t"}
 
@@ -172,7 +204,7 @@ def test_the_c_runs_wherever_it_is_before_relocation(source: Path, tmp_path: Pat
 def test_c_does_what_the_reference_does(native: Native) -> None:
     seen = Counter[str]()
 
-    @settings(max_examples=1500)
+    @settings(max_examples=700)
     @given(st.integers(0, 2**64 - 1))
     def run(seed: int) -> None:
         seen[native(lay_out(random.Random(seed)))[0].error] += 1
@@ -185,7 +217,7 @@ def test_c_does_what_the_reference_does(native: Native) -> None:
 def test_c_refuses_what_the_reference_refuses(native: Native) -> None:
     seen = Counter[str]()
 
-    @settings(max_examples=1500)
+    @settings(max_examples=700)
     @given(st.integers(0, 2**64 - 1))
     def run(seed: int) -> None:
         rng = random.Random(seed)
@@ -316,23 +348,60 @@ def program(base: int) -> str:
     return PROGRAM.format(absolute=base - 0x10000, physical=0x80000000 if base == HIGH else 0)
 
 
+def same_as_linked_there(
+    link: Link, text: str, rule: Rule, slide: int, base: int, ld: str, arch: Arch = X86_64
+) -> None:
+    """That an image, relocated by the reference, holds what the linker puts there if it links at the new address."""
+    image = link(text, base=base, ld=ld, arch=arch)
+    table = relocs.relocs_of(image, rule)
+    linked, _, _ = memory_of(image)
+    at = (image.address_of("bp_relocs") or 0) + slide
+    memory, start, end = memory_of(image, slide)
+    memory.write(at, table.encode())
+    assert relocate(arch, memory, at, start, end, slide) == ("ok", 0)
+    memory.write(at, bytes(512))
+    there, _, _ = memory_of(link(text, base=base + slide, ld=ld, arch=arch))
+    assert there.regions == memory.regions
+    changed = [was != is_ for (_, was), (_, is_) in zip(linked.regions, there.regions, strict=True)]
+    assert changed == [True, True, True]  # .text, .rodata, .data
+
+
 @pytest.mark.parametrize("ld", ["ld", "ld.lld"])
 @pytest.mark.parametrize("base", [LOW, HIGH])
 @pytest.mark.parametrize("slide", [0x1000, 0x1234568, 0x10000000])
 def test_relocated_image_equals_one_linked_there(link: Link, tmp_path: Path, ld: str, base: int, slide: int) -> None:
-    text = program(base)
-    image = link(text, base=base, ld=ld)
-    table = relocs.relocs_of(image, find("relocs", tmp_path))
-    linked = {s.name: image.bytes_of(s).tobytes() for s in image.sections if s.alloc}
-    at = (image.address_of("bp_relocs") or 0) + slide
-    memory, start, end = memory_of(image, slide)
-    memory.write(at, table.encode())
-    assert relocate(X86_64, memory, at, start, end, slide) == ("ok", 0)
-    memory.write(at, bytes(512))
-    there, _, _ = memory_of(link(text, base=base + slide, ld=ld))
-    assert there.regions == memory.regions
-    assert [content for _, content in memory.regions] != [linked[name] for name in (".text", ".rodata", ".data")]
-    assert len(table) == 12
+    same_as_linked_there(link, program(base), find("relocs", tmp_path), slide, base, ld)
+
+
+PROGRAM_I386 = """
+    .text
+    .globl start, far
+start:
+    mov $start, %eax
+    mov table(,%eax,4), %ebx
+    call far
+    jmp absolute                # rel32 of what does not move
+    mov $low, %ecx
+    .skip 200
+far:
+    ret
+    .section .rodata
+table: .long start, far + 3, low, object, object - .
+    .data
+object: .byte 1
+    .long object
+    .balign 8
+    .globl bp_relocs
+bp_relocs: .skip 512
+    .globl low, absolute
+    low = 0x1234
+    absolute = 0x4000
+"""
+
+
+@pytest.mark.parametrize("ld", ["ld", "ld.lld"])
+def test_relocated_i386_image_equals_one_linked_there(link: Link, tmp_path: Path, ld: str) -> None:
+    same_as_linked_there(link, PROGRAM_I386, find("relocs", tmp_path), 0x123450, LOW, ld, I386)
 
 
 def test_fields_are_selected_by_encoding_section_and_symbol(link: Link, tmp_path: Path) -> None:
