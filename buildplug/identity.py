@@ -1,11 +1,23 @@
 """What tells one version of a program or a file from another, without reading gigabytes."""
 
 import hashlib
+import os
 import shutil
 from functools import cache
 from pathlib import Path
 
 from buildplug.rules import shipped
+
+# What compilers and linkers say that they read beside their command.
+ENVIRONMENT = (
+    "CCC_OVERRIDE_OPTIONS", "COMPILER_PATH", "CPATH", "C_INCLUDE_PATH", "GCC_EXEC_PREFIX", "GNUTARGET", "LDEMULATION",
+    "LD_RUN_PATH", "LIBRARY_PATH", "SOURCE_DATE_EPOCH",
+)  # fmt: skip
+
+
+def environment() -> dict[str, str]:
+    """The variables that are set of those that make another image."""
+    return {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
 
 
 def stamp(path: Path) -> list[int]:
@@ -22,5 +34,6 @@ def program(name: str) -> tuple[str | None, list[int]]:
 @cache
 def ours() -> str:
     """A digest of buildplug itself: another version of it is another input of every pass."""
-    paths = sorted([*Path(__file__).parent.glob("*.py"), *shipped("rules").glob("*"), *shipped("templates").glob("*")])
+    paths = [*Path(__file__).parent.glob("*.py"), *shipped("rules").glob("*"), *shipped("templates").glob("*")]
+    paths.sort(key=lambda path: (path.parent.name, path.name))  # the same installed and in the source tree
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()

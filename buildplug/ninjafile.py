@@ -1,6 +1,7 @@
 """build.ninja: sources -> objects, with depfiles and compile_commands.json. Ninja decides what is to be compiled."""
 
 import io
+import json
 import os
 import re
 import shlex
@@ -10,7 +11,7 @@ from pathlib import Path
 import ninja
 from ninja.ninja_syntax import Writer
 
-from buildplug import files
+from buildplug import files, identity
 from buildplug.config import Config
 from buildplug.toolchain import run
 
@@ -43,9 +44,12 @@ def write(config: Config, sources: list[Path]) -> Path:
     writer.variable("builddir", _escape(relative(config, config.build)))
     for language in ("c", "S"):
         command = " ".join(_escape(shlex.quote(word)) for word in compiler(config, f".{language}"))
-        writer.rule(f"compile_{language}", f"{command} -MMD -MF $out.d -c $in -o $out", depfile="$out.d", deps="gcc")
+        writer.rule(f"compile_{language}", f"{command} -MD -MF $out.d -c $in -o $out", depfile="$out.d", deps="gcc")
     programs = [shutil.which(program) for program in (config.toolchain.cc, *config.toolchain.launcher[:1])]
-    tools = [_escape(program) for program in programs if program]  # another compiler makes other objects
+    environment = config.build / "notes" / "environment.json"
+    files.write(environment, json.dumps(identity.environment()) + "\n")
+    # another compiler makes other objects, and so does another CPATH
+    tools = [_escape(program) for program in programs if program] + [_escape(relative(config, environment))]
     for source in sources:
         language = "c" if source.suffix == ".c" else "S"
         names = [_escape(relative(config, path)) for path in (object_of(config, source), source)]

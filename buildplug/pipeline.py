@@ -4,6 +4,7 @@ A dodo.py of one's own gets them with `def task_kernel(): return buildplug.pipel
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -83,7 +84,8 @@ class Pipeline:
         """The inputs of a link: those that we name, and of the last link what scripts included."""
         s = self.stage
         ours = {*self.link_inputs, *s.stub_objects, *s.table_objects, s.placement, s.anchors}
-        return self.link_inputs + [path for path in included(self.config, output) if path not in ours and path.exists()]
+        read = [path for path in included(self.config, output) if Path(os.path.normpath(path)) not in ours]
+        return self.link_inputs + [path for path in read if path.exists()]
 
     def _image_is_untouched(self) -> bool:
         """Whether the image is the file that verify left."""
@@ -140,9 +142,10 @@ class Pipeline:
             *ninjafile.inputs(c),
             *included(c, c.draft),
             *(p for t in c.tables for p in t.files),
+            *c.root.glob("**/*.j2"),
             c.root / c.path.name,
         }
-        record.write_record(c, self.notes, sorted(p for p in inputs if p.exists() and not p.is_relative_to(c.build)))
+        record.write_record(c, self.notes, sorted(p for p in inputs if p.exists()))
 
     def _assemble(self, text: Path, output: Path) -> list[str]:
         command = [*ninjafile.compiler(self.config, text.suffix), "-c", ninjafile.relative(self.config, text)]
@@ -180,7 +183,7 @@ class Pipeline:
             "file_dep": [str(path) for path in depends],
             "targets": [str(path) for path in targets],
             "task_dep": [PASSES[PASSES.index(name) - 1]] if name != PASSES[0] else [],
-            "uptodate": [config_changed(repr((identity.ours(), settings)))] if depends else [False],
+            "uptodate": [config_changed(repr((identity.ours(), identity.environment(), settings)))] if depends else [False],
             "verbosity": 2,  # what compilers and linkers warn of is the user's
             "doc": (action.__doc__ or name).partition("\n")[0],
         }

@@ -1,21 +1,24 @@
 """What was done: vmlinux.buildplug.json, put together from the notes of the passes."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from buildplug import __version__, files
+from buildplug import __version__, files, identity
 from buildplug.config import Config
 from buildplug.toolchain import version
 
 
 def write_note(path: Path, note: dict[str, Any]) -> None:
-    """Notes what a pass did, for the record."""
+    """Notes what a pass did, for the record. The note's time is the pass's own, as the record follows it."""
     files.write(path, json.dumps(note, indent=1, sort_keys=True) + "\n")
+    os.utime(path)
 
 
 def write_record(config: Config, notes: dict[str, Path], inputs: list[Path]) -> None:
-    """Writes the record beside the image. `notes`: pass -> its note; `inputs`: files that made the image.
+    """Writes the record beside the image. `notes`: pass -> its note; `inputs`: files that made the image, of which
+    those in the build directory are not named.
 
     links counts the runs of the linker that made this image.
     """
@@ -29,7 +32,8 @@ def write_record(config: Config, notes: dict[str, Path], inputs: list[Path]) -> 
         "tables": passes["verify"]["tables"],
         "moved": passes["verify"]["moved"],
         "rewritten": passes["verify"]["rewritten"],
-        "inputs": {_name(config, path): files.digest(path) for path in inputs},
+        "environment": identity.environment(),
+        "inputs": {_name(config, path): files.digest(path) for path in inputs if not _within(path, config.build)},
         "outputs": {_name(config, path): files.digest(path) for path in outputs},
         "tools": {tool: version(tool, config.root) for tool in (config.toolchain.cc, config.toolchain.ld)},
         "seconds": {name: note["seconds"] for name, note in passes.items()},
@@ -38,8 +42,14 @@ def write_record(config: Config, notes: dict[str, Path], inputs: list[Path]) -> 
     files.write(config.build / f"{config.kernel.name}.buildplug.json", json.dumps(record, indent=1) + "\n")
 
 
+def _within(path: Path, folder: Path) -> bool:
+    return Path(os.path.normpath(path)).is_relative_to(folder)
+
+
 def _name(config: Config, path: Path) -> str:
+    """How the record names a file: relative to the build directory or to the root, as it was named to tools; by its
+    whole path if that is how tools found it."""
     for base in (config.build, config.root):
         if path.is_relative_to(base):
-            return str(path.relative_to(base))
-    return path.name
+            return os.path.normpath(path.relative_to(base))
+    return str(path)
