@@ -56,6 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--build-dir", type=Path, metavar="DIR", help="in place of the configuration's")
     sub.add_argument("--explain", action="store_true", help="say of each pass why it runs or not")
     sub.add_argument("--json", action="store_true", help="print the record of the build")
+    sub.add_argument(
+        "--provenance", nargs="?", const="", metavar="FILE",
+        help="write what went into the image, unsigned; default: IMAGE.provenance.json in the build directory",
+    )  # fmt: skip
 
     sub = command("extract", _extract, "print the references or relocations of an image that a rule selects")
     sub.add_argument("image", type=Path, help="linked with --emit-relocs")
@@ -114,6 +118,16 @@ def _build(options: argparse.Namespace) -> None:
             path = build(options.config, options.build_dir, told, started)
     else:
         path = build(options.config, options.build_dir, told)
+    if options.provenance is not None:
+        from buildplug import config, provenance
+
+        wanted = config.read(options.config, options.build_dir)
+        output = (
+            Path(options.provenance)
+            if options.provenance
+            else wanted.image.with_name(f"{wanted.kernel.name}.provenance.json")
+        )
+        provenance.write(output, provenance.statement(wanted, json.loads(path.read_text())))
     if options.json:
         sys.stdout.write(path.read_text())
 

@@ -47,7 +47,7 @@ def convert(record: type[Record], data: object, where: str) -> Record:
     for key, value in data.items():
         if key not in hints:
             raise unknown(where, "key", key, hints)
-        values[key] = _value(hints[key], value, f"{where}: {key}")
+        values[key] = checked(hints[key], value, f"{where}: {key}")
     for field in dataclasses.fields(record):  # type: ignore[arg-type]
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and field.name not in values:
@@ -55,19 +55,22 @@ def convert(record: type[Record], data: object, where: str) -> Record:
     return record(**values)
 
 
-def _value(hint: Any, value: Any, where: str) -> Any:
+def checked(hint: Any, value: Any, where: str) -> Any:
+    """`value` as what the type `hint` says, of those that convert() knows. Raises BuildplugError."""
+    if hint is Any:
+        return value
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple:
         if not isinstance(value, list):
             raise _mismatch(where, tuple, value)
-        return tuple(_value(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        return tuple(checked(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if origin is dict:
         if not isinstance(value, dict):
             raise _mismatch(where, dict, value)
-        return {key: _value(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+        return {key: checked(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if origin is types.UnionType:
         plain = [choice for choice in arguments if choice is type(value)]
-        return value if plain else _value(next(c for c in arguments if c is not types.NoneType), value, where)
+        return value if plain else checked(next(c for c in arguments if c is not types.NoneType), value, where)
     if dataclasses.is_dataclass(hint):
         return convert(typing.cast(type[Any], hint), value, where)
     if type(value) is not hint:
