@@ -61,6 +61,16 @@ def _parser() -> argparse.ArgumentParser:
         help="write what went into the image, unsigned; default: IMAGE.provenance.json in the build directory",
     )  # fmt: skip
 
+    sub = command(
+        "report", _report, "show what a build did: a summary, JSON, or a page that needs no network or script"
+    )
+    sub.add_argument(
+        "input", nargs="*", type=Path, default=[Path("buildplug.toml")],
+        help="a configuration or the record of a build; default: buildplug.toml",
+    )  # fmt: skip
+    sub.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the page")
+    sub.add_argument("--json", action="store_true", help="a list with one object for each input")
+
     sub = command("extract", _extract, "print the references or relocations of an image that a rule selects")
     sub.add_argument("image", type=Path, help="linked with --emit-relocs")
     sub.add_argument("--rule", required=True, help="name of a rule that ships, or a TOML file")
@@ -122,14 +132,24 @@ def _build(options: argparse.Namespace) -> None:
         from buildplug import config, provenance
 
         wanted = config.read(options.config, options.build_dir)
-        output = (
-            Path(options.provenance)
-            if options.provenance
-            else wanted.image.with_name(f"{wanted.kernel.name}.provenance.json")
-        )
+        output = Path(options.provenance or wanted.build / f"{wanted.kernel.name}.provenance.json")
         provenance.write(output, provenance.statement(wanted, json.loads(path.read_text())))
     if options.json:
         sys.stdout.write(path.read_text())
+
+
+def _report(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from buildplug import files, report
+
+    reports = [report.read(path) for path in options.input]
+    if options.output:
+        files.write(options.output, report.html(reports))
+    if options.json:
+        _print_json([asdict(one) for one in reports])
+    elif not options.output:
+        print("\n\n".join(map(report.summary, reports)))
 
 
 def _extract(options: argparse.Namespace) -> None:

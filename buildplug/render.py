@@ -56,7 +56,7 @@ def _environment(base: Path) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,
+        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
     )
     environment.filters |= {"comment": _comment, "ldname": _ldname, "cbytes": _cbytes}
     return environment

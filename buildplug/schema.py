@@ -13,7 +13,14 @@ from buildplug.files import read_text
 
 Record = TypeVar("Record")
 
-_TYPES = {str: "a string", int: "an integer", bool: "true or false", tuple: "a list", dict: "a table"}
+_TYPES = {
+    str: "a string",
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    tuple: "a list",
+    dict: "a table",
+}
 
 
 def load(path: Path) -> dict[str, Any]:
