@@ -9,15 +9,15 @@ from pathlib import Path
 from buildplug.rules import shipped
 
 # What compilers and linkers say that they read beside their command.
-ENVIRONMENT = (
+VARIABLES = (
     "CCC_OVERRIDE_OPTIONS", "COMPILER_PATH", "CPATH", "C_INCLUDE_PATH", "GCC_EXEC_PREFIX", "GNUTARGET", "LDEMULATION",
     "LD_RUN_PATH", "LIBRARY_PATH", "SOURCE_DATE_EPOCH",
 )  # fmt: skip
 
 
-def environment() -> dict[str, str]:
+def variables() -> dict[str, str]:
     """The variables that are set of those that make another image."""
-    return {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    return {name: os.environ[name] for name in VARIABLES if name in os.environ}
 
 
 def stamp(path: Path) -> list[int]:

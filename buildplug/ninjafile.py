@@ -47,7 +47,7 @@ def write(config: Config, sources: list[Path]) -> Path:
         writer.rule(f"compile_{language}", f"{command} -MD -MF $out.d -c $in -o $out", depfile="$out.d", deps="gcc")
     programs = [shutil.which(program) for program in (config.toolchain.cc, *config.toolchain.launcher[:1])]
     environment = config.build / "notes" / "environment.json"
-    files.write(environment, json.dumps(identity.environment()) + "\n")
+    files.write(environment, json.dumps(identity.variables()) + "\n")
     # another compiler makes other objects, and so does another CPATH
     tools = [_escape(program) for program in programs if program] + [_escape(relative(config, environment))]
     for source in sources:

@@ -5,7 +5,7 @@ little: nobody signed it, and its builder is a local one that nobody vouches for
 has no times and no id of the invocation: the same build gives the same bytes. Its parameters:
 
     config       the name of the configuration, in the root that all names of inputs are relative to
-    environment  the variables of identity.ENVIRONMENT that were set
+    environment  the variables of identity.VARIABLES that were set
 
 A comparison of rebuilds has the predicate Test Result, https://in-toto.io/attestation/test-result/v0.1: these tests ran
 on that subject, and so they went. A Verification Summary would claim a level of SLSA and a policy, a Simple
@@ -23,6 +23,7 @@ from buildplug import __version__, config, files, identity
 from buildplug.config import Config
 from buildplug.errors import BuildplugError
 from buildplug.ninjafile import object_of
+from buildplug.record import name_of
 from buildplug.schema import checked, convert, unknown
 from buildplug.tools import Program, programs
 
@@ -156,8 +157,8 @@ def read(path: Path) -> Record:
     definition = _at(where, data, "predicate.buildDefinition", dict)
     parameters = convert(Parameters, definition.get("externalParameters"), f"{where}: externalParameters")
     for name in parameters.environment:
-        if name not in identity.ENVIRONMENT:
-            raise unknown(f"{where}: externalParameters.environment", "variable", name, identity.ENVIRONMENT)
+        if name not in identity.VARIABLES:
+            raise unknown(f"{where}: externalParameters.environment", "variable", name, identity.VARIABLES)
     dependencies = _at(where, definition, "resolvedDependencies", list)
     tools = [entry for entry in dependencies if _is_tool(entry)]
     record = Record(
@@ -182,15 +183,15 @@ def check(record: Record, root: Path) -> list[Difference]:
     """What differs in the tree at `root`, on this machine and in this environment from what a record says, before
     anything is built: inputs, variables, tools. Raises BuildplugError if the configuration is missing or wrong."""
     wanted = config.read(root / record.parameters.config)
-    named = {*wanted.sources, *wanted.link.objects, *filter(None, [wanted.link.script])}
+    named = [*wanted.sources, *wanted.link.objects, *filter(None, [wanted.link.script])]
     inputs = {
         name: files.digest(wanted.root / name) if (wanted.root / name).is_file() else ""
-        for name in sorted({*record.inputs, *named})
+        for name in sorted({*record.inputs, *(name_of(wanted, wanted.root / name) for name in named)})
     }
     tools = {name: tool.sha256 for name, tool in programs(wanted).items()}
     return [
         *_differences("input", record.inputs, inputs),
-        *_differences("variable", record.parameters.environment, identity.environment()),
+        *_differences("variable", record.parameters.environment, identity.variables()),
         *_differences("tool", record.tools, tools),
     ]
 

@@ -32,9 +32,9 @@ def write_record(config: Config, notes: dict[str, Path], inputs: list[Path]) -> 
         "tables": passes["verify"]["tables"],
         "moved": passes["verify"]["moved"],
         "rewritten": passes["verify"]["rewritten"],
-        "environment": identity.environment(),
-        "inputs": {_name(config, path): files.digest(path) for path in inputs if not _within(path, config.build)},
-        "outputs": {_name(config, path): files.digest(path) for path in outputs},
+        "environment": identity.variables(),
+        "inputs": {name_of(config, path): files.digest(path) for path in inputs if not _within(path, config.build)},
+        "outputs": {name_of(config, path): files.digest(path) for path in outputs},
         "tools": {tool: version(tool, config.root) for tool in (config.toolchain.cc, config.toolchain.ld)},
         "seconds": {name: note["seconds"] for name, note in passes.items()},
         "commands": {name: note["command"] for name, note in passes.items() if "command" in note},
@@ -46,7 +46,7 @@ def _within(path: Path, folder: Path) -> bool:
     return Path(os.path.normpath(path)).is_relative_to(folder)
 
 
-def _name(config: Config, path: Path) -> str:
+def name_of(config: Config, path: Path) -> str:
     """How the record names a file: relative to the build directory or to the root, as it was named to tools; by its
     whole path if that is how tools found it."""
     for base in (config.build, config.root):

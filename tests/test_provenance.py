@@ -238,6 +238,14 @@ def test_check_finds_nothing_in_the_tree_that_was_built(kernel: Path) -> None:
     assert provenance.check(provenance.read(kernel / "build" / "vmlinux.provenance.json"), kernel) == []
 
 
+def test_check_knows_an_input_by_whatever_path(kernel: Path, tmp_path: Path) -> None:
+    edit(
+        kernel / "buildplug.toml", ('script = "kernel.lds"', f'script = "./kernel.lds"\nobjects = ["{kernel}/extra.o"]')
+    )
+    tool("gcc", "-c", "-x", "c", "/dev/null", "-o", kernel / "extra.o")
+    assert provenance.check(reread(provenance_of(kernel), tmp_path), kernel) == []
+
+
 def test_check_names_what_differs(kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = provenance.read(kernel / "build" / "vmlinux.provenance.json")
     edit(kernel / "kernel.lds", ("SECTIONS", "/* a comment */\nSECTIONS"))
