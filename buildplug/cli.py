@@ -62,11 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
 
     sub = command(
-        "report", _report, "show what a build did: a summary, JSON, or a page that needs no network or script"
+        "report", _report, "show what builds and rebuilds did: a summary, JSON, or a page without network or script"
     )
     sub.add_argument(
         "input", nargs="*", type=Path, default=[Path("buildplug.toml")],
-        help="a configuration or the record of a build; default: buildplug.toml",
+        help="a configuration, the record of its build, or what repro --json printed; default: buildplug.toml",
     )  # fmt: skip
     sub.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the page")
     sub.add_argument("--json", action="store_true", help="a list with one object for each input")

@@ -183,9 +183,7 @@ class Pipeline:
             "file_dep": [str(path) for path in depends],
             "targets": [str(path) for path in targets],
             "task_dep": [PASSES[PASSES.index(name) - 1]] if name != PASSES[0] else [],
-            "uptodate": [config_changed(repr((identity.ours(), identity.variables(), settings)))]
-            if depends
-            else [False],
+            "uptodate": [config_changed(repr((identity.ours(), identity.variables(), settings))) if depends else False],
             "verbosity": 2,  # what compilers and linkers warn of is the user's
             "doc": (action.__doc__ or name).partition("\n")[0],
         }

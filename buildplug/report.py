@@ -2,22 +2,20 @@
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 
-from buildplug import config, files, render
+from buildplug import config, files, rebuilds, render
 from buildplug.arch import KINDS
 from buildplug.elf import SHF_WRITE, SHT_NOBITS, Image, Section
 from buildplug.errors import BuildplugError, printable
+from buildplug.rebuilds import Rebuilds
 from buildplug.rules import shipped
 from buildplug.schema import convert
 from buildplug.section_map import Drawing, Extent, draw
 from buildplug.table import OP_BITS, decode
-
-T = TypeVar("T")
 
 RECORD = ".buildplug.json"
 
@@ -47,7 +45,7 @@ class Build:
     outputs: dict[str, str]
     tools: dict[str, str]
     seconds: dict[str, float]
-    tables: dict[str, Any] = field(default_factory=dict)
+    tables: dict[str, About]
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,6 @@ class BuildReport:
     """Of one build. sites: rule -> its sites."""
 
     record: Build
-    tables: dict[str, About]
     sites: dict[str, Sites]
     sections: tuple[Placed, ...]
 
@@ -103,8 +100,12 @@ class BuildReport:
         return draw([(section.draft, section.final) for section in self.sections])
 
 
-def read(path: Path) -> BuildReport:
-    """The report of a configuration's build, or of a record. Raises BuildplugError."""
+Report = BuildReport | Rebuilds
+
+
+def read(path: Path) -> Report:
+    """The report of a configuration's build, of the record of one, or of the result of rebuilds. Raises
+    BuildplugError."""
     if path.is_dir() or path.suffix == ".toml":
         wanted = config.read(path)
         path = wanted.build / f"{wanted.kernel.name}{RECORD}"
@@ -114,15 +115,19 @@ def read(path: Path) -> BuildReport:
         data = json.loads(files.read_text(path))
     except (ValueError, RecursionError) as error:
         raise BuildplugError(path, f"expected a record as JSON, found: {error}", "build again") from None
+    if isinstance(data, dict) and "variations" in data:
+        return convert(Rebuilds, data, str(path), strict=False)
     return _build(path, data)
 
 
-def summary(report: BuildReport) -> str:
+def summary(report: Report) -> str:
     """The report in a few lines for a terminal."""
+    if isinstance(report, Rebuilds):
+        return rebuilds.summary(report)
     record = report.record
     sites = sum(of.total for of in report.sites.values())
-    lines = [f"{record.image}, {record.arch}: {record.links} links, {len(report.tables)} tables, {sites} sites"]
-    rows = [[rule, f"{t.rows} rows", f"{t.bytes} bytes in {t.section}"] for rule, t in report.tables.items()]
+    lines = [f"{record.image}, {record.arch}: {record.links} links, {len(report.record.tables)} tables, {sites} sites"]
+    rows = [[rule, f"{t.rows} rows", f"{t.bytes} bytes in {t.section}"] for rule, t in report.record.tables.items()]
     lines += ["tables, proved true:", *_aligned(rows)]
     for rule, of in report.sites.items():
         counts = [[op, *(str(n or ".") for n in by.values()), str(sum(by.values()))] for op, by in of.ops.items()]
@@ -139,25 +144,18 @@ def _aligned(rows: list[list[str]]) -> list[str]:
     return ["  " + "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
 
 
-def html(reports: list[BuildReport]) -> str:
+def html(reports: list[Report]) -> str:
     """A page that needs nothing else: no network, no script."""
     return render.render("report.html.j2", shipped("templates"), reports=reports)
 
 
 def _build(path: Path, data: object) -> BuildReport:
-    record = _known(Build, data, str(path))
-    tables = {rule: _known(About, about, f"{path}: tables.{rule}") for rule, about in record.tables.items()}
+    record = convert(Build, data, str(path), strict=False)
     draft, final = (_image(path, record, f"{record.image}{suffix}") for suffix in (".draft", ""))
-    own = {about.section for about in tables.values()}
+    own = {about.section for about in record.tables.values()}
     inside = dict(line.partition(": ")[::2] for line in record.moved)
-    sites = {rule: _sites(final, about) for rule, about in tables.items() if about.ops}
-    return BuildReport(record, tables, sites, _placed(draft, final, own, inside))
-
-
-def _known(record: type[T], data: object, where: str) -> T:
-    """convert(), but for keys that later versions may have."""
-    names = {f.name for f in fields(record)}  # type: ignore[arg-type]
-    return convert(record, {k: v for k, v in data.items() if k in names} if isinstance(data, dict) else data, where)
+    sites = {rule: _sites(final, about) for rule, about in record.tables.items() if about.ops}
+    return BuildReport(record, sites, _placed(draft, final, own, inside))
 
 
 def _image(path: Path, record: Build, name: str) -> Image:

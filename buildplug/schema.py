@@ -41,20 +41,22 @@ def unknown(where: object, what: str, name: str, known: Iterable[str]) -> Buildp
     return BuildplugError(where, f"unknown {what} '{name}'", remedy)
 
 
-def convert(record: type[Record], data: object, where: str) -> Record:
+def convert(record: type[Record], data: object, where: str, *, strict: bool = True) -> Record:
     """`data`, read from TOML, as an instance of the frozen dataclass `record`.
 
     `where` is the file and the path of keys so far, for messages. Fields may be str, int, bool, other
-    dataclasses, tuple[T, ...] (a list) and dict[str, T] (a table). Raises BuildplugError.
+    dataclasses, tuple[T, ...] (a list) and dict[str, T] (a table). Unless it is `strict`, keys that are not known,
+    as a later version may have them, are passed over. Raises BuildplugError.
     """
     if not isinstance(data, dict):
         raise _mismatch(where, dict, data)
     hints = typing.get_type_hints(record)
     values = {}
     for key, value in data.items():
-        if key not in hints:
+        if key in hints:
+            values[key] = checked(hints[key], value, f"{where}: {key}", strict=strict)
+        elif strict:
             raise unknown(where, "key", key, hints)
-        values[key] = checked(hints[key], value, f"{where}: {key}")
     for field in dataclasses.fields(record):  # type: ignore[arg-type]
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and field.name not in values:
@@ -62,7 +64,7 @@ def convert(record: type[Record], data: object, where: str) -> Record:
     return record(**values)
 
 
-def checked(hint: Any, value: Any, where: str) -> Any:
+def checked(hint: Any, value: Any, where: str, *, strict: bool = True) -> Any:
     """`value` as what the type `hint` says, of those that convert() knows. Raises BuildplugError."""
     if hint is Any:
         return value
@@ -70,16 +72,20 @@ def checked(hint: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         if not isinstance(value, list):
             raise _mismatch(where, tuple, value)
-        return tuple(checked(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        return tuple(checked(arguments[0], item, f"{where}[{i}]", strict=strict) for i, item in enumerate(value))
     if origin is dict:
         if not isinstance(value, dict):
             raise _mismatch(where, dict, value)
-        return {key: checked(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+        return {key: checked(arguments[1], item, f"{where}.{key}", strict=strict) for key, item in value.items()}
     if origin is types.UnionType:
         plain = [choice for choice in arguments if choice is type(value)]
-        return value if plain else checked(next(c for c in arguments if c is not types.NoneType), value, where)
+        return (
+            value
+            if plain
+            else checked(next(c for c in arguments if c is not types.NoneType), value, where, strict=strict)
+        )
     if dataclasses.is_dataclass(hint):
-        return convert(typing.cast(type[Any], hint), value, where)
+        return convert(typing.cast(type[Any], hint), value, where, strict=strict)
     if type(value) is not hint:
         raise _mismatch(where, hint, value)
     if isinstance(value, str) and "\0" in value:

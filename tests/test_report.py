@@ -18,7 +18,7 @@ from PIL import Image as Picture
 from buildplug import report
 from buildplug.elf import Array
 from buildplug.errors import BuildplugError
-from buildplug.report import RECORD
+from buildplug.report import RECORD, BuildReport
 from tests.conftest import SCRIPT, tool
 from tests.samples import buildplug, copy_sample, edit, one_line
 from tests.samples import built as build
@@ -148,7 +148,9 @@ def test_page_is_the_same_for_the_same_build(page: str, built: Path) -> None:
 
 def test_calls_of_ops_are_as_many_as_objdump_shows(built: Path) -> None:
     calls = re.findall(r"\bcall +[0-9a-f]+ <(\w+)>", tool("objdump", "-d", built / "build" / "vmlinux"))
-    sites = report.read(built).sites["paravirt"].ops
+    found = report.read(built)
+    assert isinstance(found, BuildReport)
+    sites = found.sites["paravirt"].ops
     ops = tomllib.loads((built / "paravirt.toml").read_text())["ops"]
     functions = {name: op["function"] for name, op in ops.items() if "function" in op}
     assert {name: sites[name]["call"] for name in functions} == {n: calls.count(f) for n, f in functions.items()}
@@ -228,6 +230,83 @@ def test_image_that_was_changed_since_is_refused(built: Path, tmp_path: Path) ->
     assert "expected the file that vmlinux.buildplug.json speaks of" in one_line(buildplug("report", kernel).stderr)
 
 
+REBUILDS: dict[str, Any] = {
+    "command": ["buildplug", "build"],
+    "outputs": {"build/vmlinux": "ab" * 32, "build/<b>map": "cd" * 32},
+    "variations": [
+        {"variation": "time", "about": "the clock", "same": False},
+        {"variation": "umask", "about": "0002 for 0022", "same": True},
+    ],
+    "not_varied": {"fileordering": "/dev/fuse cannot be opened"},
+    "blame": [
+        {
+            "variations": ["time"], "build": "time", "output": "build/vmlinux", "sizes": [9, 9], "more": 3,
+            "remedies": ["timestamp: leave the time out"],
+            "places": [
+                {
+                    "part": ".rodata", "symbol": "banner+0x1c", "entry": "", "offset": 17436, "varied_offset": 17436,
+                    "control": "30 33", "varied": "31 34", "cause": "timestamp",
+                    "texts": ["Nov 23 03:40", "Dec 01 <i>"],
+                },
+                {"part": "", "offset": 16, "control": "00", "varied": "01", "texts": [], "cause": ""},
+            ],
+        },
+    ],
+    "kept": {}, "reproducible": False,
+}  # fmt: skip
+
+
+def rebuilds(folder: Path, **changes: object) -> Path:
+    """What repro printed, changed, in a file."""
+    (folder / "result.json").write_text(json.dumps(REBUILDS | changes))
+    return folder / "result.json"
+
+
+def test_page_of_rebuilds_has_variations_results_and_differences(tmp_path: Path) -> None:
+    reader = Reader(report.html([report.read(rebuilds(tmp_path))]))
+    assert not {tag for tag, _ in reader.tags} & {"b", "i"}
+    text = "".join(reader.text.split())
+    assert "timetheclockdiffer" in text
+    assert "umask0002for0022thesame" in text
+    assert "fileordering/dev/fusecannotbeopenednotvaried" in text
+    assert "build/<b>mapthesamecdcd" in text
+    assert "build/vmlinuxdiffersabab" in text
+    assert ".rodata,banner+0x1cfileoffset0x441ctimestamp3033Nov2303:403134Dec01<i>" in text
+    assert "+0x10fileoffset0x10notknown0001" in text
+    assert "and3placesmore" in text
+    assert "timestamp:leavethetimeout" in text
+
+
+def test_page_of_rebuilds_that_are_the_same_blames_nothing(tmp_path: Path) -> None:
+    text = Reader(report.html([report.read(rebuilds(tmp_path, blame=[]))])).text
+    assert "Differences" not in text
+    assert "differs" not in text.partition("Outputs")[2].partition("Variations")[0]
+
+
+def test_summary_of_rebuilds_names_what_differs_by_what(tmp_path: Path) -> None:
+    lines = [line.strip() for line in buildplug("report", rebuilds(tmp_path)).stdout.splitlines()]
+    assert "build/vmlinux: differs" in lines
+    assert "build/<b>map: the same in every build" in lines
+    assert "umask: the same" in lines
+    assert "build/vmlinux differs by time:" in lines
+    assert ".rodata, banner+0x1c: timestamp" in lines
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"outputs": []}, "outputs: expected a table, found []"),
+        ({"variations": [{"variation": "time"}]}, "variations[0]: expected the key 'about'"),
+        ({"blame": [{"variations": [], "output": "x", "places": [{"part": ""}]}]}, "expected the key 'offset'"),
+        ({"blame": [{"variations": [], "output": "x", "places": 1}]}, "places: expected a list, found 1"),
+    ],
+)
+def test_result_that_is_wrong_is_one_line(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    failed = buildplug("report", rebuilds(tmp_path, **changes))
+    assert failed.returncode == 1
+    assert says in one_line(failed.stderr)
+
+
 # In a browser.
 
 
@@ -248,7 +327,7 @@ def shown(page: str, folder: Path, width: int) -> Shot:
     folder.mkdir(exist_ok=True)
     (folder / "page.html").write_text(page)
     tool(
-        "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=1",
+        "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--force-device-scale-factor=1",
         "--force-color-profile=srgb", "--blink-settings=preferredColorScheme=1", f"--user-data-dir={folder}/profile",
         f"--window-size={width},2400", f"--screenshot={folder / 'shot.png'}", f"file://{folder / 'page.html'}",
     )  # fmt: skip
