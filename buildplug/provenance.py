@@ -104,7 +104,10 @@ def statement(wanted: Config, record: dict[str, Any]) -> Statement:
 
 def comparison(subject: Mapping[str, str], configuration: Mapping[str, str], verdicts: Mapping[str, bool]) -> Statement:
     """What rebuilds showed. `subject`: what was rebuilt; `configuration`: what said how, such as a record of provenance
-    (both name -> SHA-256); `verdicts`: a rebuild, named by how it was done -> whether it gave the subject."""
+    (both name -> SHA-256); `verdicts`: a rebuild, named by how it was done -> whether it gave the subject. Raises
+    BuildplugError if there was no rebuild: nothing has passed then."""
+    if not verdicts:
+        raise BuildplugError("comparison", "expected a rebuild, found none")
     predicate = {
         "result": "PASSED" if all(verdicts.values()) else "FAILED",
         "configuration": [*_descriptors(configuration), {"name": "builder", "uri": BUILDER}],

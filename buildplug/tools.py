@@ -14,7 +14,8 @@ from buildplug.toolchain import run, version
 
 @dataclass(frozen=True)
 class Program:
-    """path: of the file itself, behind all links; None for buildplug. package: its URL; empty if no package has it."""
+    """path: of the file itself, behind all links. package: its URL; empty if no package has it. Of buildplug there is
+    no one file: its path is None, its digest identity.ours()."""
 
     path: Path | None
     sha256: str

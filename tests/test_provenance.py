@@ -86,6 +86,11 @@ def test_comparison_has_the_published_form() -> None:
     assert provenance.comparison({"vmlinux": digest}, {}, {"as before": True})["predicate"]["result"] == "PASSED"
 
 
+def test_comparison_without_a_rebuild_has_not_passed() -> None:
+    with pytest.raises(BuildplugError, match="expected a rebuild, found none"):
+        provenance.comparison({"vmlinux": "0" * 64}, {}, {})
+
+
 def test_oracle_refuses_what_the_form_has_not(statement: dict[str, Any]) -> None:
     statement["predicate"]["runDetails"]["trusted"] = True
     with pytest.raises(json_format.ParseError, match="trusted"):

@@ -327,7 +327,8 @@ def shown(page: str, folder: Path, width: int) -> Shot:
     folder.mkdir(exist_ok=True)
     (folder / "page.html").write_text(page)
     tool(
-        "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--force-device-scale-factor=1",
+        "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
+        "--force-device-scale-factor=1",
         "--force-color-profile=srgb", "--blink-settings=preferredColorScheme=1", f"--user-data-dir={folder}/profile",
         f"--window-size={width},2400", f"--screenshot={folder / 'shot.png'}", f"file://{folder / 'page.html'}",
     )  # fmt: skip
