@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; returns its exit status: 0, 1 for an error, 2 for wrong usage."""
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    # the words behind ld are a linker's, which argparse would take for its own
+    options = argparse.Namespace(run=_ld, words=words[1:]) if words[:1] == ["ld"] else _parser().parse_args(words)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start threads that nothing here needs
     gc.disable()  # a command ends before there is garbage worth the search
     try:
@@ -39,6 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"buildplug: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
         return 1
     return 0
+
+
+def ld() -> int:
+    """buildplug-ld: the one word that build systems want of a linker."""
+    return main(["ld", *sys.argv[1:]])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -95,6 +102,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("query", nargs="*", help="an address (0x...) or a name")
     sub.add_argument("--rule", default="ksyms", help="which symbols; default: ksyms")
     sub.add_argument("--format", choices=["nm", "system-map", "json"], default="nm", help="of the list without a query")
+
+    command("ld", _ld, "link in place of the linker: kernels with tables, all else as the linker would")
 
     sub = command("rules", _rules, "list the rules that ship, show one, or check a file of your own")
     sub.add_argument("action", choices=["list", "show", "check"], nargs="?", default="list")
@@ -219,6 +228,14 @@ def _verify(options: argparse.Namespace) -> None:
         raise final.bad(
             f"expected the draft plus true tables, found {'; '.join([*wrong, *proof.changed])}", "build it again"
         )
+
+
+def _ld(options: argparse.Namespace) -> None:
+    from buildplug import ld
+
+    status = ld.main(options.words, sys.argv[0])
+    if status:
+        sys.exit(status)
 
 
 def _apply(options: argparse.Namespace) -> None:

@@ -30,7 +30,7 @@ class Toolchain:
 
 @dataclass(frozen=True)
 class Compile:
-    sources: tuple[str, ...]  # globs, relative to the file
+    sources: tuple[str, ...] = ()  # globs, relative to the file
     include: tuple[str, ...] = ()
     cflags: tuple[str, ...] = ()
     asflags: tuple[str, ...] = ()
@@ -42,6 +42,7 @@ class Link:
     flags: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()  # objects and archives that are there already
     after: str = ".rodata"  # the output section behind which the tables go
+    keep_relocations: bool = False  # in what `buildplug ld` links without --emit-relocs of the user's
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class TableEntry:
 class File:
     """The file as it is written."""
 
-    compile: Compile
+    compile: Compile = field(default_factory=Compile)
     kernel: Kernel = field(default_factory=Kernel)
     toolchain: Toolchain = field(default_factory=Toolchain)
     link: Link = field(default_factory=Link)
@@ -98,14 +99,19 @@ class Config:
         return self.build / "gen"
 
 
-def read(path: Path, build: Path | None = None) -> Config:
-    """The configuration; `build` replaces its build directory. Raises BuildplugError."""
-    path = path / "buildplug.toml" if path.is_dir() else path
-    root = path.resolve().parent
+def read_file(path: Path) -> File:
+    """The file as it is written. Raises BuildplugError."""
     file = convert(File, load(path), str(path))
     name = file.kernel.name
     if not name or Path(name).name != name or name.startswith((".", "-")) or name in RESERVED:
         raise BuildplugError(f"{path}: kernel.name", f"expected a file name, found {file.kernel.name!r}")
+    return file
+
+
+def read(path: Path, build: Path | None = None) -> Config:
+    """The configuration; `build` replaces its build directory. Raises BuildplugError."""
+    path = path / "buildplug.toml" if path.is_dir() else path
+    root, file = path.resolve().parent, read_file(path)
     tables = []
     for entry in file.table:
         rule = find(entry.rule, root)

@@ -105,6 +105,8 @@ class Image:
             )
         self.arch = found
         self.type: str = str(header["e_type"])
+        loads = [s.header for s in elf.iter_segments("PT_LOAD")]
+        self.loads = tuple((h["p_vaddr"], h["p_filesz"]) for h in loads)  # address and bytes, without .bss
         count = elf.num_sections()
         if count == 0 or header["e_shoff"] + count * header["e_shentsize"] > len(self._file):
             raise self.bad("expected section headers, found none or a file that ends before them")

@@ -31,6 +31,14 @@ def compiler(config: Config, source: str) -> list[str]:
     return command + [f"-I{relative(config, path)}" for path in include]
 
 
+def assemble(config: Config, text: Path, output: Path) -> list[str]:
+    """Makes an object of a text, with the kernel's own flags; returns the command. Raises BuildplugError."""
+    command = [*compiler(config, text.suffix), "-c", relative(config, text)]
+    with files.replacing(output) as scratch:
+        run([*command, "-o", relative(config, scratch)], config.root, "assemble a table")
+    return [*command, "-o", relative(config, output)]
+
+
 def object_of(config: Config, source: Path) -> Path:
     """The object that is made of a source; `..` in its place becomes a folder of that name."""
     return config.build / "obj" / (relative(config, source).replace("../", "__/") + ".o")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from buildplug.errors import BuildplugError
 from buildplug.schema import convert, load, unknown
-from buildplug.table import OP_BITS
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,8 @@ class Ops:
 
 def read(path: Path) -> Ops:
     """The ops file. Raises BuildplugError."""
+    from buildplug.table import OP_BITS  # imports numpy: a link without tables reads none
+
     declared = convert(Ops, load(path), str(path))
     for name in (*declared.ops, *declared.backends):
         if not name.isidentifier() or not name.isascii():

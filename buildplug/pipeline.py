@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from buildplug.errors import BuildplugError
 from buildplug.link import included, link
 from buildplug.rules import shipped
 from buildplug.stage import Note, Stage, blob_path
-from buildplug.toolchain import run
 
 PASSES = ("compile", "draft", "extract", "generate", "assemble", "relink", "verify", "record")
 
@@ -47,9 +47,11 @@ class Pipeline:
         self.config, self.explain = wanted, explain
         if not wanted.tables:
             raise BuildplugError(wanted.path, "expected a [[table]], found none", "add one with its rule")
+        if not wanted.sources:
+            raise BuildplugError(wanted.path, "expected sources to compile, found none", "add them to [compile]")
         self.stage = Stage(
             wanted.tables, wanted.arch, wanted.root, wanted.link.after, wanted.generated,
-            lambda text: ninjafile.object_of(wanted, text), self._assemble, self._link,
+            partial(ninjafile.object_of, wanted), partial(ninjafile.assemble, wanted), self._link,
         )  # fmt: skip
         self.relinked = wanted.build / f"{wanted.kernel.name}.relinked"
         self.runtime = self.stage.runtime()
@@ -146,12 +148,6 @@ class Pipeline:
             c.root / c.path.name,
         }
         record.write_record(c, self.notes, sorted(p for p in inputs if p.exists()))
-
-    def _assemble(self, text: Path, output: Path) -> list[str]:
-        command = [*ninjafile.compiler(self.config, text.suffix), "-c", ninjafile.relative(self.config, text)]
-        with files.replacing(output) as scratch:
-            run([*command, "-o", ninjafile.relative(self.config, scratch)], self.config.root, "assemble a table")
-        return [*command, "-o", ninjafile.relative(self.config, output)]
 
     def _link(self, tables: list[Path], output: Path) -> Note:
         command, said = link(self.config, self.sources, self.stage.placement, tables, output)

@@ -138,7 +138,8 @@ def placement(rules: list[Rule], after: str, base: Path) -> str:
     return render("tables.lds.j2", base, rules=rules, after=_ldname(after))
 
 
-def anchors(tables: list[tuple[Rule, Contents]], base: Path) -> str:
-    """The linker script that gives the addresses of the sections which tables name."""
+def anchors(tables: list[tuple[Rule, Contents]], base: Path, template: str = "anchors.lds.j2") -> str:
+    """The linker script that gives the addresses of the sections which tables name, or by its template what else
+    stands for it."""
     named = [(r.anchor(number), name) for r, contents in tables for number, name in enumerate(contents.section_names)]
-    return render("anchors.lds.j2", base, anchors=named)
+    return render(template, base, anchors=named, rule=tables[0][0])

@@ -47,6 +47,7 @@ class Stage:
     object_of: Callable[[Path], Path]  # text -> where its object goes
     assemble: Callable[[Path, Path], list[str]]
     link: Callable[[list[Path], Path], Note]
+    scripts: bool = True  # whether the linker takes linker scripts; if not, placement is empty
 
     @property
     def placement(self) -> Path:
@@ -55,8 +56,9 @@ class Stage:
 
     @property
     def anchors(self) -> Path:
-        """The linker script that says where the sections are which the tables speak of: the last input of a link."""
-        return self.generated / "anchors.lds"
+        """The linker script that says where the sections are which the tables speak of: the last input of a link.
+        For a linker without scripts a text for the assembler, and verify() puts the addresses in place."""
+        return self.generated / ("anchors.lds" if self.scripts else "anchors.S")
 
     @cached_property
     def stubs(self) -> list[Path]:
@@ -103,7 +105,7 @@ class Stage:
         self.link_draft(draft)
         self.extract(draft)
         self.generate()
-        self.assemble_all(self.texts)
+        self.assemble_all(self.texts if self.scripts else [*self.texts, self.anchors])
         self.relink(relinked)
         return self.verify(draft, relinked, image)
 
@@ -141,12 +143,13 @@ class Stage:
         for table, content, text in zip(self.tables, made, self.texts, strict=True):
             self._write_table(table.rule, content, table.slack, text)
         named = [(table.rule, content) for table, content in zip(self.tables, made, strict=True)]
-        files.write(self.anchors, render.anchors(named, self.root))
+        files.write(self.anchors, render.anchors(named, self.root, f"{self.anchors.name}.j2"))
         return {}
 
     def relink(self, relinked: Path) -> Note:
         """The only relink."""
-        return self.link([*self.table_objects, self.anchors], relinked)
+        anchors = self.anchors if self.scripts else self.object_of(self.anchors)
+        return self.link([*self.table_objects, anchors], relinked)
 
     def verify(self, draft: Path, relinked: Path, image: Path) -> Note:
         """Proves the tables true of the final image; makes them so if the linker moved what they speak of."""
@@ -159,6 +162,8 @@ class Stage:
                 "the linker, its script or its inputs depend on something else than the inputs",
             )
         untrue = [table for table in proof.tables if table.differences]
+        for wanted in self.tables:
+            _check_loaded(final, wanted.rule, image)
         with files.replacing(image) as scratch:
             shutil.copy(relinked, scratch)  # with its mode: the linker has made it executable
             for table in untrue:
@@ -187,11 +192,24 @@ class Stage:
         files.write(text, render.table(rule, content, slack, self.root, blob_path(text).name))
 
 
+def _check_loaded(final: Image, rule: Rule, image: Path) -> None:
+    """Has the boot loader load the table, and only once."""
+    section = final.section(rule.section)
+    loads = [1 for at, size in final.loads if at <= section.address and section.address + section.size <= at + size]
+    if len(loads) != 1:
+        raise BuildplugError(
+            image, f"rule {rule.name}: expected its section {rule.section} in one PT_LOAD, found it in {len(loads)}",
+            "name as [link] after a section that is loaded",
+        )  # fmt: skip
+
+
 def _try_fixup(final: Image, wanted: WantedTable, image: Path) -> None:
     """Has the reference check what the kernel will check at boot, for every backend."""
+    if not wanted.ops:
+        return
     memory, start, end = memory_of(final)
     at = final.address_of(wanted.rule.symbol) or 0
-    for name in wanted.ops.backends if wanted.ops else ():
+    for name in wanted.ops.backends:
         backend = final.address_of(f"{wanted.rule.symbol}_{name}") or 0
         status = fixup(final.arch, memory, at, backend, start, end, dry=True)
         if status.error != "ok":

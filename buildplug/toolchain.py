@@ -2,9 +2,11 @@
 
 import os
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from buildplug.errors import BuildplugError
 
@@ -45,3 +47,31 @@ def version(program: str, cwd: Path) -> str:
         return run([program, "--version"], cwd, "say its version").output.partition("\n")[0]
     except BuildplugError:
         return ""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended, and what it said on each stream."""
+
+    status: int  # as a shell has it: 128 and the signal's number if a signal ended it
+    out: bytes
+    err: bytes
+
+
+def heard(command: Sequence[str], env: Mapping[str, str]) -> Ended:
+    """Runs the user's program where we are, in his own language. Raises BuildplugError if it cannot be run."""
+    try:
+        done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except (OSError, ValueError) as error:
+        raise BuildplugError(command[0], f"cannot be run: {getattr(error, 'strerror', None) or error}") from None
+    return Ended(done.returncode if done.returncode >= 0 else 128 - done.returncode, done.stdout, done.stderr)
+
+
+def become(command: Sequence[str], env: Mapping[str, str]) -> NoReturn:
+    """Ends this program and runs another in its place. Raises BuildplugError if it cannot be run."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        os.execvpe(command[0], list(command), env)
+    except (OSError, ValueError) as error:
+        raise BuildplugError(command[0], f"cannot be run: {getattr(error, 'strerror', None) or error}") from None

@@ -6,6 +6,7 @@ the draft's: same size, same content outside relocated fields, same references.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,8 @@ from buildplug.table import Table, decode
 
 # What depends on addresses without a relocation that would say so, and is made by the linker itself.
 EXEMPT = (
-    ".note.gnu.build-id", ".dynamic", ".dynsym", ".gnu.hash", ".hash", ".rela.dyn", ".relr.dyn", ".got*",
-    ".eh_frame_hdr",
+    ".note.gnu.build-id", ".dynamic", ".dynsym", ".gnu.hash", ".hash", ".rela.dyn", ".rela.plt", ".relr.dyn", ".got*",
+    ".plt*", ".iplt", ".eh_frame*", ".relro_padding",
 )  # fmt: skip
 SHOWN = 3  # entries that a message names
 
@@ -136,10 +137,11 @@ def rewrite(path: Path, final: Image, proof: TableProof) -> None:
 def _compare(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list[str], int]:
     """How the sections other than the tables differ: moved, changed, and the number compared."""
     exempt = globs(EXEMPT)
-    columns = [[s for s in i.sections if s.alloc and s.name not in own and not exempt(s.name)] for i in (draft, final)]
+    kept = [[s for s in i.sections if s.alloc and s.name not in own and not exempt(s.name)] for i in (draft, final)]
+    columns = [sorted(column, key=attrgetter("name")) for column in kept]  # GNU ld may list first what anchors name
     names = [[s.name for s in column] for column in columns]
     if names[0] != names[1]:
-        odd = sorted(set(names[0]) ^ set(names[1])) or ["their order"]
+        odd = sorted(set(names[0]) ^ set(names[1])) or ["their number"]
         return [], [f"the sections differ: {', '.join(odd)}"], 0
     references = [{s.index: rows for s, rows in image.relocations()} for image in (draft, final)]
     ids: dict[object, int] = {}

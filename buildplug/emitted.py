@@ -1,0 +1,82 @@
+"""Takes out of a linked image the relocations that --emit-relocs keeps. What is in memory stays where it is in the
+file; what lies behind it moves up. Source: System V gABI, chapters 4 and 5."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from buildplug.elf import SHF_ALLOC, SHN_LORESERVE, SHN_UNDEF, SHT_NOBITS, SHT_REL, SHT_RELA, SHT_SYMTAB, Array, Image
+from buildplug.files import replacing
+
+SHT_DYNSYM = 11
+SHF_INFO_LINK = 0x40
+
+# Fields, of the width of an address where none is given.
+FILE = (
+    ("ident", "V16"), ("type", "u2"), ("machine", "u2"), ("version", "u4"), ("entry", ""), ("phoff", ""),
+    ("shoff", ""), ("flags", "u4"), ("ehsize", "u2"), ("phentsize", "u2"), ("phnum", "u2"), ("shentsize", "u2"),
+    ("shnum", "u2"), ("shstrndx", "u2"),
+)  # fmt: skip
+SECTION = (
+    ("name", "u4"), ("type", "u4"), ("flags", ""), ("address", ""), ("offset", ""), ("size", ""), ("link", "u4"),
+    ("info", "u4"), ("alignment", ""), ("entsize", ""),
+)  # fmt: skip
+SYMBOL_SECTION = {32: (14, 16), 64: (6, 24)}  # offset of st_shndx, size of a symbol
+
+
+def drop(path: Path, output: Path) -> None:
+    """Writes to `output` the image at `path`, with its mode, without them. Raises BuildplugError."""
+    image = Image(path)
+    file, sections = _headers(image)
+    keep = (sections["flags"] & SHF_ALLOC != 0) | ~np.isin(sections["type"], (SHT_RELA, SHT_REL))
+    numbers = np.where(keep, np.cumsum(keep) - 1, 0)
+    stored = ~np.isin(sections["type"], (0, SHT_NOBITS))
+    loaded = stored & (sections["flags"] & SHF_ALLOC != 0)
+    first = int(file["phoff"]) + int(file["phnum"]) * int(file["phentsize"])
+    end = max(first, int(file["ehsize"]), int((sections["offset"] + sections["size"])[loaded].max(initial=0)))
+    with replacing(output) as scratch, scratch.open("r+b") as out:
+        out.write(image.data[:end].data)
+        for index in np.argsort(sections["offset"], kind="stable").tolist():
+            content = _renumbered(image, sections[index], index, numbers)
+            if keep[index] and stored[index] and not loaded[index]:
+                end += -end % max(1, int(sections["alignment"][index]))
+                sections["offset"][index], end = end, end + len(content)
+            if keep[index] and stored[index] and (not loaded[index] or sections["type"][index] == SHT_DYNSYM):
+                out.seek(int(sections["offset"][index]))
+                out.write(content.data)
+        at = end + -end % 8
+        linked = (sections["flags"] & SHF_INFO_LINK != 0) & keep
+        sections["info"][linked] = numbers[sections["info"][linked]]
+        sections["link"] = numbers[sections["link"]]
+        file["shoff"], file["shnum"] = at, keep.sum()
+        file["shstrndx"] = numbers[file["shstrndx"]]
+        out.seek(at)
+        out.write(sections[keep].tobytes())
+        out.seek(0)
+        out.write(file.tobytes())
+        shutil.copymode(path, scratch)
+
+
+def _headers(image: Image) -> tuple[Array, Array]:
+    """The header of the file, shape (), and those of its sections, shape (n,). Raises BuildplugError."""
+    order, word = image.arch.byteorder, "u8" if image.arch.bits == 64 else "u4"
+    types = [np.dtype([(name, order + (kind or word)) for name, kind in fields]) for fields in (FILE, SECTION)]
+    file = np.frombuffer(image.data, types[0], 1)[0].copy()
+    sections = np.frombuffer(image.data, types[1], len(image.sections), int(file["shoff"])).copy()
+    if len(sections) >= SHN_LORESERVE or sections["link"].max() >= len(sections):
+        raise image.bad(f"expected fewer than {SHN_LORESERVE} sections that exist, found {len(sections)}")
+    return file, sections
+
+
+def _renumbered(image: Image, section: Array, index: int, numbers: Array) -> Array:
+    """The content of a section, bytes, with the sections that symbols name numbered anew."""
+    content = image.bytes_of(image.sections[index])
+    if section["type"] in (SHT_SYMTAB, SHT_DYNSYM):
+        at, size = SYMBOL_SECTION[image.arch.bits]
+        content = content.copy()
+        kind = np.dtype({"names": ["n"], "formats": [image.arch.byteorder + "u2"], "offsets": [at], "itemsize": size})
+        named = content.view(kind)["n"]
+        plain = (named != SHN_UNDEF) & (named < min(SHN_LORESERVE, len(numbers)))
+        named[plain] = numbers[named[plain]]
+    return content

@@ -1,0 +1,174 @@
+"""The link of a kernel by the command of any build: draft, tables, relink, proof, in a folder of their own beside the
+output, which takes its place in one step."""
+
+import json
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from types import FrameType
+
+from buildplug import __version__, emitted, files, ninjafile, scratch, toolchain
+from buildplug.config import Config, read
+from buildplug.errors import BuildplugError
+from buildplug.linkline import LinkLine
+from buildplug.stage import Note, Stage
+
+OURS = r"/[\w./-]+"  # the name of a file in our folder
+
+
+class UserLinkFailed(Exception):
+    """The link failed when only empty tables of ours were in it; the linker has said why."""
+
+    def __init__(self, status: int):
+        super().__init__(status)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class FinalLink:
+    """One link of a command: the words behind the linker's name, and what they say.
+
+    Nothing in the words is replaced, as response files may hold any of them: we put something before and behind, and
+    the last `-o`, `-Map` and `--dependency-file` count.
+    """
+
+    ld: str
+    scripts: bool  # whether it takes linker scripts that place tables
+    words: list[str]
+    line: LinkLine
+    env: Mapping[str, str]  # the linker's
+    config: Config
+    folder: Path
+
+    @property
+    def draft(self) -> Path:
+        return self.folder / f"{self.line.output.name}.draft"
+
+    @property
+    def relinked(self) -> Path:
+        return self.folder / f"{self.line.output.name}.relinked"
+
+    @property
+    def kept(self) -> Path:
+        """Where the folder is after the link, if it is wanted; what messages call it in any case."""
+        return self.line.output.with_name(f"{self.line.output.name}.buildplug")
+
+    @cached_property
+    def stage(self) -> Stage:
+        c = self.config
+        unnamed = (
+            f"-ffile-prefix-map={ninjafile.relative(c, self.folder)}=."  # no object tells the folder's random name
+        )
+        flags = {name: (*getattr(c.compile, name), unnamed) for name in ("cflags", "asflags")}
+        c = replace(c, compile=replace(c.compile, **flags))
+        return Stage(
+            c.tables, c.arch, c.root, c.link.after, c.generated, lambda text: text.with_name(f"{text.name}.o"),
+            partial(ninjafile.assemble, c), self._link, self.scripts,
+        )  # fmt: skip
+
+    def run(self, *, keep: bool) -> None:
+        """Links twice, and puts what the command asked for in its place. Raises UserLinkFailed, BuildplugError."""
+        image = self.folder / self.line.output.name
+        note = self.stage.run(self.draft, self.relinked, image)
+        if keep:
+            about = {"buildplug": __version__, "links": 2} | {k: note[k] for k in ("tables", "moved", "rewritten")}
+            files.write(self.folder / "record.json", json.dumps(about, indent=1) + "\n")
+        if not (self.config.link.keep_relocations or "emit-relocs" in self.line):
+            emitted.drop(image, image)
+        if (path := self.line.map) is not None:
+            files.write(path, self.public(files.read(_map_of(self.relinked)).decode(errors="surrogateescape")))
+        if (path := self.line.depfile) is not None:
+            files.write(path, self._dependencies())
+        image.replace(self.line.output)
+
+    def _link(self, tables: list[Path], made: Path) -> Note:
+        if "script" in self.line:
+            ours = ["-T", str(self.stage.placement)]  # GNU ld wants it before the user's
+        else:  # the linker places orphans behind .rodata; this keeps them from --gc-sections
+            ours = [f"--undefined={table.rule.symbol}" for table in self.config.tables]
+        command = [self.ld, *ours, *self.words, "--emit-relocs", *map(str, tables)]
+        command += [f"-Map={_map_of(made)}"] if self.line.map else []
+        command += [f"--dependency-file={_depfile_of(made)}"] if self.line.depfile else []
+        done = toolchain.heard([*command, "-o", str(made)], self.env)
+        if done.status or made != self.draft:  # else the final link says it all again
+            for stream, said in ((sys.stdout, done.out), (sys.stderr, done.err)):
+                stream.buffer.write(self.public(said.decode(errors="surrogateescape")).encode(errors="surrogateescape"))
+                stream.flush()
+        if done.status and made == self.draft:
+            raise UserLinkFailed(done.status)
+        if done.status:
+            raise BuildplugError(
+                self.ld, "the link with the tables failed, the one with empty tables did not", "see its message above",
+                status=done.status,
+            )  # fmt: skip
+        return {"links": 1}
+
+    def public(self, text: str) -> str:
+        """A text of the linker's or of ours without the names that only this run has."""
+        for made in (self.draft, self.relinked):
+            text = text.replace(str(made), self.line.options.get("output", "a.out"))
+        return text.replace(str(self.folder), str(self.kept))
+
+    def _dependencies(self) -> str:
+        """The depfile without what is ours. lld escapes names, the others do not."""
+        text = files.read(_depfile_of(self.relinked)).decode(errors="surrogateescape")
+        output = self.line.options.get("output", "a.out")
+        for spelled in (str, _escaped):
+            text = text.replace(spelled(str(self.relinked)), spelled(output))
+            ours = re.escape(spelled(str(self.folder))) + OURS
+            text = re.sub(rf"^{ours}:\n+", "", text, flags=re.M)
+            text = re.sub(rf"( \\\n +| ){ours}(?=[ \n])", "", text)
+        return text
+
+
+def link(
+    ld: str, scripts: bool, config: Path, words: list[str], line: LinkLine, env: Mapping[str, str], *, keep: bool
+) -> int:
+    """Makes the output of a link with tables; returns the exit status. Raises BuildplugError."""
+    with _ended_by_signals(), scratch.folder(line.output) as folder:
+        final = FinalLink(ld, scripts, words, line, env, read(config, folder), folder)
+        try:
+            final.run(keep=keep)
+        except UserLinkFailed as failed:
+            return failed.status
+        except BuildplugError as error:
+            error.args, error.output = (final.public(str(error)),), final.public(error.output)
+            raise
+        finally:
+            if keep:
+                shutil.rmtree(final.kept, ignore_errors=True)
+                folder.rename(final.kept)
+    return 0
+
+
+def _map_of(image: Path) -> Path:
+    return image.with_name(f"{image.name}.map")
+
+
+def _depfile_of(image: Path) -> Path:
+    return image.with_name(f"{image.name}.d")
+
+
+def _escaped(name: str) -> str:
+    return re.sub(r"([ #])", r"\\\1", name).replace("$", "$$")
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Lets signals that ask us to end do so by an exception, so that nothing is left behind."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

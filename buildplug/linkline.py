@@ -1,0 +1,99 @@
+"""A linker's command line: only what must be known to tell a final link from others, and to make it twice.
+
+The syntax is that of GNU ld, lld and mold: a long option has one dash or two, and its value behind `=` or in the next
+word; a short one its value in the same word or in the next.
+"""
+
+import re
+import shlex
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SHORT = frozenset("ACFGILPRTYabcefhlmouyz")  # take a value
+_LONG = """
+    Map Tbss Tdata Ttext Ttext-segment Trodata-segment Tldata-segment architecture assert audit auxiliary chroot
+    call-graph-ordering-file dT default-script defsym depaudit dependency-file directory dynamic-linker dynamic-list
+    entry error-handling-script exclude-libs export-dynamic-symbol export-dynamic-symbol-list filter fini format gpsize
+    hash-style ignore-unresolved-symbol image-base init just-symbols library library-path mllvm mri-script oformat
+    opt-remarks-filename opt-remarks-format opt-remarks-passes orphan-handling out-implib output plugin plugin-opt
+    require-defined retain-symbols-file rpath rpath-link script section-start soname sort-section spare-dynamic-tags
+    symbol-ordering-file sysroot task-link trace-symbol undefined unresolved-symbols version-exports-section
+    version-script wrap
+"""
+LONG = frozenset(_LONG.split())  # take a value, in the next word if there is no `=`
+WHOLE = frozenset({"omagic", "emit-relocs", "help"})  # long options that with one dash look like a short one's value
+SAME = {
+    "o": "output", "T": "script", "dT": "script", "default-script": "script", "r": "relocatable", "i": "relocatable",
+    "Ur": "relocatable", "Bshareable": "shared", "q": "emit-relocs", "s": "strip-all",
+}  # fmt: skip
+DEPTH = 20  # response files in response files
+
+
+@dataclass
+class LinkLine:
+    """The inputs, archives as they are named; the options by their long names, each with its last value."""
+
+    inputs: list[str] = field(default_factory=list)
+    options: dict[str, str] = field(default_factory=dict)
+
+    def __contains__(self, option: str) -> bool:
+        return option in self.options
+
+    @property
+    def output(self) -> Path:
+        return Path(self.options.get("output", "a.out"))
+
+    @property
+    def map(self) -> Path | None:
+        """Where the map goes, if it goes to a file; as GNU ld takes the value of -Map."""
+        value = self.options.get("Map", "-")
+        if value == "-":
+            return None
+        value = re.sub("%$", "%.map", value).replace("%", str(self.output))
+        return Path(value, f"{self.output.name}.map") if Path(value).is_dir() else Path(value)
+
+    @property
+    def depfile(self) -> Path | None:
+        return Path(self.options["dependency-file"]) if "dependency-file" in self else None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether a program or a kernel is to be linked."""
+        others = ("relocatable", "shared", "version", "help", "target-help")
+        return bool(self.inputs) and not any(option in self for option in others)
+
+
+def parse(words: list[str]) -> LinkLine:
+    """The command line that the words after the linker's name are."""
+    line, queue = LinkLine(), deque(_expanded(words, 0))
+    while queue:
+        word = queue.popleft()
+        name, equals, value = word.removeprefix("-").removeprefix("-").partition("=")
+        if not word.startswith("-") or word == "-":
+            line.inputs.append(word)
+        elif name in LONG:
+            line.options[SAME.get(name, name)] = value if equals or not queue else queue.popleft()
+        elif word[1] in SHORT and name not in WHOLE:
+            value = word[2:] or (queue.popleft() if queue else "")
+            line.options[SAME.get(word[1], word[1])] = value
+            if word[1] == "l":
+                line.inputs.append(word)
+        else:
+            line.options[SAME.get(name, name)] = value
+    return line
+
+
+def _expanded(words: list[str], depth: int) -> Iterator[str]:
+    """The words, with those of response files in place of @file; one that cannot be read is a word."""
+    for word in words:
+        try:
+            named = word.startswith("@") and depth < DEPTH
+            inner = shlex.split(Path(word[1:]).read_text(errors="surrogateescape")) if named else None
+        except (OSError, ValueError):
+            inner = None
+        if inner is None:
+            yield word
+        else:
+            yield from _expanded(inner, depth + 1)
