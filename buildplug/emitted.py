@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from buildplug.elf import SHF_ALLOC, SHN_LORESERVE, SHN_UNDEF, SHT_NOBITS, SHT_REL, SHT_RELA, SHT_SYMTAB, Array, Image
+from buildplug.elf import SHF_ALLOC, SHN_LORESERVE, SHT_NOBITS, SHT_REL, SHT_RELA, SHT_SYMTAB, Array, Image
 from buildplug.files import replacing
 
 SHT_DYNSYM = 11
@@ -22,7 +22,7 @@ SECTION = (
     ("name", "u4"), ("type", "u4"), ("flags", ""), ("address", ""), ("offset", ""), ("size", ""), ("link", "u4"),
     ("info", "u4"), ("alignment", ""), ("entsize", ""),
 )  # fmt: skip
-SYMBOL_SECTION = {32: (14, 16), 64: (6, 24)}  # offset of st_shndx, size of a symbol
+SYMBOL = {32: (14, 16), 64: (6, 24)}  # offset of st_shndx, size of a symbol, bytes
 
 
 def drop(path: Path, output: Path) -> None:
@@ -38,10 +38,14 @@ def drop(path: Path, output: Path) -> None:
     with replacing(output) as scratch, scratch.open("r+b") as out:
         out.write(image.data[:end].data)
         for index in np.argsort(sections["offset"], kind="stable").tolist():
-            content = _renumbered(image, sections[index], index, numbers)
+            content = _renumbered(image, index, keep, numbers)
             if keep[index] and stored[index] and not loaded[index]:
                 end += -end % max(1, int(sections["alignment"][index]))
-                sections["offset"][index], end = end, end + len(content)
+                if sections["type"][index] == SHT_SYMTAB:  # info: the number of local symbols
+                    sections["info"][index] -= (int(sections["size"][index]) - len(content)) // SYMBOL[image.arch.bits][
+                        1
+                    ]
+                sections["offset"][index], sections["size"][index], end = end, len(content), end + len(content)
             if keep[index] and stored[index] and (not loaded[index] or sections["type"][index] == SHT_DYNSYM):
                 out.seek(int(sections["offset"][index]))
                 out.write(content.data)
@@ -69,14 +73,19 @@ def _headers(image: Image) -> tuple[Array, Array]:
     return file, sections
 
 
-def _renumbered(image: Image, section: Array, index: int, numbers: Array) -> Array:
-    """The content of a section, bytes, with the sections that symbols name numbered anew."""
-    content = image.bytes_of(image.sections[index])
-    if section["type"] in (SHT_SYMTAB, SHT_DYNSYM):
-        at, size = SYMBOL_SECTION[image.arch.bits]
-        content = content.copy()
-        kind = np.dtype({"names": ["n"], "formats": [image.arch.byteorder + "u2"], "offsets": [at], "itemsize": size})
-        named = content.view(kind)["n"]
-        plain = (named != SHN_UNDEF) & (named < min(SHN_LORESERVE, len(numbers)))
-        named[plain] = numbers[named[plain]]
-    return content
+def _renumbered(image: Image, index: int, keep: Array, numbers: Array) -> Array:
+    """The content of a section, bytes. The sections that symbols name are numbered anew; the symbols of those that go
+    (mold has some) go too."""
+    section = image.sections[index]
+    content = image.bytes_of(section)
+    if section.type not in (SHT_SYMTAB, SHT_DYNSYM):
+        return content
+    at, size = SYMBOL[image.arch.bits]
+    kind = np.dtype({"names": ["n"], "formats": [image.arch.byteorder + "u2"], "offsets": [at], "itemsize": size})
+    symbols = content.reshape(-1, size).copy()
+    named = symbols.view(kind)["n"][:, 0]
+    plain = named < min(SHN_LORESERVE, len(numbers))
+    stays = ~plain
+    stays[plain] = keep[named[plain]]
+    named[plain] = numbers[named[plain]]
+    return symbols[stays].reshape(-1)

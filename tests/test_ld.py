@@ -321,7 +321,16 @@ def stopping_linker(work: Path) -> Path:
 )
 def test_link_that_is_killed_half_way_leaves_the_old_output(work: Path, number: signal.Signals, left: int) -> None:
     (work / "prog").write_text("precious")
-    command = [sys.executable, "-m", "buildplug", "ld", "--config", "buildplug.toml", "--ld", str(stopping_linker(work))]
+    command = [
+        sys.executable,
+        "-m",
+        "buildplug",
+        "ld",
+        "--config",
+        "buildplug.toml",
+        "--ld",
+        str(stopping_linker(work)),
+    ]
     with subprocess.Popen([*command, *INPUTS, "-o", "prog"], cwd=work, process_group=0) as process:
         while not (work / "at-relink").exists() and process.poll() is None:
             time.sleep(0.01)
