@@ -51,7 +51,7 @@ def test_readelf_says_the_same_as_of_objcopys(program: Path, tmp_path: Path, opt
 
 def symbols(image: Path) -> list[tuple[str, ...]]:
     """Name, value, type and the section's name of each symbol, by pyelftools."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     with image.open("rb") as file:
         elf = ELFFile(file)
         for table in elf.iter_sections():
