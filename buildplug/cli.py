@@ -100,8 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("ksyms", _ksyms, "look up addresses and names in an image's symbols, or list them")
     sub.add_argument("image", type=Path)
     sub.add_argument("query", nargs="*", help="an address (0x...) or a name")
-    sub.add_argument("--rule", default="ksyms", help="which symbols; default: ksyms")
-    sub.add_argument("--format", choices=["nm", "system-map", "json"], default="nm", help="of the list without a query")
+    sub.add_argument("--rule", help="which symbols; default: ksyms, or linux-kallsyms for that format")
+    formats = ["nm", "system-map", "json", "kallsyms"]
+    sub.add_argument("--format", choices=formats, default="nm", help="of the list without a query; the last: assembly")
 
     command("ld", _ld, "link in place of the linker: kernels with tables, all else as the linker would")
 
@@ -280,7 +281,10 @@ def _ksyms(options: argparse.Namespace) -> None:
     from buildplug.symbol_table import collected
 
     image = Image(options.image)
-    table = collected(image, find(options.rule, Path.cwd()), 0)
+    if options.format == "kallsyms" and not options.query:
+        _kallsyms(image, find(options.rule or "linux-kallsyms", Path.cwd()))
+        return
+    table = collected(image, find(options.rule or "ksyms", Path.cwd()), 0)
     for query in options.query:
         if query.startswith("0x"):
             found = [ksyms.format_address(table, 0, _address(query))]
@@ -302,6 +306,17 @@ def _ksyms(options: argparse.Namespace) -> None:
     for address, size, kind, name in rows:
         extent = f" {size:0{digits}x}" if size and options.format == "nm" else ""
         print(f"{address:0{digits}x}{extent} {kind} {printable(name)}")
+
+
+def _kallsyms(image: "Image", rule: "Rule") -> None:
+    from buildplug.linux_kallsyms import assembly
+    from buildplug.render import render
+    from buildplug.symbol_table import kallsyms_of
+
+    text = image.address_of("_text")
+    if text is None:
+        raise image.bad("expected the symbol _text, found none", "define it where the kernel starts")
+    sys.stdout.write(render("kallsyms.S.j2", Path.cwd(), **assembly(kallsyms_of(image, rule), text)))
 
 
 def _address(text: str) -> int:

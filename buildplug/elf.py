@@ -208,11 +208,15 @@ class Image:
         return name.decode(errors="backslashreplace")
 
     @cached_property
+    def raw_names(self) -> list[bytes]:
+        """The names of the symbols themselves, in their order."""
+        strings, find = self._strings if len(self.symbols) else b"\0", bytes.index
+        return [strings[start : find(strings, 0, start)] for start in self.symbols["name"].tolist()]
+
+    @cached_property
     def names(self) -> list[str]:
         """name_of() for every symbol, in their order."""
-        strings, find = self._strings if len(self.symbols) else b"\0", bytes.index
-        starts = self.symbols["name"].tolist()
-        names = [strings[start : find(strings, 0, start)].decode(errors="backslashreplace") for start in starts]
+        names = [name.decode(errors="backslashreplace") for name in self.raw_names]
         for index in np.flatnonzero(self.symbols["type"] == STT_SECTION):
             names[index] = self.name_of(int(index))
         return names

@@ -11,7 +11,7 @@ A byte that any name has is its own token. The other codes, from 255 down, becom
 often, of several the one whose second, then first code is the least; so the bytes are those of scripts/kallsyms.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,17 +57,20 @@ def encode(addresses: Array, types: Array, names: Sequence[bytes], where: object
     Raises BuildplugError for a symbol that the tables cannot hold.
     """
 
-    def bad(wrong: Array, expected: str) -> None:
+    def bad(wrong: Array, expected: str, found: Callable[[int], str]) -> None:
         if wrong.any():
             i = int(np.argmax(wrong))
             shown = names[i][:80].decode(errors="backslashreplace")
-            found = f"{addresses[i]:#x} and {len(names[i])} bytes"
-            raise BuildplugError(where, f"symbol {shown}: expected {expected}, found {found}", "exclude it in the rule")
+            problem = f"symbol {shown}: expected {expected}, found {found(i)}"
+            raise BuildplugError(where, problem, "exclude it in the rule")
+
+    def address(i: int) -> str:
+        return f"{addresses[i]:#x}"
 
     lengths = np.fromiter(map(len, names), "i8", len(names))
-    bad(lengths > LONGEST, f"a name of at most {LONGEST} bytes")
+    bad(lengths > LONGEST, f"a name of at most {LONGEST} bytes", lambda i: str(lengths[i]))
     if b"\0" in b"".join(names):
-        bad(np.array([b"\0" in name for name in names]), "a name without zero bytes")
+        bad(np.array([b"\0" in name for name in names]), "a name without zero bytes", lambda _: "one")
     if len(names) >> 24:
         raise BuildplugError(where, f"expected less than {1 << 24} symbols, found {len(names)}", "exclude some")
     percpu = _percpu(addresses, names)
@@ -75,8 +78,10 @@ def encode(addresses: Array, types: Array, names: Sequence[bytes], where: object
     order, seqs = _orders(addresses, types, names)
     moving = order[~percpu[order]]
     base = int(addresses[moving[0]]) if len(moving) else 0
-    bad(percpu & (addresses >> np.uint64(31) > 0), "a per-CPU address below 2 GiB")
-    bad(~percpu & (addresses - np.uint64(base) >> np.uint64(31) > 0), f"an address below {base + (1 << 31):#x}")
+    bad(percpu & (addresses >> np.uint64(31) > 0), "a per-CPU address below 2 GiB", address)
+    bad(
+        ~percpu & (addresses - np.uint64(base) >> np.uint64(31) > 0), f"an address below {base + (1 << 31):#x}", address
+    )
     offsets = np.where(percpu, addresses, np.uint64(base) - addresses - np.uint64(1)).astype("i8").astype("<i4")
     stream, markers, tokens = _names(types[order], list(map(names.__getitem__, order.tolist())))
     return Kallsyms(

@@ -1,11 +1,12 @@
-"""The symbols of an image that a rule selects, as a compressed table: ksyms.py has the format."""
+"""The symbols of an image that a rule selects, as tables: ksyms.py and linux_kallsyms.py have the formats."""
 
 import numpy as np
 
-from buildplug import ksyms, ksyms_codec
+from buildplug import ksyms, ksyms_codec, linux_kallsyms
 from buildplug.arch import Arch
 from buildplug.elf import Image
 from buildplug.ksyms import Ksyms
+from buildplug.linux_kallsyms import Kallsyms
 from buildplug.packed import Packed
 from buildplug.rules import Rule
 from buildplug.symbols import letters, selected
@@ -49,5 +50,13 @@ def collected(image: Image, rule: Rule, at: int) -> Ksyms:
     rows["size"], rows["type"] = image.symbols["size"][chosen], letters(image)[chosen]
     sections = [image.sections[index] for index in used.tolist()]
     homes = [(s.name, s.size, 0, s.address - at) for s in sections]
-    names = [image.names[index].encode() for index in chosen.tolist()]
+    names = [image.raw_names[index] for index in chosen.tolist()]
     return ksyms.collect(image.arch, homes, rows, names, f"rule {rule.name}", by_name=rule.table.by_name)
+
+
+def kallsyms_of(image: Image, rule: Rule) -> Kallsyms:
+    """The symbols that `rule` selects, as Linux's tables. Raises BuildplugError."""
+    chosen = selected(image, rule)
+    names = [image.raw_names[index] for index in chosen]
+    where = f"rule {rule.name}"
+    return linux_kallsyms.encode(image.symbols["value"][chosen], letters(image)[chosen], names, where)

@@ -4,7 +4,9 @@ What is compared with is read by pyelftools and readelf, not by our reader.
 """
 
 import json
+import os
 import struct
+import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -155,3 +157,12 @@ def test_relocations_equal_the_lists_of_linuxs_own_tool(vmlinux: Path) -> None:
     assert sorted(place for place, kind in ours if kind in ("abs32", "abs32s")) == narrow
     assert all(len(part) > 1000 for part in (wide, inverse, narrow))
     assert len(ours) == len(wide) + len(inverse) + len(narrow)
+
+
+def test_kallsyms_are_byte_for_byte_those_of_linux(vmlinux: Path, tmp_path: Path) -> None:
+    tree, listed = vmlinux.parent, tmp_path / "System.map"
+    environment = os.environ | {"NM": "nm", "LC_ALL": "C"}
+    subprocess.run(["sh", tree / "scripts/mksysmap", vmlinux, listed], env=environment, check=True, capture_output=True)
+    options = ("--all-symbols", "--absolute-percpu", "--base-relative")  # as the tree's .config and link-vmlinux.sh say
+    expected = subprocess.run([tree / "scripts/kallsyms", *options, listed], capture_output=True, text=True, check=True)
+    assert buildplug("ksyms", vmlinux, "--format", "kallsyms").stdout == expected.stdout

@@ -1,21 +1,32 @@
-"""Linux's kallsyms: round trips, and byte for byte what scripts/kallsyms makes."""
+"""Linux's kallsyms: round trips, the assembly through gcc, and byte for byte what scripts/kallsyms makes."""
 
 import random
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buildplug.elf import Array
+from buildplug.elf import Array, Image
+from buildplug.errors import BuildplugError
 from buildplug.linux_kallsyms import LONGEST, Kallsyms, assembly, decode, encode
 from buildplug.render import render
+from buildplug.rules import find
+from buildplug.symbol_table import kallsyms_of
+from tests.conftest import Link, tool
+from tests.samples import buildplug, one_line
 
 BASE = 0xFFFFFFFF81000000
 PRINTABLE = bytes(range(0x21, 0x7F)).translate(None, b'"\\')
 OPTIONS = ("--all-symbols", "--absolute-percpu", "--base-relative")
+
+LABELS = (
+    "offsets", "relative_base", "num_syms", "names", "markers", "seqs_of_names", "token_table", "token_index",
+)  # fmt: skip
 
 Symbols = tuple[Array, Array, list[bytes]]  # addresses, types, names
 
@@ -77,3 +88,98 @@ def test_assembly_of_any_symbols_is_that_of_scripts_kallsyms(
 def test_no_symbols_are_tables_too() -> None:
     found = decode(encode(np.zeros(0, "u8"), np.zeros(0, "u1"), [], "test"), "test")
     assert (len(found.addresses), found.types, found.names, len(found.seqs)) == (0, b"", (), 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_assembly_becomes_the_tables(tmp_path: Path, seed: int) -> None:
+    addresses, types, names = some(seed, bytes(range(1, 256)))
+    tables = encode(addresses, types, names, "test")
+    (tmp_path / "asm").mkdir()
+    (tmp_path / "asm/bitsperlong.h").write_text("#define BITS_PER_LONG 64\n")
+    (tmp_path / "kallsyms.S").write_text(text_of(tables))
+    tool("gcc", "-I.", "-c", "kallsyms.S", cwd=tmp_path)
+    tool("ld", "-e", "0", "-Ttext=0", f"--defsym=_text={BASE:#x}", "kallsyms.o", "-o", "image", cwd=tmp_path)
+    image = Image(tmp_path / "image")
+    rodata = image.section(".rodata")
+    starts = {name: (image.address_of(f"kallsyms_{name}") or 0) - rodata.address for name in LABELS}
+    data = image.bytes_of(rodata).tobytes()
+    count = int.from_bytes(data[starts["num_syms"] :][:4], "little")
+    linked = Kallsyms(
+        np.frombuffer(data, "<i4", count, starts["offsets"]),
+        int.from_bytes(data[starts["relative_base"] :][:8], "little"),
+        data[starts["names"] : starts["markers"]],
+        np.frombuffer(data, "<u4", -(-count // 256), starts["markers"]),
+        data[starts["seqs_of_names"] : starts["token_table"]],
+        data[starts["token_table"] : starts["token_index"]],
+        np.frombuffer(data, "<u2", 256, starts["token_index"]),
+    )
+    found, expected = decode(linked, "image"), decode(tables, "test")
+    assert (found.types, found.names) == (expected.types, expected.names)
+    assert np.array_equal(found.addresses, expected.addresses)
+    assert np.array_equal(found.seqs, expected.seqs)
+
+
+def forged(tables: Kallsyms, chance: random.Random) -> Kallsyms:
+    """The tables with one of them changed, or cut off."""
+    field = chance.choice(("names", "markers", "seqs_of_names", "token_table", "token_index"))
+    part = getattr(tables, field)
+    data = bytearray(part if isinstance(part, bytes) else part.tobytes())
+    size = chance.randrange(len(data) + 1) // 8 * 8
+    for _ in range(chance.randint(1, 4)):
+        data[chance.randrange(len(data))] = chance.choice((0, 1, 0x7F, 0xFF, chance.randrange(256)))
+    changed = bytes(data[:size] if chance.random() < 0.3 else data)
+    values: dict[str, Any] = {field: changed if isinstance(part, bytes) else np.frombuffer(changed, part.dtype)}
+    return replace(tables, **values)
+
+
+@given(seed=st.integers(0, 2**64 - 1))
+def test_forged_tables_decode_or_are_refused(seed: int) -> None:
+    tables = encode(*some(seed, PRINTABLE), "test")
+    try:
+        found = decode(forged(tables, random.Random(seed)), "vmlinux")
+    except BuildplugError as error:
+        assert str(error).startswith("vmlinux: expected kallsyms tables, found ")
+    else:
+        assert len(found.names) == len(tables.offsets)
+
+
+@pytest.mark.parametrize(
+    ("address", "name", "message"),
+    [
+        (BASE, b"x" * 512, "symbol x{80}: expected a name of at most 511 bytes, found 512; exclude it in"),
+        (BASE, b"a\0b", r"symbol a\\x00b: expected a name without zero bytes, found one; exclude"),
+        (
+            BASE + (1 << 31),
+            b"far",
+            "symbol far: expected an address below 0xffff000001000000, found 0xffff000001000000",
+        ),
+    ],
+)
+def test_a_symbol_that_does_not_fit_is_named(address: int, name: bytes, message: str) -> None:
+    base = BASE - (1 << 48)
+    addresses = np.array([base, base + address - BASE], "u8")
+    with pytest.raises(BuildplugError, match=f"^rule mine: {message}"):
+        encode(addresses, np.array([0x74, 0x74], "u1"), [b"first", name], "rule mine")
+
+
+def test_a_percpu_symbol_beyond_2_gib_is_named() -> None:
+    addresses, types = np.array([0, 1 << 31, 1 << 32], "u8"), np.array([0x44] * 3, "u1")
+    with pytest.raises(BuildplugError, match="symbol far: expected a per-CPU address below 2 GiB, found 0x80000000"):
+        encode(addresses, types, [b"__per_cpu_start", b"far", b"__per_cpu_end"], "rule mine")
+
+
+def test_an_image_without_text_is_one_line(link: Link) -> None:
+    failed = buildplug("ksyms", link(".globl f\nf: nop").path, "--format", "kallsyms")
+    assert failed.returncode == 1
+    assert "expected the symbol _text, found none; define it where the kernel starts" in one_line(failed.stderr)
+
+
+def test_tables_of_an_image_name_what_nm_does(link: Link) -> None:
+    source = ".globl _text\n_text: nop\n.type f, @function\nf: ret\n.weak g\ng: nop\n.set constant, 5"
+    image = link(source + '\n.data\n"\\377name": .quad 0\n.Llocal: $mapping: .quad 0', flags=("--discard-none",))
+    listed = subprocess.run(["nm", "-n", image.path], capture_output=True, check=True).stdout.splitlines()
+    rows = [line.split(maxsplit=2) for line in listed]
+    found = decode(kallsyms_of(image, find("linux-kallsyms", Path())), "test")
+    expected = [(int(a, 16), t[0], n) for a, t, n in rows if t != b"a" and n[:1] not in (b"$", b".")]
+    assert len(expected) == 4
+    assert sorted(zip(found.addresses.tolist(), found.types, found.names, strict=True)) == sorted(expected)
