@@ -6,7 +6,6 @@ from itertools import pairwise
 import numpy as np
 
 from buildplug.arch import Arch
-from buildplug.elf import Array
 from buildplug.errors import BuildplugError
 from buildplug.ksyms import (
     ALPHABET,
@@ -23,6 +22,7 @@ from buildplug.ksyms import (
     SHARED,
     TOKENS,
     VERSION,
+    Array,
     Ksyms,
     checksum,
     dtype,
