@@ -1,7 +1,7 @@
 """Linux's kallsyms, as its 6.1 has it on 64-bit machines: encode and decode. See kernel/kallsyms.c there.
 
 Symbols are in the order of addresses, of several at one the most telling first. Of each, *offsets* has the address: of
-a per-CPU symbol as it is, any other a as -1 - (a - relative_base), below 0 (KALLSYMS_BASE_RELATIVE, with
+an absolute or per-CPU symbol as it is, any other a as -1 - (a - relative_base), below 0 (KALLSYMS_BASE_RELATIVE, with
 KALLSYMS_ABSOLUTE_PERCPU). *names* has a length, one or two bytes of LEB128, and so many codes, each the number of a
 token; the text of these tokens is the letter of the symbol's type and its name. *token_table* has the tokens, each
 ended by a zero, and *token_index* where they start there. *markers* has where every 256th name starts. *seqs_of_names*
@@ -73,16 +73,18 @@ def encode(addresses: Array, types: Array, names: Sequence[bytes], where: object
         bad(np.array([b"\0" in name for name in names]), "a name without zero bytes", lambda _: "one")
     if len(names) >> 24:
         raise BuildplugError(where, f"expected less than {1 << 24} symbols, found {len(names)}", "exclude some")
-    percpu = _percpu(addresses, names)
-    types = np.where(percpu, ord("A"), types).astype("u1")
+    types = np.where(_percpu(addresses, names), ord("A"), types).astype("u1")
     order, seqs = _orders(addresses, types, names)
-    moving = order[~percpu[order]]
+    absolute = types & ~np.uint8(32) == ord("A")
+    moving = order[~absolute[order]]
     base = int(addresses[moving[0]]) if len(moving) else 0
-    bad(percpu & (addresses >> np.uint64(31) > 0), "a per-CPU address below 2 GiB", address)
+    bad(absolute & (addresses >> np.uint64(31) > 0), "an absolute address below 2 GiB", address)
     bad(
-        ~percpu & (addresses - np.uint64(base) >> np.uint64(31) > 0), f"an address below {base + (1 << 31):#x}", address
+        ~absolute & (addresses - np.uint64(base) >> np.uint64(31) > 0),
+        f"an address below {base + (1 << 31):#x}",
+        address,
     )
-    offsets = np.where(percpu, addresses, np.uint64(base) - addresses - np.uint64(1)).astype("i8").astype("<i4")
+    offsets = np.where(absolute, addresses, np.uint64(base) - addresses - np.uint64(1)).astype("i8").astype("<i4")
     stream, markers, tokens = _names(types[order], list(map(names.__getitem__, order.tolist())))
     return Kallsyms(
         offsets[order], base, stream, markers, seqs.astype(">u4").view("u1").reshape(-1, 4)[:, 1:].tobytes(),

@@ -19,7 +19,8 @@ class Packed:
     arch: Arch
     data: bytes
     count: int  # of rows
-    section_names: tuple[str, ...]
+    section_names: tuple[str, ...]  # of those whose addresses the linker fills in; behind them come
+    fixed: tuple[int, ...] = ()  # the addresses of those that stay where they are when the kernel moves
 
     def __len__(self) -> int:
         return self.count
@@ -34,17 +35,22 @@ class Packed:
     @property
     def before_bases(self) -> int:
         """Bytes of the table up to the addresses that the linker fills in."""
-        return len(self.data) - self.arch.word * len(self.section_names)
+        return len(self.data) - self.arch.word * (len(self.section_names) + len(self.fixed))
 
     def context(self) -> dict[str, Any]:
         """What templates see, the bytes up to the bases in a file apart."""
-        return {"rows": self.count}
+        return {"rows": self.count, "fixed": self.fixed}
 
     def arrays(self) -> dict[str, Array]:
         """All of it as arrays, for a file."""
-        names = np.array(self.section_names, str)
-        return {"data": np.frombuffer(self.data, "u1"), "count": np.array([self.count]), "names": names}
+        return {
+            "data": np.frombuffer(self.data, "u1"),
+            "count": np.array([self.count]),
+            "names": np.array(self.section_names, str),
+            "fixed": np.array(self.fixed, "u8"),
+        }
 
     @classmethod
     def from_arrays(cls, rule: Rule, arch: Arch, kept: dict[str, Array]) -> "Packed":
-        return cls(rule, arch, kept["data"].tobytes(), int(kept["count"][0]), tuple(kept["names"].tolist()))
+        names, fixed = tuple(kept["names"].tolist()), tuple(kept["fixed"].tolist())
+        return cls(rule, arch, kept["data"].tobytes(), int(kept["count"][0]), names, fixed)

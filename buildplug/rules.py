@@ -58,6 +58,7 @@ class Select:
     ranges: tuple[tuple[str, ...], ...] = ()  # [start, end): each a symbol or an integer; all symbols in it
     exclude: tuple[str, ...] = ()  # not these symbols
     untyped: bool = False  # of rows that are symbols: also those that are neither function nor object, such as labels
+    absolute: bool = False  # of format ksyms: also those whose value is no place in the image
     sections: tuple[str, ...] = ("*",)  # only references from these sections, or symbols in them
     skip: tuple[str, ...] = (".eh_frame",)  # none of these
     kinds: tuple[str, ...] = KINDS  # kinds of sites that become rows
@@ -90,6 +91,7 @@ class Output:
         ""  # sites, for the fixup; rows, with fields; ksyms; relocs. Default: rows if there are fields, else sites
     )
     by_name: bool = True  # of ksyms: whether names can be looked up, too
+    fixed: tuple[str, ...] = ()  # of ksyms: sections that stay where they are when the kernel moves, as per-CPU ones do
     fields: tuple[Field, ...] = ()
     sort: tuple[str, ...] = ()  # values; default: the first of the fields that is an address, or the first
     head: bool = True  # two words before the rows: their count, and bytes a row
@@ -169,6 +171,8 @@ def find(name: str, base: Path) -> Rule:
         raise BuildplugError(f"{path}: table", f"expected fields for format rows, and no other, found {found}")
     if rule.select.rows != ROWS.get(rule.format, rule.select.rows):
         raise BuildplugError(f"{path}: table", f"format {rule.format} is not for {rule.select.rows}", "add fields")
+    if (rule.select.absolute or rule.table.fixed) and rule.format != "ksyms":
+        raise BuildplugError(f"{path}: table", f"absolute and fixed are not for format {rule.format}", "leave them out")
     if rule.table.align < 1 or rule.table.align & (rule.table.align - 1) or rule.table.flags not in ("a", "aw"):
         raise BuildplugError(f"{path}: table", "expected an align that is a power of two, and flags 'a' or 'aw'")
     _check_fields(rule, f"{path}: table")

@@ -4,12 +4,12 @@ import numpy as np
 
 from buildplug import ksyms, ksyms_codec, linux_kallsyms
 from buildplug.arch import Arch
-from buildplug.elf import Image
+from buildplug.elf import SHN_ABS, Image
 from buildplug.ksyms import Ksyms
 from buildplug.linux_kallsyms import Kallsyms
 from buildplug.packed import Packed
 from buildplug.rules import Rule
-from buildplug.symbols import letters, selected
+from buildplug.symbols import globs, letters, selected
 
 
 def empty(rule: Rule, arch: Arch) -> Packed:
@@ -18,7 +18,10 @@ def empty(rule: Rule, arch: Arch) -> Packed:
 
 
 def _encoded(rule: Rule, table: Ksyms) -> Packed:
-    return Packed(rule, table.arch, ksyms_codec.encode(table), len(table.rows), table.section_names)
+    stays = table.sections["flags"] & ksyms.ABSOLUTE > 0
+    names = tuple(name for name, stay in zip(table.section_names, stays, strict=True) if not stay)
+    fixed = tuple(base % table.arch.modulus for base in table.bases[stays].tolist())
+    return Packed(rule, table.arch, ksyms_codec.encode(table), len(table.rows), names, fixed)
 
 
 def symbols_of(image: Image, rule: Rule) -> Packed:
@@ -30,26 +33,37 @@ def symbols_of(image: Image, rule: Rule) -> Packed:
 
 
 def collected(image: Image, rule: Rule, at: int) -> Ksyms:
-    """The symbols that `rule` selects, for a table at address `at`; the sections are those that have any.
+    """The symbols that `rule` selects, for a table at address `at`; the sections are those that have any, and behind
+    them those that do not move with the kernel. Absolute symbols are in sections of no size, 4 GiB apart.
 
     A symbol that a linker script assigned outside its section goes to the section that its address lies in or behind.
     Raises BuildplugError for one that lies before every section.
     """
-    chosen = np.array(selected(image, rule))
-    values, home = image.symbols["value"][chosen], image.symbols["section"][chosen]
+    chosen, count = np.array(selected(image, rule)), len(image.sections)
+    values, home = image.symbols["value"][chosen], image.symbols["section"][chosen].astype("u8")
     starts, sizes = (np.array([getattr(s, field) for s in image.sections], "u8") for field in ("address", "size"))
-    for index in np.flatnonzero(values - starts[home] > sizes[home]).tolist():
+    absolute = home == SHN_ABS
+    home[absolute] = count + (values[absolute] >> np.uint64(32))
+    own = np.where(absolute, 0, home)
+    for index in np.flatnonzero(~absolute & (values - starts[own] > sizes[own])).tolist():
         before = [s for s in image.sections if s.alloc and s.address <= int(values[index])]
         if not before:
             name = image.name_of(int(chosen[index]))
             raise image.bad(f"rule {rule.name}: symbol {name} lies outside every section", "exclude it in the rule")
         home[index] = max(before, key=lambda section: section.address).index
     used, number = np.unique(home, return_inverse=True)
+    is_fixed = globs(rule.table.fixed)
+    sections = [
+        (s.name, s.size, ksyms.ABSOLUTE * bool(is_fixed(s.name)), s.address)
+        for s in (image.sections[index] for index in used[used < count].tolist())
+    ]
+    sections += [("*ABS*", 0, ksyms.ABSOLUTE, (key - count) << 32) for key in used[used >= count].tolist()]
+    order = np.argsort([flags for _, _, flags, _ in sections], kind="stable")
     rows = np.zeros(len(chosen), ksyms.ROW)
-    rows["section"], rows["offset"] = number, values - starts[home]
+    rows["section"] = ksyms.inverse(order)[number]
+    rows["offset"] = values - np.array([address for *_, address in sections], "u8")[number]
     rows["size"], rows["type"] = image.symbols["size"][chosen], letters(image)[chosen]
-    sections = [image.sections[index] for index in used.tolist()]
-    homes = [(s.name, s.size, 0, s.address - at) for s in sections]
+    homes = [(n, size, flags, address - at * (not flags)) for n, size, flags, address in (sections[i] for i in order)]
     names = [image.raw_names[index] for index in chosen.tolist()]
     return ksyms.collect(image.arch, homes, rows, names, f"rule {rule.name}", by_name=rule.table.by_name)
 

@@ -70,6 +70,8 @@ def selected(image: Image, rule: Rule) -> list[int]:
     if not references:
         homes = np.array([bool(wanted(s.name) and not skipped(s.name)) for s in image.sections])
         defined &= homes[np.where(defined, symbols["section"], 0)]
+    if select.absolute:
+        defined |= (symbols["section"] == SHN_ABS) & (symbols["type"] != STT_FILE)
     at = np.flatnonzero(defined & maybe)
     # One by one if they are few: that spares all the other names.
     names = [image.name_of(i) for i in at.tolist()] if len(at) < FEW else [image.names[i] for i in at.tolist()]

@@ -164,7 +164,7 @@ def test_a_symbol_that_does_not_fit_is_named(address: int, name: bytes, message:
 
 def test_a_percpu_symbol_beyond_2_gib_is_named() -> None:
     addresses, types = np.array([0, 1 << 31, 1 << 32], "u8"), np.array([0x44] * 3, "u1")
-    with pytest.raises(BuildplugError, match="symbol far: expected a per-CPU address below 2 GiB, found 0x80000000"):
+    with pytest.raises(BuildplugError, match="symbol far: expected an absolute address below 2 GiB, found 0x80000000"):
         encode(addresses, types, [b"__per_cpu_start", b"far", b"__per_cpu_end"], "rule mine")
 
 

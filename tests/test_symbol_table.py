@@ -22,11 +22,11 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def nm(path: Path) -> list[tuple[int, str, str]]:
-    """(address, type, name) of nm -n, but of what is no place in the image, and of what buildplug made."""
+    """(address, type, name) of nm -n, but of what buildplug made."""
     listed = subprocess.run(["nm", "-n", path], capture_output=True, text=True, check=True).stdout
     rows = [line.split(maxsplit=2) for line in listed.splitlines() if line[0] != " "]
     ours = {"bp_paravirt", "bp_ksyms", "bp_calls", "bp_calls_end"}  # tables
-    kept = [(int(a, 16), t, n) for a, t, n in rows if t not in "aA" and n not in ours and not n.startswith("__bp_")]
+    kept = [(int(a, 16), t, n) for a, t, n in rows if n not in ours and not n.startswith("__bp_")]
     return sorted(kept)
 
 
@@ -43,7 +43,7 @@ def test_table_in_the_image_has_every_symbol_of_nm(kernel: Path) -> None:
 def test_listing_of_linux_is_that_of_nm(vmlinux: Path, tmp_path: Path) -> None:
     (tmp_path / "all.toml").write_text(
         'name = "all"\nabout = ""\n[select]\nrows = "symbols"\nfunctions = ["*"]\nobjects = ["*"]\n'
-        'untyped = true\nskip = []\n[table]\nformat = "ksyms"\n'
+        'untyped = true\nabsolute = true\nskip = []\n[table]\nformat = "ksyms"\n'
     )
     listed = buildplug("ksyms", vmlinux, "--rule", tmp_path / "all.toml", "--format", "system-map").stdout
     found = sorted((int(a, 16), t, n) for a, t, n in (line.split(maxsplit=2) for line in listed.splitlines()))
