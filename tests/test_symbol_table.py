@@ -1,17 +1,42 @@
 """The table of symbols in an image and the command that reads symbols, against nm and against the booted kernel."""
 
 import json
+import re
 import subprocess
+from bisect import bisect_right
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from buildplug import ksyms
+from buildplug.arch import X86_64
 from buildplug.elf import STT_FILE, STT_SECTION, Image
-from buildplug.ksyms_codec import decode
+from buildplug.ksyms_codec import decode, encode
+from buildplug.rules import find
+from buildplug.symbol_table import collected
 from sample_kernel.boot import boot
+from tests import ksyms_host
+from tests.ksyms_host import Host, Question, answer
 from tests.samples import buildplug, built, copy_sample, edit, one_line
+
+STAYS = (".data..percpu", "*ABS*")  # sections that do not move with the kernel
+ALL = """
+name = "all"
+about = "every symbol"
+[select]
+rows = "symbols"
+functions = ["*"]
+objects = ["*"]
+untyped = true
+absolute = true
+skip = []
+[table]
+format = "ksyms"
+fixed = [".data..percpu"]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +55,103 @@ def nm(path: Path) -> list[tuple[int, str, str]]:
     return sorted(kept)
 
 
+class Listed(NamedTuple):
+    """A symbol that nm lists; the section is the one that its address lies in or behind."""
+
+    section: str
+    value: int
+    size: int
+    type: str
+    name: str
+
+
+def all_of(path: Path) -> tuple[list[Listed], dict[str, tuple[int, int]]]:
+    """The symbols that nm lists, in the order of lookups; the sections: name -> start and end, by pyelftools."""
+    with path.open("rb") as file:
+        headers = [(s.name, s["sh_addr"], s["sh_size"]) for s in ELFFile(file).iter_sections() if s["sh_flags"] & 2]
+    sections = {name: (start, start + size) for name, start, size in headers}
+    rows = []
+    for line in subprocess.run(["nm", "-fsysv", path], capture_output=True, text=True, check=True).stdout.splitlines():
+        if line.count("|") == 6 and not line.startswith("Name "):
+            name, value, kind, _, size, _, section = (word.strip() for word in line.split("|"))
+            address = int(value, 16)
+            start, end = sections.get(section, (address, address))
+            if not start <= address <= end:
+                section = max((start, name) for name, (start, _) in sections.items() if start <= address)[1]
+            rows.append(Listed(section, address, int(size or "0", 16), kind, name))
+    return sorted(rows, key=lambda row: (row.section, row.value, row.size, row.name, row.type)), sections
+
+
+def compare_with_nm(path: Path, data: bytes, linked_at: int, folder: Path, left_out: re.Pattern[str]) -> None:
+    """Looks up every symbol of nm both ways in a table, in C and in Python."""
+    rows, sections = all_of(path)
+    rows = [row for row in rows if not left_out.match(row.name)]
+    with Host(ksyms_host.write(folder)) as host:
+        here, error = host.check(data)
+        assert error == "ok"
+
+        def moved(row: Listed) -> int:
+            """Its address in memory, if the table that was linked at `linked_at` stands at `here`."""
+            return (row.value + (0 if row.section in STAYS else here - linked_at)) % 2**64
+
+        questions: list[Question] = []
+        expected: list[object] = []
+        for section, (start, end) in sections.items():
+            inside = [row for row in rows if row.section == section]
+            places = [row.value for row in inside]
+            for row in inside:
+                for kind, address in ("f", row.value), ("p", row.value + max(row.size - 1, 0)):
+                    if start <= address < end:
+                        found = inside[bisect_right(places, address) - 1]
+                        offset = address - found.value
+                        questions.append((kind, moved(found) + offset, 4096))
+                        if kind == "f":
+                            expected.append([(moved(found), found.size, found.type, found.name)])
+                        else:
+                            expected.append(f"{found.name}+{offset:#x}/{found.size:#x}")
+        by_name: dict[str, list[Listed]] = {}
+        for row in rows:
+            by_name.setdefault(row.name, []).append(row)
+        for name, several in by_name.items():
+            questions.append(("l", name.encode(), 0))
+            expected.append(sorted((moved(row), row.size, row.type, name) for row in several))
+        table = decode(data, X86_64, path)
+        assert len(table.rows) == len(rows)
+        answers = [answer(table, here, question) for question in questions]
+        assert host.ask(questions) == answers
+        assert [read(*pair) for pair in zip(questions, answers, strict=True)] == expected
+
+
+def read(question: Question, said: str) -> object:
+    """What an answer says: a text, or the symbols that it has."""
+    kind, asked, _ = question
+    words = said.split()
+    if kind == "p":
+        return bytes.fromhex(words[1]).decode()
+    found = []
+    while words:
+        _, address, size, letter, length, *words = words
+        name = asked if isinstance(asked, bytes) else bytes.fromhex(words.pop(0))
+        assert len(name) == int(length, 16)
+        found.append((int(address, 16), int(size, 16), chr(int(letter, 16)), name.decode()))
+    return sorted(found)
+
+
+def test_every_symbol_of_nm_is_found_both_ways(kernel: Path, tmp_path: Path) -> None:
+    image = Image(kernel)
+    section = image.section(".bp_ksyms")
+    data = image.bytes_of(section).tobytes()
+    left_out = re.compile(r"__bp_|bp_(paravirt|ksyms|calls|calls_end)$")  # what buildplug made
+    compare_with_nm(kernel, data, section.address, tmp_path, left_out)
+
+
+@pytest.mark.linux
+def test_every_symbol_of_linux_is_found_both_ways(vmlinux: Path, tmp_path: Path) -> None:
+    (tmp_path / "all.toml").write_text(ALL)
+    table = collected(Image(vmlinux), find("all.toml", tmp_path), 0)
+    compare_with_nm(vmlinux, encode(table), 0, tmp_path, re.compile(r"(?!)"))
+
+
 def test_table_in_the_image_has_every_symbol_of_nm(kernel: Path) -> None:
     image = Image(kernel)
     section = image.section(".bp_ksyms")
@@ -41,10 +163,7 @@ def test_table_in_the_image_has_every_symbol_of_nm(kernel: Path) -> None:
 
 @pytest.mark.linux
 def test_listing_of_linux_is_that_of_nm(vmlinux: Path, tmp_path: Path) -> None:
-    (tmp_path / "all.toml").write_text(
-        'name = "all"\nabout = ""\n[select]\nrows = "symbols"\nfunctions = ["*"]\nobjects = ["*"]\n'
-        'untyped = true\nabsolute = true\nskip = []\n[table]\nformat = "ksyms"\n'
-    )
+    (tmp_path / "all.toml").write_text(ALL)
     listed = buildplug("ksyms", vmlinux, "--rule", tmp_path / "all.toml", "--format", "system-map").stdout
     found = sorted((int(a, 16), t, n) for a, t, n in (line.split(maxsplit=2) for line in listed.splitlines()))
     expected = nm(vmlinux)
