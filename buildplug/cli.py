@@ -289,7 +289,7 @@ def _ksyms(options: argparse.Namespace) -> None:
         if query.startswith("0x"):
             found = [ksyms.format_address(table, 0, _address(query))]
         else:
-            found = [b"%#x %s" % (s.address, s.type.encode()) for s in ksyms.lookup(table, 0, query.encode())]
+            found = [b"%#x %s" % (s.address, s.type.encode()) for s in ksyms.lookup(table, 0, os.fsencode(query))]
         if not found:
             raise image.bad(f"expected a symbol {query}, found none", "list them without a query")
         for line in found:

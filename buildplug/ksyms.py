@@ -159,13 +159,13 @@ def collect(
             raise BuildplugError(where, f"symbol {shown}: expected {expected}, found {found}", remedy)
 
     lengths = np.fromiter(map(len, names), "i8", len(names))
-    bad(rows["section"] >= len(sections), f"a section below {len(sections)}", "leave the symbol out")
-    bad(rows["offset"] >> np.uint64(32) > 0, "an offset below 4 GiB in its section", "leave the symbol out")
-    bad(rows["size"] >> np.uint64(32) > 0, "a size below 4 GiB", "leave the symbol out")
+    bad(rows["section"] >= len(sections), f"a section below {len(sections)}", "exclude it in the rule")
+    bad(rows["offset"] >> np.uint64(32) > 0, "an offset below 4 GiB in its section", "exclude it in the rule")
+    bad(rows["size"] >> np.uint64(32) > 0, "a size below 4 GiB", "exclude it in the rule")
     bad((rows["type"] < 0x21) | (rows["type"] > 0x7E), "a letter as its type", "see nm's manual")
-    bad(lengths > LONGEST, f"a name of at most {LONGEST} bytes", "leave the symbol out")
+    bad(lengths > LONGEST, f"a name of at most {LONGEST} bytes", "exclude it in the rule")
     if b"\0" in b"".join(names):
-        bad(np.array([b"\0" in name for name in names]), "a name without zero bytes", "leave the symbol out")
+        bad(np.array([b"\0" in name for name in names]), "a name without zero bytes", "exclude it in the rule")
 
     place = rows["section"].astype("u8") << np.uint64(32) | rows["offset"]
     first = np.lexsort((rows["type"], rows["size"], place))

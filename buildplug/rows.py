@@ -172,7 +172,10 @@ def rows_of(image: Image, rule: Rule) -> tuple[Rows, dict[str, int]]:
                 address
             )
             if section is None:
-                raise image.bad(f"rule {rule.name}: {value} {address:#x} lies in no section", "exclude its symbol")
+                row = int(np.argmax(columns[value] == np.uint64(address)))
+                name = columns["name" if "name" in columns else "symbol"][row]
+                problem = f"rule {rule.name}, symbol {name}: {value} {address:#x} lies in no section"
+                raise image.bad(problem, "exclude it in the rule")
             sections[section.address] = section
     starts = np.array(sorted(sections), "u8")
     return Rows(rule, image.arch, at, columns, tuple(sections[int(a)].name for a in starts), starts), left

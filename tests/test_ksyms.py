@@ -271,7 +271,7 @@ def test_the_error_of_a_bad_table_names_file_and_remedy() -> None:
 @pytest.mark.parametrize(
     ("row", "name", "message"),
     [
-        ((1, 0, 0, 0x74), b"f", r"symbol f: expected a section below 1, found section 0x1, .*; leave the symbol out"),
+        ((1, 0, 0, 0x74), b"f", r"symbol f: expected a section below 1, found section 0x1, .*; exclude it in the rule"),
         (
             (0, 1 << 32, 0, 0x74),
             b"f",

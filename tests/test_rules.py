@@ -93,6 +93,11 @@ def test_a_range_has_strings(tmp_path: Path) -> None:
     fails(tmp_path, GOOD.format(name="r") + "ranges = [[1, 2]]\n", r"ranges\[0\]\[0\]: expected a string, found 1")
 
 
+@pytest.mark.parametrize("text", ["absolute = true\n", "[table]\nfixed = ['.data..percpu']\n"])
+def test_what_only_tables_of_symbols_have_is_refused_elsewhere(tmp_path: Path, text: str) -> None:
+    fails(tmp_path, GOOD.format(name="r") + text, "absolute and fixed are not for format sites; leave them out")
+
+
 def test_a_rule_is_told_apart_from_its_equal() -> None:
     assert Rule("a", "") == Rule("a", "") != Rule("b", "")
 

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from bisect import bisect_right
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,12 +14,14 @@ from elftools.elf.elffile import ELFFile
 
 from buildplug import ksyms
 from buildplug.arch import X86_64
-from buildplug.elf import STT_FILE, STT_SECTION, Image
+from buildplug.elf import SHN_ABS, STT_FILE, STT_SECTION, Image
 from buildplug.ksyms_codec import decode, encode
 from buildplug.rules import find
 from buildplug.symbol_table import collected
 from sample_kernel.boot import boot
 from tests import ksyms_host
+from tests.conftest import Written
+from tests.elfwriter import ALLOC, EXEC, FUNC, File, Section, Symbol
 from tests.ksyms_host import Host, Question, answer
 from tests.samples import buildplug, built, copy_sample, edit, one_line
 
@@ -229,3 +232,57 @@ def test_table_without_names_is_smaller(tmp_path: Path, kernel: Path) -> None:
     built(folder)
     sizes = [Image(path).section(".bp_ksyms").size for path in (folder / "build" / "vmlinux", kernel)]
     assert sizes[0] < sizes[1]
+
+
+def an_image(*symbols: Symbol) -> File:
+    """An image with one section of 16 bytes at 0x1000 and these symbols."""
+    return File([Section(".text", bytes(16), 0x1000, ALLOC | EXEC)], symbols)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "message"),
+    [
+        ([], r"rule ksyms: expected symbols \*, \*, found none; check the rule's names"),
+        (None, r"rule ksyms: expected symbols \*, \*, found none; check the rule's names"),
+        ([Symbol("early", 0x800)], "rule ksyms: symbol early lies outside every section; exclude it in the rule"),
+        (
+            [Symbol("far", 0x1000 + (1 << 32))],
+            "rule ksyms: symbol far: expected an offset below 4 GiB in its section, found .*; exclude it in the rule",
+        ),
+        (
+            [Symbol("large", 0x1000, 1 << 32)],
+            "rule ksyms: symbol large: expected a size below 4 GiB, found .*; exclude it in the rule",
+        ),
+        (
+            [Symbol("x" * 4096, 0x1000)],
+            "rule ksyms: symbol x{80}: expected a name of at most 4095 bytes, found .*; exclude it in the rule",
+        ),
+    ],
+)
+def test_bad_symbols_are_one_line(written: Written, symbols: list[Symbol] | None, message: str) -> None:
+    failed = buildplug("ksyms", written(replace(an_image(), symbols=symbols)))
+    assert failed.returncode == 1
+    assert re.search(message + "$", one_line(failed.stderr))
+
+
+def test_absolute_symbols_are_found_by_name_and_never_by_address(written: Written, tmp_path: Path) -> None:
+    values = {"small": 5, "code": 0x1000, "large": 0x123456789ABCDEF0}
+    constants = [Symbol(name, value, section=SHN_ABS) for name, value in values.items()]
+    path = written(an_image(Symbol("f", 0x1000, 16, FUNC), *constants))
+    found = buildplug("ksyms", path, *values, "0x5", "0x1004").stdout.splitlines()
+    assert found == [*(f"{value:#x} A" for value in values.values()), "0x5", "f+0x4/0x10"]
+    compare_with_nm(path, encode(collected(Image(path), find("ksyms", tmp_path), 0)), 0, tmp_path, re.compile(r"(?!)"))
+
+
+def test_a_name_of_any_bytes_is_found(written: Written) -> None:
+    path = written(an_image(Symbol("f\udcff\udc80\n", 0x1000, 16, FUNC)))
+    assert buildplug("ksyms", path, "f\udcff\udc80\n").stdout == "0x1000 T\n"
+    missing = buildplug("ksyms", path, "\udcff")
+    assert "expected a symbol \\udcff, found none" in one_line(missing.stderr)
+
+
+@pytest.mark.parametrize("query", ["0x", "0xg", "0x-1"])
+def test_what_is_no_address_is_wrong_usage(written: Written, query: str) -> None:
+    failed = buildplug("ksyms", written(an_image(Symbol("f", 0x1000))), query)
+    assert (failed.returncode, failed.stdout) == (2, "")
+    assert f"expected an address, found '{query}'" in one_line(failed.stderr)
