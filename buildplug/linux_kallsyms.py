@@ -13,6 +13,7 @@ often, of several the one whose second, then first code is the least; so the byt
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from buildplug.errors import BuildplugError
 LONGEST = 511  # KSYM_NAME_LEN - 1
 MARKER = 256  # names from one marker to the next
 CODES = 256
-BETWEEN = CODES  # stands between names while pairs are counted
+BETWEEN, TAKEN = CODES, CODES + 1  # between names, and what a pair that became one code leaves, while they are found
 
 
 @dataclass(frozen=True)
@@ -139,37 +140,39 @@ def _names(types: Array, names: list[bytes]) -> tuple[bytes, Array, list[bytes]]
 
 def _tokens(text: Array) -> tuple[Array, list[bytes]]:
     """The codes of `text`, in which BETWEEN stands in front of each name and at the end, and the tokens."""
-    used = np.bincount(text, minlength=CODES + 1)[:CODES].tolist()
-    tokens = [bytes([code]) if count else b"" for code, count in enumerate(used)]
-    codes = text
-    counts = np.bincount(_pairs(codes, np.arange(len(codes) - 1)), minlength=(CODES + 1) ** 2)
+    codes, used = text.copy(), np.bincount(text, minlength=CODES + 1)[:CODES]
+    tokens = [bytes([code]) if count else b"" for code, count in enumerate(used.tolist())]
+    before, after = np.arange(len(codes)) - 1, np.arange(len(codes)) + 1  # places that are left, linked
+    places = np.split(np.argsort(codes, kind="stable"), np.cumsum(used))  # by code, some of them taken since
+
+    def pairs(at: Array) -> Array:
+        found: Array = codes[at] + codes[after[at]].astype("i8") * (CODES + 1)
+        return found
+
+    counts = np.bincount(pairs(np.arange(len(codes) - 1)), minlength=(CODES + 1) ** 2)
     table = counts.reshape(CODES + 1, CODES + 1)
-    for code in [code for code in range(CODES - 1, -1, -1) if not used[code]]:
+    for code in np.flatnonzero(used == 0)[::-1].tolist():
         table[BETWEEN] = table[:, BETWEEN] = 0
         best = int(counts.argmax())
         if not counts[best]:
             break
         second, first = divmod(best, CODES + 1)
         tokens[code] = tokens[first] + tokens[second]
-        at = np.flatnonzero((codes[:-1] == first) & (codes[1:] == second))
+        at = places[first] = places[first][codes[places[first]] == first]
+        at = at[codes[after[at]] == second]
         if first == second:  # of each run every other
-            run = np.maximum.accumulate(np.where(np.diff(at, prepend=-2) > 1, np.arange(len(at)), 0))
-            at = at[(np.arange(len(at)) - run) % 2 == 0]
-        alone = np.diff(at, prepend=-2) > 2  # the pair in front of it is not the one behind the last
-        np.subtract.at(counts, _pairs(codes, np.concatenate((at, at + 1, at[alone] - 1))), 1)
-        codes[at] = code
-        kept = np.ones(len(codes), bool)
-        kept[at + 1] = False
-        codes = codes[kept]
-        at = at - np.arange(len(at))
-        np.add.at(counts, _pairs(codes, np.concatenate((at, at[alone] - 1))), 1)
-    return codes, tokens
-
-
-def _pairs(codes: Array, at: Array) -> Array:
-    """The number of the pair of codes at each place."""
-    found: Array = codes[at] + codes[at + 1].astype("i8") * (CODES + 1)
-    return found
+            starts = np.append(True, at[1:] != after[at[:-1]])
+            number = np.arange(len(at))
+            at = at[(number - np.maximum.accumulate(np.where(starts, number, 0))) % 2 == 0]
+        left, right = before[at], after[at]
+        left = left[np.append(True, left[1:] != right[:-1])]  # else that pair is counted already
+        np.subtract.at(counts, pairs(np.concatenate((left, at, right))), 1)
+        codes[at], codes[right] = code, TAKEN
+        after[at] = after[right]
+        before[after[at]] = at
+        np.add.at(counts, pairs(np.concatenate((left, at))), 1)
+        places[code] = at
+    return codes[codes != TAKEN], tokens
 
 
 def entries(tables: Kallsyms, where: object) -> list[bytes]:
@@ -217,20 +220,23 @@ def _bad(where: object, found: str) -> BuildplugError:
 def assembly(tables: Kallsyms, text: int) -> dict[str, Any]:
     """What the template kallsyms.S.j2 needs; `text` is the address of _text."""
     behind = tables.relative_base - text
-    seqs = tables.seqs_of_names
+    names = entries(tables, "kallsyms")
+    ends = list(accumulate(map(len, names), initial=0))
     return {
         "offsets": [f"{offset:#x}" if offset else "0" for offset in tables.offsets.view("<u4").tolist()],
         "relative_base": f"_text {'-' if behind < 0 else '+'} {f'{abs(behind):#x}' if behind else 0}",
-        "names": list(map(_hex, entries(tables, "kallsyms"))),
+        "names": _hex(tables.names, ends),
         "markers": tables.markers.tolist(),
-        "seqs": [_hex(seqs[at : at + 3]) for at in range(0, len(seqs), 3)],
+        "seqs": _hex(tables.seqs_of_names, range(0, len(tables.seqs_of_names) + 1, 3)),
         "tokens": [_quoted(token) for token in tables.token_table.split(b"\0")[:CODES]],
         "token_index": tables.token_index.tolist(),
     }
 
 
-def _hex(data: bytes) -> str:
-    return "0x" + data.hex(",").replace(",", ", 0x")
+def _hex(data: bytes, bounds: Sequence[int]) -> list[str]:
+    """The bytes from each bound to the next, as the assembler takes them."""
+    text, width = "0x" + data.hex(",").replace(",", ", 0x"), len("0x00, ")
+    return [text[width * start : width * end - 2] for start, end in pairwise(bounds)]
 
 
 def _quoted(token: bytes) -> str:

@@ -1,0 +1,64 @@
+"""Our side of bench/ksyms.py, a process that is timed: `python bench/ksyms_table.py symbols FOLDER` makes table.S and
+table.bin there of the symbols in its files, `image FOLDER VMLINUX` of those of an image.
+"""
+
+import gc
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from buildplug.ksyms import Ksyms
+
+
+def main(what: str, folder: Path, vmlinux: str = "") -> None:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # this and the next, as cli.py has it
+    gc.disable()
+    write(folder, from_image(Path(vmlinux)) if what == "image" else from_files(folder))
+
+
+def from_image(vmlinux: Path) -> "Ksyms":
+    """A table at address 0 of the symbols that Linux puts into its own."""
+    from buildplug.elf import Image
+    from buildplug.rules import find
+    from buildplug.symbol_table import collected
+
+    return collected(Image(vmlinux), find("linux-kallsyms", Path.cwd()), 0)
+
+
+def save(folder: Path, table: "Ksyms") -> None:
+    """Writes the symbols of a table, for from_files()."""
+    import numpy as np
+
+    (folder / "names").write_bytes(b"\0".join(table.names))
+    np.savez(folder / "symbols", rows=table.rows, sections=table.sections, bases=table.bases)
+
+
+def from_files(folder: Path) -> "Ksyms":
+    import numpy as np
+
+    from buildplug.arch import X86_64
+    from buildplug.ksyms import collect
+
+    kept = np.load(folder / "symbols.npz")
+    columns = (kept["sections"]["size"].tolist(), kept["sections"]["flags"].tolist(), kept["bases"].tolist())
+    sections = [(str(number), *fields) for number, fields in enumerate(zip(*columns, strict=True))]
+    return collect(X86_64, sections, kept["rows"], (folder / "names").read_bytes().split(b"\0"), "bench")
+
+
+def write(folder: Path, table: "Ksyms") -> None:
+    from buildplug.ksyms import ABSOLUTE
+    from buildplug.ksyms_codec import encode
+
+    data = encode(table)
+    (folder / "table.bin").write_bytes(data)
+    lines = ['.section .ksyms, "a", @progbits', ".balign 16", ".globl table", "table:"]
+    lines.append(f'.incbin "{folder / "table.bin"}", 0, {len(data) - 8 * len(table.sections)}')
+    for number, (flags, base) in enumerate(zip(table.sections["flags"].tolist(), table.bases.tolist(), strict=True)):
+        lines.append(f".quad {base}" if flags & ABSOLUTE else f".quad section_{number} - table")
+    (folder / "table.S").write_text("\n".join([*lines, '.section .note.GNU-stack, "", @progbits', ""]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])
