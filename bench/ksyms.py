@@ -4,6 +4,7 @@
 with an object. Seconds are the processor's, the least of several rounds: others use the machine, too.
 """
 
+import os
 import resource
 import sys
 import tempfile
@@ -85,6 +86,7 @@ def measure_bytes(table: Ksyms, folder: Path) -> None:
 def main(arguments: Sequence[str]) -> None:
     from tests.linux_image import cached
 
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode
     vmlinux = Path(arguments[0]) if arguments else cached()
     if vmlinux is None:
         raise BuildplugError("bench", "expected a built Linux, found none", "python -m tests.linux_image")

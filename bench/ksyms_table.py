@@ -32,7 +32,8 @@ def save(folder: Path, table: "Ksyms") -> None:
     import numpy as np
 
     (folder / "names").write_bytes(b"\0".join(table.names))
-    np.savez(folder / "symbols", rows=table.rows, sections=table.sections, bases=table.bases)
+    for field in ("rows", "sections", "bases"):
+        np.save(folder / field, getattr(table, field))
 
 
 def from_files(folder: Path) -> "Ksyms":
@@ -41,10 +42,10 @@ def from_files(folder: Path) -> "Ksyms":
     from buildplug.arch import X86_64
     from buildplug.ksyms import collect
 
-    kept = np.load(folder / "symbols.npz")
-    columns = (kept["sections"]["size"].tolist(), kept["sections"]["flags"].tolist(), kept["bases"].tolist())
+    rows, kept, bases = (np.load(folder / f"{field}.npy") for field in ("rows", "sections", "bases"))
+    columns = (kept["size"].tolist(), kept["flags"].tolist(), bases.tolist())
     sections = [(str(number), *fields) for number, fields in enumerate(zip(*columns, strict=True))]
-    return collect(X86_64, sections, kept["rows"], (folder / "names").read_bytes().split(b"\0"), "bench")
+    return collect(X86_64, sections, rows, (folder / "names").read_bytes().split(b"\0"), "bench")
 
 
 def write(folder: Path, table: "Ksyms") -> None:

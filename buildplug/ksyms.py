@@ -19,8 +19,8 @@ Ranks (symbol -> name) and order (name -> symbol) are permutations, as many bits
 the order a table is smaller, and cannot look up names.
 
 Why so, by `python -m bench.ksyms` with the 47,898 symbols of a small Linux, beside its kallsyms, which has no sizes:
-0.78 of the bytes (726,296 to 936,216; without the order 630,496), 0.98 of the instructions to find an address (1,781 to
-1,819), 0.19 of those to look up a name (4,529 to 24,225), from symbols to object about half of the seconds, start-up
+0.78 of the bytes (725,712 to 936,216; without the order 629,912), 0.92 of the instructions to find an address (1,675 to
+1,819), 0.18 of those to look up a name (4,461 to 24,224), from symbols to object less than half of the seconds, start-up
 of Python included. Tokens alone, as kallsyms has them, leave more than sharing and tokens together, and that pays for
 the ranks. Larger blocks would save bytes and cost instructions. Sizes cost little: with them the next symbol is mostly
 near the end of the last. Many pairs of bytes are merged at a time, as that is faster.
@@ -172,7 +172,9 @@ def collect(
     named = list(map(names.__getitem__, first.tolist()))
     ranks = inverse(np.array(sorted(range(len(names)), key=named.__getitem__), "u4"))
     rows = rows[first]
-    last = np.lexsort((ranks, rows["size"], place[first]))  # a name's symbols stay in this order, so its ranks do
+    place, extent = place[first], rows["size"]
+    group = np.append(0, np.cumsum((place[1:] != place[:-1]) | (extent[1:] != extent[:-1]))).astype("u8")
+    last = np.argsort(group << np.uint64(32) | ranks)  # a name's symbols stay in this order, so its ranks do
     kept = np.zeros(len(sections), dtype("ksyms_section", arch.byteorder))
     kept["size"], kept["flags"] = [section[1] for section in sections], [section[2] for section in sections]
     kept["symbols"] = np.bincount(rows["section"], minlength=len(sections))

@@ -163,7 +163,7 @@ def _tokens(text: Array) -> tuple[Array, Array, list[bytes]]:
 
 def _merge(codes: Array, merged: Array) -> Array:
     """The codes with each pair that has a code in `merged` replaced by it; of pairs that overlap, the first."""
-    new = merged[_pairs(codes)]
+    new = merged.take(_pairs(codes))
     at = np.flatnonzero(new != 0)
     at = at[np.append(True, np.diff(at) > 1)] if len(at) else at
     codes = codes.copy()
