@@ -144,6 +144,7 @@ def link(
             if keep:
                 shutil.rmtree(final.kept, ignore_errors=True)
                 folder.rename(final.kept)
+                final.kept.chmod(final.kept.absolute().parent.stat().st_mode & 0o777)  # no longer ours alone
     return 0
 
 

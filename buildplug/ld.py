@@ -106,6 +106,7 @@ def _settings(own: dict[str, str], called: str) -> Settings:
         name: own.get(name) or os.environ.get(f"BUILDPLUG_{name.upper()}", "") for name in ("config", "ld", "keep")
     }
     config = Path(chosen["config"] or Path(called).with_name("buildplug.toml"))
+    config = config / "buildplug.toml" if config.is_dir() else config
     if not chosen["config"] and not config.exists():
         raise BuildplugError(
             config, "expected a configuration, found none", "name it with --config or BUILDPLUG_CONFIG", status=2

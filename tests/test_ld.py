@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from buildplug.elf import Image
 from tests.conftest import tool
 from tests.samples import buildplug, built, copy_sample, one_line
 
@@ -110,6 +111,13 @@ def linked(work: Path, *words: str | Path, linker: str = "ld", env: dict[str, st
 def functions(program: Path) -> int:
     """The number of a program's functions, by readelf."""
     return sum(" FUNC " in line and " UND " not in line for line in tool("readelf", "-sW", program).splitlines())
+
+
+def rows(program: Path) -> int:
+    """The number of rows that the program's table says it has: its first word."""
+    image = Image(program)
+    section = image.section(".bp_functions")
+    return int.from_bytes(image.bytes_of(section)[:4].tobytes(), "little")
 
 
 def finds_its_functions(program: Path) -> bool:
@@ -291,20 +299,20 @@ def test_what_was_made_on_the_way_is_kept_if_asked_for(work: Path) -> None:
     assert buildplug("verify", kept / "prog.draft", kept / "prog.relinked").returncode == 0
 
 
-@pytest.mark.parametrize("name", ["a b", "q'u\"o", "ünï", "-dash", "$HOME", "@at", "#x", "a=b", "[ab]*"])
+@pytest.mark.parametrize("name", ["a b", "q'u\"o", "ünï", "-dash", "$HOME", "@at", "#x", "a=b", "[ab]*", "\udcff"])
 @pytest.mark.parametrize("linker", ["ld", "ld.lld"])
 def test_any_path_goes(work: Path, name: str, linker: str) -> None:
+    image = f"{name.strip('-')}.elf" if name.isprintable() else "prog"  # TOML has no bytes that are not UTF-8
     (work / name).mkdir()
-    (work / name / "buildplug.toml").write_text(CONFIG.replace('"prog"', f"'''{name.strip('-')}.elf'''"))
+    (work / name / "buildplug.toml").write_text(CONFIG.replace('"prog"', f"'''{image}'''"))
     for path in (*INPUTS, "user.lds"):
         (work / name / path).symlink_to(work / path)
-    output = f"{name}/{name.strip('-')}.elf"
-    words = ["-T", f"{name}/user.lds", *(f"./{name}/{path}" for path in INPUTS), "-Map", f"{name}/map", "-o", output]
-    done = ld(work, f"--config={name}/buildplug.toml", *words, linker=linker)
+    words = ["-T", f"{name}/user.lds", *(f"./{name}/{path}" for path in INPUTS), "-Map", f"{name}/map"]
+    done = ld(work, f"--config={name}", *words, "-o", f"{name}/{image}", linker=linker)
     assert done.returncode == 0, done.stderr
-    assert finds_its_functions(work / output)
+    assert finds_its_functions(work / name / image)
     assert sorted(p.name for p in (work / name).iterdir()) == sorted(
-        ["buildplug.toml", *INPUTS, "user.lds", "map", Path(output).name]
+        ["buildplug.toml", *INPUTS, "user.lds", "map", image]
     )
 
 
@@ -381,3 +389,23 @@ def test_compiler_drivers_and_their_lto_go_through(work: Path, driver: str) -> N
     words = [word.format(dir=work / "a dir") for word in command.split()]
     tool(*words, "-O2", "main.c", "twice.c", "-o", "prog", cwd=work)
     assert tool(work / "prog").split() == [str(functions(work / "prog")), "8"]
+
+
+@pytest.mark.linux
+def test_linux_gets_a_table_in_at_most_twice_the_linkers_memory(vmlinux: Path, tmp_path: Path) -> None:
+    (tmp_path / "buildplug.toml").write_text(CONFIG.replace("prog", "vmlinux"))
+    *_, base, more = shlex.split((vmlinux.parent / ".vmlinux.cmd").read_text().partition(";")[0])
+    flags = [*base.split(), *more.replace("--build-id=sha1", "--build-id=none").split()]
+    objects = ["--whole-archive", "vmlinux.a", ".vmlinux.export.o", "init/version-timestamp.o", "--no-whole-archive"]
+    objects += ["--start-group", "lib/lib.a", "arch/x86/lib/lib.a", "--end-group", ".tmp_vmlinux.kallsyms2.o"]
+    words = [*flags, "--script=arch/x86/kernel/vmlinux.lds", *objects, "-o"]
+    peaks = []
+    for command in (["ld"], [sys.executable, "-m", "buildplug", "ld", "--config", str(tmp_path)]):
+        output = tmp_path / ("vmlinux" if len(command) > 1 else "plain")
+        with subprocess.Popen([*command, *words, output], cwd=vmlinux.parent) as process:
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        peaks.append(usage.ru_maxrss)
+    assert peaks[1] <= 2 * peaks[0]
+    assert rows(tmp_path / "vmlinux") == functions(tmp_path / "vmlinux") == functions(tmp_path / "plain")
