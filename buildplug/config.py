@@ -41,7 +41,8 @@ class Link:
     script: str = ""
     flags: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()  # objects and archives that are there already
-    after: str = ".rodata"  # the output section behind which the tables go
+    after: str = ""  # the output section behind which read-only tables go; default: the first of placement.AFTER
+    into: str = ""  # their region and segment, as in the script: "> rom AT> rom :text"; default: those of `after`
     keep_relocations: bool = False  # in what `buildplug ld` links without --emit-relocs of the user's
 
 
@@ -50,6 +51,8 @@ class TableEntry:
     rule: str
     ops: str = ""
     slack: int = 0  # bytes of room behind the table, for a final link that needs more of it than the draft said
+    after: str = ""  # as in Link, of this table
+    into: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class WantedTable:
     rule: Rule
     ops: Ops | None
     slack: int
+    after: str
+    into: str
     files: tuple[Path, ...]  # that say what the table is
 
 
@@ -118,7 +123,8 @@ def read(path: Path, build: Path | None = None) -> Config:
         if entry.slack < 0:
             raise BuildplugError(f"{path}: table.slack", f"expected bytes, found {entry.slack}")
         paths = tuple(root / name for name in (entry.ops, entry.rule) if name and (root / name).is_file())
-        tables.append(WantedTable(rule, ops.read(root / entry.ops) if entry.ops else None, entry.slack, paths))
+        declared = ops.read(root / entry.ops) if entry.ops else None
+        tables.append(WantedTable(rule, declared, entry.slack, entry.after, entry.into, paths))
     for attribute in ("section", "symbol"):
         names = [getattr(table.rule, attribute) for table in tables]
         for name in names:

@@ -24,6 +24,8 @@ SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOBITS, SHT_REL, SHT_SYMTAB_SHNDX = 2, 3, 
 SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = 1, 2, 4
 SHN_UNDEF, SHN_LORESERVE, SHN_ABS, SHN_XINDEX = 0, 0xFF00, 0xFFF1, 0xFFFF
 STB_GLOBAL, STB_WEAK = 1, 2
+PT_LOAD, PT_LOOS = 1, 0x60000000
+PF_X, PF_W, PF_R = 1, 2, 4
 STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION, STT_FILE = 0, 1, 2, 3, 4
 
 # Symbols of an image, in the order of .symtab. section: an index into Image.sections, or SHN_ABS and the like.
@@ -105,8 +107,7 @@ class Image:
             )
         self.arch = found
         self.type: str = str(header["e_type"])
-        loads = [s.header for s in elf.iter_segments("PT_LOAD")]
-        self.loads = tuple((h["p_vaddr"], h["p_filesz"]) for h in loads)  # address and bytes, without .bss
+        self._segments_at = header["e_phoff"], header["e_phnum"]
         count = elf.num_sections()
         if count == 0 or header["e_shoff"] + count * header["e_shentsize"] > len(self._file):
             raise self.bad("expected section headers, found none or a file that ends before them")
@@ -156,6 +157,20 @@ class Image:
             if section.alloc and section.address <= address < section.address + section.size:
                 return section
         return None
+
+    @cached_property
+    def segments(self) -> Array:
+        """The program headers, shape (n,): type, flags, offset, vaddr, paddr, filesz, memsz, align; bytes."""
+        words = [(name, "u8") for name in ("offset", "vaddr", "paddr", "filesz", "memsz")]
+        narrow = [(name, "u4") for name, _ in words]
+        dtype = self._dtype(
+            [("type", "u4"), ("flags", "u4"), *words, ("align", "u8")],
+            [("type", "u4"), *narrow, ("flags", "u4"), ("align", "u4")],
+        )
+        start, count = self._segments_at
+        if start + count * dtype.itemsize > len(self._file):
+            raise self.bad(f"expected {count} program headers, found the end of the file")
+        return np.frombuffer(self._file, dtype, count, start) if count else np.zeros(0, dtype)
 
     @cached_property
     def _symtab(self) -> Section | None:

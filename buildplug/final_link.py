@@ -13,10 +13,11 @@ from functools import cached_property, partial
 from pathlib import Path
 from types import FrameType
 
-from buildplug import __version__, emitted, files, ninjafile, scratch, toolchain
+from buildplug import __version__, emitted, files, linkline, ninjafile, scratch, toolchain
 from buildplug.config import Config, read
 from buildplug.errors import BuildplugError
 from buildplug.linkline import LinkLine
+from buildplug.placement import Placement, place
 from buildplug.stage import Note, Stage
 
 OURS = r"/[\w./-]+"  # the name of a file in our folder
@@ -35,7 +36,8 @@ class FinalLink:
     """One link of a command: the words behind the linker's name, and what they say.
 
     Nothing in the words is replaced, as response files may hold any of them: we put something before and behind, and
-    the last `-o`, `-Map` and `--dependency-file` count.
+    the last `-o`, `-Map` and `--dependency-file` count. But a script with MEMORY must be; GNU ld warns if it is in a
+    response file.
     """
 
     ld: str
@@ -68,9 +70,12 @@ class FinalLink:
         flags = {name: (*getattr(c.compile, name), unnamed) for name in ("cflags", "asflags")}
         c = replace(c, compile=replace(c.compile, **flags))
         return Stage(
-            c.tables, c.arch, c.root, c.link.after, c.generated, lambda text: text.with_name(f"{text.name}.o"),
+            c.tables, c.arch, c.root, self._places, c.generated, lambda text: text.with_name(f"{text.name}.o"),
             partial(ninjafile.assemble, c), self._link, self.scripts,
         )  # fmt: skip
+
+    def _places(self) -> Placement:
+        return place(self.config, *(list(map(Path, names)) for names in (self.line.scripts, self.line.folders)))
 
     def run(self, *, keep: bool) -> None:
         """Links twice, and puts what the command asked for in its place. Raises UserLinkFailed, BuildplugError."""
@@ -88,11 +93,15 @@ class FinalLink:
         image.replace(self.line.output)
 
     def _link(self, tables: list[Path], made: Path) -> Note:
+        words = self.words
         if "script" in self.line:
             ours = ["-T", str(self.stage.placement)]  # GNU ld wants it before the user's
+            if self.stage.script.stat().st_size:
+                ours += ["-T", str(self.stage.script)]
+                words = linkline.without_scripts(words)
         else:  # the linker places orphans behind .rodata; this keeps them from --gc-sections
             ours = [f"--undefined={table.rule.symbol}" for table in self.config.tables]
-        command = [self.ld, *ours, *self.words, "--emit-relocs", *map(str, tables)]
+        command = [self.ld, *ours, *words, "--emit-relocs", *map(str, tables)]
         command += [f"-Map={_map_of(made)}"] if self.line.map else []
         command += [f"--dependency-file={_depfile_of(made)}"] if self.line.depfile else []
         done = toolchain.heard([*command, "-o", str(made)], self.env)

@@ -4,20 +4,24 @@ import re
 from pathlib import Path
 
 from buildplug.config import Config
-from buildplug.files import replacing
+from buildplug.files import read_text, replacing
 from buildplug.ninjafile import object_of, relative
 from buildplug.toolchain import run
 
 
 def link(
-    config: Config, sources: list[Path], placement: Path, tables: list[Path], output: Path
+    config: Config, sources: list[Path], placement: Path, script: Path, tables: list[Path], output: Path
 ) -> tuple[list[str], str]:
-    """Links `output` with the files that bring the tables, which the script `placement` places. Returns the command,
-    and what the linker said. Beside the output it leaves a depfile, as scripts may include others."""
-    # GNU ld wants the placement before the script that it inserts into; without a script its own is meant.
-    script = ["-T", relative(config, config.root / config.link.script)] if config.link.script else []
+    """Links `output` with the files that bring the tables, which the script `placement` places; `script`, unless it is
+    empty, takes the place of the kernel's. Returns the command, and what the linker said. Beside the output it leaves a
+    depfile, as scripts may include others."""
+    # GNU ld wants the placement before the script that it inserts into. Where nothing is inserted, it is an input: as
+    # -T it would take the place of the linker's own script.
+    inserts = ["-T"] if "INSERT AFTER" in read_text(placement) else []
+    own = script if script.stat().st_size else config.root / config.link.script
     command = [
-        config.toolchain.ld, *config.link.flags, "--emit-relocs", "-T", relative(config, placement), *script,
+        config.toolchain.ld, *config.link.flags, "--emit-relocs", *inserts, relative(config, placement),
+        *(["-T", relative(config, own)] if config.link.script else []),
         *(relative(config, object_of(config, source)) for source in sources),
 
         *(relative(config, config.root / name) for name in config.link.objects),

@@ -7,7 +7,7 @@ word; a short one its value in the same word or in the next.
 import re
 import shlex
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +36,8 @@ class LinkLine:
     """The inputs, archives as they are named; the options by their long names, each with its last value."""
 
     inputs: list[str] = field(default_factory=list)
+    scripts: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=lambda: ["."])  # in which the linker looks for scripts
     options: dict[str, str] = field(default_factory=dict)
 
     def __contains__(self, option: str) -> bool:
@@ -67,22 +69,41 @@ class LinkLine:
 
 def parse(words: list[str]) -> LinkLine:
     """The command line that the words after the linker's name are."""
-    line, queue = LinkLine(), deque(_expanded(words, 0))
+    line = LinkLine()
+    for name, value, spelled in _options(_expanded(words, 0)):
+        if name:
+            line.options[name] = value
+        if not name or name == "l":
+            line.inputs.append(spelled[0])
+        if name == "script":
+            line.scripts.append(value)
+        if name in ("L", "library-path"):
+            line.folders.append(value)
+    return line
+
+
+def without_scripts(words: list[str]) -> list[str]:
+    """The words but for those that name linker scripts; in response files they stay."""
+    return [word for name, _, spelled in _options(words) if name != "script" for word in spelled]
+
+
+def _options(words: Iterable[str]) -> Iterator[tuple[str, str, list[str]]]:
+    """Each option: its long name, its value, and the words that it is; an input has no name."""
+    queue = deque(words)
     while queue:
         word = queue.popleft()
         name, equals, value = word.removeprefix("-").removeprefix("-").partition("=")
+        spelled = [word]
         if not word.startswith("-") or word == "-":
-            line.inputs.append(word)
+            name = value = ""
         elif name in LONG:
-            line.options[SAME.get(name, name)] = value if equals or not queue else queue.popleft()
+            if not equals and queue:
+                spelled.append(value := queue.popleft())
         elif word[1] in SHORT and name not in WHOLE:
-            value = word[2:] or (queue.popleft() if queue else "")
-            line.options[SAME.get(word[1], word[1])] = value
-            if word[1] == "l":
-                line.inputs.append(word)
-        else:
-            line.options[SAME.get(name, name)] = value
-    return line
+            name, value = word[1], word[2:]
+            if not value and queue:
+                spelled.append(value := queue.popleft())
+        yield SAME.get(name, name), value, spelled
 
 
 def _expanded(words: list[str], depth: int) -> Iterator[str]:

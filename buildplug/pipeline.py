@@ -15,10 +15,11 @@ from typing import Any
 from doit.exceptions import TaskFailed
 from doit.tools import config_changed
 
-from buildplug import config, files, identity, ninjafile, record
+from buildplug import config, files, identity, linkline, ninjafile, record
 from buildplug.config import Config
 from buildplug.errors import BuildplugError
 from buildplug.link import included, link
+from buildplug.placement import Placement, place
 from buildplug.rules import shipped
 from buildplug.stage import Note, Stage, blob_path
 
@@ -50,7 +51,7 @@ class Pipeline:
         if not wanted.sources:
             raise BuildplugError(wanted.path, "expected sources to compile, found none", "add them to [compile]")
         self.stage = Stage(
-            wanted.tables, wanted.arch, wanted.root, wanted.link.after, wanted.generated,
+            wanted.tables, wanted.arch, wanted.root, self._places, wanted.generated,
             partial(ninjafile.object_of, wanted), partial(ninjafile.assemble, wanted), self._link,
         )  # fmt: skip
         self.relinked = wanted.build / f"{wanted.kernel.name}.relinked"
@@ -71,9 +72,9 @@ class Pipeline:
         assembler = [ninjafile.compiler(c, suffix) for suffix in (".c", ".S")] + [identity.program(c.toolchain.cc)]
         draft, relink = (self._read_by(output) for output in (c.draft, self.relinked))
         s, inputs = self.stage, [*(c.root / name for name in c.sources), c.root / c.path.name, *rules]
-        tables = [s.placement, *s.table_objects, s.anchors]
+        tables = [s.placement, s.script, *s.table_objects, s.anchors]
         yield self._task("compile", self.compile, [], [])  # ninja decides what there is to do
-        yield self._task("draft", self.draft, [*draft, *s.stub_objects, s.placement], [c.draft], links)
+        yield self._task("draft", self.draft, [*draft, *s.stub_objects, s.placement, s.script], [c.draft], links)
         yield self._task("extract", self.extract, [c.draft, *rules], s.extracted, c.tables)
         yield self._task("generate", self.generate, [*s.extracted, *templates], [*s.texts, s.anchors], c.tables)
         yield self._task("assemble", self.assemble, s.texts, s.table_objects, assembler)
@@ -85,7 +86,7 @@ class Pipeline:
     def _read_by(self, output: Path) -> list[Path]:
         """The inputs of a link: those that we name, and of the last link what scripts included."""
         s = self.stage
-        ours = {*self.link_inputs, *s.stub_objects, *s.table_objects, s.placement, s.anchors}
+        ours = {*self.link_inputs, *s.stub_objects, *s.table_objects, s.placement, s.script, s.anchors}
         read = [path for path in included(self.config, output) if Path(os.path.normpath(path)) not in ours]
         return self.link_inputs + [path for path in read if path.exists()]
 
@@ -107,7 +108,15 @@ class Pipeline:
         s.prepare()
         log = self.config.build / ".ninja_log"
         before = log.stat().st_mtime_ns if log.exists() else 0
-        known = {s.placement, s.anchors, *s.stubs, *s.texts, *map(blob_path, [*s.stubs, *s.texts]), *s.extracted}
+        known = {
+            s.placement,
+            s.script,
+            s.anchors,
+            *s.stubs,
+            *s.texts,
+            *map(blob_path, [*s.stubs, *s.texts]),
+            *s.extracted,
+        }
         for path in {*s.generated.iterdir()} - known - {s.generated / name for name in self.runtime}:
             path.unlink()  # of a table that is no longer wanted
         said = ninjafile.compile_all(self.config, [*self.sources, *s.stubs], explain=self.explain)
@@ -149,8 +158,13 @@ class Pipeline:
         }
         record.write_record(c, self.notes, sorted(p for p in inputs if p.exists()))
 
+    def _places(self) -> Placement:
+        c = self.config
+        line = linkline.parse([*c.link.flags, *(["-T", c.link.script] if c.link.script else [])])
+        return place(c, *([c.root / name for name in names] for names in (line.scripts, line.folders)))
+
     def _link(self, tables: list[Path], output: Path) -> Note:
-        command, said = link(self.config, self.sources, self.stage.placement, tables, output)
+        command, said = link(self.config, self.sources, self.stage.placement, self.stage.script, tables, output)
         sys.stderr.write(said)
         return {"command": command, "links": 1}
 

@@ -15,6 +15,7 @@ from buildplug.contents import Contents
 from buildplug.errors import BuildplugError, printable
 from buildplug.ops import Ops
 from buildplug.packed import Packed
+from buildplug.placement import Placed, Placement
 from buildplug.rules import ADDRESSES, Rule, shipped
 
 CTYPE = {f"{sign}{size}": f"{'u' * (sign == 'u')}int{8 * size}_t" for sign in "ui" for size in (1, 2, 4, 8)}
@@ -133,9 +134,12 @@ def blob_of(contents: Contents) -> bytes | None:
     return contents.data[: contents.before_bases] if isinstance(contents, Packed) else None
 
 
-def placement(rules: list[Rule], after: str, base: Path) -> str:
-    """The linker script fragment that places the tables of `rules` behind section `after`."""
-    return render("tables.lds.j2", base, rules=rules, after=_ldname(after))
+def placement(rules: list[Rule], placement: Placement, base: Path) -> str:
+    """The linker script fragment that brings the tables of `rules` in, and says their places if they have any."""
+    groups: dict[str, list[Placed]] = {}
+    for place in placement.tables:
+        groups.setdefault(_ldname(place.after), []).append(place)
+    return render("tables.lds.j2", base, rules=rules, groups=groups, memory=placement.memory)
 
 
 def anchors(tables: list[tuple[Rule, Contents]], base: Path, template: str = "anchors.lds.j2") -> str:

@@ -18,6 +18,7 @@ from buildplug.elf import Image
 from buildplug.errors import BuildplugError
 from buildplug.fixup import fixup, memory_of
 from buildplug.ops import Ops
+from buildplug.placement import Placement
 from buildplug.rules import Rule
 from buildplug.table import ERRORS, Table
 from buildplug.verify import TableProof, prove_table, rewrite, verify
@@ -35,14 +36,15 @@ class Stage:
     """The tables of one image, and how its build links and assembles.
 
     `link` is given the files that bring the tables, in their order, and the output; it also gives the linker the
-    script `placement`, before any script of the user's. Both links must be the same but for those files.
+    script `placement`, before any script of the user's, and `script`, unless it is empty, in place of the user's. Both
+    links must be the same but for those files.
     `assemble` is given a text and the object to make of it, and returns its command.
     """
 
     tables: tuple[WantedTable, ...]
     arch: Arch
     root: Path  # the user's templates are relative to it
-    after: str  # the output section behind which the tables go
+    places: Callable[[], Placement]
     generated: Path  # the folder of what is made here
     object_of: Callable[[Path], Path]  # text -> where its object goes
     assemble: Callable[[Path, Path], list[str]]
@@ -53,6 +55,11 @@ class Stage:
     def placement(self) -> Path:
         """The linker script that places the tables."""
         return self.generated / "tables.lds"
+
+    @property
+    def script(self) -> Path:
+        """The linker script that takes the place of the user's, or is empty."""
+        return self.generated / "script.lds"
 
     @property
     def anchors(self) -> Path:
@@ -114,7 +121,9 @@ class Stage:
         rules = [table.rule for table in self.tables]
         for rule, stub in zip(rules, self.stubs, strict=True):
             self._write_table(rule, contents.empty(rule, self.arch), 0, stub)
-        files.write(self.placement, render.placement(rules, self.after, self.root))
+        places = self.places()
+        files.write(self.placement, render.placement(rules, places, self.root))
+        files.write(self.script, places.script)
 
     def assemble_all(self, texts: list[Path]) -> Note:
         """Makes the objects of texts, with the kernel's own flags."""
@@ -162,8 +171,6 @@ class Stage:
                 "the linker, its script or its inputs depend on something else than the inputs",
             )
         untrue = [table for table in proof.tables if table.differences]
-        for wanted in self.tables:
-            _check_loaded(final, wanted.rule, image)
         with files.replacing(image) as scratch:
             shutil.copy(relinked, scratch)  # with its mode: the linker has made it executable
             for table in untrue:
@@ -190,17 +197,6 @@ class Stage:
             files.write(blob_path(text), blob)
         # by its name alone, as the text is the same in every build directory: the compiler is given the folder
         files.write(text, render.table(rule, content, slack, self.root, blob_path(text).name))
-
-
-def _check_loaded(final: Image, rule: Rule, image: Path) -> None:
-    """Has the boot loader load the table, and only once."""
-    section = final.section(rule.section)
-    loads = [1 for at, size in final.loads if at <= section.address and section.address + section.size <= at + size]
-    if len(loads) != 1:
-        raise BuildplugError(
-            image, f"rule {rule.name}: expected its section {rule.section} in one PT_LOAD, found it in {len(loads)}",
-            "name as [link] after a section that is loaded",
-        )  # fmt: skip
 
 
 def _try_fixup(final: Image, wanted: WantedTable, image: Path) -> None:

@@ -1,7 +1,7 @@
 """The proof that the tables of a final image are true of it, and that the relink changed nothing else.
 
 A table is true if it equals what a new extraction from the final image says. Of the other sections, compared with
-the draft's: same size, same content outside relocated fields, same references.
+the draft's: same size, same content outside relocated fields, same references. They are loaded as in the draft.
 """
 
 from collections.abc import Iterable
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from buildplug import segments
 from buildplug.arch import RELATIVE, WIDTH
 from buildplug.contents import Contents, make
 from buildplug.elf import SHN_LORESERVE, SHN_UNDEF, SHT_NOBITS, STT_SECTION, Array, Image, Section, among
@@ -57,6 +58,8 @@ def verify(draft: Image, final: Image, wanted: Iterable[tuple[Rule, Ops | None]]
     proofs = tuple(prove_table(final, rule, ops) for rule, ops in wanted)
     own = {proof.rule.section for proof in proofs}
     moved, changed, count = _compare(draft, final, own)
+    changed += segments.changed(draft, final, own)
+    segments.check(final, [(proof.rule, _place(final, proof.rule)[1]) for proof in proofs])
     return Proof(proofs, tuple(moved), tuple(changed), count)
 
 

@@ -15,6 +15,7 @@ from buildplug import render
 from buildplug.arch import X86_64, Arch
 from buildplug.elf import Image
 from buildplug.ops import Ops
+from buildplug.placement import Placed, Placement
 from buildplug.rules import Rule, find
 from buildplug.table import empty
 from tests import linux_image
@@ -118,7 +119,10 @@ def drafted(tmp_path: Path) -> Drafted:
         declared, found = ops_module.read(tmp_path / "ops.toml"), find(rule, tmp_path)
         files = render.table_files(X86_64, found, declared, tmp_path)
         files |= {"stub.S": render.table(found, empty(X86_64), 0, tmp_path), "kernel.S": source}
-        files |= {"ours.lds": render.placement([found], ".rodata", tmp_path), "kernel.lds": SCRIPT % LOW}
+        files |= {
+            "ours.lds": render.placement([found], Placement((Placed(found, ".rodata", ""),)), tmp_path),
+            "kernel.lds": SCRIPT % LOW,
+        }
         for name, text in files.items():
             (tmp_path / name).write_text(text)
         objects = [name for name in files if name.endswith(".S")]

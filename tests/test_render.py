@@ -11,6 +11,7 @@ from buildplug.arch import X86_64
 from buildplug.elf import Image
 from buildplug.errors import BuildplugError
 from buildplug.ops import Implementation, Op, Ops
+from buildplug.placement import Placed, Placement
 from buildplug.rules import Output, Rule
 from buildplug.table import OP_BITS, Table, dtype, empty
 from tests.conftest import tool
@@ -137,7 +138,7 @@ def test_tables_go_behind_an_odd_section(tmp_path: Path) -> None:
     rule = Rule("r", "")
     source = f'{render.table(rule, empty(X86_64), 0, tmp_path)}\n.section ".read only", "a"\n.skip 5\n'
     assembled(tmp_path, source)
-    (tmp_path / "ours.lds").write_text(render.placement([rule], ".read only", tmp_path))
+    (tmp_path / "ours.lds").write_text(render.placement([rule], Placement((Placed(rule, ".read only", ""),)), tmp_path))
     (tmp_path / "kernel.lds").write_text(
         'SECTIONS { . = 0x1000; ".read only" : { *(".read only") } .data : { *(.data) } }'
     )

@@ -7,6 +7,7 @@ import pytest
 from buildplug.arch import X86_64
 from buildplug.config import WantedTable
 from buildplug.errors import BuildplugError
+from buildplug.placement import Placed, Placement
 from buildplug.rules import find
 from buildplug.stage import Note, Stage
 from tests.conftest import LOW, SCRIPT, tool
@@ -52,9 +53,11 @@ def stage(tmp_path: Path, links: list[list[str]]) -> Stage:
         tool(*links[-1], "-o", output, cwd=tmp_path)
         return {"links": 1}
 
-    wanted = (WantedTable(find("functions", tmp_path), None, 0, ()),)
-    generated = tmp_path / "gen"
-    made = Stage(wanted, X86_64, tmp_path, ".rodata", generated, lambda text: text.with_suffix(".o"), assemble, link)
+    rule, generated = find("functions", tmp_path), tmp_path / "gen"
+    made = Stage(
+        (WantedTable(rule, None, 0, "", "", ()),), X86_64, tmp_path, lambda: Placement((Placed(rule, ".rodata", ""),)),
+        generated, lambda text: text.with_suffix(".o"), assemble, link,
+    )  # fmt: skip
     return made
 
 

@@ -13,6 +13,7 @@ from buildplug import contents, render
 from buildplug.arch import X86_64, Arch
 from buildplug.elf import Image
 from buildplug.errors import BuildplugError
+from buildplug.placement import Placed, Placement
 from buildplug.rules import Rule
 from buildplug.table import (
     ERRORS,
@@ -241,7 +242,7 @@ def test_the_linked_table_is_the_encoded_one(tmp_path: Path, ld: str, flags: tup
     table = from_seed(rng, names=SECTIONS[ld])
     for name, text in {
         "tables.S": render.table(rule, table, 40, tmp_path),
-        "tables.lds": render.placement([rule], ".rodata", tmp_path),
+        "tables.lds": render.placement([rule], Placement((Placed(rule, ".rodata", ""),)), tmp_path),
         "anchors.lds": render.anchors([(rule, table)], tmp_path),
         "program.S": PROGRAM,
     }.items():
