@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from buildplug.elf import Image
     from buildplug.rules import Rule
 
+RULES = {  # build system -> what of rules/ it takes
+    "cmake": "",  # the folder that find_package() looks into
+    "doit": "dodo.py",
+    "make": "buildplug.mk",
+    "meson": "meson.build",
+    "ninja": "buildplug.ninja",
+}
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; returns its exit status: 0, 1 for an error, 2 for wrong usage."""
@@ -110,6 +118,21 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("action", choices=["list", "show", "check"], nargs="?", default="list")
     sub.add_argument("rule", nargs="?", help="name of a rule that ships, or a TOML file")
     sub.add_argument("--json", action="store_true")
+
+    sub = command("runtime", _runtime, "write the C, assembly and headers that the tables need, and name the files")
+    sub.add_argument("folder", type=Path)
+    sub.add_argument("--config", type=Path, default=Path("buildplug.toml"), help="default: buildplug.toml")
+    sub.add_argument("--depfile", type=Path, help="write what the files and tables are made from, for make and ninja")
+
+    sub = command("new", _new, "make a kernel that builds and boots")
+    sub.add_argument("folder", type=Path)
+
+    sub = command("doctor", _doctor, "say which tools are missing or too old, and what mends it")
+    sub.add_argument("config", nargs="?", type=Path, help="whose toolchain; default: buildplug.toml, if there is one")
+    sub.add_argument("--json", action="store_true", help="a list of findings")
+
+    sub = command("path", _path, "print where the rules for a build system are")
+    sub.add_argument("system", choices=sorted(RULES))
     return parser
 
 
@@ -324,3 +347,57 @@ def _address(text: str) -> int:
         return int(text, 16)
     except ValueError:
         raise BuildplugError("ksyms", f"expected an address, found {text!r}", status=2) from None
+
+
+def _runtime(options: argparse.Namespace) -> None:
+    from buildplug import runtime
+    from buildplug.config import read
+    from buildplug.files import write
+
+    config = read(options.config)
+    made = runtime.write(config, options.folder)
+    if options.depfile:
+        names = [
+            str(path).replace("$", "$$").replace("#", "\\#").replace(" ", "\\ ") for path in runtime.inputs(config)
+        ]
+        targets = " ".join(str(path) for path in made)
+        write(options.depfile, f"{targets}: {' '.join(names)}\n" + "".join(f"{name}:\n" for name in names))
+    for path in made:
+        print(path)
+
+
+def _new(options: argparse.Namespace) -> None:
+    import shlex
+
+    from buildplug import new
+
+    made = new.create(options.folder)
+    folder = shlex.quote(str(options.folder))
+    print(
+        f"{len(made)} files; build and boot them with\n  buildplug build {folder}\n  {new.BOOT} {folder}/build/vmlinux"
+    )
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from buildplug.doctor import examine
+
+    path = options.config or (Path("buildplug.toml") if Path("buildplug.toml").exists() else None)
+    findings = examine(path)
+    if options.json:
+        _print_json([asdict(finding) for finding in findings])
+    for finding in () if options.json else findings:
+        state = "ok" if not finding.problem else "bad" if finding.needed else "optional"
+        said = "; ".join(filter(None, (finding.found, finding.problem, finding.remedy)))
+        print(f"{state:9}{finding.tool} ({finding.use}): {printable(said)}")
+    wrong = [finding for finding in findings if finding.problem and finding.needed]
+    if wrong:
+        names = ", ".join(finding.tool for finding in wrong)
+        raise BuildplugError("doctor", f"{names} will not do", "; ".join(f.remedy for f in wrong))
+
+
+def _path(options: argparse.Namespace) -> None:
+    from buildplug.rules import shipped
+
+    print(shipped("rules") / RULES[options.system])

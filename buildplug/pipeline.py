@@ -15,7 +15,7 @@ from typing import Any
 from doit.exceptions import TaskFailed
 from doit.tools import config_changed
 
-from buildplug import config, files, identity, linkline, ninjafile, record
+from buildplug import config, files, identity, linkline, ninjafile, record, runtime
 from buildplug.config import Config
 from buildplug.errors import BuildplugError
 from buildplug.link import included, link
@@ -55,7 +55,7 @@ class Pipeline:
             partial(ninjafile.object_of, wanted), partial(ninjafile.assemble, wanted), self._link,
         )  # fmt: skip
         self.relinked = wanted.build / f"{wanted.kernel.name}.relinked"
-        self.runtime = self.stage.runtime()
+        self.runtime = runtime.texts(wanted.tables, wanted.arch, wanted.root)
         self.sources = [wanted.root / name for name in wanted.sources]
         self.sources += [wanted.generated / name for name in self.runtime if not name.endswith(".h")]
         self.objects = [ninjafile.object_of(wanted, source) for source in self.sources]

@@ -94,17 +94,6 @@ class Stage:
         suffixes = [Path(t.rule.template).with_suffix("").suffix for t in self.tables]
         return [self.generated / f"{t.rule.symbol}_{what}{s}" for t, s in zip(self.tables, suffixes, strict=True)]
 
-    def runtime(self) -> dict[str, str]:
-        """File name -> text of what the kernel compiles in to use its tables."""
-        texts: dict[str, str] = {}
-        for table in self.tables:
-            texts |= render.table_files(self.arch, table.rule, table.ops, self.root)
-        runtime = render.runtime(self.arch, self.root)
-        wanted = {name for table in self.tables for name in render.RUNTIME.get(table.rule.format, ())}
-        if not any(table.ops for table in self.tables):
-            wanted.discard("fixup.c")
-        return {name: text for name, text in runtime.items() if name in wanted} | texts
-
     def run(self, draft: Path, relinked: Path, image: Path) -> Note:
         """All passes in order; what the last says. Raises BuildplugError."""
         self.prepare()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.samples import SAMPLE, copy_sample
+from tests.samples import SAMPLE
 
 ROOT = SAMPLE.parent
 
@@ -32,19 +32,26 @@ def test_wheel_has_templates_rules_and_types(installed: Path) -> None:
     assert (package / "py.typed").exists()
 
 
+def test_wheel_has_the_sources_of_the_sample_kernel(installed: Path) -> None:
+    shipped = {p.name for p in (installed / "buildplug" / "sample_kernel").iterdir()}
+    assert shipped == {p.name for p in SAMPLE.iterdir() if p.is_file() and p.suffix != ".py"}
+    assert not (installed / "sample_kernel").exists()
+
+
 def test_wheel_has_the_licence(installed: Path) -> None:
     assert list(installed.glob("*.dist-info/licenses/LICENSE"))
 
 
-def test_wheel_builds_the_kernel(installed: Path, tmp_path: Path) -> None:
-    kernel = copy_sample(tmp_path / "kernel")
+def test_wheel_makes_and_builds_a_kernel(installed: Path, tmp_path: Path) -> None:
+    kernel = tmp_path / "kernel"
     program = "import buildplug, sys; print(buildplug.__file__); from buildplug.cli import main; sys.exit(main())"
-    done = subprocess.run(
-        [sys.executable, "-c", program, "build", kernel], env=os.environ | {"PYTHONPATH": str(installed)}, cwd=tmp_path,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert Path(done.stdout.strip()).is_relative_to(installed)
+    for command in ("new", "build"):
+        done = subprocess.run(
+            [sys.executable, "-c", program, command, kernel], env=os.environ | {"PYTHONPATH": str(installed)},
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert Path(done.stdout.splitlines()[0]).is_relative_to(installed)
     assert (kernel / "build" / "vmlinux").exists()
 
 

@@ -1,0 +1,28 @@
+"""A kernel to start from: the sample kernel, which is built, booted and compared in every test of buildplug."""
+
+from pathlib import Path
+
+from buildplug import files
+from buildplug.errors import BuildplugError
+from buildplug.rules import shipped
+
+SUFFIXES = (".c", ".h", ".S", ".lds", ".toml")
+BOOT = (
+    "qemu-system-x86_64 -accel tcg -no-reboot -display none -serial stdio "
+    "-device isa-debug-exit,iobase=0xf4,iosize=1 -append backend=native -kernel"
+)
+
+
+def create(folder: Path) -> list[Path]:
+    """Makes the kernel in a folder that is empty or not there; returns its files. Raises BuildplugError."""
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise BuildplugError(folder, "expected an empty folder, found files in it", "name another")
+    except OSError as error:
+        raise BuildplugError(folder, f"cannot be used: {error.strerror}", "name another") from None
+    made = []
+    for path in sorted(shipped("sample_kernel").iterdir()):
+        if path.suffix in SUFFIXES:
+            files.write(folder / path.name, files.read(path))
+            made.append(folder / path.name)
+    return made

@@ -1,0 +1,75 @@
+"""`buildplug new` and `buildplug runtime`: kernels that did not start with buildplug, or start now."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sample_kernel.boot import EXIT_OK
+from tests.samples import SAMPLE, buildplug, built, copy_sample, one_line
+
+
+def test_a_new_kernel_builds_and_boots_by_the_commands_that_it_came_with(tmp_path: Path) -> None:
+    done = buildplug("new", "a kernel", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    build, boot = (line.strip() for line in done.stdout.splitlines()[1:])
+    program = f"{sys.executable} -m buildplug"
+    run = build.replace("buildplug", program, 1)
+    subprocess.run(
+        ["sh", "-c", run], cwd=tmp_path, check=True, env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(SAMPLE.parent)}
+    )
+    said = subprocess.run(["sh", "-c", boot], cwd=tmp_path, check=False, capture_output=True, text=True, timeout=120)
+    assert said.returncode == EXIT_OK, said.stdout + said.stderr
+    assert said.stdout.endswith("0 failed\n")
+
+
+def test_a_new_kernel_has_comments_in_its_configuration(tmp_path: Path) -> None:
+    buildplug("new", tmp_path / "kernel")
+    for name in ("buildplug.toml", "paravirt.toml"):
+        assert "#" in (tmp_path / "kernel" / name).read_text()
+
+
+@pytest.mark.parametrize("found", ["files", "a file"])
+def test_a_folder_with_files_is_left_alone(tmp_path: Path, found: str) -> None:
+    kernel = tmp_path / "kernel"
+    (kernel if found == "files" else tmp_path).joinpath("main.c").parent.mkdir(exist_ok=True)
+    mine = kernel / "main.c" if found == "files" else kernel
+    mine.write_text("mine")
+    failed = buildplug("new", kernel)
+    assert failed.returncode == 1
+    one_line(failed.stderr)
+    assert mine.read_text() == "mine"
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [mine]
+
+
+def test_the_runtime_is_what_a_build_compiles(tmp_path: Path) -> None:
+    kernel = copy_sample(tmp_path / "kernel")
+    built(kernel)
+    done = buildplug("runtime", tmp_path / "runtime", "--config", kernel)
+    assert done.stdout.split() == [str(path) for path in map(Path, done.stdout.split())]
+    named = {Path(name) for name in done.stdout.splitlines()}
+    assert named == set((tmp_path / "runtime").iterdir())
+    for path in named:
+        assert path.read_text() == (kernel / "build" / "gen" / path.name).read_text()
+
+
+def test_the_runtime_is_written_only_where_it_changes(tmp_path: Path) -> None:
+    kernel = copy_sample(tmp_path / "kernel")
+    words = ("runtime", tmp_path / "runtime", "--config", kernel)
+    buildplug(*words)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runtime").iterdir()}
+    with (kernel / "paravirt.toml").open("a") as file:
+        file.write("# a comment\n")
+    buildplug(*words)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runtime").iterdir()} == before
+
+
+def test_the_depfile_of_the_runtime_names_what_says_what_the_tables_are(tmp_path: Path) -> None:
+    kernel = copy_sample(tmp_path / "a kernel")
+    buildplug("runtime", "gen", "--config", kernel, "--depfile", "d", cwd=tmp_path)
+    (tmp_path / "Makefile").write_text("include d\n$(firstword $(MAKECMDGOALS)): ; @echo $^\n")
+    said = subprocess.run(
+        ["make", "-sB", "gen/fixup.c"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    assert said.split() == f"{kernel}/buildplug.toml {kernel}/paravirt.toml".split()
