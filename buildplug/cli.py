@@ -357,11 +357,7 @@ def _runtime(options: argparse.Namespace) -> None:
     config = read(options.config)
     made = runtime.write(config, options.folder)
     if options.depfile:
-        names = [
-            str(path).replace("$", "$$").replace("#", "\\#").replace(" ", "\\ ") for path in runtime.inputs(config)
-        ]
-        targets = " ".join(str(path) for path in made)
-        write(options.depfile, f"{targets}: {' '.join(names)}\n" + "".join(f"{name}:\n" for name in names))
+        write(options.depfile, runtime.depfile(made, config))
     for path in made:
         print(path)
 

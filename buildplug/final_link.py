@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from types import FrameType
 
-from buildplug import __version__, emitted, files, linkline, ninjafile, scratch, toolchain
+from buildplug import __version__, emitted, files, linkline, ninjafile, runtime, scratch, toolchain
 from buildplug.config import Config, read
 from buildplug.errors import BuildplugError
 from buildplug.linkline import LinkLine
@@ -125,15 +125,18 @@ class FinalLink:
         return text.replace(str(self.folder), str(self.kept))
 
     def _dependencies(self) -> str:
-        """The depfile without what is ours. lld escapes names, the others do not."""
+        """The depfile without what is ours, and with what says what the tables are. lld escapes names, the others do
+        not."""
         text = files.read(_depfile_of(self.relinked)).decode(errors="surrogateescape")
         output = self.line.options.get("output", "a.out")
-        for spelled in (str, _escaped):
+        for spelled in (str, runtime.escaped):
             text = text.replace(spelled(str(self.relinked)), spelled(output))
             ours = re.escape(spelled(str(self.folder))) + OURS
             text = re.sub(rf"^{ours}:\n+", "", text, flags=re.M)
             text = re.sub(rf"( \\\n +| ){ours}(?=[ \n])", "", text)
-        return text
+        inputs = [runtime.escaped(str(path)) for path in runtime.inputs(self.config)]
+        head, colon, tail = text.partition(":")  # in its first rule, as CMake forgets one when there is another
+        return f"{head}{colon} {' '.join(inputs)}{tail}" + "".join(f"\n{name}:\n" for name in inputs)
 
 
 def link(
@@ -163,10 +166,6 @@ def _map_of(image: Path) -> Path:
 
 def _depfile_of(image: Path) -> Path:
     return image.with_name(f"{image.name}.d")
-
-
-def _escaped(name: str) -> str:
-    return re.sub(r"([ #])", r"\\\1", name).replace("$", "$$")
 
 
 @contextmanager

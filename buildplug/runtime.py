@@ -1,5 +1,6 @@
 """What a kernel compiles in to use its tables: generated C, assembly and headers. Knows no pass."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,3 +32,15 @@ def inputs(config: Config) -> list[Path]:
     """The files that say what the tables are: the configuration, rules, ops, and templates of the user's."""
     templates = config.root.glob("**/*.j2")
     return sorted({config.path, *(path for table in config.tables for path in table.files), *templates})
+
+
+def depfile(targets: Sequence[Path], config: Config) -> str:
+    """The rules by which make and ninja learn that targets are made from inputs()."""
+    names = [escaped(str(path)) for path in inputs(config)]
+    made = " ".join(escaped(str(path)) for path in targets)
+    return f"{made}: {' '.join(names)}\n" + "".join(f"{name}:\n" for name in names)
+
+
+def escaped(name: str) -> str:
+    """A name as depfiles have it."""
+    return re.sub(r"([ #])", r"\\\1", name).replace("$", "$$")
