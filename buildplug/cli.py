@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the page")
     sub.add_argument("--json", action="store_true", help="a list with one object for each input")
 
-    sub = command("extract", _extract, "print the references or relocations of an image that a rule selects")
+    sub = command("extract", _extract, "print the references, relocations or records of an image that a rule selects")
     sub.add_argument("image", type=Path, help="linked with --emit-relocs")
     sub.add_argument("--rule", required=True, help="name of a rule that ships, or a TOML file")
     sub.add_argument("--json", action="store_true", help="one object: entries, left")
@@ -186,10 +186,14 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _extract(options: argparse.Namespace) -> None:
+    from buildplug.columns import columns_of
     from buildplug.elf import Image
     from buildplug.rules import find
 
     image, rule = Image(options.image), find(options.rule, Path.cwd())
+    if rule.select.rows == "records":
+        _print_rows(columns_of(image, rule)[0], rule.holds, options.json)
+        return
     entries, left = (_relocations if rule.select.rows == "relocations" else _references)(image, rule)
     if options.json:
         print(json.dumps({"entries": entries, "left": left}))  # in one piece: indentation is slow
@@ -228,6 +232,16 @@ def _relocations(image: "Image", rule: "Rule") -> tuple[list[dict[str, Any]], di
             "length": WIDTH[row[2]], "symbol": image.name_of(row[4]), "addend": row[5],
         })  # fmt: skip
     return entries, {}
+
+
+def _print_rows(columns: dict[str, Any], holds: dict[str, str], as_json: bool) -> None:
+    """Rows of a table, by the columns of their values."""
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*(c.tolist() for c in columns.values()), strict=True)]
+    if as_json:
+        print(json.dumps({"rows": rows}))
+    for row in () if as_json else rows:
+        shown = [f"{name}={value:#x}" if holds[name] == "address" else f"{name}={value}" for name, value in row.items()]
+        print(printable(" ".join(shown)))
 
 
 def _verify(options: argparse.Namespace) -> None:
@@ -274,7 +288,7 @@ def _apply(options: argparse.Namespace) -> None:
 def _rules(options: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from buildplug.rules import VALUES, find, shipped
+    from buildplug.rules import find, shipped
 
     if options.action == "list":
         rules = [find(path.stem, Path.cwd()) for path in sorted(shipped("rules").glob("*.toml"))]
@@ -291,10 +305,12 @@ def _rules(options: argparse.Namespace) -> None:
     elif options.action == "show":
         print(f"{rule.name}: {rule.about}\ntable {rule.symbol} in section {rule.section}, template {rule.template}")
         for key, value in asdict(rule.select).items():
-            if value:
+            if value and key != "members":
                 print(f"{key}: {value if isinstance(value, str) else ' '.join(map(str, value))}")
+        for member in rule.select.members:
+            print(f"member {member.name}: {member.type}, {member.holds}, base {member.base}")
         for field in rule.table.fields:
-            print(f"field {field.name}: {field.type}, {field.value}: {VALUES[rule.select.rows][field.value]}")
+            print(f"field {field.name}: {field.type}, {field.value}: {rule.values[field.value]}")
 
 
 def _ksyms(options: argparse.Namespace) -> None:

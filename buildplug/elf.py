@@ -261,22 +261,22 @@ class Image:
 
     @cached_property
     def _relocation_sections(self) -> list[tuple[Section, Section]]:
-        """Each section of relocations that the linker kept, and the allocated section that it is about: by sh_info, as
-        names are free."""
+        """Each section of relocations that the linker kept, and the section that it is about: by sh_info, as names are
+        free."""
         found = []
         for table in self.sections:
             if table.type not in (SHT_RELA, SHT_REL) or table.flags & SHF_ALLOC:  # .rela.dyn is the loader's
                 continue
             if not 0 < table.info < len(self.sections):
                 raise self.bad(f"section {table.name}: expected a section to relocate, found index {table.info}")
-            if self.sections[table.info].alloc and table.size:
+            if table.size:
                 found.append((table, self.sections[table.info]))
         return found
 
     @property
     def has_relocations(self) -> bool:
         """Whether the linker kept relocations of what is in memory."""
-        return bool(self._relocation_sections)
+        return any(section.alloc for _, section in self._relocation_sections)
 
     def relocations(self, against: Array | None = None) -> Iterator[tuple[Section, Array]]:
         """The relocations that the linker kept, for each allocated section that has any: (section, array of
@@ -285,37 +285,49 @@ class Image:
         In a linked image r_offset is a virtual address: it comes out as an offset in the section.
         Raises BuildplugError for a relocation outside its section or with a symbol that does not exist.
         """
+        for table, section in self._relocation_sections:
+            if section.alloc:
+                yield section, self._relocations(table, section, against)
+
+    def relocations_of(self, section: Section) -> Array:
+        """relocations() of one section, in memory or not."""
+        parts = [
+            self._relocations(table, about, None) for table, about in self._relocation_sections if about == section
+        ]
+        return np.concatenate([*parts, np.zeros(0, RELOCATION)])
+
+    def _relocations(self, table: Section, section: Section, against: Array | None) -> Array:
+        """relocations() of `section` that `table` holds."""
         wide = self.arch.bits == 64
         fields = ([("offset", "u8"), ("info", "u8")], [("offset", "u4"), ("info", "u4")])
         addend = ([("addend", "i8")], [("addend", "i4")])
-        for table, section in self._relocation_sections:
-            rela = table.type == SHT_RELA
-            raw = self._records(table, self._dtype(fields[0] + addend[0] * rela, fields[1] + addend[1] * rela))
-            if section.type == SHT_NOBITS:
-                raise self.bad(f"section {table.name}: expected relocations of content, {section.name} has none")
-            # Relocations are many: each column is gone through once, and only rows that are wanted are copied.
-            symbol = (raw["info"] >> np.uint8(32 if wide else 8)).astype("u4")
-            known = int(symbol.max()) < len(self.symbols)
-            wanted = against[symbol] if against is not None and known else np.ones(len(raw), bool)
-            entries = np.flatnonzero(wanted)
-            kind = raw["info"][entries] & raw["info"].dtype.type(0xFFFFFFFF if wide else 0xFF)
-            if not kind.all():  # R_*_NONE: tools leave it where they removed a relocation
-                entries, kind = entries[kind != 0], kind[kind != 0]
-            if not known and int(symbol[entries].max(initial=0)) >= len(self.symbols):
-                entry = int(entries[np.argmax(symbol[entries])])
-                raise self.bad(f"section {table.name}, entry {entry}: its symbol lies outside the symbol table")
-            if not known and against is not None:
-                entries, kind = (column[against[symbol[entries]]] for column in (entries, kind))
-            rows = np.zeros(len(entries), RELOCATION)
-            rows["offset"] = raw["offset"][entries]
-            rows["offset"] -= np.uint64(section.address if self.type != "ET_REL" else 0)
-            rows["symbol"] = symbol[entries]
-            rows["type"] = kind
-            if len(rows) and int(rows["offset"].max()) >= section.size:
-                entry = int(entries[np.argmax(rows["offset"])])
-                raise self.bad(f"section {table.name}, entry {entry}: its offset lies outside {section.name}")
-            rows["addend"] = raw["addend"][entries] if rela else self._addends(section, rows)
-            yield section, rows
+        rela = table.type == SHT_RELA
+        raw = self._records(table, self._dtype(fields[0] + addend[0] * rela, fields[1] + addend[1] * rela))
+        if section.type == SHT_NOBITS:
+            raise self.bad(f"section {table.name}: expected relocations of content, {section.name} has none")
+        # Relocations are many: each column is gone through once, and only rows that are wanted are copied.
+        symbol = (raw["info"] >> np.uint8(32 if wide else 8)).astype("u4")
+        known = int(symbol.max()) < len(self.symbols)
+        wanted = against[symbol] if against is not None and known else np.ones(len(raw), bool)
+        entries = np.flatnonzero(wanted)
+        kind = raw["info"][entries] & raw["info"].dtype.type(0xFFFFFFFF if wide else 0xFF)
+        if not kind.all():  # R_*_NONE: tools leave it where they removed a relocation
+            entries, kind = entries[kind != 0], kind[kind != 0]
+        if not known and int(symbol[entries].max(initial=0)) >= len(self.symbols):
+            entry = int(entries[np.argmax(symbol[entries])])
+            raise self.bad(f"section {table.name}, entry {entry}: its symbol lies outside the symbol table")
+        if not known and against is not None:
+            entries, kind = (column[against[symbol[entries]]] for column in (entries, kind))
+        rows = np.zeros(len(entries), RELOCATION)
+        rows["offset"] = raw["offset"][entries]
+        rows["offset"] -= np.uint64(section.address if self.type != "ET_REL" else 0)
+        rows["symbol"] = symbol[entries]
+        rows["type"] = kind
+        if len(rows) and int(rows["offset"].max()) >= section.size:
+            entry = int(entries[np.argmax(rows["offset"])])
+            raise self.bad(f"section {table.name}, entry {entry}: its offset lies outside {section.name}")
+        rows["addend"] = raw["addend"][entries] if rela else self._addends(section, rows)
+        return rows
 
     def _addends(self, section: Section, rows: Array) -> Array:
         """The addends of SHT_REL relocations: the field holds the final value, so take away S and add P. Zeros

@@ -16,7 +16,7 @@ from buildplug.errors import BuildplugError, printable
 from buildplug.ops import Ops
 from buildplug.packed import Packed
 from buildplug.placement import Placed, Placement
-from buildplug.rules import ADDRESSES, Rule, shipped
+from buildplug.rules import Rule, shipped
 
 CTYPE = {f"{sign}{size}": f"{'u' * (sign == 'u')}int{8 * size}_t" for sign in "ui" for size in (1, 2, 4, 8)}
 DIRECTIVE = {"u2": ".short", "u4": ".long"}
@@ -104,7 +104,8 @@ def table_files(arch: Arch, rule: Rule, declared: Ops | None, base: Path) -> dic
         return {f"{rule.symbol}.h": render("packed.h.j2", base, rule=rule)}
     if rule.format == "rows":
         ctype = CTYPE | {"string": "int32_t"}
-        return {f"{rule.symbol}.h": render("rows.h.j2", base, rule=rule, ctype=ctype, addresses=ADDRESSES)}
+        named = {f"{rule.symbol}{Path(Path(name).stem).suffix}": name for name in ("rows.h.j2", *rule.table.runtime)}
+        return {file: render(name, base, arch=arch, rule=rule, ctype=ctype) for file, name in named.items()}
     files = {f"{rule.symbol}.h": render("tables.h.j2", base, rule=rule, backends=declared.backends if declared else {})}
     if declared:
         values = {"arch": arch, "rule": rule, "table": table_module, "ops": declared.ops, "backends": declared.backends}

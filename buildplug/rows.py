@@ -11,12 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from buildplug.arch import Arch
+from buildplug.columns import columns_of
 from buildplug.elf import Array, Image, Section
 from buildplug.errors import BuildplugError
-from buildplug.references import References, extract
-from buildplug.relocations import fields, places
-from buildplug.rules import ADDRESSES, STRINGS, Field, Rule
-from buildplug.symbols import letters, selected
+from buildplug.rules import Field, Rule
 
 HEAD = 8  # bytes
 DIRECTIVE = {"1": ".byte", "2": ".short", "4": ".long", "8": ".quad"}
@@ -62,11 +60,11 @@ class Rows:
         for field in self.rule.table.fields:
             kind, offset = rows.dtype[field.name], rows.dtype.fields[field.name][1]
             values = self.columns[field.value]
-            if field.value in STRINGS:
+            if self.rule.holds[field.value] == "string":
                 ends = self.at + len(head) + rows.nbytes
                 values = (np.array([places[text] for text in values.tolist()], "u8") + np.uint64(ends)) - here
                 values = (values - np.uint64(offset)).astype("i8")
-            elif field.value in ADDRESSES:
+            elif self.rule.holds[field.value] == "address":
                 values = values - {"here": here + np.uint64(offset), "table": np.uint64(self.at)}.get(
                     field.base, np.uint64(0)
                 )
@@ -84,7 +82,10 @@ class Rows:
     def _strings(self) -> tuple[bytes, dict[str, int]]:
         """The strings' bytes, and the offset of each there."""
         used = dict.fromkeys(
-            t for f in self.rule.table.fields if f.value in STRINGS for t in self.columns[f.value].tolist()
+            t
+            for f in self.rule.table.fields
+            if self.rule.holds[f.value] == "string"
+            for t in self.columns[f.value].tolist()
         )
         places, pool = {}, bytearray()
         for text in used:
@@ -99,7 +100,9 @@ class Rows:
 
     def comment(self, row: int) -> str:
         """What a row is about."""
-        return " ".join(str(self.columns[value][row]) for value in STRINGS if value in self.columns)
+        return " ".join(
+            str(column[row]) for value, column in self.columns.items() if self.rule.holds[value] == "string"
+        )
 
     def address(self, value: int) -> Address:
         """An address of the rows, as the linker is to find it."""
@@ -110,10 +113,11 @@ class Rows:
     def context(self) -> dict[str, Any]:
         """What templates see: rows, each a record of its values, with `asm`, its fields for the assembler; strings."""
         pool, places = self._strings()
+        used = {f.value for f in self.rule.table.fields if self.rule.holds[f.value] == "address"}
         rows = []
         for index in range(len(self)):
             row: dict[str, Any] = {name: column[index].item() for name, column in self.columns.items()}
-            row |= {name: self.address(value) for name, value in row.items() if name in ADDRESSES}
+            row |= {name: self.address(row[name]) for name in used}
             row["asm"] = [self._expression(field, row[field.value], places) for field in self.rule.table.fields]
             row["comment"] = self.comment(index)
             rows.append(row)
@@ -121,10 +125,10 @@ class Rows:
         return {"rows": rows, "strings": texts, "row_size": self.dtype.itemsize, "pool": len(pool)}
 
     def _expression(self, field: Field, value: Any, places: dict[str, int]) -> str:
-        if field.value in STRINGS:
+        if self.rule.holds[field.value] == "string":
             return f".long .L{self.rule.symbol}_strings + {places[value]} - ."
         directive = DIRECTIVE[field.type[1]]
-        if field.value not in ADDRESSES:
+        if self.rule.holds[field.value] != "address":
             return f"{directive} {value:#x}"
         base = {"here": " - .", "table": f" - .L{self.rule.symbol}"}.get(field.base, "")
         return f"{directive} {value.anchor} + {value.offset:#x}{base}"
@@ -146,7 +150,9 @@ class Rows:
 
 def empty(rule: Rule, arch: Arch) -> Rows:
     """The rows of a draft."""
-    columns = {field.value: np.zeros(0, "U1" if field.value in STRINGS else "u8") for field in rule.table.fields}
+    columns = {
+        field.value: np.zeros(0, "U1" if rule.holds[field.value] == "string" else "u8") for field in rule.table.fields
+    }
     return Rows(rule, arch, 0, columns, (), np.zeros(0, "u8"))
 
 
@@ -155,58 +161,18 @@ def rows_of(image: Image, rule: Rule) -> tuple[Rows, dict[str, int]]:
     at = image.address_of(rule.symbol)
     if at is None:
         raise image.bad(f"rule {rule.name}: expected the symbol {rule.symbol}, found none", "link the table's object")
-    references = extract(image, rule) if rule.select.rows == "references" else None
-    if references:
-        columns = _references(image, references)
-    else:
-        columns = (_symbols if rule.select.rows == "symbols" else _relocations)(image, rule)
-    left = references.left if references else {}
-    fields = [field.value for field in rule.table.fields]
-    keys = rule.table.sort or tuple(value for value in fields if value in ADDRESSES)[:1] or tuple(fields[:1])
-    order = np.lexsort([columns[key] for key in reversed(keys)])
-    columns = {name: column[order] for name, column in columns.items()}
+    columns, left = columns_of(image, rule)
     sections: dict[int, Section] = {}
-    for value in {field.value for field in rule.table.fields if field.value in ADDRESSES}:
+    for value in {f.value for f in rule.table.fields if rule.holds[f.value] == "address"}:
         for address in np.unique(columns[value]).tolist():
             section = next((s for a, s in sections.items() if a <= address < a + s.size), None) or image.section_at(
                 address
             )
             if section is None:
                 row = int(np.argmax(columns[value] == np.uint64(address)))
-                name = columns["name" if "name" in columns else "symbol"][row]
-                problem = f"rule {rule.name}, symbol {name}: {value} {address:#x} lies in no section"
-                raise image.bad(problem, "exclude it in the rule")
+                named = [f", symbol {columns[name][row]}" for name in ("name", "symbol") if name in columns]
+                problem = f"rule {rule.name}{''.join(named)}: {value} {address:#x} lies in no section"
+                raise image.bad(problem, "exclude its symbol, or mend its record")
             sections[section.address] = section
     starts = np.array(sorted(sections), "u8")
     return Rows(rule, image.arch, at, columns, tuple(sections[int(a)].name for a in starts), starts), left
-
-
-def _references(image: Image, found: References) -> dict[str, Array]:
-    rows, forms = found.rows, image.arch.forms
-    starts = np.array([section.address for section in image.sections], "u8")
-    return {
-        "site": starts[rows["section"]] + rows["offset"],
-        "target": rows["value"],
-        "symbol": np.array([found.targets[t].name for t in rows["target"]], str),
-        "length": np.array([form.length for form in forms])[rows["form"]],
-        "kind": np.array([form.kind for form in forms])[rows["form"]],
-        "addend": rows["addend"],
-    }
-
-
-def _relocations(image: Image, rule: Rule) -> dict[str, Array]:
-    found = fields(image, rule)
-    columns = {name: found[name] for name in ("encoding", "addend", "type")} | {"place": places(image, rule, found)}
-    if "symbol" in (*(field.value for field in rule.table.fields), *rule.table.sort):  # they are many, and names long
-        columns["symbol"] = np.array([image.name_of(index) for index in found["symbol"].tolist()], str)
-    return columns
-
-
-def _symbols(image: Image, rule: Rule) -> dict[str, Array]:
-    at = selected(image, rule)
-    return {
-        "address": image.symbols["value"][at],
-        "name": np.array([image.name_of(index) for index in at], str),
-        "size": image.symbols["size"][at],
-        "letter": letters(image)[at],
-    }

@@ -1,6 +1,8 @@
 """Table rules: what a table is made of. A rule is a TOML file; those that ship lie in rules/."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from buildplug.arch import ENCODINGS, KINDS, LEFT_KINDS
@@ -39,27 +41,41 @@ VALUES = {
         "addend": "of the relocation",
         "type": "of the relocation, its r_type",
     },
+    "records": {},  # the members, and of those that are addresses .symbol: Rule.values
 }
 ADDRESSES, STRINGS = ("site", "target", "address", "place"), ("symbol", "name")
 TYPES = ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "string")
 BASES = ("here", "table", "zero")
+HOLDS = ("number", "address", "string")
 TEMPLATES = {"sites": "tables.S.j2", "rows": "rows.S.j2", "ksyms": "packed.S.j2", "relocs": "packed.S.j2"}  # by format
 ROWS = {"sites": "references", "ksyms": "symbols", "relocs": "relocations"}  # by the format that is for no others
 
 
 @dataclass(frozen=True)
-class Select:
-    """What makes the rows. Names and globs match symbols; `?`, `*` and `[]` as in fnmatch."""
+class Member:
+    """A member of a record: its name, its numpy type, what it holds, and of an address what it is relative to: the
+    member itself, the first record, or nothing. A string is the address of its bytes, which end with a zero."""
 
-    rows: str = "references"  # or symbols; or relocations: of the fields that change when the image slides
+    name: str
+    type: str
+    holds: str = "number"
+    base: str = "here"
+
+
+@dataclass(frozen=True)
+class Select:
+    """What makes the rows. Names and globs match symbols and sections; `?`, `*` and `[]` as in fnmatch."""
+
+    # or symbols; or relocations: of the fields that change when the image slides; or records, which lie in sections
+    rows: str = "references"
     functions: tuple[str, ...] = ()  # references to the start of these
     slots: tuple[str, ...] = ()  # references to words of these objects: structs or arrays of function pointers
     objects: tuple[str, ...] = ()  # of rows that are symbols: these objects, beside the functions
-    ranges: tuple[tuple[str, ...], ...] = ()  # [start, end): each a symbol or an integer; all symbols in it
+    ranges: tuple[tuple[str, ...], ...] = ()  # [start, end): each a symbol or an integer; all symbols or records in it
     exclude: tuple[str, ...] = ()  # not these symbols
     untyped: bool = False  # of rows that are symbols: also those that are neither function nor object, such as labels
     absolute: bool = False  # of format ksyms: also those whose value is no place in the image
-    sections: tuple[str, ...] = ("*",)  # only references from these sections, or symbols in them
+    sections: tuple[str, ...] = ("*",)  # only references from these sections, or symbols in them; those of the records
     skip: tuple[str, ...] = (".eh_frame",)  # none of these
     kinds: tuple[str, ...] = KINDS  # kinds of sites that become rows
     leave: tuple[str, ...] = ()  # kinds that are counted and left alone; any other kind is an error
@@ -70,6 +86,8 @@ class Select:
     moving: tuple[
         str, ...
     ] = ()  # of rows that are relocations: symbols that move, though absolute or in a fixed section
+    members: tuple[Member, ...] = ()  # of a record, in their order, without gaps
+    optional: bool = False  # of rows that are records: no such section is no record, and no error
 
 
 @dataclass(frozen=True)
@@ -96,6 +114,9 @@ class Output:
     sort: tuple[str, ...] = ()  # values; default: the first of the fields that is an address, or the first
     head: bool = True  # two words before the rows: their count, and bytes a row
     template: str = ""  # default: that of the format
+    runtime: tuple[
+        str, ...
+    ] = ()  # templates of what a kernel compiles in: *.h.j2, in place of the plain header; *.c.j2
     flags: str = "a"  # of the section: a, aw
     align: int = 16  # of the section, bytes
     section: str = ""  # default: .bp_ and the name (gas keeps a symbol of the name of a section for itself)
@@ -127,6 +148,27 @@ class Rule:
     def format(self) -> str:
         return self.table.format or ("rows" if self.table.fields else "sites")
 
+    @cached_property
+    def values(self) -> dict[str, str]:
+        """What a field may hold: value -> what it is."""
+        values = dict(VALUES[self.select.rows])
+        for member in self.select.members:
+            values[member.name] = f"{member.holds} of the record"
+            if member.holds == "address":
+                values[f"{member.name}.symbol"] = "name of the symbol at that address"
+        return values
+
+    @cached_property
+    def holds(self) -> dict[str, str]:
+        """What each value is: number, address or string."""
+        holds = dict.fromkeys(self.values, "number")
+        if self.select.rows != "records":
+            return (
+                holds | {v: "address" for v in ADDRESSES if v in holds} | {v: "string" for v in STRINGS if v in holds}
+            )
+        named = {value: "string" for value in holds if value.endswith(".symbol")}
+        return named | {member.name: member.holds for member in self.select.members}
+
     def anchor(self, number: int) -> str:
         """The symbol that has the address of the table's section of that number."""
         return f"__{self.symbol}_section_{number}"
@@ -156,14 +198,12 @@ def find(name: str, base: Path) -> Rule:
     for encoding in rule.select.encodings:
         if encoding not in ENCODINGS:
             raise unknown(f"{path}: select", "encoding", encoding, ENCODINGS)
-    named = rule.select.functions or rule.select.slots or rule.select.ranges or rule.select.objects
-    if bool(named) == (rule.select.rows == "relocations"):
-        wanted, found = ("no ", "some") if named else ("", "none")
-        raise BuildplugError(
-            f"{path}: select",
-            f"expected {wanted}functions, slots, objects or ranges, found {found}",
-            "relocations have exclude" if named else "add one",
-        )
+    if rule.select.rows == "records":
+        _check_members(rule, f"{path}: select")
+    elif rule.select.members or rule.select.optional:
+        raise BuildplugError(f"{path}: select", "members and optional are for records", 'add rows = "records"')
+    else:
+        _check_named(rule.select, f"{path}: select")
     if rule.format not in TEMPLATES:
         raise unknown(f"{path}: table.format", "format", rule.format, TEMPLATES)
     if (rule.format == "rows") != bool(rule.table.fields):
@@ -179,24 +219,66 @@ def find(name: str, base: Path) -> Rule:
     return rule
 
 
+def _check_named(select: Select, where: str) -> None:
+    named = select.functions or select.slots or select.ranges or select.objects
+    if bool(named) == (select.rows == "relocations"):
+        wanted, found = ("no ", "some") if named else ("", "none")
+        raise BuildplugError(
+            where,
+            f"expected {wanted}functions, slots, objects or ranges, found {found}",
+            "relocations have exclude" if named else "add one",
+        )
+
+
+def _check_members(rule: Rule, where: str) -> None:
+    select = rule.select
+    if not select.ranges and select.sections == ("*",):
+        raise BuildplugError(where, "expected the sections or ranges that hold the records, found none", "add one")
+    if not select.members:
+        raise BuildplugError(where, "expected members of the records, found none", "add members = […]")
+    for member in select.members:
+        place = f"{where}: member {member.name!r}"
+        _check_names(
+            place,
+            member.name,
+            ("type", member.type, TYPES[:-1]),
+            ("holds", member.holds, HOLDS),
+            ("base", member.base, BASES),
+        )
+        if member.name in ("asm", "comment"):
+            raise BuildplugError(place, "this name is taken by what templates see of a row", "rename it")
+    names = [member.name for member in select.members]
+    if len(set(names)) != len(names):
+        raise BuildplugError(where, f"expected each member once, found {', '.join(names)}")
+
+
+def _check_names(place: str, identifier: str, *choices: tuple[str, str, Collection[str]]) -> None:
+    """Of a member or a field: its name, and (what, name, known) of what it chooses."""
+    if not identifier.isidentifier() or not identifier.isascii():
+        raise BuildplugError(place, "expected a C identifier", "rename it")
+    for what, name, known in choices:
+        if name not in known:
+            raise unknown(place, what, name, known)
+
+
 def _check_fields(rule: Rule, where: str) -> None:
-    values = VALUES[rule.select.rows]
     for entry in rule.table.fields:
         place = f"{where}: field {entry.name!r}"
-        if not entry.name.isidentifier() or not entry.name.isascii():
-            raise BuildplugError(place, "expected a C identifier", "rename it")
-        for what, name, known in (
+        _check_names(
+            place,
+            entry.name,
             ("type", entry.type, TYPES),
-            ("value", entry.value, values),
+            ("value", entry.value, rule.values),
             ("base", entry.base, BASES),
-        ):
-            if name not in known:
-                raise unknown(place, what, name, known)
-        if (entry.type == "string") != (entry.value in STRINGS):
+        )
+        if (entry.type == "string") != (rule.holds[entry.value] == "string"):
             raise BuildplugError(place, f"value {entry.value} does not go with type {entry.type}", "a name is a string")
     names = [entry.name for entry in rule.table.fields]
     if len(set(names)) != len(names):
         raise BuildplugError(where, f"expected each field once, found {', '.join(names)}")
     for name in rule.table.sort:
-        if name not in values:
-            raise unknown(f"{where}: sort", "value", name, values)
+        if name not in rule.values:
+            raise unknown(f"{where}: sort", "value", name, rule.values)
+    for name in rule.table.runtime:
+        if not name.endswith((".h.j2", ".c.j2", ".S.j2")):
+            raise BuildplugError(f"{where}: runtime", f"expected templates *.h.j2, *.c.j2 or *.S.j2, found {name!r}")

@@ -58,7 +58,7 @@ def selected(image: Image, rule: Rule) -> list[int]:
     excluded, wanted, skipped = globs(select.exclude), globs(select.sections), globs(select.skip)
     in_range = np.zeros(len(symbols), bool)
     for bounds in select.ranges:
-        start, end = (_bound(image, rule, bounds, number) for number in (0, 1))
+        start, end = (bound(image, rule, bounds, number) for number in (0, 1))
         in_range |= (symbols["value"] >= np.uint64(start)) & (symbols["value"] < np.uint64(end))
     maybe = in_range.copy()
     defined = (symbols["section"] != SHN_UNDEF) & (symbols["section"] < SHN_LORESERVE)
@@ -134,7 +134,7 @@ def disjoint(chosen: tuple[Target, ...]) -> tuple[Array, Array, Array]:
     return edges[:-1][covered], edges[1:][covered], owners[covered]
 
 
-def _bound(image: Image, rule: Rule, bounds: tuple[str, ...], end: int) -> int:
+def bound(image: Image, rule: Rule, bounds: tuple[str, ...], end: int) -> int:
     where = f"rule {rule.name}: ranges"
     if len(bounds) != 2:
         raise BuildplugError(where, f"expected [start, end], found {len(bounds)} values")

@@ -56,6 +56,10 @@ bool checks_run(bool shim)
 	check_sites(shim);
 	check_traps(shim);
 	check_trace();
+	check_extable();
+	check_exports();
+	check_static_calls();
+	check_retpolines();
 	print("%u checks, %u failed\n", made, failed);
 	return !failed;
 }

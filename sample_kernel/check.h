@@ -20,8 +20,12 @@ void check_ops(bool shim);
 void check_sites(bool shim);
 void check_traps(bool shim);
 
-/* trace.c */
+/* trace.c, extable.c, exports.c, static_call.c, retpoline.c: of a table each. */
 void check_trace(void);
+void check_extable(void);
+void check_exports(void);
+void check_static_calls(void);
+void check_retpolines(void);
 
 /* probe.S: accesses that may fault; 1, or 0 when it did and probe_cr2 and probe_error tell. */
 uint64_t probe_write(void *address, uint8_t value);

@@ -48,7 +48,7 @@ void trap(struct frame *frame)
 		breakpoint_irq_state = irq_state();
 	} else if (frame->vector == VECTOR_IRQ) {
 		timer_interrupt(frame->irq);
-	} else if (frame->vector < VECTOR_IRQ && !probe_recover(frame)) {
+	} else if (frame->vector < VECTOR_IRQ && !probe_recover(frame) && !extable_recover(frame)) {
 		panic_trap(frame);
 	}
 }

@@ -61,6 +61,9 @@ extern uint32_t breakpoints;	      /* seen so far */
 extern uint64_t breakpoint_irq_state; /* irq_state() while the last one was handled */
 void interrupts_init(void);
 
+/* extable.c: makes a frame whose instruction may fault go on where the table of them says. */
+bool extable_recover(struct frame *frame);
+
 /* timer.c */
 extern volatile uint64_t ticks; /* delivered so far */
 void timer_init(void);

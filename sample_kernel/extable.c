@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* Accesses where there may be no memory: a fault goes on where the table of such instructions says.
+ */
+#include "bp_extable.h"
+#include "check.h"
+#include "kernel.h"
+
+uint64_t load_or(const uint64_t *from, uint64_t otherwise); /* extable.S */
+
+bool extable_recover(struct frame *frame)
+{
+	uintptr_t fixup =
+	    bp_extable_find(&bp_extable, kernel_end - (const char *)&bp_extable, frame->rip);
+
+	if (frame->vector != VECTOR_PAGE_FAULT || !fixup)
+		return false;
+	frame->rip = fixup;
+	return true;
+}
+
+/* Copies as far as there is memory; returns the number of bytes that are left. */
+static size_t copy(void *to, const void *from, size_t size)
+{
+	__asm__ volatile("1: rep movsb\n2:\n" BP_EXTABLE("1b", "2b")
+			 : "+D"(to), "+S"(from), "+c"(size)
+			 :
+			 : "memory");
+	return size;
+}
+
+/* A draft's table is empty: there every fault is the end. */
+void check_extable(void)
+{
+	uintptr_t mapped = ((uintptr_t)kernel_end + PAGE_SIZE - 1) & -PAGE_SIZE;
+	uint64_t *hole = (uint64_t *)0x10, value = 42, other = 0;
+
+	check("copy", copy(&other, &value, sizeof(value)), 0);
+	check("copy-value", other, value);
+	check("load", load_or(&value, 1), 42);
+	if (!bp_extable.rows)
+		return;
+	check("copy-from-hole", copy(&value, hole, sizeof(value)), sizeof(value));
+	check("copy-to-hole", copy(hole, &value, sizeof(value)), sizeof(value));
+	check("copy-to-text", copy(text_start, text_start, 1), 1);
+	check("copy-past-end", copy(&value, (const void *)(mapped - 3), sizeof(value)), 5);
+	check("load-from-hole", load_or(hole, 43), 43);
+}

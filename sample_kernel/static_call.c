@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* A call whose target is chosen at run time, by rewriting all instructions that make it. */
+#include "bp_static_calls.h"
+#include "check.h"
+#include "kernel.h"
+
+uint64_t twice(uint64_t value);
+uint64_t thrice(uint64_t value);
+
+BP_STATIC_CALL(times, twice);
+
+uint64_t twice(uint64_t value)
+{
+	return 2 * value;
+}
+
+uint64_t thrice(uint64_t value)
+{
+	return 3 * value;
+}
+
+static __attribute__((noinline)) uint64_t call(uint64_t value)
+{
+	return bp_static_call(times)(value) + 1;
+}
+
+static __attribute__((noinline)) uint64_t tail_call(uint64_t value)
+{
+	return bp_static_call(times)(value);
+}
+
+static bool choose(uint64_t (*function)(uint64_t))
+{
+	return bp_static_calls_set(&bp_static_calls, (uintptr_t)bp_static_call(times),
+				   (uintptr_t)function, kernel_start, kernel_end, poke, NULL);
+}
+
+/* How many sites go straight to `function`; if `change`, they are made to. */
+static uint32_t sites_of(uint64_t (*function)(uint64_t), bool change)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < bp_static_calls.rows; i++) {
+		const struct bp_static_calls_row *row = &bp_static_calls.row[i];
+		uintptr_t end = (uintptr_t)&row->site + row->site + row->length;
+		int32_t distance = (uintptr_t)function - end;
+
+		if (change)
+			poke(NULL, (void *)(end - sizeof(distance)), &distance, sizeof(distance));
+		count +=
+		    !memcmp((const void *)(end - sizeof(distance)), &distance, sizeof(distance));
+	}
+	return count;
+}
+
+/* A draft's table is empty: there only the trampoline goes elsewhere. */
+void check_static_calls(void)
+{
+	uint32_t sites = bp_static_calls.rows;
+
+	check("static-call", call(10), 21);
+	check("static-call-sites", sites_of(bp_static_call(times), false), sites);
+	check("static-call-switch", choose(thrice), true);
+	check("static-call-switched", call(10), 31);
+	check("static-call-switched-tail", tail_call(10), 30);
+	check("static-call-switched-sites", sites_of(thrice, false), sites);
+	check("static-call-back", choose(twice), true);
+	check("static-call-back-tail", tail_call(10), 20);
+	/* As it was linked: that is what the kernel's memory is compared with. */
+	check("static-call-undone", sites_of(bp_static_call(times), true), sites);
+}
