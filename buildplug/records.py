@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from buildplug.elf import (
-    SHN_LORESERVE,
     SHN_UNDEF,
     SHT_NOBITS,
     SHT_REL,
@@ -147,7 +146,9 @@ def _strings(image: Image, rule: Rule, piece: _Piece, member: Member, column: _C
         home = image.sections[index] if index >= 0 else image.section_at(address)
         if home is None or not home.address <= address < home.address + home.size:
             raise piece.bad(image, rule, member, record, "the address of a string", f"{address:#x}, in no section")
-        content = contents.setdefault(home.index, image.bytes_of(home).tobytes())
+        if home.index not in contents:
+            contents[home.index] = image.bytes_of(home).tobytes()
+        content = contents[home.index]
         start = address - home.address
         end = content.find(0, start, start + LONGEST + 1)
         if end < 0:
@@ -163,8 +164,9 @@ def _names(image: Image, rule: Rule, piece: _Piece, member: Member, column: _Col
     """The names of the symbols at the addresses of a column: the one that the relocation is against; else of those
     there a function or an object before a label, a global before a local one, the first."""
     symbols = image.symbols
-    named = (symbols["section"] != SHN_UNDEF) & ~among(symbols["type"], (STT_SECTION, STT_FILE))
-    named &= (symbols["section"] < SHN_LORESERVE) & np.isin(symbols["value"], column.values)
+    in_memory = np.array([section.alloc for section in image.sections])
+    named = (symbols["section"] < len(image.sections)) & ~among(symbols["type"], (STT_SECTION, STT_FILE))
+    named &= in_memory[np.where(named, symbols["section"], 0)] & np.isin(symbols["value"], column.values)
     label = ~among(symbols["type"], (STT_FUNC, STT_OBJECT))
     order = np.flatnonzero(named)
     order = order[np.lexsort((symbols["bind"][order] == 0, label[order], symbols["value"][order]))]

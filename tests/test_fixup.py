@@ -315,10 +315,11 @@ CALLS = {
     "call in 12": 12,
     "call in 16": 16,
     "addr32 call": 6,
+    "cs call": 6,
     "call *rip": 6,
     "call *abs32s": 7,
 }
-JUMPS = {"jmp": 5, "jmp *rip": 6, "jmp *abs32s": 7}
+JUMPS = {"jmp": 5, "cs jmp": 6, "jmp *rip": 6, "jmp *abs32s": 7}
 NOP = {
     0: "", 1: "90", 2: "6690", 3: "0f1f00", 4: "0f1f4000", 5: "0f1f440000", 6: "660f1f440000", 7: "0f1f8000000000",
     8: "0f1f840000000000", 9: "660f1f840000000000",
@@ -372,9 +373,10 @@ class TestTailJump:
         assert becomes(native, form, NOTHING) == b"\xc3" + nop(length - 1)
 
 
+@pytest.mark.parametrize(("form", "opcode"), [("jcc", b"\x0f\x80"), ("cs jcc", b"\x2e\x0f\x80")])
 @pytest.mark.parametrize("way", [CLI, LONG, FUNCTION, NOTHING, KEEP])
-def test_a_conditional_jump_is_retargeted(native: Native, way: Way) -> None:
-    assert becomes(native, "jcc", way) == to(b"\x0f\x80", SITE, way.address or DEFAULT)
+def test_a_conditional_jump_is_retargeted(native: Native, form: str, opcode: bytes, way: Way) -> None:
+    assert becomes(native, form, way) == to(opcode, SITE, way.address or DEFAULT)
 
 
 @pytest.mark.parametrize("form", [f.name for f in arch.X86_64.forms if f.kind in (arch.ADDRESS, arch.POINTER)])

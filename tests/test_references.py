@@ -96,6 +96,7 @@ SITES = [
     ("jne pv_f", "jcc", "pv_f", -4, BOTH),
     ("jo pv_g", "jcc", "pv_g", -4, BOTH),
     ("jg pv_g", "jcc", "pv_g", -4, BOTH),
+    ("cs; jg pv_g", "cs jcc", "pv_g", -4, BOTH),
     ("movabs $pv_f, %rbx", "movabs imm64, r64", "pv_f", 0, BOTH),
     ("movabs $pv_f, %r15", "movabs imm64, r64", "pv_f", 0, BOTH),
     ("call pv_f", "call", "pv_f", -4, BOTH),
@@ -103,6 +104,8 @@ SITES = [
     *((f"bp_call_{n} pv_f", f"call in {n}", "pv_f", -4, BOTH) for n in (8, 10, 12, 16)),
     ("call pv_f@PLT", "call", "pv_f", -4, BOTH),
     ("jmp pv_g", "jmp", "pv_g", -4, BOTH),
+    ("cs; call pv_f", "cs call", "pv_f", -4, BOTH),
+    ("cs; jmp pv_g", "cs jmp", "pv_g", -4, BOTH),
     ("mov $pv_f, %ecx", "mov imm32, r32", "pv_f", 0, LOW_ONLY),
     ("mov $pv_f, %r8d", "mov imm32, r8d-r15d", "pv_f", 0, LOW_ONLY),
     ("cmp $pv_f, %rcx", "imm32s", "pv_f", 0, BOTH),
@@ -289,10 +292,11 @@ def test_a_kind_that_a_rule_neither_takes_nor_leaves_is_an_error(link: Link) -> 
 
 @pytest.mark.parametrize("prefix", ["0x2e", "0x3e", "0x66", "0x67", "0xf2", "0x48", "0x67, 0x2e"])
 def test_a_prefix_makes_a_call_something_else(link: Link, prefix: str) -> None:
-    # it would stay in front of whatever replaces the call; 67 e8 has a form of its own
+    # it would stay in front of whatever replaces the call; 67 e8 and 2e e8 have forms of their own
     image = link(f"{KERNEL} .byte {prefix}; call pv_f; nop; nop")
-    if prefix == "0x67":
-        assert found(image) == [(CODE, "addr32 call", "pv_f", -4)]
+    forms = {"0x67": "addr32 call", "0x2e": "cs call"}
+    if prefix in forms:
+        assert found(image) == [(CODE, forms[prefix], "pv_f", -4)]
     else:
         assert left(image) == {"other": 1}
 

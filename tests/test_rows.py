@@ -71,7 +71,7 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = with_tables(tmp_path_factory.mktemp("rows") / "kernel", "functions", "objects.toml", "plain.toml")
     record = built(folder)
     assert record["links"] == 2
-    assert set(record["tables"]) == {"paravirt", "ksyms", "calls", "functions", "objects", "plain-c"}
+    assert {"functions", "objects", "plain-c"} < set(record["tables"])
     return folder
 
 
