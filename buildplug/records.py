@@ -76,7 +76,8 @@ def records_of(image: Image, rule: Rule) -> dict[str, Array]:
 def _pieces(image: Image, rule: Rule) -> list[_Piece]:
     """The records, by the sections and the ranges that the rule names; at least one piece, which may be empty."""
     select = rule.select
-    dtype = np.dtype([(member.name, image.arch.byteorder + member.type) for member in select.members])
+    kinds = [f"u{image.arch.word}" if member.type == "word" else member.type for member in select.members]
+    dtype = np.dtype([(m.name, image.arch.byteorder + kind) for m, kind in zip(select.members, kinds, strict=True)])
     skipped, places = globs((*select.skip, rule.section)), []
     for pattern in select.sections if select.sections != ("*",) else ():
         wanted = globs((pattern,))

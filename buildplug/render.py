@@ -105,7 +105,10 @@ def table_files(arch: Arch, rule: Rule, declared: Ops | None, base: Path) -> dic
     if rule.format == "rows":
         ctype = CTYPE | {"string": "int32_t"}
         named = {f"{rule.symbol}{Path(Path(name).stem).suffix}": name for name in ("rows.h.j2", *rule.table.runtime)}
-        return {file: render(name, base, arch=arch, rule=rule, ctype=ctype) for file, name in named.items()}
+        return {
+            file: render(name, base, arch=arch, rule=rule, ctype=ctype, word=WORD[arch.word])
+            for file, name in named.items()
+        }
     files = {f"{rule.symbol}.h": render("tables.h.j2", base, rule=rule, backends=declared.backends if declared else {})}
     if declared:
         values = {"arch": arch, "rule": rule, "table": table_module, "ops": declared.ops, "backends": declared.backends}

@@ -53,8 +53,9 @@ ROWS = {"sites": "references", "ksyms": "symbols", "relocs": "relocations"}  # b
 
 @dataclass(frozen=True)
 class Member:
-    """A member of a record: its name, its numpy type, what it holds, and of an address what it is relative to: the
-    member itself, the first record, or nothing. A string is the address of its bytes, which end with a zero."""
+    """A member of a record: its name, its numpy type or `word`, an address of the machine; what it holds; and of an
+    address what it is relative to: the member itself, the first record, or nothing. A string is the address of its
+    bytes, which end with a zero."""
 
     name: str
     type: str
@@ -241,7 +242,7 @@ def _check_members(rule: Rule, where: str) -> None:
         _check_names(
             place,
             member.name,
-            ("type", member.type, TYPES[:-1]),
+            ("type", member.type, (*TYPES[:-1], "word")),
             ("holds", member.holds, HOLDS),
             ("base", member.base, BASES),
         )

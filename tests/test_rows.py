@@ -201,7 +201,7 @@ def test_symbol_outside_every_section_names_rule_and_fix(tmp_path: Path) -> None
         ('sections = [".data"]', ""),
     )
     error = one_line(buildplug("build", kernel).stderr)
-    assert re.search(r"rule objects, symbol \w*_end: address 0x\w+ lies in no section; exclude it in the rule", error)
+    assert re.search(r"rule objects, symbol \w*_end: address 0x\w+ lies in no section; exclude its symbol", error)
 
 
 def test_two_rules_that_claim_one_section_are_refused(tmp_path: Path) -> None:

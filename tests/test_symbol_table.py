@@ -16,7 +16,7 @@ from buildplug import ksyms
 from buildplug.arch import X86_64
 from buildplug.elf import SHN_ABS, STT_FILE, STT_SECTION, Image
 from buildplug.ksyms_codec import decode, encode
-from buildplug.rules import find
+from buildplug.rules import find, shipped
 from buildplug.symbol_table import collected
 from sample_kernel.boot import boot
 from tests import ksyms_host
@@ -53,9 +53,7 @@ def nm(path: Path) -> list[tuple[int, str, str]]:
     """(address, type, name) of nm -n, but of local labels, and of what buildplug made."""
     listed = subprocess.run(["nm", "-n", path], capture_output=True, text=True, check=True).stdout
     rows = [line.split(maxsplit=2) for line in listed.splitlines() if line[0] != " "]
-    tables = [
-        table["symbol"] for table in json.loads(path.with_name("vmlinux.buildplug.json").read_text())["tables"].values()
-    ]
+    tables = [find(path.stem, path).symbol for path in shipped("rules").glob("*.toml")]
     ours = {*tables, *(f"{table}_end" for table in tables)}
     kept = [(int(a, 16), t, n) for a, t, n in rows if n not in ours and not n.startswith(("__bp_", ".L"))]
     return sorted(kept)
