@@ -5,6 +5,7 @@ What is compared with is read by pyelftools and readelf, not by our reader.
 
 import json
 import os
+import random
 import struct
 import subprocess
 from collections import Counter
@@ -106,6 +107,7 @@ def test_calls_of_a_function_equal_mcount_loc(
         functions = ["__fentry__"]
         kinds = ["call"]
         leave = ["address", "relative-pointer"]
+        skip = [".return_sites"]  # __fentry__ starts with its return
     """)
     start, stop = (symbols[f"__{end}_mcount_loc"][0] for end in ("start", "stop"))
     address, _, content = sections[".init.data"]
@@ -118,6 +120,127 @@ def test_calls_of_a_function_equal_mcount_loc(
         p for p, row in listed.items() if row[1] == "R_X86_64_PLT32"
     }
     assert len(found["entries"]) + sum(found["left"].values()) == len(listed)
+
+
+EXTABLE = """
+    name = "linux-extable"
+    about = "what Linux annotates as an instruction that may fault, as its sorttable leaves it"
+    [select]
+    rows = "records"
+    sections = ["__ex_table"]
+    members = [
+        { name = "insn", type = "i4", holds = "address" },
+        { name = "fixup", type = "i4", holds = "address" },
+        { name = "data", type = "u4" },
+    ]
+    [table]
+    fields = [
+        { name = "insn", type = "i4", value = "insn" },
+        { name = "fixup", type = "i4", value = "fixup" },
+        { name = "data", type = "u4", value = "data" },
+    ]
+"""
+
+
+def test_records_in_any_order_make_the_exception_table_that_linux_sorts(
+    vmlinux: Path, sections: dict[str, tuple[int, int, bytes]], tmp_path: Path
+) -> None:
+    (tmp_path / "rule.toml").write_text(EXTABLE)
+    address, _, content = sections["__ex_table"]
+    linux = [
+        (address + 12 * i + insn, address + 12 * i + 4 + fixup, data)
+        for i, (insn, fixup, data) in enumerate(struct.iter_unpack("<iiI", content))
+    ]
+    assert len(linux) > 200
+    mixed = linux.copy()
+    random.Random(0).shuffle(mixed)
+    unsorted = [(r[0] - address - 12 * i, r[1] - address - 12 * i - 4, r[2]) for i, r in enumerate(mixed)]
+    image = bytearray(vmlinux.read_bytes())
+    start = image.index(content)
+    image[start : start + len(content)] = b"".join(struct.pack("<iiI", *row) for row in unsorted)
+    (tmp_path / "unsorted").write_bytes(image)
+    for path in (vmlinux, tmp_path / "unsorted"):
+        assert [tuple(row.values()) for row in extract(path, tmp_path / "rule.toml")["rows"]] == linux
+
+
+KSYMTAB = """
+    name = "linux-ksymtab"
+    about = "what Linux exports"
+    [select]
+    rows = "records"
+    sections = ["__ksymtab", "__ksymtab_gpl"]
+    members = [
+        { name = "export", type = "i4", holds = "address" },
+        { name = "name", type = "i4", holds = "string" },
+        { name = "namespace", type = "i4", holds = "string" },
+    ]
+    [table]
+    sort = ["name"]
+    fields = [
+        { name = "name", type = "string", value = "export.symbol" },
+        { name = "address", type = "i4", value = "export" },
+        { name = "namespace", type = "string", value = "namespace" },
+    ]
+"""
+
+
+def test_exports_equal_module_symvers(vmlinux: Path, symbols: dict[str, tuple[int, int]], tmp_path: Path) -> None:
+    (tmp_path / "rule.toml").write_text(KSYMTAB)
+    rows = extract(vmlinux, tmp_path / "rule.toml")["rows"]
+    # CRC, name, module, kind of export, namespace
+    listed = [line.split("\t") for line in vmlinux.with_name("vmlinux.symvers").read_text().splitlines()]
+    assert len(listed) > 5000
+    assert [(r["name"], r["namespace"]) for r in rows] == sorted((line[1], line[4]) for line in listed)
+    assert [r["export"] for r in rows] == [symbols[r["name"]][0] for r in rows]
+    assert [r["export.symbol"] for r in rows] == [r["name"] for r in rows]  # many have aliases
+
+
+def test_calls_of_trampolines_equal_static_call_sites(
+    vmlinux: Path, sections: dict[str, tuple[int, int, bytes]], symbols: dict[str, tuple[int, int]]
+) -> None:
+    start, stop = (symbols[f"__{end}_static_call_sites"][0] for end in ("start", "stop"))
+    address, _, content = sections[".rodata"]
+    linux = set()
+    # struct static_call_site: s32 addr; s32 key, whose lowest bit says a tail call, the next one init code
+    for i, (site, key) in enumerate(struct.iter_unpack("<ii", content[start - address : stop - address])):
+        at = start + 8 * i
+        linux.add((at + site, (at + 4 + key) & ~3, bool((at + 4 + key) & 1)))
+    keys = {
+        name: symbols["__SCK__" + name.removeprefix("__SCT__")][0] for name in symbols if name.startswith("__SCT__")
+    }
+    found = extract(vmlinux, "static_calls")["entries"]
+    assert len(linux) > 500
+    assert {tail for *_, tail in linux} == {False, True}
+    assert {e["kind"] for e in found} == {"call", "jump"}
+    assert {(e["address"], keys[e["symbol"]], e["kind"] == "jump") for e in found} == linux
+    assert len(found) == len(linux)
+
+
+RETURNS = """
+    name = "returns"
+    about = "jumps to the thunk that takes the place of returns"
+    [select]
+    functions = ["__x86_return_thunk"]
+    kinds = ["jump", "cond-jump"]
+    leave = ["relative-pointer", "address", "pointer"]
+"""
+
+
+def test_branches_to_thunks_equal_those_that_objtool_lists(
+    vmlinux: Path, sections: dict[str, tuple[int, int, bytes]], tmp_path: Path
+) -> None:
+    (tmp_path / "returns.toml").write_text(RETURNS)
+    more = {}
+    for name, rule in ((".retpoline_sites", "retpolines"), (".return_sites", tmp_path / "returns.toml")):
+        address, _, content = sections[name]
+        linux = {address + 4 * i + site for i, (site,) in enumerate(struct.iter_unpack("<i", content))}
+        found = [entry["address"] for entry in extract(vmlinux, rule)["entries"]]
+        assert len(linux) > 1000
+        assert len(set(found)) == len(found)
+        assert not linux - set(found), name
+        more[name] = len(set(found) - linux)
+    assert more[".retpoline_sites"] == 0
+    assert more[".return_sites"] < 5  # in objects that objtool is not run on (OBJECT_FILES_NON_STANDARD)
 
 
 def test_pointers_to_functions_equal_the_table_of_system_calls(

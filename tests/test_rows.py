@@ -26,6 +26,21 @@ fields = [
 ]
 """
 
+OFFERED = """
+name = "offered"
+about = "what the kernel offers by name, from a list"
+[select]
+rows = "symbols"
+functions = ["print", "strcmp"]
+objects = ["ticks"]
+[table]
+sort = ["name"]
+fields = [
+    { name = "name", type = "string", value = "name" },
+    { name = "address", type = "i4", value = "address" },
+]
+"""
+
 PLAIN_C = """
 name = "plain-c"
 about = "the ops' functions with their sizes, as a C array"
@@ -58,6 +73,7 @@ def with_tables(folder: Path, *rules: str) -> Path:
     """The sample kernel with more tables; those in files are written beside it."""
     kernel = copy_sample(folder)
     (kernel / "objects.toml").write_text(OBJECTS)
+    (kernel / "offered.toml").write_text(OFFERED)
     (kernel / "plain.toml").write_text(PLAIN_C)
     (kernel / "plain.c.j2").write_text(PLAIN_C_TEMPLATE)
     with (kernel / "buildplug.toml").open("a") as file:
@@ -68,10 +84,11 @@ def with_tables(folder: Path, *rules: str) -> Path:
 
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = with_tables(tmp_path_factory.mktemp("rows") / "kernel", "functions", "objects.toml", "plain.toml")
+    rules = ("functions", "objects.toml", "offered.toml", "plain.toml")
+    folder = with_tables(tmp_path_factory.mktemp("rows") / "kernel", *rules)
     record = built(folder)
     assert record["links"] == 2
-    assert {"functions", "objects", "plain-c"} < set(record["tables"])
+    assert {"functions", "objects", "offered", "plain-c"} < set(record["tables"])
     return folder
 
 
@@ -127,6 +144,17 @@ def test_rows_are_sorted_as_the_rule_says(kernel: Path) -> None:
     assert [(size, at + offset) for size, offset in rows] == [(size, address) for _, size, address in named]
 
 
+def test_list_of_names_makes_a_table_of_exports(kernel: Path) -> None:
+    data, at = content(kernel, ".bp_offered")
+    count, size = struct.unpack_from("<II", data)
+    found = []
+    for place in range(8, 8 + count * size, size):
+        name, address = struct.unpack_from("<ii", data, place)
+        found.append((data[place + name : data.index(0, place + name)].decode(), at + place + 4 + address))
+    listed = {name: address for address, _, name in nm(kernel)}
+    assert found == [(name, listed[name]) for name in ("print", "strcmp", "ticks")]
+
+
 def test_users_own_c_template_needs_no_python(kernel: Path) -> None:
     data, _ = content(kernel, ".bp_plain_c")
     rows = [struct.unpack_from("<QQ", data, place) for place in range(0, len(data), 16)]
@@ -157,10 +185,11 @@ def test_rule_of_the_readme_makes_the_table_that_it_promises(tmp_path: Path) -> 
 
 def test_verify_covers_each_table(kernel: Path, tmp_path: Path) -> None:
     image = Image(kernel / "build" / "vmlinux")
-    rules: list[str | Path] = ["--rule", kernel / "objects.toml", "--rule", kernel / "plain.toml"]
+    rules = [word for name in ("objects", "offered", "plain") for word in ("--rule", kernel / f"{name}.toml")]
     draft = kernel / "build" / "vmlinux.draft"
     assert buildplug("verify", draft, image.path, *rules).returncode == 0
-    for name in (".bp_functions", ".bp_objects", ".bp_plain_c"):
+    ours = ("extable", "exports", "static_calls", "retpolines", "calls", "functions", "objects", "offered", "plain_c")
+    for name in (f".bp_{table}" for table in ours):
         data = bytearray(image.path.read_bytes())
         data[image.section(name).offset + 9] ^= 1
         (tmp_path / "spoilt").write_bytes(data)

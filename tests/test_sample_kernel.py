@@ -1,8 +1,13 @@
 """The sample kernel, built by buildplug and booted: the guest's memory is the oracle of the reference fixup."""
 
+import json
+import re
+import struct
+import tomllib
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from buildplug import relocs
 from buildplug.arch import ADDRESS, COND_JUMP, KINDS, POINTER
@@ -14,6 +19,7 @@ from buildplug.rules import find
 from buildplug.table import Table
 from buildplug.verify import prove_table
 from sample_kernel.boot import EXIT_OK, boot, loaded_elsewhere, memory
+from tests.conftest import tool
 from tests.samples import built, copy_sample, edit
 
 TOOLS = {"gcc": ("gcc", "ld"), "clang": ("clang", "ld.lld")}
@@ -76,6 +82,91 @@ def test_kernel_loaded_elsewhere_with_a_spoilt_list_ends_before_it_is_relocated(
     status, said = boot(tmp_path / "vmlinux", "backend=native")
     not_relocated = 0x20  # boot.S
     assert (status, said) == ((not_relocated + list(relocs.ERRORS).index("bad_checksum")) << 1 | 1, "")
+
+
+def test_fault_that_no_table_lists_is_the_end(kernel: Path) -> None:
+    status, said = boot(kernel, "crash=trap")
+    assert status != EXIT_OK
+    assert "exception 14" in said
+    assert "panic: unexpected exception" in said
+
+
+def test_one_relink_makes_every_table(kernel: Path) -> None:
+    record = json.loads(kernel.with_name("vmlinux.buildplug.json").read_text())
+    wanted = tomllib.loads((kernel.parent.parent / "buildplug.toml").read_text())["table"]
+    assert record["links"] == 2
+    assert set(record["tables"]) == {table["rule"] for table in wanted}
+    assert len(record["tables"]) >= 6
+    for name, table in record["tables"].items():
+        assert table["rows"] > 0, name
+
+
+@pytest.mark.parametrize(
+    ("table", "target"),
+    [("calls", r"<__fentry__>"), ("retpolines", r"<__x86_indirect_thunk_\w+>"), ("static_calls", r"<__SCT__\w+>")],
+)
+def test_sites_are_those_that_objdump_shows(kernel: Path, table: str, target: str) -> None:
+    expected = [
+        line.split(":")[0] for line in tool("objdump", "-d", kernel).splitlines() if re.search(f"\\s{target}$", line)
+    ]
+    data, at, places = rows_of_table(kernel, table)
+    assert [at + place + struct.unpack_from("<i", data, place)[0] for place in places] == [int(a, 16) for a in expected]
+
+
+def test_static_calls_say_trampoline_length_and_kind(kernel: Path) -> None:
+    data, at, places = rows_of_table(kernel, "static_calls")
+    named = {address: name for name, address in symbols(kernel).items() if name.startswith("__SCT__")}
+    rows = [struct.unpack_from("<iiHH", data, place) for place in places]
+    targets = [named[at + place + 4 + row[1]] for place, row in zip(places, rows, strict=True)]
+    assert {(name, length, KINDS[kind]) for name, (_, _, length, kind) in zip(targets, rows, strict=True)} == {
+        ("__SCT__times", 5, "call"),
+        ("__SCT__times", 5, "jump"),
+    }
+
+
+def test_table_of_faults_has_the_records_in_order(kernel: Path) -> None:
+    records, _ = content(kernel, ".bp_records.extable")
+    data, at, places = rows_of_table(kernel, "extable")
+    rows = [struct.unpack_from("<ii", data, place) for place in places]
+    found = [(at + place + insn, at + place + 4 + fixup) for place, (insn, fixup) in zip(places, rows, strict=True)]
+    assert found == sorted(struct.iter_unpack("<QQ", records))
+    listed = tool("objdump", "-d", kernel)
+    copies = [int(m[1], 16) for m in re.finditer(r"^(\w+):.*\brep movsb", listed, re.M)]
+    inside = range(symbols(kernel)["check_extable"], symbols(kernel)["extable_recover"])
+    assert {insn for insn, _ in found} >= {at for at in copies if at in inside}
+
+
+def test_table_of_exports_is_what_the_source_exports(kernel: Path) -> None:
+    source = (kernel.parent.parent / "exports.c").read_text()
+    expected = sorted(re.findall(r'^BP_EXPORT\((\w+), "(\w*)"\);', source, re.M))
+    data, at, places = rows_of_table(kernel, "exports")
+    found = []
+    for place in places:
+        name, address, namespace = struct.unpack_from("<iii", data, place)
+        texts = [data[start : data.index(0, start)].decode() for start in (place + name, place + 8 + namespace)]
+        assert at + place + 4 + address == symbols(kernel)[texts[0]]
+        found.append(tuple(texts))
+    assert found == expected
+    assert len(found) > 2
+
+
+def rows_of_table(kernel: Path, name: str) -> tuple[bytes, int, range]:
+    """The bytes of a table with a head, its address, and the offsets of its rows."""
+    data, at = content(kernel, f".bp_{name}")
+    count, size = struct.unpack_from("<II", data)
+    return data, at, range(8, 8 + count * size, size)
+
+
+def content(kernel: Path, name: str) -> tuple[bytes, int]:
+    """Content and address of a section, by pyelftools."""
+    with kernel.open("rb") as file:
+        ((data, at),) = [(s.data(), s["sh_addr"]) for s in ELFFile(file).iter_sections() if s.name == name]
+    return data, at
+
+
+def symbols(kernel: Path) -> dict[str, int]:
+    """Name -> address, by nm."""
+    return {line.split()[-1]: int(line.split()[0], 16) for line in tool("nm", kernel).splitlines()}
 
 
 def test_without_fixup_everything_runs_through_the_defaults(kernel: Path) -> None:
