@@ -9,10 +9,10 @@ import pytest
 
 from buildplug import render
 from buildplug.arch import I386, X86_64, Arch
+from buildplug.columns import columns_of
 from buildplug.elf import Image
 from buildplug.errors import BuildplugError
 from buildplug.records import LONGEST
-from buildplug.columns import columns_of
 from buildplug.rows import rows_of
 from buildplug.rules import Field, Member, Output, Rule, Select, find
 from tests.conftest import HIGH, LD, LOW, Link, tool

@@ -13,7 +13,8 @@ from buildplug import render
 from buildplug.arch import X86_64
 from buildplug.rules import find
 from tests.conftest import tool
-from tests.test_ksyms import FLAGS, SANITIZERS
+from tests.ksyms_host import SANITIZERS
+from tests.test_ksyms import FLAGS
 
 # Reads lines "kind table query…" with bytes in hexadecimal, prints an answer each. Everything has exactly its size, so
 # that the sanitizer sees each byte too far.
