@@ -141,8 +141,9 @@ def _check_true(image: Image, section: Section, rows: Array, kinds: Array, asked
         if len(wrong) and not np.array_equal(np.sort(said[wrong]), np.sort(found[wrong])):
             row = rows[at[wrong[0]]]
             symbol = f"{image.name_of(int(row['symbol']))}{int(row['addend']):+#x}"
+            addresses = [int(column[wrong[0]]) for column in (said, found)]
             raise image.bad(
-                f"{section.name}+{int(row['offset']):#x}: expected {name} of {symbol} ({int(said[wrong[0]]):#x}), as "
-                f"the relocation of type {int(row['type'])} says, found {int(found[wrong[0]]):#x}",
+                f"{section.name}+{int(row['offset']):#x}: the field does not hold what its relocation says: expected "
+                f"{name} of {symbol}, {addresses[0]:#x} (type {int(row['type'])}), found {addresses[1]:#x}",
                 "link without -pie, and compile with -fno-pic -fplt, so that nothing goes through a GOT",
             )

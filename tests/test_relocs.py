@@ -26,7 +26,7 @@ from buildplug.rules import Rule, find
 from buildplug.table import checksum
 from tests.conftest import CC, HIGH, LOW, Link, Written, tool
 from tests.elfwriter import ALLOC, ET_DYN, ET_REL, File, Relocation, Section, Symbol
-from tests.samples import buildplug, built, copy_sample, one_line
+from tests.samples import buildplug, built, copy_sample, edit, one_line
 from tests.test_fixup_i386 import FLAGS as FLAGS_I386
 from tests.test_fixup_i386 import HOST as HOST_I386
 
@@ -448,7 +448,7 @@ def test_a_field_that_does_not_hold_what_its_relocation_says_is_told(
 ) -> None:
     path = written(File([DATA], [OBJECT], {1: [Relocation(LOW + 16, kind, 1, 4)]}))
     said = refused(path, tmp_path)
-    assert f".data+0x10: expected {name} of object+0x4 ({LOW + 12:#x}), as the relocation of type {kind} says" in said
+    assert f"does not hold what its relocation says: expected {name} of object+0x4, {LOW + 12:#x} (type {kind})" in said
     assert "link without -pie" in said
 
 
@@ -580,3 +580,30 @@ def test_a_rule_may_make_a_plain_table_of_relocations(tmp_path: Path) -> None:
             expected.append((words[4], int(words[0], 16), int(words[5] + words[6], 16), 1, ABS64))
     assert expected
     assert found == sorted(expected)
+
+
+def test_absolute_addresses_in_another_table_need_room_in_the_list(tmp_path: Path) -> None:
+    """They are not in the draft that the list is made from: with room for them it is made true of the final image."""
+    kernel = copy_sample(tmp_path / "kernel")
+    (kernel / "absolute.toml").write_text("""
+        name = "absolute"
+        about = "functions, as pointers"
+        [select]
+        rows = "symbols"
+        functions = ["pv_*"]
+        [table]
+        fields = [{ name = "function", type = "u8", value = "address", base = "zero" }]
+    """)
+    with (kernel / "buildplug.toml").open("a") as file:
+        file.write('\n[[table]]\nrule = "absolute.toml"\n')
+    error = one_line(buildplug("build", kernel).stderr)
+    assert "rule relocs: " in error
+    slack = error.partition("set slack = ")[2].partition(" ")[0]
+    edit(kernel / "buildplug.toml", ('rule = "relocs"', f'rule = "relocs"\nslack = {slack}'))
+    assert built(kernel)["rewritten"] == ["relocs"]
+    image = Image(kernel / "build" / "vmlinux")
+    listed = fields(image, find("relocs", kernel))
+    (pointers,) = struct.unpack_from("<I", image.bytes_of(image.section(".bp_absolute")).tobytes())
+    inside = listed[listed["section"] == image.section(".bp_absolute").index]
+    assert inside["offset"].tolist() == [8 + 8 * row for row in range(pointers)]
+    assert pointers
