@@ -15,6 +15,7 @@ from buildplug.placement import outputs
 from buildplug.rules import find
 from buildplug.verify import verify
 from tests.conftest import tool
+from tests.samples import buildplug
 
 KERNEL = """
 static const char words[] = "some words";
@@ -192,6 +193,16 @@ def test_tables_go_into_the_regions_of_what_they_stand_behind(tmp_path: Path, ld
     image = kernel(tmp_path, ld, SCRIPTS["regions"], ["--fatal-warnings", "--no-warn-rwx-segments"][: 1 + (ld == "ld")])
     assert [address >> 20 for address in loaded_at(image, "bp_irqs")] == [0x10, 0x10]
     assert [address >> 20 for address in loaded_at(image, "bp_hooks")] == [0x20, 0x10]
+
+
+@pytest.mark.parametrize("ld", ["ld", "ld.lld"])
+def test_a_linker_that_wraps_the_linker_places_them_in_the_same_way(tmp_path: Path, ld: str) -> None:
+    image = kernel(tmp_path, ld, SCRIPTS["regions"], [])
+    words = ["--config", "buildplug.toml", "-e", "_start", "--emit-relocs", "--fatal-warnings", "-Tkernel.lds"]
+    words += ["--no-warn-rwx-segments"] * (ld == "ld")
+    done = buildplug("ld", *words, "build/obj/kernel.c.o", "-o", "vmlinux", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "vmlinux").read_bytes() == image.read_bytes()
 
 
 @pytest.mark.parametrize("ld", ["ld", "ld.lld"])
