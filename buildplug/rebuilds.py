@@ -8,11 +8,12 @@ from buildplug.errors import printable
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the outputs are the same under a variation."""
+    """Whether the outputs are the same under a variation. note: what shows that it was varied, if anything does."""
 
     variation: str
     about: str
     same: bool
+    note: str = ""
 
 
 @dataclass(frozen=True)

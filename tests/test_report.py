@@ -234,7 +234,7 @@ REBUILDS: dict[str, Any] = {
     "command": ["buildplug", "build"],
     "outputs": {"build/vmlinux": "ab" * 32, "build/<b>map": "cd" * 32},
     "variations": [
-        {"variation": "time", "about": "the clock", "same": False},
+        {"variation": "time", "about": "the clock", "same": False, "note": "3 files later"},
         {"variation": "umask", "about": "0002 for 0022", "same": True},
     ],
     "not_varied": {"fileordering": "/dev/fuse cannot be opened"},
@@ -266,7 +266,7 @@ def test_page_of_rebuilds_has_variations_results_and_differences(tmp_path: Path)
     reader = Reader(report.html([report.read(rebuilds(tmp_path))]))
     assert not {tag for tag, _ in reader.tags} & {"b", "i"}
     text = "".join(reader.text.split())
-    assert "timetheclockdiffer" in text
+    assert "timetheclock3fileslaterdiffer" in text
     assert "umask0002for0022thesame" in text
     assert "fileordering/dev/fusecannotbeopenednotvaried" in text
     assert "build/<b>mapthesamecdcd" in text
