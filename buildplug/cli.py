@@ -112,6 +112,19 @@ def _parser() -> argparse.ArgumentParser:
     formats = ["nm", "system-map", "json", "kallsyms"]
     sub.add_argument("--format", choices=formats, default="nm", help="of the list without a query; the last: assembly")
 
+    sub = command("kbuild", _kbuild, "build Linux 6.1 with our link stage in place of its own")
+    sub.description = (
+        "Patches the tree (a line of scripts/link-vmlinux.sh), runs make there, and takes the patch out, also after an "
+        "error. kallsyms then takes a draft and one relink; the kernel's code that uses it is as it was. Or in three "
+        "steps: --apply, your make, --revert, which also mends what a killed build left."
+    )
+    sub.add_argument("--paravirt", action="store_true", help="make .parainstructions, too, from relocations")
+    action = sub.add_mutually_exclusive_group()
+    action.add_argument("--apply", action="store_true", help="only patch the tree")
+    action.add_argument("--revert", action="store_true", help="only take the patch out")
+    sub.add_argument("tree", type=Path, help="the folder of Linux's sources, configured")
+    sub.add_argument("make", nargs="*", help="make's arguments, behind --; default: bzImage")
+
     command("ld", _ld, "link in place of the linker: kernels with tables, all else as the linker would")
 
     sub = command("rules", _rules, "list the rules that ship, show one, or check a file of your own")
@@ -283,6 +296,17 @@ def _apply(options: argparse.Namespace) -> None:
 
     symbol = find(options.rule, Path.cwd()).symbol
     apply(Image(options.image), symbol, f"{symbol}_{options.backend}", options.output)
+
+
+def _kbuild(options: argparse.Namespace) -> None:
+    from buildplug import kbuild
+
+    if options.revert:
+        kbuild.revert(options.tree)
+    elif options.apply:
+        kbuild.apply(options.tree, paravirt=options.paravirt)
+    else:
+        kbuild.build(options.tree, options.make or ["bzImage"], paravirt=options.paravirt)
 
 
 def _rules(options: argparse.Namespace) -> None:

@@ -31,6 +31,7 @@ def columns_of(image: Image, rule: Rule) -> tuple[dict[str, Array], dict[str, in
 def _references(image: Image, found: References) -> dict[str, Array]:
     rows, forms = found.rows, image.arch.forms
     starts = np.array([section.address for section in image.sections], "u8")
+    homes = np.array([target.address for target in found.targets], "u8")
     return {
         "site": starts[rows["section"]] + rows["offset"],
         "target": rows["value"],
@@ -38,6 +39,8 @@ def _references(image: Image, found: References) -> dict[str, Array]:
         "length": np.array([form.length for form in forms])[rows["form"]],
         "kind": np.array([form.kind for form in forms])[rows["form"]],
         "addend": rows["addend"],
+        "slot": (rows["value"] - homes[rows["target"]]) // np.uint64(image.arch.word),
+        "zero": np.zeros(len(rows), "u8"),
     }
 
 
@@ -56,4 +59,5 @@ def _symbols(image: Image, rule: Rule) -> dict[str, Array]:
         "name": np.array([image.name_of(index) for index in at], str),
         "size": image.symbols["size"][at],
         "letter": letters(image)[at],
+        "zero": np.zeros(len(at), "u8"),
     }

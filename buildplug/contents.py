@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from buildplug import relocs, rows, sites, symbol_table, table
+from buildplug import kallsyms_table, relocs, rows, sites, symbol_table, table
 from buildplug.arch import Arch
 from buildplug.elf import Image
 from buildplug.errors import BuildplugError
 from buildplug.files import replacing
+from buildplug.kallsyms_table import KallsymsTable
 from buildplug.ops import Ops
 from buildplug.packed import Packed
 from buildplug.rows import Rows
@@ -25,6 +26,8 @@ def make(image: Image, rule: Rule, ops: Ops | Resolved | None) -> tuple[Contents
         return symbol_table.symbols_of(image, rule), {}
     if rule.format == "relocs":
         return relocs.relocs_of(image, rule), {}
+    if rule.format == "kallsyms":
+        return kallsyms_table.table_of(image, rule), {}
     return rows.rows_of(image, rule) if rule.format == "rows" else sites.table_of(image, rule, ops)
 
 
@@ -34,6 +37,8 @@ def empty(rule: Rule, arch: Arch) -> Contents:
         return symbol_table.empty(rule, arch)
     if rule.format == "relocs":
         return relocs.empty(rule, arch)
+    if rule.format == "kallsyms":
+        return kallsyms_table.empty(rule, arch)
     return rows.empty(rule, arch) if rule.format == "rows" else table.empty(arch)
 
 
@@ -48,7 +53,7 @@ def load(path: Path, rule: Rule, arch: Arch) -> Contents:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             kept = dict(archive)
-        kinds: dict[str, type[Contents]] = {"ksyms": Packed, "relocs": Packed, "rows": Rows, "sites": Table}
-        return kinds[rule.format].from_arrays(rule, arch, kept)
+        kinds: dict[str, type[Contents]] = {"rows": Rows, "sites": Table, "kallsyms": KallsymsTable}
+        return kinds.get(rule.format, Packed).from_arrays(rule, arch, kept)
     except Exception as error:  # the parsers raise whatever the bytes lead them to
         raise BuildplugError(path, f"expected extracted contents, found {error!r:.60}", "remove it") from None

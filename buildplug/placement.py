@@ -62,7 +62,8 @@ def place(config: Config, scripts: Sequence[Path], folders: Sequence[Path]) -> P
     text = "\n".join(_text(script, folders, INCLUDES) for script in scripts)
     found, where = outputs(text), scripts[0] if scripts else config.path
     memory = "\n".join(re.findall(MEMORY, text))
-    placed = tuple(_place(config, where, found, table) for table in config.tables)
+    wanted = [table for table in config.tables if not table.rule.table.placed]
+    placed = tuple(_place(config, where, found, table) for table in wanted)
     return Placement(placed, memory, re.sub(MEMORY, "", text) if memory else "")
 
 

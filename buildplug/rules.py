@@ -27,12 +27,15 @@ VALUES = {
         "length": "of the site, bytes",
         "kind": "of the site, its place in: " + " ".join(KINDS),
         "addend": "of the relocation",
+        "slot": "the number of the target among the words of its object",
+        "zero": "nothing: padding",
     },
     "symbols": {
         "address": "of the symbol",
         "name": "of the symbol",
         "size": "bytes",
         "letter": "the character that nm has for it",
+        "zero": "nothing: padding",
     },
     "relocations": {
         "place": "address of the field",
@@ -47,8 +50,15 @@ ADDRESSES, STRINGS = ("site", "target", "address", "place"), ("symbol", "name")
 TYPES = ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "string")
 BASES = ("here", "table", "zero")
 HOLDS = ("number", "address", "string")
-TEMPLATES = {"sites": "tables.S.j2", "rows": "rows.S.j2", "ksyms": "packed.S.j2", "relocs": "packed.S.j2"}  # by format
-ROWS = {"sites": "references", "ksyms": "symbols", "relocs": "relocations"}  # by the format that is for no others
+TEMPLATES = {  # by format
+    "sites": "tables.S.j2",
+    "rows": "rows.S.j2",
+    "ksyms": "packed.S.j2",
+    "relocs": "packed.S.j2",
+    "kallsyms": "kallsyms_table.S.j2",
+}
+# By the format that is for no others.
+ROWS = {"sites": "references", "ksyms": "symbols", "relocs": "relocations", "kallsyms": "symbols"}
 
 
 @dataclass(frozen=True)
@@ -106,9 +116,7 @@ class Field:
 class Output:
     """What the rows become."""
 
-    format: str = (
-        ""  # sites, for the fixup; rows, with fields; ksyms; relocs. Default: rows if there are fields, else sites
-    )
+    format: str = ""  # of TEMPLATES; default: rows if there are fields, else sites, which are for the fixup
     by_name: bool = True  # of ksyms: whether names can be looked up, too
     fixed: tuple[str, ...] = ()  # of ksyms: sections that stay where they are when the kernel moves, as per-CPU ones do
     fields: tuple[Field, ...] = ()
@@ -120,6 +128,7 @@ class Output:
     ] = ()  # templates of what a kernel compiles in: *.h.j2, in place of the plain header; *.c.j2
     flags: str = "a"  # of the section: a, aw
     align: int = 16  # of the section, bytes
+    placed: bool = False  # the kernel's own linker script has the section already
     section: str = ""  # default: .bp_ and the name (gas keeps a symbol of the name of a section for itself)
     symbol: str = ""  # default: bp_ and the name
 
@@ -212,7 +221,7 @@ def find(name: str, base: Path) -> Rule:
         raise BuildplugError(f"{path}: table", f"expected fields for format rows, and no other, found {found}")
     if rule.select.rows != ROWS.get(rule.format, rule.select.rows):
         raise BuildplugError(f"{path}: table", f"format {rule.format} is not for {rule.select.rows}", "add fields")
-    if (rule.select.absolute or rule.table.fixed) and rule.format != "ksyms":
+    if (rule.select.absolute or rule.table.fixed) and rule.format not in ("ksyms", "kallsyms"):
         raise BuildplugError(f"{path}: table", f"absolute and fixed are not for format {rule.format}", "leave them out")
     if rule.table.align < 1 or rule.table.align & (rule.table.align - 1) or rule.table.flags not in ("a", "aw"):
         raise BuildplugError(f"{path}: table", "expected an align that is a power of two, and flags 'a' or 'aw'")

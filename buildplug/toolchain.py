@@ -36,9 +36,25 @@ def run(command: Sequence[str | Path], cwd: Path, what: str) -> Tool:
             words[0], f"cannot be run to {what}: {reason}", "install it, or name another in [toolchain]"
         ) from None
     if done.returncode:
-        ended = f"signal {-done.returncode}" if done.returncode < 0 else f"exit status {done.returncode}"
-        raise BuildplugError(words[0], f"{what} failed with {ended}", "see its messages above", output=done.stdout)
+        raise BuildplugError(
+            words[0], f"{what} failed with {_ended(done.returncode)}", "see its messages above", output=done.stdout
+        )
     return Tool(words, done.stdout)
+
+
+def hand_over(command: Sequence[str | Path], what: str) -> None:
+    """Runs a program that speaks to the user itself. Raises BuildplugError if it is missing or fails."""
+    words = [str(word) for word in command]
+    try:
+        status = subprocess.run(words, check=False).returncode
+    except (OSError, ValueError) as error:
+        raise BuildplugError(words[0], f"cannot be run to {what}: {error}", "install it") from None
+    if status:
+        raise BuildplugError(words[0], f"{what} failed with {_ended(status)}", "see its messages above")
+
+
+def _ended(status: int) -> str:
+    return f"signal {-status}" if status < 0 else f"exit status {status}"
 
 
 def version(program: str, cwd: Path) -> str:

@@ -4,6 +4,7 @@ A table is true if it equals what a new extraction from the final image says. Of
 the draft's: same size, same content outside relocated fields, same references. They are loaded as in the draft.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
@@ -14,7 +15,7 @@ import numpy as np
 from buildplug import segments
 from buildplug.arch import RELATIVE, WIDTH
 from buildplug.contents import Contents, make
-from buildplug.elf import SHN_LORESERVE, SHN_UNDEF, SHT_NOBITS, STT_SECTION, Array, Image, Section, among
+from buildplug.elf import SHN_LORESERVE, SHN_UNDEF, SHT_NOBITS, SHT_NOTE, STT_SECTION, Array, Image, Section, among
 from buildplug.errors import BuildplugError
 from buildplug.ops import Ops
 from buildplug.relocations import claims
@@ -28,6 +29,8 @@ EXEMPT = (
     ".note.gnu.build-id", ".dynamic", ".dynsym", ".gnu.hash", ".hash", ".rela.dyn", ".rela.plt", ".relr.dyn", ".got*",
     ".plt*", ".iplt", ".eh_frame*", ".relro_padding",
 )  # fmt: skip
+# A note with a build-id, up to the id, whose length is in it (gABI, "Note Section"): it may stand among other notes.
+BUILD_ID = re.compile(rb"\x04\0{3}(.)\0{3}\x03\0{3}GNU\0", re.DOTALL)
 SHOWN = 3  # entries that a message names
 
 
@@ -186,8 +189,10 @@ def _difference(draft: Image, before: Section, final: Image, after: Section, key
 
 
 def _plain(image: Image, section: Section, keyed: Array) -> Array:
-    """The content of a section with zeros for relocated fields."""
+    """The content of a section with zeros for relocated fields, and for a build-id."""
     content = image.bytes_of(section).copy()
+    for note in BUILD_ID.finditer(content.data) if section.type == SHT_NOTE else ():
+        content[note.end() : note.end() + note[1][0]] = 0
     for encoding, width in enumerate(WIDTH):
         types = [t for t, e in image.arch.relocations.items() if e == encoding]
         places = keyed[among(keyed[:, 1], types), 0]

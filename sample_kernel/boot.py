@@ -8,7 +8,7 @@ import struct
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from buildplug.files import write
 QEMU = "qemu-system-x86_64"
 SECONDS = 120  # a boot takes a quarter of a second; a busy machine is slower
 EXIT_OK = 33  # the kernel writes 0x10 to the debug exit: (0x10 << 1) | 1
-KERNEL_BASE = 0xFFFFFFFF80000000  # the kernel maps physical memory there: x86.h
 
 
 def command(image: Path, arguments: str) -> list[str]:
@@ -68,26 +67,41 @@ def memory(image: Path, arguments: str, regions: Iterable[tuple[int, int]]) -> t
 
     Returns the serial output and the contents. Raises BuildplugError if the kernel ends instead of holding.
     """
+    output, read = held(command(image, f"{arguments} hold"), "hold", lambda _: regions)
+    return output, read
+
+
+def held(
+    qemu: list[str], last: str, regions: Callable[[str], Iterable[tuple[int, int]]], seconds: int = SECONDS
+) -> tuple[str, list[bytes]]:
+    """Runs a QEMU whose serial line is its output until it prints the line `last`, and reads its memory: the regions
+    (virtual address, size) that are wanted by the output. Returns both.
+
+    Raises BuildplugError if QEMU ends, or takes more seconds.
+    """
     with tempfile.TemporaryDirectory() as folder:
         control = Path(folder) / "qmp"
-        full = [*command(image, f"{arguments} hold"), "-qmp", f"unix:{control},server=on,wait=off"]
-        with subprocess.Popen(full, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as qemu:
-            watchdog = threading.Timer(SECONDS, qemu.kill)
+        full = [*qemu, "-qmp", f"unix:{control},server=on,wait=off"]
+        with subprocess.Popen(
+            full, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace"
+        ) as process:  # fmt: skip
+            watchdog = threading.Timer(seconds, process.kill)
             watchdog.start()
             try:
-                assert qemu.stdout is not None
+                assert process.stdout is not None
                 lines = []
-                for line in qemu.stdout:
+                for line in process.stdout:
                     lines.append(line)
-                    if line == "hold\n":
+                    if line.rstrip() == last:
                         break
                 else:
-                    raise BuildplugError(image, f"expected the kernel to hold, found: {''.join(lines[-3:])}")
-                contents = list(_read(control, regions, Path(folder) / "dump"))
+                    raise BuildplugError(QEMU, f"expected the kernel to say {last!r}, found: {''.join(lines[-3:])}")
+                output = "".join(lines)
+                contents = list(_read(control, regions(output), Path(folder) / "dump"))
             finally:
                 watchdog.cancel()
-                qemu.kill()
-    return "".join(lines), contents
+                process.kill()
+    return output, contents
 
 
 def _read(control: Path, regions: Iterable[tuple[int, int]], dump: Path) -> Iterable[bytes]:
@@ -108,5 +122,6 @@ def _read(control: Path, regions: Iterable[tuple[int, int]], dump: Path) -> Iter
             ask("qmp_capabilities")
             ask("stop")
             for address, size in regions:
-                ask("pmemsave", val=address - KERNEL_BASE, size=size, filename=str(dump))
+                signed = (address + 2**63) % 2**64 - 2**63  # QMP has no larger integers
+                ask("memsave", val=signed, size=size, filename=str(dump))
                 yield dump.read_bytes()

@@ -8,13 +8,15 @@ import hashlib
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+from buildplug import kbuild
 from buildplug.errors import BuildplugError
 from buildplug.toolchain import run
 
 SOURCE = Path("/usr/src/linux-source-6.1.tar.xz")
-PACKAGES = "flex bison bc libelf-dev libssl-dev kmod cpio rsync linux-source-6.1"
+PACKAGES = "flex bison bc libelf-dev libssl-dev kmod cpio rsync linux-source-6.1 xen-hypervisor-4.17-amd64"
 # What tinyconfig lacks for a kernel that prints, boots under QEMU and Xen, and has every kind of patched site.
 # RANDOMIZE_BASE makes Linux link with --emit-relocs.
 CONFIG = """
@@ -37,25 +39,64 @@ def prepare() -> Path:
     Raises BuildplugError: packages are missing and cannot be installed, or the build fails.
     """
     _install()
-    tree = _tree()
+    return _made(_tree(), _build) / "vmlinux"
+
+
+def unannotated() -> Path:
+    """The tree built with the macros emptied that annotate paravirt sites, and still patched so; all its objects
+    compile anew, so that takes as long again. Raises BuildplugError."""
+
+    def build(scratch: Path) -> None:
+        scratch.rmdir()
+        copy(prepare().parent, scratch)
+        kbuild.apply(scratch, paravirt=True)
+        kbuild.revert(scratch, but=kbuild.EMPTIED)
+        run(["make", f"-j{os.cpu_count()}", "vmlinux"], scratch, "build Linux")
+
+    return _made(_tree(kbuild.EMPTIED), build)
+
+
+def _made(tree: Path, build: Callable[[Path], None]) -> Path:
+    """A tree of the cache; if there is none, `build` makes it of an empty folder."""
     tree.parent.mkdir(parents=True, exist_ok=True)
-    with (tree.parent / ".lock").open("w") as lock:
+    with (tree.parent / f".{tree.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if cached() is None:
-            scratch = tree.parent / ".scratch"
+        if not (tree / "vmlinux").is_file():
+            scratch = tree.with_suffix(".scratch")
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
-            _build(scratch)
+            build(scratch)
             scratch.rename(tree)
-    return tree / "vmlinux"
+    return tree
 
 
-def _tree() -> Path:
+def copy(tree: Path, to: Path) -> Path:
+    """A built tree at another place, in which make finds nothing to do. Sources are links: what changes them must put
+    another file in their place."""
+    built = (tree / ".config").stat().st_mtime
+
+    def one(source: str, target: str) -> None:
+        if Path(source).stat().st_mtime >= built:
+            shutil.copy2(source, target)
+        else:
+            os.link(source, target)
+
+    shutil.copytree(tree, to, symlinks=True, copy_function=one)
+    objtool = (to / "tools/objtool/.objtool-in.o.cmd").read_text()
+    where = objtool.removeprefix("cmd_").partition("/tools/")[
+        0
+    ]  # it was compiled: its commands have that folder's name
+    for command in (to / "tools").rglob(".*.cmd"):
+        command.write_text(command.read_text().replace(f"{where}/", f"{to}/"))
+    return to
+
+
+def _tree(variant: object = None) -> Path:
     """Where the built tree belongs: another source or configuration is another folder."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     status = SOURCE.stat() if SOURCE.is_file() else None
     source = (status.st_size, int(status.st_mtime)) if status else None  # the time is the package's
-    key = hashlib.sha256(repr((CONFIG.split(), source)).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((CONFIG.split(), source, *([variant] if variant else []))).encode()).hexdigest()[:16]
     return cache / "buildplug" / "linux-6.1" / key
 
 
