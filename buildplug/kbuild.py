@@ -101,10 +101,11 @@ def _check_config(path: Path) -> None:
 
 def _put_in(path: Path, anchor: str, lines: tuple[str, ...]) -> str:
     """The text of a file with lines in front of the one that is `anchor`."""
-    text = _taken_out(files.read_text(path))
-    if (count := text.count(f"\n{anchor}\n")) != 1:
+    text = _taken_out(files.read_text(path)).split("\n")
+    if (count := text.count(anchor)) != 1:
         raise BuildplugError(path, f"expected one line {anchor!r}, found {count}", f"it is not that of Linux {VERSION}")
-    return text.replace(f"\n{anchor}\n", "".join(f"\n{line}" for line in (*lines, anchor)) + "\n")
+    at = text.index(anchor)
+    return "\n".join([*text[:at], *lines, *text[at:]])
 
 
 def _taken_out(text: str) -> str:

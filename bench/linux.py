@@ -1,0 +1,91 @@
+"""Linux's own link stage beside ours, on the cached small Linux: `python -m bench.linux [VMLINUX]`.
+
+In a copy of the tree around the image; both run scripts/link-vmlinux.sh as make runs it. A plain link is its first one,
+with an empty kallsyms. Of the script, what is behind the links is the same on both sides: ours alone is timed, too, and
+its difference from the whole script is taken from Linux's. Each is the best of several runs that take turns.
+"""
+
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.__main__ import BUILDPLUG, Cost, best, run
+from buildplug import kbuild
+from buildplug.errors import BuildplugError
+from buildplug.rules import shipped
+
+ROUNDS = 5
+# A linker that notes its command and what make has put into its environment.
+LD = """#!/bin/sh
+case "$*" in *--script=*vmlinux.lds*) env -0 >{0}/environment; printf '%s\\n' "$*" >>{0}/links ;; esac
+exec {1} "$@"
+"""
+
+
+def row(figure: str, linux: float, ours: float, unit: str) -> None:
+    print(f"{figure:<40}{linux:>10.2f}{ours:>10.2f} {unit:<5}{ours / linux:>7.2f}", flush=True)
+
+
+def links(folder: Path) -> list[list[str]]:
+    """The links since the last time, as words."""
+    log = folder / "links"
+    found = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+    log.unlink(missing_ok=True)
+    return found
+
+
+def measure(tree: Path, folder: Path) -> None:
+    real = shutil.which("ld")
+    (folder / "ld").write_text(LD.format(folder, real))
+    (folder / "ld").chmod(0o755)
+    os.environ["PATH"] = f"{folder}:{os.environ['PATH']}"
+    run(["make", "-s", "vmlinux"], tree)
+    theirs = links(folder)
+    kept = dict(pair.split("=", 1) for pair in (folder / "environment").read_text().split("\0") if pair)
+    os.environ.update(kept)
+    script = shlex.split((tree / ".vmlinux.cmd").read_text().splitlines()[0].split(":=")[1].split(";")[0])
+    unplugged, plugged = folder / "theirs.sh", folder / "ours.sh"
+    shutil.copy2(tree / kbuild.SCRIPT, unplugged)
+    kbuild.apply(tree, paravirt=False)
+    shutil.copy2(tree / kbuild.SCRIPT, plugged)
+    kbuild.revert(tree)
+    run([plugged, *script[1:]], tree)
+    ours = links(folder)
+    os.environ["PATH"] = os.environ["PATH"].removeprefix(f"{folder}:")
+    words = [word for word in theirs[0] if not word.startswith("--strip-debug")]
+    plain = [*words[: words.index("-o") + 1], "plain", *words[words.index("-o") + 2 :]]
+    stage = [*BUILDPLUG, "ld", f"--config={shipped('rules') / 'kbuild/kallsyms.toml'}", "--ld=ld"]
+    output = [*plain[: plain.index("plain")], "vmlinux", *plain[plain.index("plain") + 1 :]]
+    one, whole_theirs, whole_ours, passes = best(
+        ROUNDS,
+        lambda _: run([real or "ld", *plain], tree),
+        lambda _: run([unplugged, *script[1:]], tree),
+        lambda _: run([plugged, *script[1:]], tree),
+        lambda _: run([*stage, *output], tree),
+    )
+    stage_theirs = Cost(whole_theirs.seconds - (whole_ours.seconds - passes.seconds), whole_theirs.peak)
+    print(f"one plain link: {one.seconds:.2f} s, {one.peak:.1f} MiB")
+    print(f"{'':<40}{'Linux':>10}{'ours':>10} {'':<5}{'ratio':>7}")
+    row("links", len(theirs), len(ours), "")
+    row("link stage", stage_theirs.seconds, passes.seconds, "s")
+    row("link stage, plain links", stage_theirs.seconds / one.seconds, passes.seconds / one.seconds, "links")
+    row("the script, with System.map and sorting", whole_theirs.seconds, whole_ours.seconds, "s")
+    row("memory of the largest process", whole_theirs.peak, whole_ours.peak, "MiB")
+    row("the same, plain links", whole_theirs.peak / one.peak, whole_ours.peak / one.peak, "links")
+
+
+def main() -> None:
+    from tests.linux_image import cached, copy
+
+    vmlinux = Path(sys.argv[1]) if len(sys.argv) > 1 else cached()
+    if vmlinux is None:
+        raise BuildplugError("bench", "expected a built Linux, found none", "python -m tests.linux_image")
+    with tempfile.TemporaryDirectory(prefix="bench.") as name:
+        measure(copy(vmlinux.parent, Path(name) / "linux"), Path(name))
+
+
+if __name__ == "__main__":
+    main()
