@@ -164,8 +164,8 @@ class Stage:
             shutil.copy(relinked, scratch)  # with its mode: the linker has made it executable
             for table in untrue:
                 rewrite(scratch, final, table)
-            for wanted in self.tables if untrue else ():
-                again = prove_table(Image(scratch), wanted.rule, wanted.ops)
+            for wanted, table in zip(self.tables if untrue else (), proof.tables, strict=False):
+                again = prove_table(Image(scratch), wanted.rule, wanted.ops, table.truth)
                 if again.differences:
                     raise BuildplugError(image, f"rule {wanted.rule.name}: {'; '.join(again.differences)}")
             for wanted in self.tables:

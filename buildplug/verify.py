@@ -78,13 +78,13 @@ def _place(final: Image, rule: Rule) -> tuple[int, Section, int]:
     return int(row["value"]), section, min(int(row["size"]) or end, end)
 
 
-def prove_table(final: Image, rule: Rule, ops: Ops | None) -> TableProof:
-    """Compares the table in the image's own bytes with a new extraction."""
+def prove_table(final: Image, rule: Rule, ops: Ops | None, truth: Contents | None = None) -> TableProof:
+    """Compares the table in the image's own bytes with a new extraction, or with the `truth` that one has found."""
     at, section, room = _place(final, rule)
     data = final.bytes_of(section)[at - section.address :][:room].tobytes()
     if rule.format != "sites":
-        contents, _ = make(final, rule, None)
-        return TableProof(rule, contents, tuple(_byte_differences(contents, data)))
+        truth = truth or make(final, rule, None)[0]
+        return TableProof(rule, truth, tuple(_byte_differences(truth, data)))
     found = decode(data, final.arch, f"{final.path}: {rule.symbol}")
     truth, _ = make(final, rule, ops or resolved_of(final, found, at))
     if found.encode() == truth.encode():
