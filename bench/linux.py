@@ -57,7 +57,7 @@ def measure(tree: Path, folder: Path) -> None:
     os.environ["PATH"] = os.environ["PATH"].removeprefix(f"{folder}:")
     words = [word for word in theirs[0] if not word.startswith("--strip-debug")]
     plain = [*words[: words.index("-o") + 1], "plain", *words[words.index("-o") + 2 :]]
-    stage = [*BUILDPLUG, "ld", f"--config={shipped('rules') / 'kbuild/kallsyms.toml'}", "--ld=ld"]
+    stage = [*BUILDPLUG, "ld", f"--config={shipped('rules') / 'kbuild-kallsyms.config'}", "--ld=ld"]
     output = [*plain[: plain.index("plain")], "vmlinux", *plain[plain.index("plain") + 1 :]]
     one, whole_theirs, whole_ours, passes = best(
         ROUNDS,

@@ -69,7 +69,7 @@ def build(tree: Path, arguments: list[str], *, paravirt: bool) -> None:
 def _hook(paravirt: bool) -> str:
     """The line of shell that plugs the stage into the script. It is told that there is no CONFIG_KALLSYMS, so that it
     goes straight to its last link; and that link is ours."""
-    config = shipped("rules") / "kbuild" / f"{'paravirt' if paravirt else 'kallsyms'}.toml"
+    config = shipped("rules") / f"kbuild-{'paravirt' if paravirt else 'kallsyms'}.config"
     ours = shlex.join([sys.executable, "-P", "-m", "buildplug", "ld", f"--config={config}"])
     enabled = 'is_enabled() { [ "$1" != CONFIG_KALLSYMS ] && grep -q "^$1=y" include/config/auto.conf; }'
     return f'{enabled}; export BUILDPLUG_LD="$LD"; LD=buildplug_ld; buildplug_ld() {{ {ours} "$@"; }}'
