@@ -94,9 +94,7 @@ class Select:
     fixed: dict[str, str] = field(default_factory=dict)
     """Of rows that are relocations: sections whose symbols stay where they are when the image slides (offsets in a
     per-CPU area, say), each with the symbol that has the address of its bytes, or nothing if that is its own."""
-    moving: tuple[
-        str, ...
-    ] = ()  # of rows that are relocations: symbols that move, though absolute or in a fixed section
+    moving: tuple[str, ...] = ()  # of rows that are relocations: symbols that move all the same, even absolute ones
     members: tuple[Member, ...] = ()  # of a record, in their order, without gaps
     optional: bool = False  # of rows that are records: no such section is no record, and no error
 
