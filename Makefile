@@ -20,10 +20,11 @@ test-linux: setup-test
 bench: setup-test
 	$(RUN) -m bench
 
-# Beside Linux's own kallsyms; needs what test-linux builds.
+# Beside Linux's own kallsyms and link stage; needs what test-linux builds.
 bench-linux: setup-test
 	@.ci/packages valgrind=valgrind
 	$(RUN) -m bench.ksyms
+	$(RUN) -m bench.linux
 
 setup: $(VENV)/ready
 	@.ci/packages gcc=gcc ld=binutils qemu-system-x86_64=qemu-system-x86

@@ -53,6 +53,7 @@ def unannotated() -> Path:
         kbuild.revert(scratch, but=kbuild.EMPTIED)
         run(["make", f"-j{os.cpu_count()}", "vmlinux"], scratch, "build Linux")
 
+    _install()
     return _made(_tree(kbuild.EMPTIED), build)
 
 
