@@ -21,7 +21,7 @@ from buildplug.rules import Rule, shipped
 CTYPE = {f"{sign}{size}": f"{'u' * (sign == 'u')}int{8 * size}_t" for sign in "ui" for size in (1, 2, 4, 8)}
 DIRECTIVE = {"u2": ".short", "u4": ".long"}
 WORD = {4: ".long", 8: ".quad"}
-
+CORRECT = "correct the template"
 
 RUNTIME = {  # by the format that needs it
     "sites": ("buildplug.h", "fixup.c"),
@@ -70,7 +70,7 @@ def render(name: str, base: Path, **values: Any) -> str:
     except jinja2.TemplateNotFound as error:
         raise BuildplugError(name, "expected a template, found none", f"write {base / (error.name or name)}") from None
     except jinja2.TemplateSyntaxError as error:
-        raise BuildplugError(f"{error.filename or name}:{error.lineno}", f"{error.message}") from None
+        raise BuildplugError(f"{error.filename or name}:{error.lineno}", f"{error.message}", CORRECT) from None
     except BuildplugError:
         raise
     except Exception as error:  # a template may do anything
@@ -79,7 +79,15 @@ def render(name: str, base: Path, **values: Any) -> str:
             if traceback.tb_frame.f_code.co_filename.endswith(name):
                 line = traceback.tb_lineno
             traceback = traceback.tb_next
-        raise BuildplugError(f"{name}:{line}", f"does not render: {error}") from None
+        raise BuildplugError(f"{name}:{line}", f"does not render: {error}", CORRECT) from None
+
+
+def _of_rule(name: str, base: Path, rule: Rule, **values: Any) -> str:
+    """The text of a template that a rule names. Raises BuildplugError that names the rule, too."""
+    try:
+        return render(name, base, rule=rule, **values)
+    except BuildplugError as error:
+        raise BuildplugError(f"rule {rule.name}", str(error)) from None
 
 
 def runtime(arch: Arch, base: Path) -> dict[str, str]:
@@ -106,7 +114,7 @@ def table_files(arch: Arch, rule: Rule, declared: Ops | None, base: Path) -> dic
         ctype = CTYPE | {"string": "int32_t"}
         named = {f"{rule.symbol}{Path(Path(name).stem).suffix}": name for name in ("rows.h.j2", *rule.table.runtime)}
         return {
-            file: render(name, base, arch=arch, rule=rule, ctype=ctype, word=WORD[arch.word])
+            file: _of_rule(name, base, rule, arch=arch, ctype=ctype, word=WORD[arch.word])
             for file, name in named.items()
         }
     files = {f"{rule.symbol}.h": render("tables.h.j2", base, rule=rule, backends=declared.backends if declared else {})}
@@ -128,9 +136,8 @@ def table(rule: Rule, contents: Contents, slack: int, base: Path, blob: str = ""
     data = blob_of(contents)
     if data is not None:
         values |= {"blob": blob, "blob_digest": sha256(data).hexdigest(), "section_names": contents.section_names}
-    return render(
-        rule.template, base, **values, rule=rule, slack=slack, directive=DIRECTIVE | {"word": WORD[contents.arch.word]}
-    )
+    directive = DIRECTIVE | {"word": WORD[contents.arch.word]}
+    return _of_rule(rule.template, base, rule, **values, slack=slack, directive=directive)
 
 
 def blob_of(contents: Contents) -> bytes | None:

@@ -241,12 +241,13 @@ def test_two_rules_that_claim_one_section_are_refused(tmp_path: Path) -> None:
     assert "found .bp_objects for objects, plain-c" in one_line(buildplug("build", kernel).stderr)
 
 
-def test_template_that_does_not_render_names_its_line(tmp_path: Path) -> None:
+def test_template_that_does_not_render_names_rule_line_and_fix(tmp_path: Path) -> None:
     kernel = with_tables(tmp_path / "kernel", "plain.toml")
     edit(kernel / "plain.c.j2", ("{{ row.size }}", "{{ row.sise }}"))
     error = one_line(buildplug("build", kernel).stderr)
-    assert "plain.c.j2:" in error
-    assert "sise" in error
+    line = next(n for n, text in enumerate(PLAIN_C_TEMPLATE.splitlines(), 1) if "row.size" in text)
+    assert f"rule plain-c: plain.c.j2:{line}: does not render: " in error
+    assert error.rstrip().endswith("no attribute 'sise'; correct the template")
 
 
 @pytest.mark.parametrize(
