@@ -327,10 +327,12 @@ def _rules(options: argparse.Namespace) -> None:
     if options.action == "show" and options.json:
         _print_json(asdict(rule))
     elif options.action == "show":
-        print(f"{rule.name}: {rule.about}\ntable {rule.symbol} in section {rule.section}, template {rule.template}")
-        for key, value in asdict(rule.select).items():
+        where = f"section {rule.section}, flags {rule.table.flags}, template {rule.template}"
+        print(f"{rule.name}: {rule.about}\ntable {rule.symbol} in {where}")
+        for key, value in (asdict(rule.select) | {"sort": rule.table.sort, "runtime": rule.table.runtime}).items():
             if value and key != "members":
-                print(f"{key}: {value if isinstance(value, str) else ' '.join(map(str, value))}")
+                words = (value,) if isinstance(value, str) else ("yes",) if value is True else value
+                print(f"{key}: {' '.join(map(str, words))}")
         for member in rule.select.members:
             print(f"member {member.name}: {member.type}, {member.holds}, base {member.base}")
         for field in rule.table.fields:

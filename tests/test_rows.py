@@ -277,4 +277,13 @@ def test_rules_are_listed_and_explained() -> None:
     listed = json.loads(buildplug("rules", "--json").stdout)
     assert {"paravirt", "linux-paravirt", "calls", "functions", "retpolines"} <= set(listed)
     for name in listed:
-        assert listed[name]["about"] in buildplug("rules", "show", name).stdout
+        shown = buildplug("rules", "show", name)
+        assert (shown.returncode, shown.stderr) == (0, "")
+        assert listed[name]["about"] in shown.stdout
+
+
+def test_rule_is_explained_with_its_selection_flags_and_order(tmp_path: Path) -> None:
+    (tmp_path / "rule.toml").write_text(OBJECTS.replace("[table]", 'untyped = true\n[table]\nflags = "aw"'))
+    lines = buildplug("rules", "show", tmp_path / "rule.toml").stdout.splitlines()
+    assert "table bp_objects in section .bp_objects, flags aw, template rows.S.j2" in lines
+    assert {"untyped: yes", "sections: .data", "sort: name"} <= set(lines)

@@ -20,12 +20,15 @@ from buildplug.rules import find, shipped
 from buildplug.symbol_table import collected
 from sample_kernel.boot import boot
 from tests import ksyms_host
-from tests.conftest import Written
+from tests.conftest import Written, tool
 from tests.elfwriter import ALLOC, EXEC, FUNC, File, Section, Symbol
 from tests.ksyms_host import Host, Question, answer
 from tests.samples import buildplug, built, copy_sample, edit, one_line
 
 STAYS = (".data..percpu", "*ABS*")  # sections that do not move with the kernel
+TABLES = "|".join(find(path.stem, path).symbol for path in shipped("rules").glob("*.toml"))
+LEFT_OUT = re.compile(rf"\.L|__bp_|({TABLES})(_end)?$")  # by the rule: local labels, and what buildplug made
+NOTHING = re.compile(r"(?!)")
 ALL = """
 name = "all"
 about = "every symbol"
@@ -49,14 +52,11 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "build" / "vmlinux"
 
 
-def nm(path: Path) -> list[tuple[int, str, str]]:
-    """(address, type, name) of nm -n, but of local labels, and of what buildplug made."""
+def nm(path: Path, left_out: re.Pattern[str]) -> list[tuple[int, str, str]]:
+    """(address, type, name) of nm -n."""
     listed = subprocess.run(["nm", "-n", path], capture_output=True, text=True, check=True).stdout
     rows = [line.split(maxsplit=2) for line in listed.splitlines() if line[0] != " "]
-    tables = [find(path.stem, path).symbol for path in shipped("rules").glob("*.toml")]
-    ours = {*tables, *(f"{table}_end" for table in tables)}
-    kept = [(int(a, 16), t, n) for a, t, n in rows if n not in ours and not n.startswith(("__bp_", ".L"))]
-    return sorted(kept)
+    return sorted((int(a, 16), t, n) for a, t, n in rows if not left_out.match(n))
 
 
 class Listed(NamedTuple):
@@ -145,15 +145,14 @@ def test_every_symbol_of_nm_is_found_both_ways(kernel: Path, tmp_path: Path) -> 
     image = Image(kernel)
     section = image.section(".bp_ksyms")
     data = image.bytes_of(section).tobytes()
-    left_out = re.compile(r"__bp_|bp_(paravirt|ksyms|calls|calls_end)$")  # what buildplug made
-    compare_with_nm(kernel, data, section.address, tmp_path, left_out)
+    compare_with_nm(kernel, data, section.address, tmp_path, LEFT_OUT)
 
 
 @pytest.mark.linux
 def test_every_symbol_of_linux_is_found_both_ways(vmlinux: Path, tmp_path: Path) -> None:
     (tmp_path / "all.toml").write_text(ALL)
     table = collected(Image(vmlinux), find("all.toml", tmp_path), 0)
-    compare_with_nm(vmlinux, encode(table), 0, tmp_path, re.compile(r"(?!)"))
+    compare_with_nm(vmlinux, encode(table), 0, tmp_path, NOTHING)
 
 
 def test_table_in_the_image_has_every_symbol_of_nm(kernel: Path) -> None:
@@ -162,7 +161,7 @@ def test_table_in_the_image_has_every_symbol_of_nm(kernel: Path) -> None:
     table = decode(image.bytes_of(section).tobytes(), image.arch, kernel)
     symbols = [ksyms.symbol(table, section.address, index) for index in range(len(table.rows))]
     found = sorted((s.address, s.type, s.name.decode()) for s in symbols)
-    assert found == nm(kernel)
+    assert found == nm(kernel, LEFT_OUT)
 
 
 @pytest.mark.linux
@@ -170,7 +169,7 @@ def test_listing_of_linux_is_that_of_nm(vmlinux: Path, tmp_path: Path) -> None:
     (tmp_path / "all.toml").write_text(ALL)
     listed = buildplug("ksyms", vmlinux, "--rule", tmp_path / "all.toml", "--format", "system-map").stdout
     found = sorted((int(a, 16), t, n) for a, t, n in (line.split(maxsplit=2) for line in listed.splitlines()))
-    expected = nm(vmlinux)
+    expected = nm(vmlinux, NOTHING)
     assert len(found) > 40000
     assert found == expected
 
@@ -207,6 +206,14 @@ def test_json_has_every_symbol_with_its_size(kernel: Path) -> None:
     real = ~np.isin(image.symbols["type"], (STT_SECTION, STT_FILE))
     sizes = {(image.names[i], *image.symbols[["value", "size"]][i].tolist()) for i in np.flatnonzero(real)}
     assert {(symbol["name"], symbol["address"], symbol["size"]) for symbol in listed} <= sizes
+    assert sorted((symbol["address"], symbol["type"], symbol["name"]) for symbol in listed) == nm(kernel, LEFT_OUT)
+
+
+def test_listing_as_nm_has_the_lines_of_nm(kernel: Path) -> None:
+    listed = buildplug("ksyms", kernel, "--format", "nm").stdout.splitlines()
+    expected = {" ".join(line.split()) for line in tool("nm", "-S", kernel).splitlines()}
+    assert len(listed) == len(nm(kernel, LEFT_OUT))
+    assert set(listed) <= expected
 
 
 def test_name_that_is_missing_is_one_line(kernel: Path) -> None:
@@ -272,7 +279,7 @@ def test_absolute_symbols_are_found_by_name_and_never_by_address(written: Writte
     path = written(an_image(Symbol("f", 0x1000, 16, FUNC), *constants))
     found = buildplug("ksyms", path, *values, "0x5", "0x1004").stdout.splitlines()
     assert found == [*(f"{value:#x} A" for value in values.values()), "0x5", "f+0x4/0x10"]
-    compare_with_nm(path, encode(collected(Image(path), find("ksyms", tmp_path), 0)), 0, tmp_path, re.compile(r"(?!)"))
+    compare_with_nm(path, encode(collected(Image(path), find("ksyms", tmp_path), 0)), 0, tmp_path, NOTHING)
 
 
 def test_a_name_of_any_bytes_is_found(written: Written) -> None:
