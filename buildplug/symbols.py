@@ -50,7 +50,8 @@ def globs(patterns: tuple[str, ...]) -> Callable[[str], object]:
 def selected(image: Image, rule: Rule) -> list[int]:
     """The indices of the symbols that a rule selects.
 
-    Raises BuildplugError if there is none: a rule that matches nothing is a spelling mistake.
+    Raises BuildplugError if there is none: a rule that matches nothing is a spelling mistake. And if the rule names, by
+    its whole name, an absolute symbol that no place can be given for.
     """
     select, symbols = rule.select, image.symbols
     references = select.rows == "references"
@@ -70,8 +71,14 @@ def selected(image: Image, rule: Rule) -> list[int]:
     if not references:
         homes = np.array([bool(wanted(s.name) and not skipped(s.name)) for s in image.sections])
         defined &= homes[np.where(defined, symbols["section"], 0)]
+    absolute = (symbols["section"] == SHN_ABS) & (symbols["type"] != STT_FILE)
     if select.absolute:
-        defined |= (symbols["section"] == SHN_ABS) & (symbols["type"] != STT_FILE)
+        defined |= absolute
+    elif not references:
+        asked_for = {*select.functions, *select.objects}
+        for name in map(image.name_of, np.flatnonzero(absolute & maybe).tolist()):
+            if name in asked_for and not excluded(name):
+                raise image.bad(f"rule {rule.name}: symbol {name} is absolute, no place in the image", "exclude it")
     at = np.flatnonzero(defined & maybe)
     # One by one if they are few: that spares all the other names.
     names = [image.name_of(i) for i in at.tolist()] if len(at) < FEW else [image.names[i] for i in at.tolist()]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from buildplug.elf import Image
+from tests.conftest import Link
 from tests.samples import SAMPLE, buildplug, built, copy_sample, edit, one_line
 
 OBJECTS = """
@@ -233,6 +234,16 @@ def test_symbol_outside_every_section_names_rule_and_fix(tmp_path: Path) -> None
     )
     error = one_line(buildplug("build", kernel).stderr)
     assert re.search(r"rule objects, symbol \w*_end: address 0x\w+ lies in no section; exclude its symbol", error)
+
+
+@pytest.mark.parametrize("others", ["", '"print", '])
+def test_absolute_symbol_names_rule_and_fix(link: Link, tmp_path: Path, others: str) -> None:
+    image = link(".globl print, five\nprint: nop\n.set five, 5").path
+    (tmp_path / "offered.toml").write_text(
+        OFFERED.replace('objects = ["ticks"]', f'untyped = true\nobjects = [{others}"five"]')
+    )
+    error = one_line(buildplug("ksyms", image, "--rule", tmp_path / "offered.toml").stderr)
+    assert error.rstrip().endswith("rule offered: symbol five is absolute, no place in the image; exclude it")
 
 
 def test_two_rules_that_claim_one_section_are_refused(tmp_path: Path) -> None:

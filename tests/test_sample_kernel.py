@@ -73,6 +73,14 @@ def test_kernel_loaded_elsewhere_is_as_the_references_say(
     assert contents == [bytes(content) for _, content in relocated.regions]
 
 
+@pytest.mark.parametrize("how", ["crash", "crash=trap"])
+def test_kernel_loaded_elsewhere_says_who_called_whom(kernel: Path, how: str, tmp_path: Path) -> None:
+    loaded_elsewhere(kernel, 2 << 20, tmp_path / "vmlinux")
+    _, said = boot(tmp_path / "vmlinux", how)
+    trace = said.partition("backtrace:\n")[2].splitlines()
+    assert [line.split("+")[0].strip() for line in trace] == ["crash_here", "crash", "kernel_main", "high_half"]
+
+
 def test_kernel_loaded_elsewhere_with_a_spoilt_list_ends_before_it_is_relocated(kernel: Path, tmp_path: Path) -> None:
     section = Image(kernel).section(".bp_relocs")
     data = bytearray(kernel.read_bytes())
