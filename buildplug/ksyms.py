@@ -18,9 +18,9 @@ name are known by their number, and a name is skipped without being decoded.
 Ranks (symbol -> name) and order (name -> symbol) are permutations, as many bits a number as the largest needs. Without
 the order a table is smaller, and cannot look up names.
 
-Why so, by `python -m bench.ksyms` with the 47,898 symbols of a small Linux, beside its kallsyms, which has no sizes:
-0.78 of the bytes (725,712 to 936,216; without the order 629,912), 0.92 of the instructions to find an address (1,675 to
-1,819), 0.18 of those to look up a name (4,461 to 24,224), under half of the seconds from symbols to object, Python's
+Why so, by `python -m bench.ksyms` with the 48,024 symbols of a small Linux, beside its kallsyms, which has no sizes:
+0.77 of the bytes (727,240 to 938,880; without the order 631,192), 0.93 of the instructions to find an address (1,696 to
+1,816), 0.18 of those to look up a name (4,463 to 24,538), about half of the seconds from symbols to object, Python's
 start included. Tokens alone, as kallsyms has them, leave more than sharing and tokens together, and that pays for the
 ranks. Larger blocks would save bytes and cost instructions. Sizes cost little: with them the next symbol is mostly near
 the end of the last. Many pairs of bytes are merged at a time, as that is faster.
