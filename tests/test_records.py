@@ -215,6 +215,17 @@ def test_address_in_no_section_is_an_error_of_the_table(link: Link) -> None:
         rows_of(image, rule(absolute("a")))
 
 
+def test_address_that_no_field_holds_needs_no_section(link: Link, tmp_path: Path) -> None:
+    image = link(f"{CODE} .globl bp_test; bp_test: nop; .section .rec; .quad 0x99999999; .quad 7")
+    members = (absolute("a"), Member("b", "u8"))
+    wanted = Rule(
+        "test", "", Select("records", members=members, sections=(".rec",)), Output(fields=(Field("b", "u1", "b"),))
+    )
+    made, _ = rows_of(image, wanted)
+    assert made.encode() == bytes([1, 0, 0, 0, 1, 0, 0, 0, 7])
+    assert ".byte 0x7" in render.table(wanted, made, 0, tmp_path)
+
+
 def test_no_bytes_of_records_are_more_than_an_error(link: Link, tmp_path: Path) -> None:
     image = link(f'{CODE} .section .rec; .quad f, .Ls, g, .Ls, alias, .Ls; .data; .Ls: .asciz "text"')
     wanted = rule(absolute("a"), absolute("s", "string"), fields=("a.symbol", "s"))
