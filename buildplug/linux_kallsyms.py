@@ -13,6 +13,7 @@ often, of several the one whose second, then first code is the least; so the byt
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -86,7 +87,7 @@ def encode(addresses: Array, types: Array, names: Sequence[bytes], where: object
         address,
     )
     offsets = np.where(absolute, addresses, np.uint64(base) - addresses - np.uint64(1)).astype("i8").astype("<i4")
-    stream, markers, tokens = _names(types[order], list(map(names.__getitem__, order.tolist())))
+    stream, markers, tokens = _names(types[order].tobytes(), tuple(map(names.__getitem__, order.tolist())))
     return Kallsyms(
         offsets[order], base, stream, markers, seqs.astype(">u4").view("u1").reshape(-1, 4)[:, 1:].tobytes(),
         b"".join(token + b"\0" for token in tokens),
@@ -106,15 +107,22 @@ def _percpu(addresses: Array, names: Sequence[bytes]) -> Array:
 
 def _orders(addresses: Array, types: Array, names: Sequence[bytes]) -> tuple[Array, Array]:
     """The symbols in the order of the tables; the numbers that they have there in the order of names."""
+    name, underscores, assigned = _ranks(tuple(names))
+    weak = (types == ord("w")) | (types == ord("W"))
+    order = np.lexsort((name, underscores, assigned, weak, addresses))
+    return order, np.argsort(name[order], kind="stable")
+
+
+@lru_cache(maxsize=1)  # the names are those of the draft and then of the final image, mostly the same
+def _ranks(names: tuple[bytes, ...]) -> tuple[Array, Array, Array]:
+    """Of each name its place among them, its underscores in front, and whether a linker script assigned it."""
     ranked = sorted(range(len(names)), key=names.__getitem__)
     new = [i == 0 or names[ranked[i - 1]] != names[at] for i, at in enumerate(ranked)]
     name = np.zeros(len(names), "i8")
     name[ranked] = np.cumsum(new)
-    weak = (types == ord("w")) | (types == ord("W"))
     assigned = np.array([name.startswith(b"__") and _assigned(name) for name in names], bool)
     underscores = np.array([len(name) - len(name.lstrip(b"_")) for name in names], "i8")
-    order = np.lexsort((name, underscores, assigned, weak, addresses))
-    return order, np.argsort(name[order], kind="stable")
+    return name, underscores, assigned
 
 
 def _assigned(name: bytes) -> bool:
@@ -123,12 +131,13 @@ def _assigned(name: bytes) -> bool:
     return bound and len(name) >= 8
 
 
-def _names(types: Array, names: list[bytes]) -> tuple[bytes, Array, list[bytes]]:
+@lru_cache(maxsize=1)  # as above
+def _names(types: bytes, names: tuple[bytes, ...]) -> tuple[bytes, Array, list[bytes]]:
     """The stream of names, its markers, and the tokens."""
     flat = np.frombuffer(b"\0\0".join([b"", *names, b""]), "u1").astype("u2")
     zeros = np.flatnonzero(flat == 0)  # in front of each name two, which become its start and its type
     flat[zeros[0::2]] = BETWEEN
-    flat[zeros[1:-1:2]] = types
+    flat[zeros[1:-1:2]] = np.frombuffer(types, "u1")
     codes, tokens = _tokens(flat[:-1])
     at = np.flatnonzero(codes == BETWEEN)
     lengths = np.diff(at) - 1
