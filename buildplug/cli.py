@@ -4,6 +4,7 @@ import argparse
 import gc
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a command; returns its exit status: 0, 1 for an error, 2 for wrong usage."""
     words = sys.argv[1:] if arguments is None else arguments
     # the words behind ld are a linker's, which argparse would take for its own
-    options = argparse.Namespace(run=_ld, words=words[1:]) if words[:1] == ["ld"] else _parser().parse_args(words)
+    mark = words.index("--") if words[:1] == ["repro"] and "--" in words else len(words)
+    options = (
+        argparse.Namespace(run=_ld, words=words[1:]) if words[:1] == ["ld"] else _parser().parse_args(words[:mark])
+    )
+    options.command = words[mark + 1 :]
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start threads that nothing here needs
     gc.disable()  # a command ends before there is garbage worth the search
     try:
@@ -126,6 +131,16 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("make", nargs="*", help="make's arguments, behind --; default: bzImage")
 
     command("ld", _ld, "link in place of the linker: kernels with tables, all else as the linker would")
+
+    sub = command("repro", _repro, "build again in varied surroundings, compare bit for bit, and say what differs why")
+    sub.usage = "buildplug repro [options] [PROJECT] [-- COMMAND...]"
+    sub.add_argument("project", nargs="?", type=Path, default=Path(), help="configuration or folder; default: here")
+    sub.add_argument("--vary", action="append", default=[], metavar="NAMES", help="such as -all,time or -num_cpus")
+    sub.add_argument(
+        "--output", action="append", default=[], metavar="GLOB", help="what to compare; default: the image"
+    )
+    sub.add_argument("--diffoscope", action="store_true", help="have it show the first difference of each blame")
+    sub.add_argument("--json", action="store_true", help="print the result")
 
     sub = command("rules", _rules, "list the rules that ship, show one, or check a file of your own")
     sub.add_argument("action", choices=["list", "show", "check"], nargs="?", default="list")
@@ -307,6 +322,35 @@ def _kbuild(options: argparse.Namespace) -> None:
         kbuild.apply(options.tree, paravirt=options.paravirt)
     else:
         kbuild.build(options.tree, options.make or ["bzImage"], paravirt=options.paravirt)
+
+
+def _repro(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from buildplug import repro, workshop
+    from buildplug.toolchain import run
+
+    wanted = workshop.project(options.project, options.command, options.output)
+    if options.diffoscope and not shutil.which("diffoscope"):
+        raise BuildplugError("diffoscope", "is not installed", "install it, or leave out --diffoscope")
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        with Console(file=sys.stderr).status("") as status:
+            result = repro.repro(wanted, options.vary, lambda what: status.update(f"build: {what}"))
+    else:
+        result = repro.repro(wanted, options.vary)
+    if options.json:
+        _print_json(asdict(result) | {"reproducible": result.reproducible})
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in repro.report(result))
+    sys.stdout.flush()
+    for blame in result.blame if options.diffoscope else ():
+        trees = [Path(result.kept[build]) / blame.output for build in ("control", blame.build)]
+        print(run(["diffoscope", *trees], Path.cwd(), "compare", statuses=(0, 1)).output, end="", flush=True)
+    if not result.reproducible:
+        outputs = ", ".join(dict.fromkeys(blame.output for blame in result.blame))
+        raise BuildplugError(outputs, "expected the same bytes from every build", "see what they differ by, above")
 
 
 def _rules(options: argparse.Namespace) -> None:

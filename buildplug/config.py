@@ -7,6 +7,7 @@ from buildplug import ops
 from buildplug.arch import Arch, by_name
 from buildplug.errors import BuildplugError
 from buildplug.ops import Ops
+from buildplug.order import met
 from buildplug.rules import Rule, find
 from buildplug.schema import convert, load
 
@@ -149,7 +150,7 @@ def _sources(path: Path, root: Path, wanted: Compile, build: Path) -> tuple[str,
     found = set[str]()
     for pattern in wanted.sources:
         try:
-            matches = [p for p in root.glob(pattern) if p.is_file() and not _built(p.resolve(), build)]
+            matches = [p for p in met(root.glob(pattern)) if p.is_file() and not _built(p.resolve(), build)]
         except (ValueError, NotImplementedError) as error:
             raise BuildplugError(f"{path}: compile.sources", f"{pattern!r}: {error}") from None
         if not matches:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from elftools.elf.elffile import ELFFile
 
-from buildplug import arch
+from buildplug import arch, order
 from buildplug.errors import BuildplugError
 
 Array = npt.NDArray[Any]
@@ -205,7 +205,7 @@ class Image:
             raise self.bad(f"symbol {int(np.argmax(wrong))}: expected a section below {len(self.sections)}")
         if len(symbols) and int(symbols["name"].max()) >= len(self._strings):
             raise self.bad(f"symbol {int(np.argmax(symbols['name']))}: its name lies outside the string table")
-        return symbols
+        return symbols[order.permutation(len(symbols))] if order.shuffling() else symbols
 
     @cached_property
     def _strings(self) -> bytes:
@@ -308,6 +308,8 @@ class Image:
         # Relocations are many: each column is gone through once, and only rows that are wanted are copied.
         symbol = (raw["info"] >> np.uint8(32 if wide else 8)).astype("u4")
         known = int(symbol.max()) < len(self.symbols)
+        if order.shuffling() and known:
+            symbol = np.argsort(order.permutation(len(self.symbols)))[symbol].astype("u4")
         wanted = against[symbol] if against is not None and known else np.ones(len(raw), bool)
         entries = np.flatnonzero(wanted)
         kind = raw["info"][entries] & raw["info"].dtype.type(0xFFFFFFFF if wide else 0xFF)
@@ -327,7 +329,7 @@ class Image:
             entry = int(entries[np.argmax(rows["offset"])])
             raise self.bad(f"section {table.name}, entry {entry}: its offset lies outside {section.name}")
         rows["addend"] = raw["addend"][entries] if rela else self._addends(section, rows)
-        return rows
+        return rows[order.permutation(len(rows))] if order.shuffling() else rows
 
     def _addends(self, section: Section, rows: Array) -> Array:
         """The addends of SHT_REL relocations: the field holds the final value, so take away S and add P. Zeros

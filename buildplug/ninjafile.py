@@ -13,6 +13,7 @@ from ninja.ninja_syntax import Writer
 
 from buildplug import files, identity
 from buildplug.config import Config
+from buildplug.order import met
 from buildplug.toolchain import run
 
 NINJA = Path(ninja.BIN_DIR) / "ninja"
@@ -58,7 +59,7 @@ def write(config: Config, sources: list[Path]) -> Path:
     files.write(environment, json.dumps(identity.variables()) + "\n")
     # another compiler makes other objects, and so does another CPATH
     tools = [_escape(program) for program in programs if program] + [_escape(relative(config, environment))]
-    for source in sources:
+    for source in met(sources):
         language = "c" if source.suffix == ".c" else "S"
         names = [_escape(relative(config, path)) for path in (object_of(config, source), source)]
         writer.build([names[0]], f"compile_{language}", [names[1]], implicit=tools)

@@ -116,7 +116,8 @@ class Table:
 
     def describe(self, at: int) -> str:
         """What the byte at offset `at` of the table is about."""
-        return "its sites" if at >= sizes(self.arch, len(self.sections), len(self.ops), 0)[1] else "its head"
+        start, end = sizes(self.arch, len(self.sections), len(self.ops), len(self))[1:3]
+        return f"site {(at - start) // self.sites.dtype.itemsize}" if start <= at < end else "its head or its bases"
 
     def context(self) -> dict[str, Any]:
         """What templates see: the table, its head, and its sites with the names that comments give."""

@@ -1,14 +1,20 @@
 """The one place that runs other programs. Never a shell."""
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from buildplug.errors import BuildplugError
+
+LAST_SECOND = 253402300799  # of the year 9999
+SHARED_MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
@@ -19,27 +25,92 @@ class Tool:
     output: str
 
 
-def run(command: Sequence[str | Path], cwd: Path, what: str) -> Tool:
-    """Runs a program that is to do `what`. Messages come in English, so that builds compare.
+def run(command: Sequence[str | Path], cwd: Path, what: str, *, statuses: Sequence[int] = (0,)) -> Tool:
+    """Runs a program that is to do `what`, and ends with one of `statuses` if it did. Messages come in English, so that
+    builds compare.
 
     Raises BuildplugError with the program's own output if it is missing or fails.
     """
+    process = _start(command, cwd, what, env=environment() | {"LC_ALL": "C"}, stdout=subprocess.PIPE)
+    with process:
+        try:
+            said, _ = process.communicate()
+        except BaseException:
+            process.kill()
+            raise
+    return _result(command, what, process.returncode, said, statuses)
+
+
+def run_alone(
+    command: Sequence[str | Path],
+    cwd: Path,
+    what: str,
+    env: Mapping[str, str],
+    umask: int = -1,
+    started_by: Sequence[str] = (),
+) -> Tool:
+    """As run(), in the environment `env` and nothing else, with a umask unless it is -1, `started_by` other programs,
+    and in a process group of its own: whatever way this ends, nothing of the group goes on running."""
+    with _group([*started_by, *command], cwd, what, env=env, umask=umask, stdout=subprocess.PIPE) as process:
+        said, _ = process.communicate()
+    return _result(command, what, process.returncode, said)
+
+
+@contextmanager
+def serving(command: Sequence[str | Path], cwd: Path, what: str, env: Mapping[str, str], log: Path) -> Iterator[None]:
+    """Has a server run meanwhile, in a process group of its own; what it says is added to the file `log`."""
+    with log.open("ab") as file, _group(command, cwd, what, env=env, stdout=file):
+        yield
+
+
+def environment() -> dict[str, str]:
+    """The environment that tools see: the user's. If it fixes the time of the build by SOURCE_DATE_EPOCH
+    (reproducible-builds.org/specs/source-date-epoch), then also what Linux's own build would take from the clock,
+    the user and the host (Documentation/kbuild/reproducible-builds.rst). Raises BuildplugError."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if epoch is None:
+        return dict(os.environ)
+    if not (epoch.isascii() and epoch.isdigit() and int(epoch[:20]) <= LAST_SECOND):
+        raise BuildplugError("SOURCE_DATE_EPOCH", f"expected seconds since 1970, found {epoch!r:.40}", "unset it")
+    at = datetime.fromtimestamp(int(epoch), UTC).strftime("%a %b %e %H:%M:%S UTC %Y")  # as date(1) says it
+    return {"KBUILD_BUILD_TIMESTAMP": at, "KBUILD_BUILD_USER": "user", "KBUILD_BUILD_HOST": "host", **os.environ}
+
+
+def _start(command: Sequence[str | Path], cwd: Path, what: str, **options: Any) -> "subprocess.Popen[str]":
     words = tuple(str(word) for word in command)
     try:
-        done = subprocess.run(
-            words, cwd=cwd, env=os.environ | {"LC_ALL": "C"}, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="backslashreplace", check=False,
+        return subprocess.Popen(
+            words, cwd=cwd, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, encoding="utf-8",
+            errors="backslashreplace", **options,
         )  # fmt: skip
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BuildplugError(
             words[0], f"cannot be run to {what}: {reason}", "install it, or name another in [toolchain]"
         ) from None
-    if done.returncode:
-        raise BuildplugError(
-            words[0], f"{what} failed with {_ended(done.returncode)}", "see its messages above", output=done.stdout
-        )
-    return Tool(words, done.stdout)
+
+
+@contextmanager
+def _group(command: Sequence[str | Path], cwd: Path, what: str, **options: Any) -> Iterator["subprocess.Popen[str]"]:
+    """A process that leads a group; at the end the group is killed."""
+    process = _start(command, cwd, what, process_group=0, **options)
+    try:
+        with process:
+            try:
+                yield process
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+    finally:
+        for name in (f"faketime_shm_{process.pid}", f"sem.faketime_sem_{process.pid}"):  # outlive a killed faketime(1)
+            (SHARED_MEMORY / name).unlink(missing_ok=True)
+
+
+def _result(command: Sequence[str | Path], what: str, status: int, said: str, statuses: Sequence[int] = (0,)) -> Tool:
+    words = tuple(str(word) for word in command)
+    if status not in statuses:
+        raise BuildplugError(words[0], f"{what} failed with {_ended(status)}", "see its messages above", output=said)
+    return Tool(words, said)
 
 
 def hand_over(command: Sequence[str | Path], what: str) -> None:

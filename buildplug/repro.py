@@ -1,0 +1,244 @@
+"""Builds again and again, each time in other surroundings, and compares what comes out, bit for bit.
+
+Each build has a copy of the project; its originals are only read. First the control; then one build with everything
+varied. If that is the same, so is each variation. If not: the control again, each variation alone, and what is left
+together, with the places where the outputs differ.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from buildplug import files, vary, workshop
+from buildplug.blame import REMEDIES, Place, compare
+from buildplug.errors import BuildplugError, printable
+from buildplug.toolchain import run_alone
+from buildplug.vary import Bench, Setting, Variation
+from buildplug.workshop import KEPT, Project
+
+SHOWN = 8  # places of an output in a result
+TOLD = 3  # and in its report
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the outputs are the same under a variation."""
+
+    variation: str
+    about: str
+    same: bool
+    note: str  # what shows that it was varied; empty if nothing does
+
+
+@dataclass(frozen=True)
+class Blame:
+    """Why an output differs: by one variation; by several, only together; or, if there is none, from build to build."""
+
+    variations: tuple[str, ...]
+    build: str  # that differs from the control
+    output: str
+    sizes: tuple[int, int]  # bytes, of the control and of the other
+    places: tuple[Place, ...]
+    more: int  # places beyond those
+    remedies: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a comparison found."""
+
+    command: tuple[str, ...]
+    outputs: dict[str, str]  # of the control: SHA-256
+    variations: tuple[Verdict, ...]
+    not_varied: dict[str, str]  # variation -> why
+    blame: tuple[Blame, ...]
+    kept: dict[str, str]  # build -> its tree, if outputs differ
+
+    @property
+    def reproducible(self) -> bool:
+        return not self.blame
+
+
+def repro(wanted: Project, specs: Sequence[str], told: Told = lambda what: None) -> Result:
+    """Builds the project in varied surroundings and compares. Raises BuildplugError: a build fails, or an output is
+    missing. Whatever happens, nothing is left running or mounted; of the builds only those that differ are kept."""
+    with workshop.interruptible(), workshop.workshop(wanted) as bench:
+        variations, not_varied = vary.chosen(specs, bench)
+        return _Comparison(wanted, bench, variations, not_varied, told).result()
+
+
+@dataclass(frozen=True)
+class _Built:
+    """A build that is done: where its tree is, and its outputs with their SHA-256."""
+
+    tree: Path
+    digests: dict[str, str]
+
+
+class _Comparison:
+    """One run of the comparison."""
+
+    def __init__(
+        self, wanted: Project, bench: Bench, variations: list[Variation], not_varied: dict[str, str], told: Told
+    ):
+        self.project, self.bench, self.variations, self.told = wanted, bench, variations, told
+        self.not_varied = not_varied
+        self.notes: dict[str, str] = {}
+        self.blamed: list[Blame] = []
+        self.kept: list[Path] = []
+
+    def result(self) -> Result:
+        names = frozenset(variation.name for variation in self.variations)
+        self.control = self._build("control", frozenset())
+        try:
+            together = self._build("varied", names)
+        except BuildplugError:
+            for name in sorted(names):  # which of them does it break under?
+                self._drop(self._build(name, frozenset({name})))
+            raise
+        if together.digests != self.control.digests:
+            self._find(names, together)
+        else:
+            self._drop(together)
+            self._drop(self.control)
+        kept = {path.name: str(path) for path in (self.control.tree, *self.kept) if self.blamed}
+        wrong = {name for blame in self.blamed for name in blame.variations}
+        used = [variation for variation in self.variations if variation.name not in self.not_varied]
+        verdicts = tuple(Verdict(v.name, v.about, v.name not in wrong, self.notes.get(v.name, "")) for v in used)
+        return Result(self.project.command, self.control.digests, verdicts, self.not_varied, tuple(self.blamed), kept)
+
+    def _find(self, names: frozenset[str], together: _Built) -> None:
+        """Blames whatever makes the outputs differ."""
+        again = self._build("again", frozenset())
+        own = {key for output in self._differing(again) for key in self._keys(again, output)}
+        self._blame((), again, set())
+        guilty = set()
+        for variation in self.variations:
+            alone = self._build(variation.name, frozenset({variation.name}))
+            if self._blame((variation.name,), alone, own):
+                guilty.add(variation.name)
+        rest = names - guilty
+        if not rest:
+            self._drop(together)
+            return
+        confirmed = self._build("rest", rest)
+        if self._left(confirmed, own):
+            for name in sorted(rest):
+                fewer = self._build("fewer", rest - {name})
+                if self._left(fewer, own):
+                    rest -= {name}
+                self._drop(fewer)
+            self._drop(confirmed)
+            self._blame(tuple(sorted(rest)), self._build("together", rest), own)
+        self._drop(confirmed)
+        if self.blamed:
+            self._drop(together)
+        else:
+            self._blame((), together, own)  # once, and not again
+
+    def _differing(self, built: _Built) -> list[str]:
+        return [name for name, digest in self.control.digests.items() if built.digests[name] != digest]
+
+    def _places(self, built: _Built, output: str, known: str = "") -> list[Place]:
+        return compare(self.control.tree / output, built.tree / output, self.project.rules, known)
+
+    def _keys(self, built: _Built, output: str) -> list[tuple[str, str, str]]:
+        return [(output, *place.key) for place in self._places(built, output)]
+
+    def _left(self, built: _Built, own: set[tuple[str, str, str]]) -> bool:
+        """Whether a build differs from the control in other places than its repetition does."""
+        return any(not own.issuperset(self._keys(built, output)) for output in self._differing(built))
+
+    def _blame(self, names: tuple[str, ...], built: _Built, own: set[tuple[str, str, str]]) -> bool:
+        """Puts down where a build differs; keeps it then. Returns whether it does."""
+        known = vary.BY_NAME[names[0]].cause if len(names) == 1 else ""
+        found = False
+        for output in self._differing(built):
+            places = [p for p in self._places(built, output, known) if (output, *p.key) not in own]
+            if places:
+                found = True
+                shown = tuple(places[:SHOWN])
+                sizes = tuple((tree / output).stat().st_size for tree in (self.control.tree, built.tree))
+                causes = dict.fromkeys(place.cause for place in shown)
+                remedies = tuple(f"{cause}: {REMEDIES[cause]}" for cause in causes if cause in REMEDIES)
+                self.blamed.append(
+                    Blame(
+                        names, built.tree.name, output, (sizes[0], sizes[1]), shown, len(places) - len(shown), remedies
+                    )
+                )
+        if found:
+            self.kept.append(built.tree)
+        else:
+            self._drop(built)
+        return found
+
+    def _drop(self, built: _Built) -> None:
+        shutil.rmtree(built.tree, ignore_errors=True)
+
+    def _build(self, name: str, varied: frozenset[str]) -> _Built:
+        """Builds with these variations varied. Raises BuildplugError that says which."""
+        self.told(name)
+        setting = vary.setting(self.bench, self.variations, varied)
+        kept = self.bench.work / KEPT / name
+        try:
+            if setting.ccache:
+                shutil.rmtree(setting.ccache, ignore_errors=True)
+            for _ in range(2 if setting.ccache else 1):  # the first fills the cache
+                tree = workshop.build(self.project, self.bench, setting)
+            digests = workshop.digests(self.project, tree)
+            odd = sorted(digests.keys() ^ (digests if name == "control" else self.control.digests).keys())
+            if odd:
+                build = "this build" if odd[0] in digests else "the control"
+                raise BuildplugError(odd[0], f"expected in every build, found only in {build}", "name it with --output")
+        except BuildplugError as error:
+            what = f"the build with {', '.join(sorted(varied))} varied" if varied else "the control build"
+            remedy = f"--vary=-{min(varied)} leaves it out" if len(varied) == 1 else ""
+            raise BuildplugError(what, str(error), remedy, output=error.output) from None
+        self._note(setting)
+        kept.parent.mkdir(exist_ok=True)
+        shutil.rmtree(kept, ignore_errors=True)
+        tree.rename(kept)
+        return _Built(kept, digests)
+
+    def _note(self, setting: Setting) -> None:
+        """Puts down what a launcher or a cache really did; takes back what was varied in vain."""
+        done: dict[str, tuple[int, str]] = {}
+        if setting.distcc:
+            done["launcher"] = files.read(setting.distcc).count(b" COMPILE_OK "), "compilations by distccd"
+        if setting.ccache:
+            said = run_alone(["ccache", "--print-stats"], self.bench.work, "count its hits", setting.env).output
+            counts = dict(line.split("\t")[:2] for line in said.splitlines() if "\t" in line)
+            hits = sum(int(counts.get(f"{way}_cache_hit", 0)) for way in ("direct", "preprocessed"))
+            done["cache"] = hits, "objects out of ccache"
+        for name, (count, what) in done.items():
+            self.notes[name] = f"{count} {what}"
+            if not count:
+                self.not_varied[name] = f"there were no {what}: it takes a compiler that is found through PATH"
+
+
+def report(result: Result) -> Iterator[str]:
+    """The result as lines."""
+    yield f"varied: {' '.join(verdict.variation for verdict in result.variations) or 'nothing'}"
+    yield from (f"{verdict.variation}: {verdict.note}" for verdict in result.variations if verdict.note)
+    for name, why in result.not_varied.items():
+        yield printable(f"not varied: {name} because {why}")
+    wrong = {blame.output for blame in result.blame}
+    for output, digest in result.outputs.items():
+        yield printable(f"{output}: {'differs' if output in wrong else f'the same in every build, SHA-256 {digest}'}")
+    for blame in result.blame:
+        by = f"by {' with '.join(blame.variations)}" if blame.variations else "from build to build, nothing varied"
+        yield printable(f"{blame.output} differs {by}: {blame.sizes[0]} and {blame.sizes[1]} bytes")
+        for place in blame.places[:TOLD]:
+            where = [text for text in (place.part, place.symbol, place.entry) if text]
+            where.append(f"file offset {place.offset:#x}")
+            yield printable(f"  {', '.join(where)}: {place.cause or 'cause not known'}")
+            for side, data, text in zip(("control", "varied"), (place.control, place.varied), place.texts, strict=True):
+                yield printable(f"    {side}: {data}" + (f" {text!r}" if text else ""))
+        more = blame.more + len(blame.places[TOLD:])
+        if more:
+            yield f"  and {more} places more"
+        yield from (printable(f"  {remedy}") for remedy in blame.remedies)
+    for name, tree in result.kept.items():
+        yield printable(f"kept: {name} in {tree}")
