@@ -60,10 +60,18 @@ def _member(name: str, at: int, fields: tuple[_Field, ...], start: int, end: int
     yield Extent(name, "", start, end)
 
 
+def _number(digits: bytes, base: int) -> int:
+    """Raises ValueError for what is no number, or a negative one."""
+    number = int(digits, base)
+    if number < 0:
+        raise ValueError(digits)
+    return number
+
+
 def _ar(data: bytes) -> Iterator[Extent]:
     at, names = 8, b""
     while at + 60 <= len(data):
-        size, name = int(data[at + 48 : at + 58]), data[at : at + 16].decode("latin-1").rstrip()
+        size, name = _number(data[at + 48 : at + 58], 10), data[at : at + 16].decode("latin-1").rstrip()
         if name == "//":
             names = data[at + 60 : at + 60 + size]
         elif name[:1] == "/" and name[1:].isdigit():  # an offset in the table of long names
@@ -82,7 +90,7 @@ def _tar(data: bytes) -> Iterator[Extent]:
 def _cpio(data: bytes) -> Iterator[Extent]:
     at = 0
     while data[at : at + 6] in (b"070701", b"070702"):
-        values = {field.name: int(data[at + field.start : at + field.end], 16) for field in CPIO}
+        values = {field.name: _number(data[at + field.start : at + field.end], 16) for field in CPIO}
         name = data[at + CPIO_HEAD : at + CPIO_HEAD + values["namesize"] - 1].decode("latin-1")
         start = at + CPIO_HEAD + values["namesize"]
         start += -start % 4

@@ -27,7 +27,11 @@ def _c(name: str, value: str) -> str:
 PADDING = r"""
 #include <stdint.h>
 #include <stdio.h>
-static void scribble(void) { volatile uintptr_t words[64]; for (int i = 0; i < 64; i++) words[i] = (uintptr_t)&printf; }
+static void scribble(void)
+{
+	volatile uintptr_t words[64];
+	for (int i = 0; i < 64; i++) { words[i] = (uintptr_t)&scribble; }
+}
 static void emit(void)
 {
 	struct { char tag; long value; } entries[4];

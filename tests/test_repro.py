@@ -168,6 +168,35 @@ def test_nothing_else_is_blamed(faults: dict[str, Any]) -> None:
     assert set(faults["kept"]) == {"control", "again", *wrong}
 
 
+COMMON = ("environment", "build_path", "num_cpus", "kernel", "aslr", "time", "fileordering", "home", "locales",
+          "exec_path", "timezone", "umask")  # fmt: skip
+
+
+def test_verdicts_are_those_of_reprotest(faults: dict[str, Any], tmp_path: Path) -> None:
+    """The real reprotest, with a build for each variation alone: the same outputs differ."""
+    project, store = faulty.write(tmp_path / "project"), tmp_path / "store"
+    tool("localedef", "-i", "et_EE", "-f", "UTF-8", tmp_path / "et_EE.UTF-8")
+    done = subprocess.run(
+        ["reprotest", "--no-diffoscope", "--variations=-all", *(f"--extra-build={name}" for name in COMMON),
+         "--store-dir", store, "-s", project, "make -s -j$(nproc)", "*.elf *.tar"],
+        env=os.environ | {"USER": "root", "PYTHONHASHSEED": "0", "LOCPATH": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr  # they differ
+
+    def differing(experiment: int) -> set[str]:
+        trees = [store / build / "source-root" for build in ("control", f"experiment-{experiment}")]
+        outputs = [{path.name: path.read_bytes() for path in tree.iterdir()} for tree in trees]
+        assert outputs[0].keys() == outputs[1].keys() == {fault.output for fault in FAULTS}
+        return {name for name, content in outputs[0].items() if content != outputs[1][name]}
+
+    own = differing(1)
+    assert own == {blame["output"] for blame in faults["blame"] if not blame["variations"]}
+    for number, name in enumerate(COMMON, 2):
+        ours = {blame["output"] for blame in faults["blame"] if blame["variations"] == [name]}
+        assert ours == differing(number) - own, name
+
+
 def test_fault_of_two_variations_together_is_blamed_on_both(tmp_path: Path, scratch: Path) -> None:
     project = make(tmp_path / "project", 'if [ "$$TZ" = GMT-14 ]; then umask; else echo 0022; fi >out')
     found = result(project, scratch, "--vary=-all,umask,timezone,home,hash_seed", "--output", "out", "--", "make", "-s")

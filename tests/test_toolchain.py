@@ -1,12 +1,13 @@
 """The runner of other programs."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from buildplug.errors import BuildplugError
-from buildplug.toolchain import run, version
+from buildplug.toolchain import environment, run, run_alone, version
 
 
 def test_both_streams_come_in_their_order(tmp_path: Path) -> None:
@@ -64,3 +65,43 @@ def test_a_version_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("program", ["false", "no-such-tool"])
 def test_a_program_without_a_version_has_an_empty_one(tmp_path: Path, program: str) -> None:
     assert version(program, tmp_path) == ""
+
+
+def test_a_group_ends_with_its_leader(tmp_path: Path) -> None:
+    said = run_alone(["sh", "-c", "sleep 60 >/dev/null & echo $!"], tmp_path, "leave something", os.environ).output
+    until = time.monotonic() + 10
+    while Path(f"/proc/{int(said)}/cwd").exists() and time.monotonic() < until:  # a zombie has none
+        time.sleep(0.01)
+    assert not Path(f"/proc/{int(said)}/cwd").exists()
+
+
+def test_a_group_has_the_environment_and_the_umask_that_it_is_given(tmp_path: Path) -> None:
+    said = run_alone(["sh", "-c", "umask; echo $A-$HOME"], tmp_path, "say", {"A": "1"}, 0o27, ["setarch", "-R"]).output
+    assert said.split() == ["0027", "1-"]
+
+
+def test_the_error_of_a_group_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(BuildplugError, match=r"^false: build failed with exit status 1"):
+        run_alone(["false"], tmp_path, "build", os.environ, started_by=["setarch", "-R"])
+
+
+def test_source_date_epoch_is_told_linux_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    monkeypatch.setenv("KBUILD_BUILD_HOST", "mine")
+    found = environment()
+    said = run(["date", "-u", "-d", "@1700000000"], tmp_path, "say when").output
+    assert found["KBUILD_BUILD_TIMESTAMP"] == said.strip()
+    assert found["KBUILD_BUILD_USER"]
+    assert found["KBUILD_BUILD_HOST"] == "mine"
+
+
+def test_no_source_date_epoch_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    assert environment() == dict(os.environ)
+
+
+@pytest.mark.parametrize("epoch", ["", "now", "-1", "1e9", "²", "9" * 5000])
+def test_source_date_epoch_that_is_no_time_is_an_error(monkeypatch: pytest.MonkeyPatch, epoch: str) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+    with pytest.raises(BuildplugError, match="SOURCE_DATE_EPOCH: expected seconds since 1970, found"):
+        environment()
