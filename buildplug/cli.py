@@ -29,12 +29,11 @@ RULES = {  # build system -> what of rules/ it takes
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; returns its exit status: 0, 1 for an error, 2 for wrong usage."""
     words = sys.argv[1:] if arguments is None else arguments
-    # the words behind ld are a linker's, which argparse would take for its own
+    # the words behind ld are a linker's, and those behind repro's -- a command's: argparse would take them for its own
     mark = words.index("--") if words[:1] == ["repro"] and "--" in words else len(words)
-    options = (
-        argparse.Namespace(run=_ld, words=words[1:]) if words[:1] == ["ld"] else _parser().parse_args(words[:mark])
-    )
-    options.command = words[mark + 1 :]
+    ours, command = words[:mark], words[mark + 1 :]
+    options = argparse.Namespace(run=_ld, words=ours[1:]) if ours[:1] == ["ld"] else _parser().parse_args(ours)
+    options.command = command
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start threads that nothing here needs
     gc.disable()  # a command ends before there is garbage worth the search
     try:
