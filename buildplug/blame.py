@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from buildplug import archives
-from buildplug.elf import SHT_NOBITS, STT_FILE, STT_SECTION, Array, Image, among
+from buildplug.elf import SHT_NOBITS, SHT_NOTE, STT_FILE, STT_SECTION, Array, Image, among
 from buildplug.errors import BuildplugError
 from buildplug.rules import Rule
 from buildplug.verify import prove_table
@@ -39,6 +39,7 @@ _TIME = re.compile(
 _TEMPORARY = re.compile(r"/tmp/|/var/tmp/|\btmp[._]?\w{6,}|\bcc\w{6}\.[os]\b")
 _SIGNATURE = b"~Module signature appended~\n"
 _CERTIFICATES = re.compile(r"system_certificate|signing_key")
+_BUILD_ID = re.compile(rb"\x04\0\0\0(.)\0\0\0\x03\0\0\0GNU\0", re.S)  # gABI, "Note Section": its head
 _SEED = re.compile(r"randstruct|randomize_layout", re.I)
 
 
@@ -120,13 +121,21 @@ def _sections(image: Image) -> Iterator[_Part]:
     for section in image.sections:
         if section.type in (0, SHT_NOBITS):
             continue
+        identity = _BUILD_ID.search(image.bytes_of(section).tobytes()) if section.type == SHT_NOTE else None
+        if identity:
+            start, middle = section.offset, section.offset + identity.end()
+            end = middle + identity[1][0]
+            name = section.name if section.name == ".note.gnu.build-id" else f"{section.name}: build-id"
+            yield _Part(section.name, start, middle)
+            yield _Part(name, middle, end, 4, False, "build-id")
+            yield _Part(section.name, end, section.offset + section.size)
+            continue
         at = np.flatnonzero(named & (symbols["section"] == section.index)) if section.alloc else np.zeros(0, "i8")
         base = 0 if image.type == "ET_REL" else section.address
         rows = [(int(symbols["value"][i]) - base, int(symbols["size"][i]), image.name_of(i)) for i in at.tolist()]
-        identity = section.name == ".note.gnu.build-id"
         yield _Part(
-            section.name, section.offset, section.offset + section.size, 4 if identity else 0 if section.alloc else 2,
-            not section.executable, "build-id" if identity else "", sorted(rows), image,
+            section.name, section.offset, section.offset + section.size, 0 if section.alloc else 2,
+            not section.executable, "", sorted(rows), image,
         )  # fmt: skip
 
 

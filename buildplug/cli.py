@@ -138,6 +138,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--output", action="append", default=[], metavar="GLOB", help="what to compare; default: the image"
     )
+    sub.add_argument(
+        "--against", type=Path, metavar="RECORD", help="rebuild what a provenance record says, and compare"
+    )
     sub.add_argument("--diffoscope", action="store_true", help="have it show the first difference of each blame")
     sub.add_argument("--json", action="store_true", help="print the result")
 
@@ -329,6 +332,9 @@ def _repro(options: argparse.Namespace) -> None:
     from buildplug import repro, workshop
     from buildplug.toolchain import run
 
+    if options.against:
+        _against(options)
+        return
     wanted = workshop.project(options.project, options.command, options.output)
     if options.diffoscope and not shutil.which("diffoscope"):
         raise BuildplugError("diffoscope", "is not installed", "install it, or leave out --diffoscope")
@@ -350,6 +356,25 @@ def _repro(options: argparse.Namespace) -> None:
     if not result.reproducible:
         outputs = ", ".join(dict.fromkeys(blame.output for blame in result.blame))
         raise BuildplugError(outputs, "expected the same bytes from every build", "see what they differ by, above")
+
+
+def _against(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from buildplug import against
+
+    if options.command or options.vary or options.output or options.diffoscope:
+        raise BuildplugError("repro", "expected --against RECORD without other options", status=2)
+    rebuilt = against.rebuild(options.against, options.project)
+    if options.json:
+        _print_json(asdict(rebuilt) | {"reproducible": rebuilt.reproducible})
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in against.report(rebuilt))
+    if rebuilt.outputs:
+        raise BuildplugError(
+            ", ".join(difference.what for difference in rebuilt.outputs), "expected what the record says, found others",
+            "; ".join(map(str, rebuilt.others)) or "its inputs and tools are those of the record: see buildplug repro",
+        )  # fmt: skip
 
 
 def _rules(options: argparse.Namespace) -> None:

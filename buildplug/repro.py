@@ -13,7 +13,7 @@ from pathlib import Path
 from buildplug import files, vary, workshop
 from buildplug.blame import REMEDIES, Place, compare
 from buildplug.errors import BuildplugError, printable
-from buildplug.toolchain import run_alone
+from buildplug.toolchain import environment, run_alone
 from buildplug.vary import Bench, Setting, Variation
 from buildplug.workshop import KEPT, Project
 
@@ -64,7 +64,7 @@ class Result:
 def repro(wanted: Project, specs: Sequence[str], told: Told = lambda what: None) -> Result:
     """Builds the project in varied surroundings and compares. Raises BuildplugError: a build fails, or an output is
     missing. Whatever happens, nothing is left running or mounted; of the builds only those that differ are kept."""
-    with workshop.interruptible(), workshop.workshop(wanted) as bench:
+    with workshop.interruptible(), workshop.workshop(wanted, environment()) as bench:
         variations, not_varied = vary.chosen(specs, bench)
         return _Comparison(wanted, bench, variations, not_varied, told).result()
 
@@ -197,7 +197,6 @@ class _Comparison:
             remedy = f"--vary=-{min(varied)} leaves it out" if len(varied) == 1 else ""
             raise BuildplugError(what, str(error), remedy, output=error.output) from None
         self._note(setting)
-        kept.parent.mkdir(exist_ok=True)
         shutil.rmtree(kept, ignore_errors=True)
         tree.rename(kept)
         return _Built(kept, digests)

@@ -63,17 +63,17 @@ def serving(command: Sequence[str | Path], cwd: Path, what: str, env: Mapping[st
         yield
 
 
-def environment() -> dict[str, str]:
-    """The environment that tools see: the user's. If it fixes the time of the build by SOURCE_DATE_EPOCH
+def environment(users: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment that tools see: the user's. If that fixes the time of the build by SOURCE_DATE_EPOCH
     (reproducible-builds.org/specs/source-date-epoch), then also what Linux's own build would take from the clock,
     the user and the host (Documentation/kbuild/reproducible-builds.rst). Raises BuildplugError."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    epoch = users.get("SOURCE_DATE_EPOCH")
     if epoch is None:
-        return dict(os.environ)
+        return dict(users)
     if not (epoch.isascii() and epoch.isdigit() and int(epoch[:20]) <= LAST_SECOND):
         raise BuildplugError("SOURCE_DATE_EPOCH", f"expected seconds since 1970, found {epoch!r:.40}", "unset it")
     at = datetime.fromtimestamp(int(epoch), UTC).strftime("%a %b %e %H:%M:%S UTC %Y")  # as date(1) says it
-    return {"KBUILD_BUILD_TIMESTAMP": at, "KBUILD_BUILD_USER": "user", "KBUILD_BUILD_HOST": "host", **os.environ}
+    return {"KBUILD_BUILD_TIMESTAMP": at, "KBUILD_BUILD_USER": "user", "KBUILD_BUILD_HOST": "host", **users}
 
 
 def _start(command: Sequence[str | Path], cwd: Path, what: str, **options: Any) -> "subprocess.Popen[str]":

@@ -19,7 +19,7 @@ from pathlib import Path
 from buildplug import order
 from buildplug.errors import BuildplugError
 from buildplug.schema import unknown
-from buildplug.toolchain import environment, run
+from buildplug.toolchain import run
 
 LATER = 373 * 86400 + 7 * 3600 + 13 * 60  # seconds: another year, month, day, hour and minute
 HOST = "i-capture-the-hostname"
@@ -34,12 +34,14 @@ NAME_HOST = (
 
 @dataclass(frozen=True)
 class Bench:
-    """Where the builds run. `work` is a folder of ours; `now` in seconds since 1970; `port` is free on loopback."""
+    """Where the builds run. `work` is a folder of ours; `now` in seconds since 1970; `port` is free on loopback; `env`
+    is what variations start from."""
 
     work: Path
     now: int
     port: int
     ours: bool  # whether it is a configuration of buildplug's that is built, and no other command
+    env: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def chosen(specs: Sequence[str], bench: Bench) -> tuple[list[Variation], dict[st
 
 def setting(bench: Bench, variations: Sequence[Variation], varied: frozenset[str]) -> Setting:
     """How the build runs in which the variations of these names are varied, and the others have the control's value."""
-    found = Setting(bench.work / "build", environment())
+    found = Setting(bench.work / "build", bench.env)
     for variation in variations:
         found = variation.apply(found, bench, variation.name in varied)
     return found
@@ -174,22 +176,22 @@ def _lacks_fuse(bench: Bench) -> str:
 
 
 @cache
-def _locale(bench: Bench) -> tuple[str, str]:
+def _locale(work: Path) -> tuple[str, str]:
     """A locale that sorts otherwise than C, and the folder that it lies in if we had to make it. Raises
     BuildplugError."""
-    installed = run(["locale", "-a"], bench.work, "list the locales").output.split()
+    installed = run(["locale", "-a"], work, "list the locales").output.split()
     others = [name for name in installed if not re.match(r"(C|POSIX)(\.|$)", name)]
     if others:
         return min(others, key=lambda name: (not name.startswith("et_EE"), name)), ""
-    folder = bench.work / "locales"
+    folder = work / "locales"
     folder.mkdir()
-    run(["localedef", "-i", "et_EE", "-f", "UTF-8", folder / LOCALE], bench.work, "make a locale")
+    run(["localedef", "-i", "et_EE", "-f", "UTF-8", folder / LOCALE], work, "make a locale")
     return LOCALE, str(folder)
 
 
 def _lacks_locale(bench: Bench) -> str:
     try:
-        _locale(bench)
+        _locale(bench.work)
     except BuildplugError:
         return "no locale but C is installed, nor the sources of locales"
     return ""
@@ -198,7 +200,7 @@ def _lacks_locale(bench: Bench) -> str:
 def _locales(found: Setting, bench: Bench, vary: bool) -> Setting:
     if not vary:
         return found.with_env({"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "LANGUAGE": "en_US:en"})
-    name, folder = _locale(bench)
+    name, folder = _locale(bench.work)
     found = found.with_env({"LANG": name, "LC_ALL": name, "LANGUAGE": f"{name}:fr"})
     return found.with_env({"LOCPATH": folder}) if folder else found
 

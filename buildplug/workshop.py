@@ -8,7 +8,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,8 +130,8 @@ def digests(wanted: Project, tree: Path) -> dict[str, str]:
 
 
 @contextmanager
-def workshop(wanted: Project) -> Iterator[Bench]:
-    """A folder to build in. At the end only trees that were kept are left there, or nothing."""
+def workshop(wanted: Project, env: Mapping[str, str]) -> Iterator[Bench]:
+    """A folder to build in, with the environment `env`. At the end only trees that are kept are left, or nothing."""
     work = Path(tempfile.mkdtemp(prefix="buildplug-repro-"))
     try:
         if work.resolve().is_relative_to(wanted.root):
@@ -139,7 +139,8 @@ def workshop(wanted: Project) -> Iterator[Bench]:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
-        yield Bench(work, int(time.time()), port, wanted.ours)
+        (work / KEPT).mkdir()
+        yield Bench(work, int(time.time()), port, wanted.ours, env)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise

@@ -101,16 +101,22 @@ def test_signature_of_a_module_is_one(tmp_path: Path) -> None:
     assert (place.part, place.offset, place.cause) == ("module signature", len(b"module"), "signature")
 
 
-def test_build_id_comes_after_what_made_it_differ(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("script", "part"),
+    [("", ".note.gnu.build-id"), ("SECTIONS { .data : { *(.data) } .notes : { *(.note.*) } }", ".notes: build-id")],
+)
+def test_build_id_comes_after_what_made_it_differ(tmp_path: Path, script: str, part: str) -> None:
+    (tmp_path / "script").write_text(script)
     images = []
     for value in ("1", "2"):
         (tmp_path / "word.S").write_text(f".data; .type word, @object; word: .long 7, {value}; .size word, 8")
         tool("gcc", "-c", "word.S", cwd=tmp_path)
-        tool("ld", "-e", "0", "--build-id=sha1", "word.o", "-o", "word", cwd=tmp_path)
+        words = ("-T", "script") if script else ()
+        tool("ld", "-e", "0", "--build-id=sha1", *words, "word.o", "-o", "word", cwd=tmp_path)
         images.append((tmp_path / "word").read_bytes())
     places = compare(*pair(tmp_path, *images), ())
     assert [(place.part, place.symbol, place.cause) for place in places] == [
-        (".data", "word+0x4", ""), (".note.gnu.build-id", "", "build-id")
+        (".data", "word+0x4", ""), (part, "", "build-id")
     ]  # fmt: skip
 
 

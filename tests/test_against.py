@@ -1,0 +1,99 @@
+"""A rebuild compared with what a record of provenance says."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.samples import buildplug, copy_sample, one_line
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A kernel that was built, without its build directory, and the record of it."""
+    folder = tmp_path_factory.mktemp("recorded")
+    kernel, record = copy_sample(folder / "kernel"), folder / "record.json"
+    done = buildplug("build", kernel, "--provenance", record, env={"SOURCE_DATE_EPOCH": "86400"})
+    assert done.returncode == 0, done.stderr
+    shutil.rmtree(kernel / "build")
+    return kernel, record
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    (tmp_path / "scratch").mkdir()
+    return tmp_path / "scratch"
+
+
+def against(kernel: Path, record: Path, scratch: Path, *words: str) -> Any:
+    return buildplug("repro", kernel, "--against", record, *words, env={"TMPDIR": str(scratch), "CPATH": "/nowhere"})
+
+
+def test_rebuild_elsewhere_is_what_the_record_says(recorded: tuple[Path, Path], scratch: Path) -> None:
+    """With the record's variables, whatever those of the caller are."""
+    done = against(*recorded, scratch, "--json")
+    assert done.returncode == 0, done.stderr
+    found, record = json.loads(done.stdout), json.loads(recorded[1].read_text())
+    subject = {entry["name"]: entry["digest"]["sha256"] for entry in record["subject"]}
+    assert subject.items() <= found["digests"].items()
+    assert found["reproducible"]
+    assert found["others"] == []
+    assert list(scratch.iterdir()) == []
+
+
+def test_rebuild_of_another_source_is_not_and_names_it(
+    recorded: tuple[Path, Path], scratch: Path, tmp_path: Path
+) -> None:
+    kernel = Path(shutil.copytree(recorded[0], tmp_path / "kernel"))
+    with (kernel / "main.c").open("a") as file:
+        file.write("int more = 1;\n")
+    done = against(kernel, recorded[1], scratch)
+    assert done.returncode == 1
+    assert "vmlinux: not as" in done.stdout
+    assert "input main.c: recorded" in one_line(done.stderr)
+    tree = Path(next(line for line in done.stdout.splitlines() if line.startswith("kept: ")).split(" in ")[1])
+    assert (tree / "build" / "vmlinux").is_file()
+
+
+def test_record_with_another_digest_is_one_line(recorded: tuple[Path, Path], scratch: Path, tmp_path: Path) -> None:
+    record = json.loads(recorded[1].read_text())
+    record["subject"][0]["digest"]["sha256"] = "0" * 64
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    done = against(recorded[0], tmp_path / "record.json", scratch)
+    assert done.returncode == 1
+    assert "its inputs and tools are those of the record" in one_line(done.stderr)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: record | {"_type": "other"},
+        lambda record: record | {"subject": []},
+        lambda record: record["predicate"]["buildDefinition"]["externalParameters"].update(more=1) or record,
+        lambda record: (
+            record["predicate"]["buildDefinition"]["externalParameters"].update(config="/etc/passwd") or record
+        ),
+    ],
+    ids=["another version", "no image", "an unknown parameter", "a file elsewhere"],
+)
+def test_record_that_is_wrong_is_one_line(
+    recorded: tuple[Path, Path], scratch: Path, tmp_path: Path, change: Any
+) -> None:
+    (tmp_path / "record.json").write_text(json.dumps(change(json.loads(recorded[1].read_text()))))
+    done = against(recorded[0], tmp_path / "record.json", scratch)
+    assert done.returncode == 1
+    one_line(done.stderr)
+    assert list(scratch.iterdir()) == []
+
+
+def test_record_that_is_cut_off_is_one_line(recorded: tuple[Path, Path], scratch: Path, tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_bytes(recorded[1].read_bytes()[:-100])
+    assert "record.json" in one_line(against(recorded[0], tmp_path / "record.json", scratch).stderr)
+
+
+def test_other_options_are_wrong_usage(recorded: tuple[Path, Path], scratch: Path) -> None:
+    done = against(*recorded, scratch, "--vary=time")
+    assert done.returncode == 2
+    assert "without other options" in one_line(done.stderr)
