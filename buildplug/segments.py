@@ -56,6 +56,9 @@ def _check(final: Image, rule: Rule, table: Section) -> None:
         found = f"{len(loads)}" + "".join(f", and in one of type {kind}" for kind in others)
         raise bad(found, 'name its segment, such as into = ":text", in [link] or its [[table]]')
     load, writable = loads[0], bool(table.flags & SHF_WRITE)
+    row = final.segments[load]
+    if int(row["offset"]) + table.address - int(row["vaddr"]) != table.offset:
+        raise bad("one that loads another part of the file", 'name its segment, such as into = ":text"')
     remedy = f'set after = "{".data" if writable else ".rodata"}" or another section of its kind in its [[table]]'
     needed = PF_R | PF_W * writable
     if int(final.segments["flags"][load]) & needed != needed:

@@ -89,7 +89,7 @@ def main(console: Console) -> None:
             if content != reference[backend].bytes_of(section).tobytes():
                 raise BuildplugError(config.image, f"backend {backend}: guest memory differs in {section.name}")
         console.print(f"boot backend={backend}: {said.splitlines()[-1]}")
-        compared = f"{sum(s.size for s in sections)} bytes of {' '.join(s.name for s in sections)}"
+        compared = f"{sum(s.size for s in sections)} bytes in {len(sections)} sections"
         console.print(f"  guest memory equals the reference: {compared}")
     grid = Grid("kind", "linked", "native", "shim", box=None)
     seen = set[tuple[int, str]]()
