@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from buildplug import identity
 from tests.conftest import tool
 from tests.samples import buildplug, built, copy_sample, edit
 
@@ -69,3 +70,12 @@ def test_script_that_is_included_from_elsewhere_keeps_the_name_that_the_linker_w
     (tmp_path / "more.lds").write_text("more = 1;\n")
     edit(kernel / "kernel.lds", ("ENTRY(pvh_start)", "ENTRY(pvh_start)\nINCLUDE ../more.lds"))
     assert "../more.lds" in built(kernel)["inputs"]
+
+
+def test_digest_of_buildplug_is_of_its_files_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python leaves a folder of bytecode where doit imports our tasks from."""
+    (tmp_path / "rule.toml").write_text("")
+    monkeypatch.setattr(identity, "shipped", lambda folder: tmp_path)
+    before = identity.ours.__wrapped__()
+    (tmp_path / "__pycache__").mkdir()
+    assert identity.ours.__wrapped__() == before
