@@ -13,8 +13,9 @@ from pathlib import Path
 from buildplug import files, vary, workshop
 from buildplug.blame import REMEDIES, Place, compare
 from buildplug.errors import BuildplugError, printable
+from buildplug.setting import Bench, Setting
 from buildplug.toolchain import environment, run_alone
-from buildplug.vary import Bench, Setting, Variation
+from buildplug.vary import Variation
 from buildplug.workshop import KEPT, Project
 
 SHOWN = 8  # places of an output in a result

@@ -8,7 +8,6 @@ one that is not chosen is as the user has it, in all builds.
 import os
 import pwd
 import re
-import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -19,48 +18,17 @@ from pathlib import Path
 from buildplug import order
 from buildplug.errors import BuildplugError
 from buildplug.schema import unknown
+from buildplug.setting import ANYBODY, Bench, Setting, cached, distributed
 from buildplug.toolchain import run
 
 LATER = 373 * 86400 + 7 * 3600 + 13 * 60  # seconds: another year, month, day, hour and minute
 HOST = "i-capture-the-hostname"
 LOCALE = "et_EE.UTF-8"  # sorts z before t
-COMPILERS = re.compile(r"(.+-)?(cc|gcc|clang|c\+\+|g\+\+|clang\+\+)(-[0-9.]+)?")
 # Names the host in a namespace that it has to itself, then becomes the program behind.
 NAME_HOST = (
     "import ctypes, os, socket, sys; name = sys.argv[1]; socket.sethostname(name); "
     "ctypes.CDLL(None).setdomainname(name.encode(), len(name)); os.execvp(sys.argv[2], sys.argv[2:])"
 )
-
-
-@dataclass(frozen=True)
-class Bench:
-    """Where the builds run. `work` is a folder of ours; `now` in seconds since 1970; `port` is free on loopback; `env`
-    is what variations start from."""
-
-    work: Path
-    now: int
-    port: int
-    ours: bool  # whether it is a configuration of buildplug's that is built, and no other command
-    env: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How a build runs."""
-
-    tree: Path  # the project's copy
-    env: Mapping[str, str]
-    prefix: tuple[str, ...] = ()  # programs that start the command
-    umask: int = -1  # -1: the user's
-    listing: tuple[str, ...] = ()  # options of disorderfs: how folders list their files; none: as they do
-    distcc: Path | None = None  # the log of a server that compiles meanwhile
-    ccache: Path | None = None  # a cache that a first build fills, and a second uses
-
-    def with_env(self, variables: Mapping[str, str]) -> "Setting":
-        return replace(self, env={**self.env, **variables})
-
-    def with_path(self, first: Path) -> "Setting":
-        return self.with_env({"PATH": f"{first}:{self.env.get('PATH', os.defpath)}"})
 
 
 Apply = Callable[[Setting, Bench, bool], Setting]  # the last: whether it is varied, or the control
@@ -209,55 +177,6 @@ def _exec_path(found: Setting, bench: Bench, vary: bool) -> Setting:
     return found.with_env({"PATH": f"{found.env.get('PATH', os.defpath)}:/i_capture_the_path"}) if vary else found
 
 
-def _compilers(found: Setting) -> dict[str, str]:
-    """The compilers in PATH: name -> program."""
-    path = found.env.get("PATH", os.defpath)
-    folders = [folder for folder in map(Path, path.split(":")) if folder.is_dir()]
-    names = {file.name for folder in folders for file in folder.iterdir() if COMPILERS.fullmatch(file.name)}
-    programs = {name: shutil.which(name, path=path) for name in sorted(names)}
-    return {name: program for name, program in programs.items() if program}
-
-
-def _script(path: Path, text: str) -> str:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
-    return str(path)
-
-
-def _cache(found: Setting, bench: Bench, vary: bool) -> Setting:
-    if not vary:
-        return found.with_env({"CCACHE_DISABLE": "1"})
-    # ccache makes names out of the time: it has to have the true one, and the compiler that of the build.
-    names = bench.work / "ccache-names"
-    for name, program in _compilers(found).items():
-        become = shlex.join([shutil.which("ccache") or "ccache", program])
-        _script(
-            names / name, f'BUILD_PRELOAD="$LD_PRELOAD"; export BUILD_PRELOAD; unset LD_PRELOAD; exec {become} "$@"'
-        )
-    again = _script(bench.work / "compiler", 'LD_PRELOAD="$BUILD_PRELOAD" exec "$@"')
-    folder = bench.work / "ccache"
-    sloppy = "include_file_mtime,include_file_ctime"  # a generated header is younger than ccache likes
-    variables = {"CCACHE_DIR": str(folder), "CCACHE_SLOPPINESS": sloppy}
-    variables |= {"CCACHE_PREFIX": again, "CCACHE_PREFIX_CPP": again}
-    return replace(found, ccache=folder).with_env(variables).with_path(names)
-
-
-def _launcher(found: Setting, bench: Bench, vary: bool) -> Setting:
-    if not vary:
-        return found
-    state = bench.work / "distcc"
-    state.mkdir(exist_ok=True)
-    # No fallback: what is not compiled by the server is an error.
-    hosts = {"DISTCC_HOSTS": f"127.0.0.1:{bench.port}", "DISTCC_DIR": str(state), "DISTCC_FALLBACK": "0"}
-    names = bench.work / "distcc-names"
-    names.mkdir(exist_ok=True)
-    for name in _compilers(found):
-        if not (names / name).is_symlink():
-            (names / name).symlink_to(shutil.which("distcc") or "distcc")
-    return replace(found, distcc=bench.work / "distccd.log").with_env(hosts).with_path(names)
-
-
 def _lacks_shuffle(bench: Bench) -> str:
     return "" if bench.ours else "a command is built, and only what buildplug itself reads can be shuffled"
 
@@ -269,10 +188,6 @@ def _lacks_cpus(bench: Bench) -> str:
 def _lacks_user(bench: Bench) -> str:
     user = _user()
     return _succeeds("unshare", "--user", f"--map-user={user.pw_uid}", f"--map-group={user.pw_gid}", "true")(bench)
-
-
-# Not as root, which distccd refuses to be: as somebody else who may do what we may.
-ANYBODY = ("unshare", "--user", "--map-user=65534", "--map-group=65534")
 
 
 def _lacks_server(bench: Bench) -> str:
@@ -314,8 +229,8 @@ VARIATIONS = (
         _variables({}, {order.VARIABLE: "varied"}), _lacks_shuffle,
     ),
     Variation(
-        "launcher", "compilers run by distcc on loopback", "remote compiler", _launcher, _lacks_server
+        "launcher", "compilers run by distcc on loopback", "remote compiler", distributed, _lacks_server
     ),
-    Variation("cache", "objects out of ccache", "compiler cache", _cache, _needs("ccache")),
+    Variation("cache", "objects out of ccache", "compiler cache", cached, _needs("ccache")),
 )  # fmt: skip
 BY_NAME = {variation.name: variation for variation in VARIATIONS}

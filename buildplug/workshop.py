@@ -16,8 +16,8 @@ from pathlib import Path
 from buildplug import config, files
 from buildplug.errors import BuildplugError
 from buildplug.rules import Rule, find, shipped
+from buildplug.setting import ANYBODY, Bench, Setting
 from buildplug.toolchain import run, run_alone, serving
-from buildplug.vary import ANYBODY, Bench, Setting
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KEPT = "kept"  # the folder of builds that are done

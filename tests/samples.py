@@ -18,12 +18,12 @@ def copy_sample(to: Path) -> Path:
 
 
 def buildplug(
-    *words: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None
+    *words: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 300
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the command; its output and status."""
+    """Runs the command; its output and status. It is killed if it takes more than `timeout` seconds."""
     return subprocess.run(
         [sys.executable, "-m", "buildplug", *map(str, words)], cwd=cwd, env=os.environ | (env or {}),
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False,
     )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def repro(
     project: Path, scratch: Path, *words: str | Path, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    return buildplug("repro", project, *words, env={"TMPDIR": str(scratch)} | (env or {}))
+    return buildplug("repro", project, *words, env={"TMPDIR": str(scratch)} | (env or {}), timeout=1200)
 
 
 def result(project: Path, scratch: Path, *words: str | Path, env: dict[str, str] | None = None) -> dict[str, Any]:
