@@ -8,7 +8,7 @@ import pytest
 
 from tests.samples import buildplug
 
-pytestmark = pytest.mark.linux
+pytestmark = [pytest.mark.linux, pytest.mark.slow]
 
 # make rebuilds its tools in every copy, and then all that they are older than: unless they are made to be older.
 KEEP = "make -s prepare; find tools/objtool -type f -exec touch -r Makefile {} +; rm -f .version usr/*.o usr/*.cpio"
