@@ -79,6 +79,7 @@ def test_kallsyms_of_the_booted_kernel_equals_system_map(tree: Path, vmlinux: Pa
     assert {name for name in left - absolute if not name.startswith("kallsyms_")} == set()
 
 
+@pytest.mark.slow  # its headers are patched: Linux is compiled anew
 @pytest.mark.parametrize("backend", ["bare", "xen"])
 def test_paravirt_sites_hold_what_the_reference_says(
     paravirt_tree: Path, backend: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
