@@ -10,7 +10,7 @@ test: setup-test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	clang-format --dry-run -Werror sample_kernel/*.c sample_kernel/*.h
+	clang-format --dry-run -Werror sample_kernel/*.[ch] sample_kernel/*/*.[ch]
 	$(RUN) -m pytest -n auto -m "not slow"
 
 # The tests with real Linux: builds it once into the cache folder (five minutes), then as `make test`.

@@ -21,8 +21,9 @@ def create(folder: Path) -> list[Path]:
     except OSError as error:
         raise BuildplugError(folder, f"cannot be used: {error.strerror}", "name another") from None
     made = []
-    for path in sorted(shipped("sample_kernel").iterdir()):
-        if path.suffix in SUFFIXES:
-            files.write(folder / path.name, files.read(path))
-            made.append(folder / path.name)
+    kernel = shipped("sample_kernel")
+    for name in sorted(path.relative_to(kernel) for path in kernel.rglob("*")):
+        if name.suffix in SUFFIXES and name.parts[0] != "build":
+            files.write(folder / name, files.read(kernel / name))
+            made.append(folder / name)
     return made

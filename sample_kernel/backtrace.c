@@ -9,10 +9,10 @@ enum { DEEPEST = 16, LINE = 120 };
 /* What a function leaves on the stack: the caller's frame and the address to return to. */
 struct caller {
 	const struct caller *next;
-	uint64_t from;
+	unsigned long from;
 };
 
-static void print_address(uint64_t address)
+static void print_address(unsigned long address)
 {
 	char line[LINE];
 
@@ -20,21 +20,21 @@ static void print_address(uint64_t address)
 	print("  %s\n", line);
 }
 
-void backtrace(uint64_t rip, uint64_t rbp)
+void backtrace(unsigned long ip, unsigned long bp)
 {
-	const struct caller *caller = (const void *)rbp;
+	const struct caller *caller = (const void *)bp;
 
 	if (bp_ksyms_check(&bp_ksyms, (uintptr_t)kernel_end - (uintptr_t)&bp_ksyms)) {
 		print("no backtrace: no table of symbols\n");
 		return;
 	}
 	print("backtrace:\n");
-	print_address(rip);
+	print_address(ip);
 	for (unsigned i = 0; i < DEEPEST; i++, caller = caller->next) {
 		uintptr_t at = (uintptr_t)caller;
 
 		if (at < (uintptr_t)kernel_start || at > (uintptr_t)kernel_end - sizeof(*caller) ||
-		    at % sizeof(uint64_t) || !caller->from)
+		    at % sizeof(unsigned long) || !caller->from)
 			break;
 		print_address(caller->from - 1); /* the call: behind it may be another function */
 	}

@@ -8,7 +8,7 @@ static bool shim_expected;
 static unsigned made, failed;
 static uint32_t calls_before[SHIM_OPS]; /* at the end of the last check */
 
-static void report(const char *name, const char *what, uint64_t found, uint64_t expected)
+static void report(const char *name, const char *what, unsigned long found, unsigned long expected)
 {
 	made++;
 	if (found == expected) {
@@ -20,14 +20,14 @@ static void report(const char *name, const char *what, uint64_t found, uint64_t 
 	memcpy(calls_before, (const void *)shim_calls, sizeof(calls_before));
 }
 
-void check(const char *name, uint64_t found, uint64_t expected)
+void check(const char *name, unsigned long found, unsigned long expected)
 {
 	report(name, "found", found, expected);
 }
 
 /* And since the last check, op was called once through the shim if that is the backend, else never.
  */
-void check_op(const char *name, unsigned op, uint64_t found, uint64_t expected)
+void check_op(const char *name, unsigned op, unsigned long found, unsigned long expected)
 {
 	uint32_t calls = shim_calls[op] - calls_before[op];
 
@@ -37,14 +37,14 @@ void check_op(const char *name, unsigned op, uint64_t found, uint64_t expected)
 		report(name, "calls of the shim", calls, shim_expected);
 }
 
-uint64_t irq_state(void)
+unsigned long irq_state(void)
 {
 	return (pv_irq_save() & FLAGS_IF ? KERNEL_IF : 0) |
 	       (read_flags() & FLAGS_IF ? PROCESSOR_IF : 0);
 }
 
 /* What irq_state is after irq_disable; after irq_enable it is both bits. */
-uint64_t irq_state_off(bool shim)
+unsigned long irq_state_off(bool shim)
 {
 	return shim ? PROCESSOR_IF : 0;
 }

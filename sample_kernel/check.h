@@ -7,13 +7,13 @@
 
 /* check.c */
 bool checks_run(bool shim);
-void check(const char *name, uint64_t found, uint64_t expected);
-void check_op(const char *name, unsigned op, uint64_t found, uint64_t expected);
+void check(const char *name, unsigned long found, unsigned long expected);
+void check_op(const char *name, unsigned op, unsigned long found, unsigned long expected);
 
 /* The interrupt flag as the kernel sees it and as the processor has it. */
 enum { KERNEL_IF = 1, PROCESSOR_IF = 2 };
-uint64_t irq_state(void);
-uint64_t irq_state_off(bool shim);
+unsigned long irq_state(void);
+unsigned long irq_state_off(bool shim);
 
 /* check_ops.c, check_sites.c, check_traps.c */
 void check_ops(bool shim);
@@ -28,15 +28,15 @@ void check_static_calls(void);
 void check_retpolines(void);
 
 /* probe.S: accesses that may fault; 1, or 0 when it did and probe_cr2 and probe_error tell. */
-uint64_t probe_write(void *address, uint8_t value);
-uint64_t probe_execute(void *address);
+unsigned long probe_write(void *address, uint8_t value);
+unsigned long probe_execute(void *address);
 bool probe_recover(struct frame *frame);
-extern uint64_t probe_cr2, probe_error;
+extern unsigned long probe_cr2, probe_error;
 
-/* registers.S: loads all registers but rsp from _before, does something, stores them to _after. */
-enum { REGISTERS = 15 };
-extern uint64_t registers_before[REGISTERS], registers_after[REGISTERS];
-extern uint64_t registers_flags;
+/* registers.S: loads all registers but the stack pointer from _before, does something, stores them
+ * to _after. */
+extern unsigned long registers_before[REGISTERS], registers_after[REGISTERS];
+extern unsigned long registers_flags;
 extern uint32_t registers_spins;
 void registers_breakpoint(void);
 void registers_interrupt(void);

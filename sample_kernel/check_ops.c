@@ -12,8 +12,8 @@ static char pages[2][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
 static void check_irq(bool shim)
 {
-	uint64_t on = KERNEL_IF | PROCESSOR_IF, off = irq_state_off(shim);
-	uint64_t flags;
+	unsigned long on = KERNEL_IF | PROCESSOR_IF, off = irq_state_off(shim);
+	unsigned long flags;
 
 	pv_irq_enable();
 	check("irq_enable", irq_state(), on);
@@ -29,9 +29,9 @@ static void check_irq(bool shim)
 
 static void check_pte(bool shim)
 {
-	volatile uint64_t *entry = paging_entry(pages[0]);
+	volatile unsigned long *entry = paging_entry(pages[0]);
 	volatile char *page = pages[0];
-	uint64_t value, other, pte;
+	unsigned long value, other, pte;
 
 	/* Stored by paging.c: as the processor wants it, whatever make_pte gave. Bit 5: accessed.
 	 */
@@ -45,19 +45,19 @@ static void check_pte(bool shim)
 	pte = pv_make_pte(other);
 	check_op("make_pte", SHIM_MAKE_PTE, pte != other, shim);
 	check_op("pte_val", SHIM_PTE_VAL, pv_pte_val(pte), other);
-	pv_set_pte((uint64_t *)entry, pte);
+	pv_set_pte((unsigned long *)entry, pte);
 	check_op("set_pte", SHIM_SET_PTE, *entry, other);
 	pv_flush_tlb();
 	check_op("flush_tlb", SHIM_FLUSH_TLB, *page, 2);
 
-	pv_set_pte((uint64_t *)entry, pv_make_pte(value));
+	pv_set_pte((unsigned long *)entry, pv_make_pte(value));
 	pv_flush_tlb();
 	check("set_pte-back", *page, 1);
 }
 
 static void check_registers(void)
 {
-	uint64_t root = read_cr3();
+	unsigned long root = read_cr3();
 
 	check_op("read_cr3", SHIM_READ_CR3, pv_read_cr3(), root);
 	memcpy(pages[0], virtual(root), PAGE_SIZE);
@@ -74,8 +74,8 @@ static void check_cpu(bool shim)
 
 	check_op("cpuid", SHIM_CPUID, !memcmp(&id.ebx, SHIM_VENDOR, 12), shim);
 	check_op("rdmsr", SHIM_RDMSR, pv_cpu_ops.rdmsr(MSR_EFER), native_rdmsr(MSR_EFER));
-	pv_cpu_ops.wrmsr(MSR_KERNEL_GS_BASE, KERNEL_BASE);
-	check_op("wrmsr", SHIM_WRMSR, native_rdmsr(MSR_KERNEL_GS_BASE), KERNEL_BASE);
+	pv_cpu_ops.wrmsr(MSR_SYSENTER_EIP, KERNEL_BASE);
+	check_op("wrmsr", SHIM_WRMSR, native_rdmsr(MSR_SYSENTER_EIP), KERNEL_BASE);
 	pv_io_delay();
 	check_op("io_delay", SHIM_IO_DELAY, 0, 0);
 }

@@ -5,26 +5,26 @@
 #include "shim.h"
 
 /* sites.S */
-uint64_t site_tail(void);
+unsigned long site_tail(void);
 void site_tail_long(void);
-uint64_t site_tail_nothing(void);
+unsigned long site_tail_nothing(void);
 void site_jnz(uint32_t condition);
 void site_jb(uint32_t condition);
-uint64_t site_jz_nothing(uint32_t condition);
-uint64_t site_slot_call(uint32_t msr);
-void site_slot_jump(uint32_t msr, uint64_t value);
-uint64_t site_slot_call_absolute(uint32_t msr);
+unsigned long site_jz_nothing(uint32_t condition);
+unsigned long site_slot_call(uint32_t msr);
+void site_slot_jump(uint32_t msr, unsigned long value);
+unsigned long site_slot_call_absolute(uint32_t msr);
 struct cpuid site_slot_jump_absolute(uint32_t leaf, uint32_t subleaf);
-uint64_t site_movq(void);
-uint64_t site_movl(uint64_t value);
-uint64_t site_lea(uint64_t pte);
-uint64_t site_movabs(void);
+unsigned long site_address_cr3(void);
+unsigned long site_address_make(unsigned long value);
+unsigned long site_address_val(unsigned long pte);
+unsigned long site_address_cr2(void);
 extern void (*const site_pointers[3])(void);
-extern uint64_t (*site_pointers_data[2])(void);
+extern unsigned long (*site_pointers_data[2])(void);
 
 static void check_jumps(bool shim)
 {
-	uint64_t on = KERNEL_IF | PROCESSOR_IF, off = irq_state_off(shim);
+	unsigned long on = KERNEL_IF | PROCESSOR_IF, off = irq_state_off(shim);
 
 	pv_irq_enable();
 	check_op("site-tail", SHIM_IRQ_SAVE, site_tail() & FLAGS_IF, FLAGS_IF);
@@ -46,12 +46,12 @@ static void check_jumps(bool shim)
 
 static void check_slots(bool shim)
 {
-	uint64_t efer = native_rdmsr(MSR_EFER);
+	unsigned long efer = native_rdmsr(MSR_EFER);
 	struct cpuid id;
 
 	check_op("site-slot-call", SHIM_RDMSR, site_slot_call(MSR_EFER), efer);
-	site_slot_jump(MSR_KERNEL_GS_BASE, 0x5678);
-	check_op("site-slot-jump", SHIM_WRMSR, native_rdmsr(MSR_KERNEL_GS_BASE), 0x5678);
+	site_slot_jump(MSR_SYSENTER_EIP, 0x5678);
+	check_op("site-slot-jump", SHIM_WRMSR, native_rdmsr(MSR_SYSENTER_EIP), 0x5678);
 	check_op("site-slot-call-absolute", SHIM_RDMSR, site_slot_call_absolute(MSR_EFER), efer);
 	id = site_slot_jump_absolute(SHIM_LEAF, 0);
 	check_op("site-slot-jump-absolute", SHIM_CPUID, !memcmp(&id.ebx, SHIM_VENDOR, 12), shim);
@@ -59,14 +59,14 @@ static void check_slots(bool shim)
 
 static void check_addresses(bool shim)
 {
-	uint64_t pte;
+	unsigned long pte;
 
-	check_op("site-movq", SHIM_READ_CR3, site_movq(), read_cr3());
-	pte = site_movl(0x1003);
-	check_op("site-movl", SHIM_MAKE_PTE, pte != 0x1003, shim);
-	check_op("site-lea", SHIM_PTE_VAL, site_lea(pte), 0x1003);
+	check_op("site-address-read_cr3", SHIM_READ_CR3, site_address_cr3(), read_cr3());
+	pte = site_address_make(0x1003);
+	check_op("site-address-make_pte", SHIM_MAKE_PTE, pte != 0x1003, shim);
+	check_op("site-address-pte_val", SHIM_PTE_VAL, site_address_val(pte), 0x1003);
 	write_cr2(0x89abcde);
-	check_op("site-movabs", SHIM_READ_CR2, site_movabs(), 0x89abcde);
+	check_op("site-address-read_cr2", SHIM_READ_CR2, site_address_cr2(), 0x89abcde);
 }
 
 static void check_pointers(bool shim)

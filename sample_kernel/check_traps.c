@@ -11,19 +11,19 @@ enum { RETURN_INSTRUCTION = 0xc3, WAITS = 1 << 23, SPINS = 1 << 30 };
 
 static uint8_t page_of_data[PAGE_SIZE];
 
-uint64_t registers_before[REGISTERS], registers_after[REGISTERS], registers_flags;
+unsigned long registers_before[REGISTERS], registers_after[REGISTERS], registers_flags;
 uint32_t registers_spins;
 
-uint64_t probe_rip, probe_cr2, probe_error;
+unsigned long probe_ip, probe_cr2, probe_error;
 extern const char probe_faulted[];
 
 bool probe_recover(struct frame *frame)
 {
-	if (frame->vector != VECTOR_PAGE_FAULT || frame->rip != probe_rip)
+	if (frame->vector != VECTOR_PAGE_FAULT || frame->ip != probe_ip)
 		return false;
 	probe_cr2 = frame->cr2;
 	probe_error = frame->error;
-	frame->rip = (uintptr_t)probe_faulted;
+	frame->ip = (uintptr_t)probe_faulted;
 	return true;
 }
 
@@ -34,7 +34,7 @@ static void breakpoint(void)
 
 static void check_exceptions(bool shim)
 {
-	uint64_t on = KERNEL_IF | PROCESSOR_IF, off = irq_state_off(shim);
+	unsigned long on = KERNEL_IF | PROCESSOR_IF, off = irq_state_off(shim);
 	uint32_t before = breakpoints;
 
 	breakpoint();
@@ -69,9 +69,11 @@ static void check_faults(void)
 	check("write-rodata", probe_write(rodata_start, *rodata_start), 0);
 	check("write-rodata-error", probe_error, FAULT_PRESENT | FAULT_WRITE);
 	page_of_data[0] = RETURN_INSTRUCTION;
-	check("execute-data", probe_execute(page_of_data), 0);
-	check("execute-data-cr2", probe_cr2, (uintptr_t)page_of_data);
-	check("execute-data-error", probe_error, FAULT_PRESENT | FAULT_FETCH);
+	check("execute-data", probe_execute(page_of_data), !PTE_NX);
+	if (PTE_NX) {
+		check("execute-data-cr2", probe_cr2, (uintptr_t)page_of_data);
+		check("execute-data-error", probe_error, FAULT_PRESENT | FAULT_FETCH);
+	}
 	poke(NULL, text_start, text_start, 1);
 	check("poke-text", probe_write(text_start, *text_start), 0);
 }
@@ -85,7 +87,7 @@ static bool wait_pending(void)
 	return false;
 }
 
-static bool wait_tick(uint64_t before)
+static bool wait_tick(unsigned long before)
 {
 	for (unsigned i = 0; i < WAITS && ticks == before; i++)
 		timer_pending();
@@ -94,7 +96,7 @@ static bool wait_tick(uint64_t before)
 
 static void check_timer(void)
 {
-	uint64_t before = ticks;
+	unsigned long before = ticks;
 
 	pv_irq_disable();
 	timer_start();
@@ -135,7 +137,7 @@ static void check_counts(bool shim)
 
 void check_traps(bool shim)
 {
-	uint64_t before;
+	unsigned long before;
 
 	check_exceptions(shim);
 	check_faults();

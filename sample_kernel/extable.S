@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* An access that may fault, in assembly: the word at rdi, or rsi if there is none. */
+/* An access that may fault, in assembly: the word at the first argument, or the second if there is none. */
 #include "bp_extable.h"
+#include "x86.h"
 
 	.text
 	.globl load_or
 	.type load_or, @function
 load_or:
-1:	movq (%rdi), %rax
+1:	mov (ARG1), AX
 	ret
-2:	movq %rsi, %rax
+2:	mov ARG2, AX
 	ret
 	.size load_or, . - load_or
 	BP_EXTABLE(1b, 2b)

@@ -5,16 +5,16 @@
 #include "check.h"
 #include "kernel.h"
 
-uint64_t load_or(const uint64_t *from, uint64_t otherwise); /* extable.S */
+unsigned long load_or(const unsigned long *from, unsigned long otherwise); /* extable.S */
 
 bool extable_recover(struct frame *frame)
 {
 	uintptr_t fixup =
-	    bp_extable_find(&bp_extable, kernel_end - (const char *)&bp_extable, frame->rip);
+	    bp_extable_find(&bp_extable, kernel_end - (const char *)&bp_extable, frame->ip);
 
 	if (frame->vector != VECTOR_PAGE_FAULT || !fixup)
 		return false;
-	frame->rip = fixup;
+	frame->ip = fixup;
 	return true;
 }
 
@@ -32,7 +32,7 @@ static size_t copy(void *to, const void *from, size_t size)
 void check_extable(void)
 {
 	uintptr_t mapped = ((uintptr_t)kernel_end + PAGE_SIZE - 1) & -PAGE_SIZE;
-	uint64_t *hole = (uint64_t *)0x10, value = 42, other = 0;
+	unsigned long *hole = (unsigned long *)0x10, value = 42, other = 0;
 
 	check("copy", copy(&other, &value, sizeof(value)), 0);
 	check("copy-value", other, value);
@@ -42,6 +42,7 @@ void check_extable(void)
 	check("copy-from-hole", copy(&value, hole, sizeof(value)), sizeof(value));
 	check("copy-to-hole", copy(hole, &value, sizeof(value)), sizeof(value));
 	check("copy-to-text", copy(text_start, text_start, 1), 1);
-	check("copy-past-end", copy(&value, (const void *)(mapped - 3), sizeof(value)), 5);
+	check("copy-past-end", copy(&value, (const void *)(mapped - 3), sizeof(value)),
+	      sizeof(value) - 3);
 	check("load-from-hole", load_or(hole, 43), 43);
 }

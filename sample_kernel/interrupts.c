@@ -3,38 +3,23 @@
 #include "check.h"
 #include "kernel.h"
 
-struct gate {
-	uint16_t offset0, selector;
-	uint8_t ist, type;
-	uint16_t offset16;
-	uint32_t offset32, reserved;
-};
-
 enum { INTERRUPT_GATE = 0x8e, TRAP_GATE = 0x8f };
 
 uint32_t breakpoints;
-uint64_t breakpoint_irq_state;
+unsigned long breakpoint_irq_state;
 static struct gate idt[VECTORS];
 
 void interrupts_init(void)
 {
 	struct {
 		uint16_t limit;
-		uint64_t base;
+		uintptr_t base;
 	} __attribute__((packed)) pointer = {sizeof(idt) - 1, (uintptr_t)idt};
 
-	for (unsigned i = 0; i < VECTORS; i++) {
-		uint64_t entry = (uintptr_t)entry_stubs[i];
-
-		idt[i] = (struct gate){
-		    .offset0 = entry,
-		    .selector = KERNEL_CS,
-		    .ist = i == VECTOR_DOUBLE_FAULT ? IST_DOUBLE_FAULT : 0,
-		    .type = i < VECTOR_IRQ ? TRAP_GATE : INTERRUPT_GATE,
-		    .offset16 = entry >> 16,
-		    .offset32 = entry >> 32,
-		};
-	}
+	for (unsigned i = 0; i < VECTORS; i++)
+		idt[i] = gate(KERNEL_CS, (uintptr_t)entry_stubs[i],
+			      i < VECTOR_IRQ ? TRAP_GATE : INTERRUPT_GATE,
+			      i == VECTOR_DOUBLE_FAULT ? IST_DOUBLE_FAULT : 0);
 	__asm__ volatile("lidt %0" : : "m"(pointer));
 }
 

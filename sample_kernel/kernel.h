@@ -45,34 +45,32 @@ void segments_init(void);
 
 /* paging.c */
 void paging_init(void);
-uint64_t *paging_entry(const void *address);
+unsigned long *paging_entry(const void *address);
 
-/* entry.S: what it pushes, lowest address first. */
+/* entry.S */
 struct frame {
-	uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx;
-	uint64_t cr2;
-	uint64_t irq; /* what pv_irq_save returned at the entry */
-	uint64_t rax, vector, error, rip, cs, flags, rsp, ss;
+#define WORD_OF(name) unsigned long name;
+	FRAME(WORD_OF) /* irq: what pv_irq_save returned at the entry */
 };
 extern const char entry_stubs[VECTORS][16];
 
 /* interrupts.c */
-extern uint32_t breakpoints;	      /* seen so far */
-extern uint64_t breakpoint_irq_state; /* irq_state() while the last one was handled */
+extern uint32_t breakpoints;		   /* seen so far */
+extern unsigned long breakpoint_irq_state; /* irq_state() while the last one was handled */
 void interrupts_init(void);
 
 /* extable.c: makes a frame whose instruction may fault go on where the table of them says. */
 bool extable_recover(struct frame *frame);
 
 /* timer.c */
-extern volatile uint64_t ticks; /* delivered so far */
+extern volatile unsigned long ticks; /* delivered so far */
 void timer_init(void);
 void timer_start(void);
-void timer_interrupt(uint64_t irq);
+void timer_interrupt(unsigned long irq);
 bool timer_pending(void);
 
-/* backtrace.c: from the instruction at `rip` on, whose function's frame is at `rbp`. */
-void backtrace(uint64_t rip, uint64_t rbp);
+/* backtrace.c: from the instruction at `ip` on, whose function's frame is at `bp`. */
+void backtrace(unsigned long ip, unsigned long bp);
 
 /* panic.c */
 _Noreturn void finish(bool good);

@@ -3,6 +3,8 @@
  * The default implementations of the pv ops that entry code calls with every register live. In
  * assembly, because a C function may change more than these may.
  */
+#include "x86.h"
+
 	.text
 
 	.globl pv_irq_enable
@@ -23,14 +25,14 @@ pv_irq_disable:
 	.type pv_irq_save, @function
 pv_irq_save:
 	pushf
-	popq %rax
+	pop AX
 	ret
 	.size pv_irq_save, . - pv_irq_save
 
 	.globl pv_read_cr2
 	.type pv_read_cr2, @function
 pv_read_cr2:
-	movq %cr2, %rax
+	mov %cr2, AX
 	ret
 	.size pv_read_cr2, . - pv_read_cr2
 

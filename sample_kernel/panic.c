@@ -16,19 +16,20 @@ _Noreturn void panic(const char *text)
 {
 	print("panic: %s\n", text);
 	backtrace((uintptr_t)__builtin_return_address(0) - 1,
-		  *(uint64_t *)__builtin_frame_address(0));
+		  *(unsigned long *)__builtin_frame_address(0));
 	finish(false);
 }
 
-_Noreturn void panic_trap(const struct frame *f)
+_Noreturn void panic_trap(const struct frame *frame)
 {
-	print("exception %lu, error %lx, at %lx, cr2 %lx\n", f->vector, f->error, f->rip, f->cr2);
-	print("cs %lx ss %lx flags %lx irq %lx\n", f->cs, f->ss, f->flags, f->irq);
-	print("rax %016lx rbx %016lx rcx %016lx rdx %016lx\n", f->rax, f->rbx, f->rcx, f->rdx);
-	print("rsi %016lx rdi %016lx rbp %016lx rsp %016lx\n", f->rsi, f->rdi, f->rbp, f->rsp);
-	print("r8  %016lx r9  %016lx r10 %016lx r11 %016lx\n", f->r8, f->r9, f->r10, f->r11);
-	print("r12 %016lx r13 %016lx r14 %016lx r15 %016lx\n", f->r12, f->r13, f->r14, f->r15);
-	print("panic: unexpected exception\n");
-	backtrace(f->rip, f->rbp);
+#define NAME_OF(name) #name,
+	static const char *const names[] = {FRAME(NAME_OF)};
+	const unsigned long *words = (const void *)frame;
+
+	print("exception %lu, error %lx, at %lx\n", frame->vector, frame->error, frame->ip);
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		print("%s %lx%s", names[i], words[i], i % 4 == 3 ? "\n" : " ");
+	print("\npanic: unexpected exception\n");
+	backtrace(frame->ip, frame->bp);
 	finish(false);
 }

@@ -12,27 +12,27 @@
 #define PV_OP __attribute__((noipa))
 #endif
 
-PV_OP uint64_t pv_make_pte(uint64_t value)
+PV_OP unsigned long pv_make_pte(unsigned long value)
 {
 	return value;
 }
 
-PV_OP uint64_t pv_pte_val(uint64_t pte)
+PV_OP unsigned long pv_pte_val(unsigned long pte)
 {
 	return pte;
 }
 
-PV_OP void pv_set_pte(uint64_t *entry, uint64_t pte)
+PV_OP void pv_set_pte(unsigned long *entry, unsigned long pte)
 {
-	*(volatile uint64_t *)entry = pte;
+	*(volatile unsigned long *)entry = pte;
 }
 
-PV_OP uint64_t pv_read_cr3(void)
+PV_OP unsigned long pv_read_cr3(void)
 {
 	return read_cr3();
 }
 
-PV_OP void pv_write_cr3(uint64_t value)
+PV_OP void pv_write_cr3(unsigned long value)
 {
 	write_cr3(value);
 }
@@ -42,7 +42,7 @@ PV_OP void pv_flush_tlb(void)
 	write_cr3(read_cr3());
 }
 
-PV_OP void pv_irq_restore(uint64_t flags)
+PV_OP void pv_irq_restore(unsigned long flags)
 {
 	write_flags(flags);
 }

@@ -9,20 +9,20 @@
 #include <stdint.h>
 
 /* A page table entry between make_pte and set_pte belongs to the backend: only pte_val reads it. */
-uint64_t pv_make_pte(uint64_t value);
-uint64_t pv_pte_val(uint64_t pte);
-void pv_set_pte(uint64_t *entry, uint64_t pte);
+unsigned long pv_make_pte(unsigned long value);
+unsigned long pv_pte_val(unsigned long pte);
+void pv_set_pte(unsigned long *entry, unsigned long pte);
 
-uint64_t pv_read_cr3(void);
-void pv_write_cr3(uint64_t value);
+unsigned long pv_read_cr3(void);
+void pv_write_cr3(unsigned long value);
 void pv_flush_tlb(void);
-void pv_irq_restore(uint64_t flags);
+void pv_irq_restore(unsigned long flags);
 
 /* Entry code calls these with every register live: they change none but a returned rax. */
 void pv_irq_enable(void);
 void pv_irq_disable(void);
-uint64_t pv_irq_save(void); /* the flags; disables nothing */
-uint64_t pv_read_cr2(void);
+unsigned long pv_irq_save(void); /* the flags; disables nothing */
+unsigned long pv_read_cr2(void);
 void pv_io_delay(void);
 
 struct cpuid {

@@ -7,12 +7,12 @@
 
 void poke(void *context, void *site, const void *bytes, uint32_t length)
 {
-	uint64_t flags = read_flags();
-	uint64_t cr0 = read_cr0();
+	unsigned long flags = read_flags();
+	unsigned long cr0 = read_cr0();
 
 	(void)context;
 	__asm__ volatile("cli");
-	write_cr0(cr0 & ~(uint64_t)CR0_WP);
+	write_cr0(cr0 & ~(unsigned long)CR0_WP);
 	memcpy(site, bytes, length);
 	write_cr0(cr0); /* serializes too: the new code runs from here on */
 	write_flags(flags);

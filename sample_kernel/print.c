@@ -10,7 +10,7 @@ static void print_text(const char *text)
 		serial_write(*text++);
 }
 
-static void print_number(uint64_t value, unsigned base, unsigned width, char fill)
+static void print_number(unsigned long value, unsigned base, unsigned width, char fill)
 {
 	char digits[20];
 	unsigned length = 0;
@@ -52,7 +52,7 @@ void print(const char *format, ...)
 			break;
 		case 'u':
 		case 'x':
-			print_number(wide ? va_arg(arguments, uint64_t)
+			print_number(wide ? va_arg(arguments, unsigned long)
 					  : va_arg(arguments, unsigned),
 				     *format == 'x' ? 16 : 10, width, fill);
 			break;

@@ -1,23 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-/* Accesses that may fault. probe_rip tells probe_recover (check_traps.c) where a fault is one of these. */
+/* Accesses that may fault. probe_ip tells probe_recover (check_traps.c) where a fault is one of these. */
+#include "x86.h"
+
 	.text
 
 	.globl probe_write
 	.type probe_write, @function
 probe_write:
-	movq $1f, probe_rip(%rip)
-1:	movb %sil, (%rdi)
+	mov $1f, CX
+	mov CX, probe_ip
+1:	movb ARG2_BYTE, (ARG1)
 	movl $1, %eax
 	ret
 	.size probe_write, . - probe_write
 
-	/* A fetch that faults has the target's address in rip, and on the stack the way back to the caller. */
+	/* A fetch that faults has the target's address as its own, and on the stack the way back to the caller. */
 	.globl probe_execute
 	.type probe_execute, @function
 probe_execute:
-	movq %rdi, probe_rip(%rip)
+	mov ARG1, CX
+	mov CX, probe_ip
 	movl $1, %eax
-	jmp *%rdi
+	jmp *CX
 	.size probe_execute, . - probe_execute
 
 	.globl probe_faulted

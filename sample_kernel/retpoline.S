@@ -3,54 +3,62 @@
  * Indirect branches as compilers make them for processors that speculate on their targets
  * (-mindirect-branch=thunk-extern, -mindirect-branch-cs-prefix), and the thunks.
  */
+#include "x86.h"
+
 	.macro thunk register
 	.balign 16
 	.globl __x86_indirect_thunk_\register
 	.type __x86_indirect_thunk_\register, @function
 __x86_indirect_thunk_\register:
-	incq thunks_run(%rip)
+	incl thunks_run
 	call 1f
 2:	pause
 	lfence
 	jmp 2b
-1:	movq %\register, (%rsp)
+1:	mov %\register, (SP)
 	ret
 	.size __x86_indirect_thunk_\register, . - __x86_indirect_thunk_\register
 	.endm
 
-	.macro function name
+	/* A function that calls the function that is its argument. */
+	.macro branch name, instruction, register, prefix
 	.globl \name
 	.type \name, @function
 \name:
+	mov ARG1, %\register
+	\prefix; \instruction __x86_indirect_thunk_\register
+	ret
+	.size \name, . - \name
+	.endm
+
+	/* What may stand in the place of a branch to a thunk: struct straight of retpoline.c. */
+	.macro straight register
+	.balign 8
+	WORD __x86_indirect_thunk_\register
+	.irp instruction, call, jmp
+	.balign 8
+	\instruction *%\register
+	nopl (AX)
+	.endr
 	.endm
 
 	/* A section of their own: within one, the assembler leaves no relocation of a jump. */
 	.section .text.thunks, "ax", @progbits
-	thunk rax
-	thunk r11
+	thunk THUNK1
+	thunk THUNK2
 
 	.text
-	/* Each calls the function that is its argument. */
-	function branch_call
-	movq %rdi, %rax
-	call __x86_indirect_thunk_rax
-	ret
-	.size branch_call, . - branch_call
+	branch branch_call, call, THUNK1
+	branch branch_call_other, call, THUNK2, THUNK2_PREFIX
+	branch branch_jump, jmp, THUNK1
+	branch branch_jump_other, jmp, THUNK2, THUNK2_PREFIX
 
-	function branch_call_prefixed
-	movq %rdi, %r11
-	cs; call __x86_indirect_thunk_r11
-	ret
-	.size branch_call_prefixed, . - branch_call_prefixed
-
-	function branch_jump
-	movq %rdi, %rax
-	jmp __x86_indirect_thunk_rax
-	.size branch_jump, . - branch_jump
-
-	function branch_jump_prefixed
-	movq %rdi, %r11
-	cs; jmp __x86_indirect_thunk_r11
-	.size branch_jump_prefixed, . - branch_jump_prefixed
+	.section .rodata
+	.globl straights
+	.balign 8
+straights:
+	straight THUNK1
+	straight THUNK2
+	.balign 8
 
 	.section .note.GNU-stack, "", @progbits

@@ -7,15 +7,20 @@
 enum { CS_PREFIX = 0x2e, CALL = 0xe8, LONGEST = 6, SITES = 4 };
 
 /* retpoline.S */
-typedef uint64_t branch(uint64_t (*function)(void));
-branch branch_call, branch_call_prefixed, branch_jump, branch_jump_prefixed;
-extern const char __x86_indirect_thunk_rax[];
-uint64_t thunks_run;
+typedef unsigned long branch(unsigned long (*function)(void));
+branch branch_call, branch_call_other, branch_jump, branch_jump_other;
+uint32_t thunks_run;
 
-static branch *const branches[SITES] = {branch_call, branch_call_prefixed, branch_jump,
-					branch_jump_prefixed};
+/* For each thunk, the code that may stand in the place of a branch to it. */
+extern const struct straight {
+	uintptr_t thunk __attribute__((aligned(8)));
+	uint8_t call[8], jump[8];
+} straights[2];
 
-static uint64_t seven(void)
+static branch *const branches[SITES] = {branch_call, branch_call_other, branch_jump,
+					branch_jump_other};
+
+static unsigned long seven(void)
 {
 	return 7;
 }
@@ -25,17 +30,14 @@ static uint64_t seven(void)
 static void straighten(uint8_t *site, uint8_t *linked)
 {
 	uint32_t at = *site == CS_PREFIX, length = at + 5;
-	bool call = site[at] == CALL;
-	uint8_t branch_rax[] = {0xff, call ? 0xd0 : 0xe0, 0x0f, 0x1f, 0x00};	   /* and nop */
-	uint8_t branch_r11[] = {0x41, 0xff, call ? 0xd3 : 0xe3, 0x0f, 0x1f, 0x00}; /* and nop */
+	uintptr_t target = (uintptr_t)site + length;
+	const struct straight *straight = straights;
 	int32_t distance;
 
 	memcpy(linked, site, LONGEST);
 	memcpy(&distance, site + at + 1, sizeof(distance));
-	if (site + length + distance == (const uint8_t *)__x86_indirect_thunk_rax)
-		poke(NULL, site, branch_rax, length);
-	else
-		poke(NULL, site, branch_r11, length);
+	straight += straight->thunk != target + distance;
+	poke(NULL, site, site[at] == CALL ? straight->call : straight->jump, length);
 }
 
 static bool all_return_seven(void)

@@ -9,7 +9,7 @@
 #include "paravirt.h"
 
 /* In an entry that is not stored yet; the processor ignores the bit. */
-#define PTE_PSEUDO (1ul << 58)
+#define PTE_PSEUDO (1ul << 9)
 
 volatile uint32_t shim_if;
 volatile uint32_t shim_pending;
@@ -37,19 +37,19 @@ uint32_t shim_deliver(bool enabled)
 
 /* The ops. */
 
-void shim_irq_restore(uint64_t flags);
+void shim_irq_restore(unsigned long flags);
 void shim_halt(void);
-uint64_t shim_make_pte(uint64_t value);
-uint64_t shim_pte_val(uint64_t pte);
-void shim_set_pte(uint64_t *entry, uint64_t pte);
-uint64_t shim_read_cr3(void);
-void shim_write_cr3(uint64_t value);
+unsigned long shim_make_pte(unsigned long value);
+unsigned long shim_pte_val(unsigned long pte);
+void shim_set_pte(unsigned long *entry, unsigned long pte);
+unsigned long shim_read_cr3(void);
+void shim_write_cr3(unsigned long value);
 void shim_flush_tlb(void);
 struct cpuid shim_cpuid(uint32_t leaf, uint32_t subleaf);
 uint64_t shim_rdmsr(uint32_t msr);
 void shim_wrmsr(uint32_t msr, uint64_t value);
 
-void shim_irq_restore(uint64_t flags)
+void shim_irq_restore(unsigned long flags)
 {
 	shim_calls[SHIM_IRQ_RESTORE]++;
 	shim_if = !!(flags & FLAGS_IF);
@@ -62,31 +62,31 @@ void shim_halt(void)
 	__asm__ volatile("hlt" : : : "memory");
 }
 
-uint64_t shim_make_pte(uint64_t value)
+unsigned long shim_make_pte(unsigned long value)
 {
 	shim_calls[SHIM_MAKE_PTE]++;
 	return value ^ PTE_PSEUDO;
 }
 
-uint64_t shim_pte_val(uint64_t pte)
+unsigned long shim_pte_val(unsigned long pte)
 {
 	shim_calls[SHIM_PTE_VAL]++;
 	return pte ^ PTE_PSEUDO;
 }
 
-void shim_set_pte(uint64_t *entry, uint64_t pte)
+void shim_set_pte(unsigned long *entry, unsigned long pte)
 {
 	shim_calls[SHIM_SET_PTE]++;
-	*(volatile uint64_t *)entry = pte ^ PTE_PSEUDO;
+	*(volatile unsigned long *)entry = pte ^ PTE_PSEUDO;
 }
 
-uint64_t shim_read_cr3(void)
+unsigned long shim_read_cr3(void)
 {
 	shim_calls[SHIM_READ_CR3]++;
 	return read_cr3();
 }
 
-void shim_write_cr3(uint64_t value)
+void shim_write_cr3(unsigned long value)
 {
 	shim_calls[SHIM_WRITE_CR3]++;
 	write_cr3(value);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The shim's ops that entry code calls with every register live: they keep all but the returned rax, and
- * the flags as well, though counting would change them.
+ * The shim's ops that entry code calls with every register live: they keep all but the returned register,
+ * and the flags as well, though counting would change them.
  */
 #include "x86.h"
 #include "shim.h"
 
 	.macro count op
 	pushf
-	incl shim_calls + 4 * \op(%rip)
+	incl shim_calls + 4 * \op
 	popf
 	.endm
 
@@ -20,7 +20,7 @@
 shim_irq_save:
 	count SHIM_IRQ_SAVE
 	pushf
-	movl shim_if(%rip), %eax
+	movl shim_if, %eax
 	shll $9, %eax
 	popf
 	ret
@@ -30,7 +30,7 @@ shim_irq_save:
 	.type shim_read_cr2, @function
 shim_read_cr2:
 	count SHIM_READ_CR2
-	movq %cr2, %rax
+	mov %cr2, AX
 	ret
 	.size shim_read_cr2, . - shim_read_cr2
 

@@ -4,39 +4,39 @@
 #include "check.h"
 #include "kernel.h"
 
-uint64_t twice(uint64_t value);
-uint64_t thrice(uint64_t value);
+unsigned long twice(unsigned long value);
+unsigned long thrice(unsigned long value);
 
 BP_STATIC_CALL(times, twice);
 
-uint64_t twice(uint64_t value)
+unsigned long twice(unsigned long value)
 {
 	return 2 * value;
 }
 
-uint64_t thrice(uint64_t value)
+unsigned long thrice(unsigned long value)
 {
 	return 3 * value;
 }
 
-static __attribute__((noinline)) uint64_t call(uint64_t value)
+static __attribute__((noinline)) unsigned long call(unsigned long value)
 {
 	return bp_static_call(times)(value) + 1;
 }
 
-static __attribute__((noinline)) uint64_t tail_call(uint64_t value)
+static __attribute__((noinline)) unsigned long tail_call(unsigned long value)
 {
 	return bp_static_call(times)(value);
 }
 
-static bool choose(uint64_t (*function)(uint64_t))
+static bool choose(unsigned long (*function)(unsigned long))
 {
 	return bp_static_calls_set(&bp_static_calls, (uintptr_t)bp_static_call(times),
 				   (uintptr_t)function, kernel_start, kernel_end, poke, NULL);
 }
 
 /* How many sites go straight to `function`; if `change`, they are made to. */
-static uint32_t sites_of(uint64_t (*function)(uint64_t), bool change)
+static uint32_t sites_of(unsigned long (*function)(unsigned long), bool change)
 {
 	uint32_t count = 0;
 

@@ -14,7 +14,7 @@ enum {
 	HERTZ = 250,
 };
 
-volatile uint64_t ticks;
+volatile unsigned long ticks;
 
 static void pic_write(uint16_t port, uint8_t value)
 {
@@ -49,7 +49,7 @@ void timer_start(void)
 	pic_write(PIC1_DATA, 0xfe);
 }
 
-void timer_interrupt(uint64_t irq)
+void timer_interrupt(unsigned long irq)
 {
 	ticks += shim_deliver(irq & FLAGS_IF);
 	outb(PIC1, 0x20); /* end of interrupt */

@@ -9,7 +9,7 @@ __fentry__:
 	.size __fentry__, . - __fentry__
 
 trace_entry:
-	incq trace_count(%rip) /* the flags mean nothing at the entry of a function */
+	incl trace_count /* the flags mean nothing at the entry of a function */
 	ret
 	.size trace_entry, . - trace_entry
 

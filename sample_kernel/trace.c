@@ -10,7 +10,7 @@ enum { CALL_LENGTH = 5 };
 void __fentry__(void);
 void trace_entry(void);
 
-uint64_t trace_count;
+uint32_t trace_count;
 
 static void trace(bool on)
 {
@@ -24,9 +24,9 @@ static void trace(bool on)
 	}
 }
 
-static uint64_t entries_of_a_call(void)
+static uint32_t entries_of_a_call(void)
 {
-	uint64_t before = trace_count;
+	uint32_t before = trace_count;
 
 	strcmp("one", "two");
 	return trace_count - before;
@@ -36,7 +36,7 @@ static uint64_t entries_of_a_call(void)
  * count. */
 void check_trace(void)
 {
-	uint64_t flags = read_flags();
+	unsigned long flags = read_flags();
 
 	__asm__ volatile("cli");
 	check("trace-off", entries_of_a_call(), 0);

@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the processor and the PC define: registers' bits, page table bits, ports, and the
- * instructions that C has no word for. The instructions are the real ones: code that a backend may
- * replace calls a pv op instead.
+ * instructions that C has no word for; what differs by architecture is in its arch.h. The
+ * instructions are the real ones: code that a backend may replace calls a pv op instead.
  */
 #ifndef X86_H
 #define X86_H
 
-#define KERNEL_BASE 0xffffffff80000000 /* as in kernel.lds */
+#include "arch.h"
+
 #define PAGE_SIZE 4096
 
 #define CR0_PE (1 << 0)
 #define CR0_WP (1 << 16)
 #define CR0_PG (1 << 31)
+#define CR4_PSE (1 << 4)
 #define CR4_PAE (1 << 5)
 
 #define FLAGS_IF 0x200
 #define FLAGS_ARITHMETIC 0x8d5 /* CF PF AF ZF SF OF */
 
+#define MSR_SYSENTER_EIP 0x176
 #define MSR_EFER 0xc0000080
-#define MSR_KERNEL_GS_BASE 0xc0000102
 #define EFER_LME (1 << 8)
 #define EFER_NXE (1 << 11)
 
@@ -35,8 +37,6 @@
 #define KERNEL_DS 0x10
 #define KERNEL_TSS 0x18
 
-/* The accessed bits are set already: the processor shall not write to descriptors in .rodata. */
-#define DESCRIPTOR_CODE 0x00af9b000000ffff
 #define DESCRIPTOR_DATA 0x00cf93000000ffff
 
 #define VECTOR_BREAKPOINT 3
@@ -47,9 +47,6 @@
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>
-
-#define PTE_ADDRESS 0x000ffffffffff000ul
-#define PTE_NX (1ul << 63)
 
 static inline void outb(uint16_t port, uint8_t value)
 {
@@ -64,56 +61,56 @@ static inline uint8_t inb(uint16_t port)
 	return value;
 }
 
-static inline uint64_t read_flags(void)
+static inline unsigned long read_flags(void)
 {
-	uint64_t flags;
+	unsigned long flags;
 
 	__asm__ volatile("pushf; pop %0" : "=r"(flags) : : "memory");
 	return flags;
 }
 
-static inline void write_flags(uint64_t flags)
+static inline void write_flags(unsigned long flags)
 {
 	__asm__ volatile("push %0; popf" : : "r"(flags) : "memory", "cc");
 }
 
-static inline uint64_t read_cr0(void)
+static inline unsigned long read_cr0(void)
 {
-	uint64_t value;
+	unsigned long value;
 
 	__asm__ volatile("mov %%cr0, %0" : "=r"(value) : : "memory");
 	return value;
 }
 
-static inline void write_cr0(uint64_t value)
+static inline void write_cr0(unsigned long value)
 {
 	__asm__ volatile("mov %0, %%cr0" : : "r"(value) : "memory");
 }
 
-static inline void write_cr2(uint64_t value)
+static inline void write_cr2(unsigned long value)
 {
 	__asm__ volatile("mov %0, %%cr2" : : "r"(value) : "memory");
 }
 
-static inline uint64_t read_cr3(void)
+static inline unsigned long read_cr3(void)
 {
-	uint64_t value;
+	unsigned long value;
 
 	__asm__ volatile("mov %%cr3, %0" : "=r"(value) : : "memory");
 	return value;
 }
 
-static inline void write_cr3(uint64_t value)
+static inline void write_cr3(unsigned long value)
 {
 	__asm__ volatile("mov %0, %%cr3" : : "r"(value) : "memory");
 }
 
-static inline uint64_t physical(const void *address)
+static inline unsigned long physical(const void *address)
 {
 	return (uintptr_t)address - KERNEL_BASE;
 }
 
-static inline void *virtual(uint64_t address)
+static inline void *virtual(unsigned long address)
 {
 	return (void *)(address + KERNEL_BASE);
 }

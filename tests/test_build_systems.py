@@ -20,7 +20,11 @@ with (SAMPLE / "buildplug.toml").open("rb") as opened:
     CONFIG = tomllib.load(opened)
 CFLAGS, ASFLAGS = (" ".join(CONFIG["compile"][key]) for key in ("cflags", "asflags"))
 LDFLAGS = " ".join([*CONFIG["link"]["flags"], "--emit-relocs"])
-SOURCES = sorted(path.name for pattern in CONFIG["compile"]["sources"] for path in SAMPLE.glob(pattern))
+INCLUDE = "-Ix86_64 -I."
+SOURCES = sorted(
+    str(path.relative_to(SAMPLE)) for pattern in CONFIG["compile"]["sources"] for path in SAMPLE.glob(pattern)
+)
+NAMES = {Path(source).name for source in SOURCES}
 
 
 def path_of(system: str) -> str:
@@ -33,13 +37,15 @@ CFLAGS := {CFLAGS}
 ASFLAGS := {ASFLAGS}
 all: build/vmlinux
 include $(shell buildplug path make)
-objects := $(patsubst %,build/%.o,$(sort $(wildcard *.c *.S)) $(notdir $(BUILDPLUG_SOURCES)))
+objects := $(patsubst %,build/%.o,$(sort $(wildcard *.[cS] x86_64/*.[cS])) $(notdir $(BUILDPLUG_SOURCES)))
 vpath %.c $(BUILDPLUG_DIR)
 vpath %.S $(BUILDPLUG_DIR)
 build/%.c.o: %.c
-	gcc $(CFLAGS) -I. -I$(BUILDPLUG_DIR) -MMD -c $< -o $@
+	@mkdir -p $(@D)
+	gcc $(CFLAGS) {INCLUDE} -I$(BUILDPLUG_DIR) -MMD -c $< -o $@
 build/%.S.o: %.S
-	gcc $(ASFLAGS) -I. -I$(BUILDPLUG_DIR) -MMD -c $< -o $@
+	@mkdir -p $(@D)
+	gcc $(ASFLAGS) {INCLUDE} -I$(BUILDPLUG_DIR) -MMD -c $< -o $@
 build/vmlinux: $(objects)
 	$(BUILDPLUG_LINK) {LDFLAGS} -T kernel.lds $(objects)
 -include build/vmlinux.d $(objects:.o=.d)
@@ -54,7 +60,7 @@ def ninja(kernel: Path) -> list[list[str]]:
     shutil.rmtree(kernel / "listed")
     generated = [f"build/gen/{name}" for name in files]
     sources = [*SOURCES, *(name for name in generated if not name.endswith(".h"))]
-    objects = [f"build/{Path(source).name}.o" for source in sources]
+    objects = [f"build/{source}.o" for source in sources]
     edges = [
         f"build {made}: {source[-1]} {source} || build/gen/{files[0]}"
         for source, made in zip(sources, objects, strict=True)
@@ -62,11 +68,11 @@ def ninja(kernel: Path) -> list[list[str]]:
     (kernel / "build.ninja").write_text(f"""
 include {path_of("ninja")}
 rule c
-  command = gcc {CFLAGS} -I. -Ibuild/gen -MMD -MF $out.d -c $in -o $out
+  command = gcc {CFLAGS} {INCLUDE} -Ibuild/gen -MMD -MF $out.d -c $in -o $out
   deps = gcc
   depfile = $out.d
 rule S
-  command = gcc {ASFLAGS} -I. -Ibuild/gen -MMD -MF $out.d -c $in -o $out
+  command = gcc {ASFLAGS} {INCLUDE} -Ibuild/gen -MMD -MF $out.d -c $in -o $out
   deps = gcc
   depfile = $out.d
 build {" ".join(generated)}: buildplug_runtime
@@ -84,7 +90,7 @@ cmake_minimum_required(VERSION 3.20)
 project(kernel C ASM)
 find_package(buildplug REQUIRED)
 add_library(kernel OBJECT {" ".join(SOURCES)})
-target_include_directories(kernel PRIVATE .)
+target_include_directories(kernel PRIVATE x86_64 .)
 target_compile_options(kernel PRIVATE "$<$<COMPILE_LANGUAGE:C>:{CFLAGS.replace(" ", ";")}>"
 	"$<$<COMPILE_LANGUAGE:ASM>:{ASFLAGS.replace(" ", ";")}>")
 buildplug_link(kernel OPTIONS {LDFLAGS} -T ${{CMAKE_CURRENT_SOURCE_DIR}}/kernel.lds)
@@ -102,7 +108,9 @@ def meson(kernel: Path) -> list[list[str]]:
 project('kernel', 'c', default_options: ['buildtype=plain', 'b_staticpic=false', 'warning_level=0'])
 buildplug_config = files('buildplug.toml')
 subdir('buildplug')
-kernel = static_library('kernel', {names}, buildplug_runtime, c_args: {args}, build_by_default: false)
+kernel = static_library(
+  'kernel', {names}, buildplug_runtime, c_args: {args}, include_directories: ['x86_64', '.'], build_by_default: false,
+)
 custom_target(
   'vmlinux',
   input: kernel.extract_all_objects(recursive: false),
@@ -145,7 +153,7 @@ def compiled(log: Path) -> list[str]:
     words = [line.split() for line in log.read_text().splitlines()]
     log.write_text("")
     sources = [Path(w).name for line in words if "-c" in line for w in line if w.endswith((".c", ".S"))]
-    return sorted(name for name in sources if name in SOURCES)
+    return sorted(name for name in sources if name in NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +174,7 @@ def test_build_system_makes_the_same_kernel_and_nothing_twice(tmp_path: Path, re
         run(kernel, command)
     image = next(path for path in (kernel / "build").rglob("vmlinux") if path.is_file())
     assert image.read_bytes() == reference
-    assert set(SOURCES) <= set(compiled(log))
+    assert set(NAMES) <= set(compiled(log))
 
     before = image.stat().st_mtime_ns  # nothing to do
     run(kernel, commands[-1])
@@ -191,7 +199,7 @@ def test_build_system_makes_the_same_kernel_and_nothing_twice(tmp_path: Path, re
     assert image.read_bytes() != reference
     edit(kernel / "kernel.lds", ("\tnew_symbol = 1;\n", ""))
 
-    edit(kernel / "paravirt.toml", ('inline = "mov %cr3, %rax"', 'inline = "nop; mov %cr3, %rax"'))  # an op
+    edit(kernel / "x86_64" / "paravirt.toml", ('inline = "mov %cr3, %rax"', 'inline = "nop; mov %cr3, %rax"'))  # an op
     run(kernel, commands[-1])
     assert compiled(log) == []
     built(kernel, "--build-dir", tmp_path / "other")

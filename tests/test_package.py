@@ -33,8 +33,9 @@ def test_wheel_has_templates_rules_and_types(installed: Path) -> None:
 
 
 def test_wheel_has_the_sources_of_the_sample_kernel(installed: Path) -> None:
-    shipped = {p.name for p in (installed / "buildplug" / "sample_kernel").iterdir()}
-    assert shipped == {p.name for p in SAMPLE.iterdir() if p.is_file() and p.suffix != ".py"}
+    folders = (installed / "buildplug" / "sample_kernel", SAMPLE)
+    shipped, ours = ({p.relative_to(folder) for p in folder.rglob("*") if p.is_file()} for folder in folders)
+    assert shipped == {p for p in ours if p.suffix not in (".py", ".pyc") and p.parts[0] != "build"}
     assert not (installed / "sample_kernel").exists()
 
 

@@ -82,7 +82,7 @@ def test_change_of_the_ops_alone_reaches_the_image(kernel: Path) -> None:
     built(kernel)
     before = (kernel / "build" / "vmlinux").read_bytes()
     edit(
-        kernel / "paravirt.toml",
+        kernel / "x86_64" / "paravirt.toml",
         ('read_cr3 = { inline = "mov %cr3, %rax" }', 'read_cr3 = { inline = "nop; mov %cr3, %rax" }'),
     )
     built(kernel)
@@ -100,7 +100,7 @@ def test_change_of_what_is_only_read_on_the_way_reaches_the_image(kernel: Path, 
     elif where == "template":
         edit(kernel / "tables.S.j2", (".balign 8", ".balign 8\n\t.set new, 1"))
     else:
-        edit(kernel / "buildplug.toml", ('sources = ["*.c", "*.S"]', 'sources = ["*.[cS]"]'), ('"-O2"', '"-Os"'))
+        edit(kernel / "buildplug.toml", ('sources = ["*.[cS]", ', 'sources = ["*.c", "*.S", '), ('"-O2"', '"-Os"'))
     after = built(kernel)["outputs"]
     assert before["vmlinux"] != after["vmlinux"]
 
@@ -124,7 +124,9 @@ def test_what_a_table_left_goes_with_it(kernel: Path) -> None:
 
 def test_record_has_every_header_and_included_script(kernel: Path) -> None:
     inputs = built(kernel)["inputs"]
-    assert {"kernel.h", "shim.h", "kernel.lds", "paravirt.toml", "buildplug.toml", "entry.S"} <= set(inputs)
+    assert {"kernel.h", "shim.h", "kernel.lds", "buildplug.toml", "x86_64/paravirt.toml", "x86_64/entry.S"} <= set(
+        inputs
+    )
 
 
 def test_build_leaves_files_of_others_alone(kernel: Path, tmp_path: Path) -> None:
@@ -137,7 +139,7 @@ def test_build_leaves_files_of_others_alone(kernel: Path, tmp_path: Path) -> Non
 def test_two_ops_at_one_address_are_refused(kernel: Path) -> None:
     with (kernel / "paravirt.c").open("a") as file:
         file.write('uint64_t pv_twin(uint64_t) __attribute__((alias("pv_make_pte")));\n')
-    edit(kernel / "paravirt.toml", ("[ops.pte_val]", '[ops.twin]\nfunction = "pv_twin"\n[ops.pte_val]'))
+    edit(kernel / "x86_64" / "paravirt.toml", ("[ops.pte_val]", '[ops.twin]\nfunction = "pv_twin"\n[ops.pte_val]'))
     assert "ops make_pte and twin: expected two addresses, found one" in one_line(buildplug("build", kernel).stderr)
 
 
@@ -149,7 +151,7 @@ def test_slot_without_a_function_is_refused(kernel: Path) -> None:
 def test_verify_notices_a_false_address_in_a_section_that_moved(kernel: Path, tmp_path: Path) -> None:
     edit(
         kernel / "kernel.lds",
-        ("ADDR(.data) - KERNEL_BASE) ALIGN(4096)", "ADDR(.data) - KERNEL_BASE) ALIGN(16) SUBALIGN(16)"),
+        ("ADDR(.data) - kernel_base) ALIGN(4096)", "ADDR(.data) - kernel_base) ALIGN(16) SUBALIGN(16)"),
         ("data_start = .;", "data_start = .; QUAD(0) . = ALIGN(4096);"),
     )
     edit(kernel / "buildplug.toml", ('"--fatal-warnings"', '"--no-warn-rwx-segments"'))
@@ -211,7 +213,7 @@ def test_warnings_of_the_compiler_are_shown(kernel: Path) -> None:
 def test_compile_commands_list_every_source(kernel: Path) -> None:
     built(kernel)
     commands = json.loads((kernel / "build" / "compile_commands.json").read_text())
-    sources = {str(p.relative_to(kernel)) for p in (*kernel.glob("*.c"), *kernel.glob("*.S"))}
+    sources = {str(p.relative_to(kernel)) for p in (*kernel.glob("*.[cS]"), *kernel.glob("x86_64/*.[cS]"))}
     assert sources <= {entry["file"] for entry in commands}
 
 
@@ -264,7 +266,7 @@ def test_linker_that_moves_data_gets_its_table_rewritten(kernel: Path) -> None:
     # The alignment is of a place inside a section that itself may start anywhere: what follows it moves.
     edit(
         kernel / "kernel.lds",
-        ("ADDR(.data) - KERNEL_BASE) ALIGN(4096)", "ADDR(.data) - KERNEL_BASE) ALIGN(16) SUBALIGN(16)"),
+        ("ADDR(.data) - kernel_base) ALIGN(4096)", "ADDR(.data) - kernel_base) ALIGN(16) SUBALIGN(16)"),
         ("data_start = .;", "data_start = .; QUAD(0) . = ALIGN(4096);"),
     )
     edit(kernel / "buildplug.toml", ('"--fatal-warnings"', '"--no-warn-rwx-segments"'))
@@ -297,7 +299,7 @@ def test_rewritten_table_without_room_is_an_error_that_names_entries_and_the_sla
     slack = re.search(r"set slack = (\d+) or more", error)
     assert slack
     assert not (kernel / "build" / "vmlinux").exists()
-    edit(kernel / "buildplug.toml", ('ops = "paravirt.toml"', f'ops = "paravirt.toml"\nslack = {slack[1]}'))
+    edit(kernel / "buildplug.toml", ('/paravirt.toml"', f'/paravirt.toml"\nslack = {slack[1]}'))
     assert "paravirt" in built(kernel)["rewritten"]
 
 
@@ -366,9 +368,9 @@ def test_linker_error_shows_the_linkers_own_message(kernel: Path) -> None:
 
 
 def test_undeclared_op_is_an_error_that_names_it(kernel: Path) -> None:
-    edit(kernel / "paravirt.toml", ('[ops.flush_tlb]\nfunction = "pv_flush_tlb"\n', ""))
-    text = (kernel / "paravirt.toml").read_text()
-    (kernel / "paravirt.toml").write_text(
+    edit(kernel / "x86_64" / "paravirt.toml", ('[ops.flush_tlb]\nfunction = "pv_flush_tlb"\n', ""))
+    text = (kernel / "x86_64" / "paravirt.toml").read_text()
+    (kernel / "x86_64" / "paravirt.toml").write_text(
         "".join(line for line in text.splitlines(True) if not line.startswith("flush_tlb"))
     )
     failed = buildplug("build", kernel)
@@ -376,7 +378,10 @@ def test_undeclared_op_is_an_error_that_names_it(kernel: Path) -> None:
 
 
 def test_inline_code_that_clobbers_is_an_error(kernel: Path) -> None:
-    edit(kernel / "paravirt.toml", ('irq_disable = { inline = "cli" }', 'irq_disable = { inline = "cli; inc %ecx" }'))
+    edit(
+        kernel / "x86_64" / "paravirt.toml",
+        ('irq_disable = { inline = "cli" }', 'irq_disable = { inline = "cli; inc %ecx" }'),
+    )
     error = one_line(buildplug("build", kernel).stderr)
     assert "backend native, op irq_disable" in error
     assert "'inc ecx' writes flags, rcx" in error

@@ -151,7 +151,7 @@ def test_calls_of_ops_are_as_many_as_objdump_shows(built: Path) -> None:
     found = report.read(built)
     assert isinstance(found, BuildReport)
     sites = found.sites["paravirt"].ops
-    ops = tomllib.loads((built / "paravirt.toml").read_text())["ops"]
+    ops = tomllib.loads((built / "x86_64" / "paravirt.toml").read_text())["ops"]
     functions = {name: op["function"] for name, op in ops.items() if "function" in op}
     assert {name: sites[name]["call"] for name in functions} == {n: calls.count(f) for n, f in functions.items()}
 
@@ -411,7 +411,7 @@ def test_moved_table_is_told(tmp_path: Path) -> None:
     kernel = copy_sample(tmp_path / "kernel")
     edit(
         kernel / "kernel.lds",
-        ("ADDR(.data) - KERNEL_BASE) ALIGN(4096)", "ADDR(.data) - KERNEL_BASE) ALIGN(16) SUBALIGN(16)"),
+        ("ADDR(.data) - kernel_base) ALIGN(4096)", "ADDR(.data) - kernel_base) ALIGN(16) SUBALIGN(16)"),
         ("data_start = .;", "data_start = .; QUAD(0) . = ALIGN(4096);"),
     )
     edit(kernel / "buildplug.toml", ('"--fatal-warnings"', '"--no-warn-rwx-segments"'))

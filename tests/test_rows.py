@@ -207,7 +207,7 @@ def test_plain_table_is_rewritten_when_the_linker_moves_what_it_names(tmp_path: 
     kernel = with_tables(tmp_path / "kernel", "objects.toml")
     edit(
         kernel / "kernel.lds",
-        ("ADDR(.data) - KERNEL_BASE) ALIGN(4096)", "ADDR(.data) - KERNEL_BASE) ALIGN(16) SUBALIGN(16)"),
+        ("ADDR(.data) - kernel_base) ALIGN(4096)", "ADDR(.data) - kernel_base) ALIGN(16) SUBALIGN(16)"),
         ("data_start = .;", "data_start = .; QUAD(0) . = ALIGN(4096);"),
     )
     edit(kernel / "buildplug.toml", ('"--fatal-warnings"', '"--no-warn-rwx-segments"'))

@@ -216,7 +216,7 @@ def test_bare_hardware_loses_nothing(kernel: Path, tmp_path: Path) -> None:
     """On native every site holds the op's own instructions and nops; or goes where they stand, if they do not fit."""
     apply(Image(kernel), "bp_paravirt", "bp_paravirt_native", tmp_path / "native")
     before, after = Image(kernel), Image(tmp_path / "native")
-    ops = read(kernel.parent.parent / "paravirt.toml")
+    ops = read(kernel.parent.parent / "x86_64" / "paravirt.toml")
     at = before.address_of("bp_paravirt")
     assert at is not None
     inline = 0

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+	.file "entry.S" /* else the linker names it after the object, wherever that is */
 /*
  * The way into and out of every exception and interrupt. It calls pv ops where the interrupted code's
  * registers are all live but rax: what fixup puts there may clobber only what paravirt.toml says.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+	.file "registers.S" /* else the linker names it after the object, wherever that is */
 /* Functions that do something with every register live, and leave to C whether all are as before. */
 #include "x86.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+	.file "sites.S" /* else the linker names it after the object, wherever that is */
 /*
  * A function for each way to refer to a pv op that compilers use seldom or never: so that there is a
  * site of every kind whatever compiles the C. check_sites.c has the prototypes and calls them.
@@ -60,7 +61,7 @@
 	jmp *pv_cpu_ops + 0
 
 	/* The address taken: mov imm32 of 7 and of 5 bytes, lea, movabs. */
-	function site_movq
+	function site_address_cr3
 	movq $pv_read_cr3, %r11
 	jmp *%r11
 
@@ -68,7 +69,7 @@
 	 * The assembler would ask for an unsigned 32-bit relocation, which the high half does not fit; the
 	 * signed one makes the same bytes. clang 14 forgets the symbol if nothing else names it.
 	 */
-	function site_movl
+	function site_address_make
 	.globl pv_make_pte
 	.byte 0xb9 /* movl $pv_make_pte, %ecx */
 	.reloc ., R_X86_64_32S, pv_make_pte
@@ -76,11 +77,11 @@
 	movslq %ecx, %rcx
 	jmp *%rcx
 
-	function site_lea
+	function site_address_val
 	leaq pv_pte_val(%rip), %rax
 	jmp *%rax
 
-	function site_movabs
+	function site_address_cr2
 	movabsq $pv_read_cr2, %r10
 	jmp *%r10
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+	.file "boot.S" /* else the linker names it after the object, wherever that is */
 /*
  * From the PVH entry (32 bits, no paging, running at the physical address, start_info in ebx; Xen's
  * docs/misc/pvh.pandoc) to kernel_main in the high half, on page tables that paging.c replaces. A boot
@@ -17,7 +18,10 @@
 	.balign 4
 	.long 4, 8, XEN_ELFNOTE_PHYS32_ENTRY
 	.asciz "Xen"
-	.quad PHYSICAL(pvh_start)
+	.long PHYSICAL(pvh_start), 0
+
+	.globl kernel_base
+	.set kernel_base, KERNEL_BASE
 
 	.text
 	.code32

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* What x86_64 has in another way than i386, whose arch.h has the same names. */
+#ifndef ARCH_H
+#define ARCH_H
+
+#define KERNEL_BASE 0xffffffff80000000
+
+#define DESCRIPTOR_CODE 0x00af9b000000ffff
+
+#define PAGING_TOP 39  /* bits of an address below the topmost table's index */
+#define PAGING_INDEX 9 /* bits of an index */
+
+/* For assembly that is for both: a word, registers of a word's size, and the ABI's first arguments.
+ */
+#define WORD .quad
+#define AX % rax
+#define CX % rcx
+#define SP % rsp
+#define ARG1 % rdi
+#define ARG2 % rsi
+#define ARG2_BYTE % sil
+
+/* retpoline.S: two registers, and the prefix of a branch to the second one's thunk. */
+#define THUNK1 rax
+#define THUNK2 r11
+#define THUNK2_PREFIX cs
+
+#define REGISTERS 15 /* registers.S: all but the stack pointer */
+
+#ifndef __ASSEMBLER__
+#include <stdint.h>
+
+#define PTE_ADDRESS 0x000ffffffffff000ul
+#define PTE_NX 0x8000000000000000ul
+
+/* entry.S: what it pushes, lowest address first. */
+#define FRAME(word)                                                                                \
+	word(r15) word(r14) word(r13) word(r12) word(r11) word(r10) word(r9) word(r8) word(rdi)    \
+	    word(rsi) word(bp) word(rbx) word(rdx) word(rcx) word(cr2) word(irq) word(rax)         \
+		word(vector) word(error) word(ip) word(cs) word(flags) word(sp) word(ss)
+
+struct gate {
+	uint16_t offset0, selector;
+	uint8_t ist, type;
+	uint16_t offset16;
+	uint32_t offset32, reserved;
+};
+
+static inline struct gate gate(uint16_t selector, uintptr_t entry, uint8_t type, uint8_t ist)
+{
+	return (struct gate){
+	    .offset0 = entry,
+	    .selector = selector,
+	    .ist = ist,
+	    .type = type,
+	    .offset16 = entry >> 16,
+	    .offset32 = entry >> 32,
+	};
+}
+#endif
+
+#endif
