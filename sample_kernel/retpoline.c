@@ -13,8 +13,8 @@ uint32_t thunks_run;
 
 /* For each thunk, the code that may stand in the place of a branch to it. */
 extern const struct straight {
-	uintptr_t thunk __attribute__((aligned(8)));
-	uint8_t call[8], jump[8];
+	uintptr_t thunk;
+	uint8_t call[8] __attribute__((aligned(8))), jump[8];
 } straights[2];
 
 static branch *const branches[SITES] = {branch_call, branch_call_other, branch_jump,

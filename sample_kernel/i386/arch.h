@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* What i386 has in another way than x86_64, whose arch.h has the same names. */
+#ifndef ARCH_H
+#define ARCH_H
+
+#define KERNEL_BASE 0xc0000000
+
+#define DESCRIPTOR_CODE 0x00cf9b000000ffff
+
+#define PAGING_TOP 22	/* bits of an address below the topmost table's index */
+#define PAGING_INDEX 10 /* bits of an index */
+
+/* For assembly that is for both: a word, registers of a word's size, and the first arguments
+ * (-mregparm=3). */
+#define WORD .long
+#define AX % eax
+#define CX % ecx
+#define SP % esp
+#define ARG1 % eax
+#define ARG2 % edx
+#define ARG2_BYTE % dl
+
+/* retpoline.S: two registers, and the prefix of a branch to the second one's thunk. */
+#define THUNK1 eax
+#define THUNK2 edx
+#define THUNK2_PREFIX
+
+#define REGISTERS 7 /* registers.S: all but the stack pointer */
+
+#ifndef __ASSEMBLER__
+#include <stdint.h>
+
+#define PTE_ADDRESS 0xfffff000ul
+#define PTE_NX 0ul /* there is none in tables of this form */
+
+/* entry.S: what it pushes, lowest address first. */
+#define FRAME(word)                                                                                \
+	word(edi) word(esi) word(bp) word(ebx) word(edx) word(ecx) word(cr2) word(irq) word(eax)   \
+	    word(vector) word(error) word(ip) word(cs) word(flags)
+
+struct gate {
+	uint16_t offset0, selector;
+	uint8_t zero, type;
+	uint16_t offset16;
+};
+
+static inline struct gate gate(uint16_t selector, uintptr_t entry, uint8_t type, uint8_t ist)
+{
+	(void)ist; /* a stack of its own would take a task */
+	return (struct gate){
+	    .offset0 = entry,
+	    .selector = selector,
+	    .type = type,
+	    .offset16 = entry >> 16,
+	};
+}
+#endif
+
+#endif

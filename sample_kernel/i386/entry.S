@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+	.file "entry.S" /* else the linker names it after the object, wherever that is */
+/*
+ * The way into and out of every exception and interrupt. It calls pv ops where the interrupted code's
+ * registers are all live but eax: what fixup puts there may clobber only what paravirt.toml says.
+ */
+#include "x86.h"
+
+/* The vectors for which the processor pushes an error code: 8, 10 to 14, 17, 21, 29, 30. */
+#define WITH_ERROR 0x60227d00
+
+	.text
+	.balign 16
+	.globl entry_stubs
+entry_stubs:
+	.set vector, 0
+	.rept VECTORS
+	.balign 16
+	.if vector > 31 || !((WITH_ERROR >> vector) & 1)
+	pushl $0
+	.endif
+	pushl $vector
+	jmp entry
+	.set vector, vector + 1
+	.endr
+
+	.balign 16
+	.type entry, @function
+entry:
+	pushl %eax
+	call pv_io_delay
+	call pv_irq_save
+	pushl %eax
+	/* Exceptions come with interrupts on (interrupts.c), and the shim's flag is not the processor's. */
+	call pv_irq_disable
+	call pv_read_cr2
+	pushl %eax
+	.irp register, ecx, edx, ebx, ebp, esi, edi
+	pushl %\register
+	.endr
+	cld
+	movl %esp, %eax
+	call trap
+	.irp register, edi, esi, ebp, ebx, edx, ecx
+	popl %\register
+	.endr
+	popl %eax
+	popl %eax
+	call enable_if_set
+	popl %eax
+	addl $8, %esp
+	iret
+	.size entry, . - entry
+
+	/* eax: what pv_irq_save returned. Every other register is live. */
+	.type enable_if_set, @function
+enable_if_set:
+	testl $FLAGS_IF, %eax
+	jnz pv_irq_enable
+	ret
+	.size enable_if_set, . - enable_if_set
+
+	.section .note.GNU-stack, "", @progbits
