@@ -35,6 +35,9 @@ SYMBOL = np.dtype(
 # Relocations of a section: offset in it (bytes), r_type, index of the symbol, addend (also for SHT_REL).
 RELOCATION = np.dtype([("offset", "u8"), ("type", "u4"), ("symbol", "u4"), ("addend", "i8")])
 
+# A field that the loader fills: the field's address, the address that it puts there, and where in the file that is.
+LOADED = np.dtype([("place", "u8"), ("address", "u8"), ("offset", "u8")])
+
 
 def among(values: Array, choices: Iterable[object]) -> Array:
     """Whether each value is one of a few choices, shape as values, bool. np.isin takes longer for so few."""
@@ -330,6 +333,23 @@ class Image:
             raise self.bad(f"section {table.name}, entry {entry}: its offset lies outside {section.name}")
         rows["addend"] = raw["addend"][entries] if rela else self._addends(section, rows)
         return rows[order.permutation(len(rows))] if order.shuffling() else rows
+
+    @cached_property
+    def loaded(self) -> Array:
+        """The fields that the loader of a position-independent image puts an address of the image into, dtype LOADED,
+        shape (n,). Those of SHT_REL hold it already, and are not among them."""
+        found = [np.zeros(0, LOADED)]
+        for section in self.sections:
+            if section.type != SHT_RELA or not section.flags & SHF_ALLOC:
+                continue
+            raw = self._records(
+                section, self._dtype(*([("place", w), ("info", w), ("addend", w)] for w in ("u8", "u4")))
+            )
+            rows = np.zeros(len(raw), LOADED)
+            rows["place"], rows["address"] = raw["place"], raw["addend"]
+            rows["offset"] = section.offset + np.arange(1, len(raw) + 1) * raw.itemsize - self.arch.word
+            found.append(rows[raw["info"] == self.arch.relative])
+        return np.concatenate(found)
 
     def _addends(self, section: Section, rows: Array) -> Array:
         """The addends of SHT_REL relocations: the field holds the final value, so take away S and add P. Zeros

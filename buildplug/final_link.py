@@ -41,7 +41,6 @@ class FinalLink:
     """
 
     ld: str
-    scripts: bool  # whether it takes linker scripts that place tables
     words: list[str]
     line: LinkLine
     env: Mapping[str, str]  # the linker's
@@ -70,10 +69,11 @@ class FinalLink:
         flags = {name: (*getattr(c.compile, name), unnamed) for name in ("cflags", "asflags")}
         c = replace(c, compile=replace(c.compile, **flags))
         return Stage(
-            c.tables, c.arch, c.root, self._places, c.generated, lambda text: text.with_name(f"{text.name}.o"),
-            partial(ninjafile.assemble, c), self._link, self.scripts,
+            c.tables, c.arch, c.root, lambda: self._places, c.generated, lambda text: text.with_name(f"{text.name}.o"),
+            partial(ninjafile.assemble, c), self._link, "script" in self.line,
         )  # fmt: skip
 
+    @cached_property
     def _places(self) -> Placement:
         return place(self.config, *(list(map(Path, names)) for names in (self.line.scripts, self.line.folders)))
 
@@ -84,6 +84,7 @@ class FinalLink:
         if keep:
             about = {"buildplug": __version__, "links": 2} | {k: note[k] for k in ("tables", "moved", "rewritten")}
             files.write(self.folder / "record.json", json.dumps(about, indent=1) + "\n")
+            shutil.copy(image, self.relinked)  # with the tables that are proved, and its relocations
         if not (self.config.link.keep_relocations or "emit-relocs" in self.line):
             emitted.drop(image, image)
         if (path := self.line.map) is not None:
@@ -94,7 +95,7 @@ class FinalLink:
 
     def _link(self, tables: list[Path], made: Path) -> Note:
         words = self.words
-        if "script" in self.line:
+        if "script" in self.line or self._places.tables:
             ours = ["-T", str(self.stage.placement)]  # GNU ld wants it before the user's
             if self.stage.script.stat().st_size:
                 ours += ["-T", str(self.stage.script)]
@@ -139,12 +140,10 @@ class FinalLink:
         return f"{head}{colon} {' '.join(inputs)}{tail}" + "".join(f"\n{name}:\n" for name in inputs)
 
 
-def link(
-    ld: str, scripts: bool, config: Path, words: list[str], line: LinkLine, env: Mapping[str, str], *, keep: bool
-) -> int:
+def link(ld: str, config: Path, words: list[str], line: LinkLine, env: Mapping[str, str], *, keep: bool) -> int:
     """Makes the output of a link with tables; returns the exit status. Raises BuildplugError."""
     with _ended_by_signals(), scratch.folder(line.output) as folder:
-        final = FinalLink(ld, scripts, words, line, env, read(config, folder), folder)
+        final = FinalLink(ld, words, line, env, read(config, folder), folder)
         try:
             final.run(keep=keep)
         except UserLinkFailed as failed:

@@ -52,6 +52,7 @@ class Settings:
     ld: str
     keep: bool
     image: str  # the name of the output that gets tables; empty if there are none
+    placed: bool  # whether the configuration says where tables go
 
 
 def main(words: list[str], called: str) -> int:
@@ -75,12 +76,12 @@ def main(words: list[str], called: str) -> int:
         if option in line:
             raise BuildplugError(f"--{option}", f"cannot be used: {reason}")
     family = _family(settings.ld)
-    if family.refused or (not family.scripts and "script" in line):
+    if family.refused or (not family.scripts and ("script" in line or settings.placed)):
         reason = family.refused or "it has no SECTIONS in linker scripts, which place tables beside yours"
         raise BuildplugError(settings.ld, f"{family.says} cannot be used: {reason}", "use GNU ld or lld")
     from buildplug import final_link  # imports numpy: not for the many links that get no tables
 
-    return final_link.link(settings.ld, family.scripts, settings.config, words, line, env, keep=settings.keep)
+    return final_link.link(settings.ld, settings.config, words, line, env, keep=settings.keep)
 
 
 def _own(words: list[str]) -> tuple[dict[str, str], list[str]]:
@@ -116,7 +117,8 @@ def _settings(own: dict[str, str], called: str) -> Settings:
     if not ld:
         ld = str(config.absolute().parent / file.toolchain.ld) if "/" in file.toolchain.ld else file.toolchain.ld
     keep = chosen["keep"] not in ("", "0")
-    return Settings(config, ld, keep, file.kernel.name if file.table else "")
+    placed = any((file.link.after, *(table.after for table in file.table)))
+    return Settings(config, ld, keep, file.kernel.name if file.table else "", placed)
 
 
 def _family(ld: str) -> Family:

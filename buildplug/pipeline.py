@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from buildplug import config, files, identity, linkline, ninjafile, record, runt
 from buildplug.config import Config
 from buildplug.errors import BuildplugError
 from buildplug.link import included, link
+from buildplug.linkline import LinkLine
 from buildplug.placement import Placement, place
 from buildplug.rules import shipped
 from buildplug.stage import Note, Stage, blob_path
@@ -53,6 +54,7 @@ class Pipeline:
         self.stage = Stage(
             wanted.tables, wanted.arch, wanted.root, self._places, wanted.generated,
             partial(ninjafile.object_of, wanted), partial(ninjafile.assemble, wanted), self._link,
+            bool(self._line.scripts),
         )  # fmt: skip
         self.relinked = wanted.build / f"{wanted.kernel.name}.relinked"
         self.runtime = runtime.texts(wanted.tables, wanted.arch, wanted.root)
@@ -72,12 +74,12 @@ class Pipeline:
         assembler = [ninjafile.compiler(c, suffix) for suffix in (".c", ".S")] + [identity.program(c.toolchain.cc)]
         draft, relink = (self._read_by(output) for output in (c.draft, self.relinked))
         s, inputs = self.stage, [*(c.root / name for name in c.sources), c.root / c.path.name, *rules]
-        tables = [s.placement, s.script, *s.table_objects, s.anchors]
+        tables = [s.placement, s.script, *s.objects, s.anchors]
         yield self._task("compile", self.compile, [], [])  # ninja decides what there is to do
         yield self._task("draft", self.draft, [*draft, *s.stub_objects, s.placement, s.script], [c.draft], links)
         yield self._task("extract", self.extract, [c.draft, *rules], s.extracted, c.tables)
         yield self._task("generate", self.generate, [*s.extracted, *templates], [*s.texts, s.anchors], c.tables)
-        yield self._task("assemble", self.assemble, s.texts, s.table_objects, assembler)
+        yield self._task("assemble", self.assemble, s.assembled, s.objects, assembler)
         yield self._task("relink", self.relink, [*relink, *tables], [self.relinked], links)
         verified = self._task("verify", self.verify, [c.draft, self.relinked, *rules], [c.image], c.tables)
         yield verified | {"uptodate": [*verified["uptodate"], self._image_is_untouched]}
@@ -86,7 +88,7 @@ class Pipeline:
     def _read_by(self, output: Path) -> list[Path]:
         """The inputs of a link: those that we name, and of the last link what scripts included."""
         s = self.stage
-        ours = {*self.link_inputs, *s.stub_objects, *s.table_objects, s.placement, s.script, s.anchors}
+        ours = {*self.link_inputs, *s.stub_objects, *s.objects, s.placement, s.script, s.anchors}
         read = [path for path in included(self.config, output) if Path(os.path.normpath(path)) not in ours]
         return self.link_inputs + [path for path in read if path.exists()]
 
@@ -137,7 +139,7 @@ class Pipeline:
 
     def assemble(self) -> Note:
         """Makes the tables' objects, with the kernel's own flags."""
-        return self.stage.assemble_all(self.stage.texts)
+        return self.stage.assemble_all(self.stage.assembled)
 
     def relink(self) -> Note:
         """The only relink."""
@@ -158,10 +160,15 @@ class Pipeline:
         }
         record.write_record(c, self.notes, sorted(p for p in inputs if p.exists()))
 
+    @cached_property
+    def _line(self) -> LinkLine:
+        """What the configuration says of a link."""
+        link = self.config.link
+        return linkline.parse([*link.flags, *(["-T", link.script] if link.script else [])])
+
     def _places(self) -> Placement:
-        c = self.config
-        line = linkline.parse([*c.link.flags, *(["-T", c.link.script] if c.link.script else [])])
-        return place(c, *([c.root / name for name in names] for names in (line.scripts, line.folders)))
+        names = (self._line.scripts, self._line.folders)
+        return place(self.config, *([self.config.root / name for name in some] for some in names))
 
     def _link(self, tables: list[Path], output: Path) -> Note:
         command, said = link(self.config, self.sources, self.stage.placement, self.stage.script, tables, output)

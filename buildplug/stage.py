@@ -49,7 +49,7 @@ class Stage:
     object_of: Callable[[Path], Path]  # text -> where its object goes
     assemble: Callable[[Path, Path], list[str]]
     link: Callable[[list[Path], Path], Note]
-    scripts: bool = True  # whether the linker takes linker scripts; if not, placement is empty
+    scripts: bool  # whether the user has linker scripts
 
     @property
     def placement(self) -> Path:
@@ -64,7 +64,8 @@ class Stage:
     @property
     def anchors(self) -> Path:
         """The linker script that says where the sections are which the tables speak of: the last input of a link.
-        For a linker without scripts a text for the assembler, and verify() puts the addresses in place."""
+        Where the linker has its own script, that would have GNU ld make sections in another order, and with -pie lay
+        them out in another way: there it is a text for the assembler, and verify() puts the addresses in place."""
         return self.generated / ("anchors.lds" if self.scripts else "anchors.S")
 
     @cached_property
@@ -82,8 +83,13 @@ class Stage:
         return [self.object_of(text) for text in self.stubs]
 
     @property
-    def table_objects(self) -> list[Path]:
-        return [self.object_of(text) for text in self.texts]
+    def assembled(self) -> list[Path]:
+        """The texts that are assembled for the relink."""
+        return self.texts if self.scripts else [*self.texts, self.anchors]
+
+    @property
+    def objects(self) -> list[Path]:
+        return [self.object_of(text) for text in self.assembled]
 
     @property
     def extracted(self) -> list[Path]:
@@ -101,7 +107,7 @@ class Stage:
         self.link_draft(draft)
         self.extract(draft)
         self.generate()
-        self.assemble_all(self.texts if self.scripts else [*self.texts, self.anchors])
+        self.assemble_all(self.assembled)
         self.relink(relinked)
         return self.verify(draft, relinked, image)
 
@@ -146,8 +152,7 @@ class Stage:
 
     def relink(self, relinked: Path) -> Note:
         """The only relink."""
-        anchors = self.anchors if self.scripts else self.object_of(self.anchors)
-        return self.link([*self.table_objects, anchors], relinked)
+        return self.link([*self.objects, *([self.anchors] if self.scripts else [])], relinked)
 
     def verify(self, draft: Path, relinked: Path, image: Path) -> Note:
         """Proves the tables true of the final image; makes them so if the linker moved what they speak of."""

@@ -81,7 +81,7 @@ def _place(final: Image, rule: Rule) -> tuple[int, Section, int]:
 def prove_table(final: Image, rule: Rule, ops: Ops | None, truth: Contents | None = None) -> TableProof:
     """Compares the table in the image's own bytes with a new extraction, or with the `truth` that one has found."""
     at, section, room = _place(final, rule)
-    data = final.bytes_of(section)[at - section.address :][:room].tobytes()
+    data = _loaded(final, section)[at - section.address :][:room].tobytes()
     if rule.format != "sites":
         truth = truth or make(final, rule, None)[0]
         return TableProof(rule, truth, tuple(_byte_differences(truth, data)))
@@ -91,6 +91,23 @@ def prove_table(final: Image, rule: Rule, ops: Ops | None, truth: Contents | Non
         return TableProof(rule, truth, ())
     assert isinstance(truth, Table)
     return TableProof(rule, truth, tuple(_differences(final, found, truth, at)) or ("its header differs",))
+
+
+def _loaded(image: Image, section: Section) -> Array:
+    """The content of a section when it is loaded where it was linked."""
+    content = image.bytes_of(section).copy()
+    rows, places = _filled(image, section.address, section.size)
+    addresses = np.ascontiguousarray(rows["address"]).astype(f"{image.arch.byteorder}u{image.arch.word}")
+    content[places] = addresses.view("u1").reshape(places.shape)
+    return content
+
+
+def _filled(image: Image, address: int, size: int) -> tuple[Array, Array]:
+    """The fields from an address on that the loader fills, shape (n,), and the offsets of their bytes, (n, word)."""
+    word = image.arch.word
+    offsets = (image.loaded["place"] - np.uint64(address)).astype("i8")
+    inside = (offsets >= 0) & (offsets <= size - word)
+    return image.loaded[inside], offsets[inside][:, None] + np.arange(word)
 
 
 def _byte_differences(truth: Contents, data: bytes) -> list[str]:
@@ -138,6 +155,11 @@ def rewrite(path: Path, final: Image, proof: TableProof) -> None:
     with path.open("r+b") as file:
         file.seek(section.offset + at - section.address)
         file.write(data.ljust(room, b"\0"))
+    rows, offsets = _filled(final, at, len(data))
+    if len(rows):  # what the loader puts there would go before
+        whole = np.memmap(path, np.uint8, "r+")
+        whole[rows["offset"].astype("i8")[:, None] + np.arange(final.arch.word)] = np.frombuffer(data, "u1")[offsets]
+        whole.flush()
 
 
 def _compare(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list[str], int]:

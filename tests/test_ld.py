@@ -1,7 +1,9 @@
 """buildplug ld as builds meet it: programs that read their own tables, and links that must stay what they were."""
 
 import os
+import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 from buildplug.elf import Image
 from tests.conftest import tool
 from tests.samples import buildplug, built, copy_sample, one_line
+from tests.test_placement import mapping
 
 LINKERS = ("ld", "ld.lld", "ld.lld-19", "mold")
 
@@ -370,6 +373,23 @@ extern const unsigned bp_functions[];
 int twice(int);
 int main(void) { printf("%u %d\\n", bp_functions[0], twice(4)); }
 """
+HANDLERS = """
+name = "handlers"
+about = "what handles"
+[select]
+rows = "symbols"
+functions = ["handle_*"]
+[table]
+flags = "aw"
+fields = [{ name = "handler", type = "u8", value = "address", base = "zero" }]
+"""
+HANDLED = """
+#include <stdio.h>
+extern const struct { unsigned rows, row_size; void (*row[])(void); } bp_handlers;
+__attribute__((noinline)) void handle_second(void) { puts("second"); }
+__attribute__((noinline)) void handle_first(void) { puts("first"); }
+int main(void) { for (unsigned i = 0; i < bp_handlers.rows; i++) bp_handlers.row[i](); }
+"""
 TWICE = "__attribute__((noinline)) int twice(int n) { return 2 * n; }\n"
 
 
@@ -385,10 +405,46 @@ def test_compiler_drivers_and_their_lto_go_through(work: Path, driver: str) -> N
     (work / "main.c").write_text(HOSTED)
     (work / "twice.c").write_text(TWICE)
     command, linker = driver.split(" --ld=")
-    assert buildplug("ld", "--into", "a dir", "--config", "buildplug.toml", "--ld", linker, cwd=work).returncode == 0
-    words = [word.format(dir=work / "a dir") for word in command.split()]
-    tool(*words, "-O2", "main.c", "twice.c", "-o", "prog", cwd=work)
+    linked_by(command, linker, work, "-O2", "main.c", "twice.c")
     assert tool(work / "prog").split() == [str(functions(work / "prog")), "8"]
+
+
+def linked_by(driver: str, linker: str, work: Path, *words: str) -> Path:
+    """Links `prog` by a compiler driver, whose words may have {dir}: that of our `ld`."""
+    assert buildplug("ld", "--into", "a dir", "--config", "buildplug.toml", "--ld", linker, cwd=work).returncode == 0
+    tool(*(word.format(dir=work / "a dir") for word in driver.split()), *words, "-o", "prog", cwd=work)
+    return work / "prog"
+
+
+@pytest.mark.parametrize("flags", ["-pie -Wl,-z,now", "-no-pie", "-pie -Wl,-z,noseparate-code,--build-id=none"])
+@pytest.mark.parametrize("linker", LINKERS)
+def test_position_independent_program_is_laid_out_as_by_the_linker_alone(work: Path, linker: str, flags: str) -> None:
+    (work / "main.c").write_text(HOSTED)
+    (work / "twice.c").write_text(TWICE)
+    linked_by(f"gcc -B{{dir}} -O2 {flags}", linker, work, "main.c", "twice.c")
+    (work / "plain").mkdir()
+    (work / "plain" / "ld").symlink_to(str(shutil.which(linker)))
+    more = ("-Wl,--defsym=bp_functions=main", "-Wl,--emit-relocs")  # which make lld put .eh_frame elsewhere
+    tool("gcc", "-Bplain", "-O2", *flags.split(), "main.c", "twice.c", *more, "-o", "other", cwd=work)
+    ours, plain = (mapping(work / name) for name in ("prog", "other"))
+    del ours[".bp_functions"]
+    assert list(ours.items()) == list(plain.items())
+    ends = [
+        re.findall(r"GNU_RELRO +0x\w+ 0x(\w+) 0x\w+ 0x\w+ 0x(\w+)", tool("readelf", "-lW", work / name))
+        for name in ("prog", "other")
+    ]
+    assert len({(int(start, 16) + int(size, 16)) % 4096 for ((start, size),) in ends}) == 1
+
+
+@pytest.mark.parametrize("flags", ["-pie", "-no-pie"])
+@pytest.mark.parametrize("linker", LINKERS)
+def test_addresses_that_the_loader_fills_in_are_true(work: Path, linker: str, flags: str) -> None:
+    (work / "handlers.toml").write_text(HANDLERS)
+    (work / "buildplug.toml").unlink()
+    (work / "buildplug.toml").write_text(CONFIG.replace("functions", "handlers.toml"))
+    (work / "main.c").write_text(HANDLED)
+    program = linked_by(f"gcc -B{{dir}} -O2 -fpie {flags}", linker, work, "main.c")
+    assert tool(program).split() == ["second", "first"]
 
 
 @pytest.mark.linux

@@ -142,7 +142,7 @@ def mapping(image: Path) -> dict[str, list[str]]:
     """Section -> the type and flags of each segment that holds it, as readelf says."""
     said = tool("readelf", "-lW", image)
     segments = [
-        f"{m[1]} {m[2].replace(' ', '')}" for m in re.finditer(r"^  (\w+) +(?:0x\w+ ){5}(...) +0x\w+$", said, re.M)
+        f"{m[1]} {m[2].replace(' ', '')}" for m in re.finditer(r"^  (\w+) +(?:0x\w+ ){5}(...) +\w+$", said, re.M)
     ]
     found: dict[str, list[str]] = {}
     for number, names in re.findall(r"^   (\d\d) +(.*)$", said, re.M):
@@ -219,7 +219,7 @@ PIE = ["-pie", "--no-dynamic-linker"]
 
 @pytest.mark.parametrize(
     ("ld", "flags"),
-    [("ld", []), ("ld", ["--gc-sections"]), ("ld.lld", []), ("ld.lld", ["--gc-sections"]), ("ld.lld", PIE)],
+    [("ld", []), ("ld", ["--gc-sections"]), ("ld.lld", []), ("ld.lld", ["--gc-sections"]), ("ld.lld", PIE), ("ld", PIE)],
 )
 def test_without_a_script_the_linker_has_its_own(tmp_path: Path, ld: str, flags: list[str]) -> None:
     cflags = CFLAGS.replace("-mcmodel=kernel", "-fpie") if "-pie" in flags else CFLAGS

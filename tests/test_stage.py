@@ -56,7 +56,7 @@ def stage(tmp_path: Path, links: list[list[str]]) -> Stage:
     rule, generated = find("functions", tmp_path), tmp_path / "gen"
     made = Stage(
         (WantedTable(rule, None, 0, "", "", ()),), X86_64, tmp_path, lambda: Placement((Placed(rule, ".rodata", ""),)),
-        generated, lambda text: text.with_suffix(".o"), assemble, link,
+        generated, lambda text: text.with_suffix(".o"), assemble, link, True,
     )  # fmt: skip
     return made
 
