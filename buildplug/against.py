@@ -1,12 +1,13 @@
 """Rebuilds what a record of provenance speaks of, as it says, and compares with the digests that it has."""
 
+import glob
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from buildplug import identity, provenance, vary, workshop
-from buildplug.errors import printable
+from buildplug.errors import BuildplugError, printable
 from buildplug.provenance import Difference
 from buildplug.toolchain import environment
 
@@ -16,6 +17,7 @@ class Rebuilt:
     """What a rebuild showed."""
 
     record: str
+    recorded: dict[str, str]  # the record's outputs: SHA-256
     outputs: tuple[Difference, ...]  # that are not as recorded
     digests: dict[str, str]  # of the rebuild: SHA-256
     others: tuple[Difference, ...]  # inputs and tools that are not those of the record
@@ -27,14 +29,19 @@ class Rebuilt:
 
 
 def rebuild(path: Path, root: Path) -> Rebuilt:
-    """Builds the project in the folder `root` in a copy, with the variables of the record at `path` and no others of
-    their kind, and compares. Raises BuildplugError: the record is no record, or the build fails."""
+    """Builds the project in `root`, a folder or its configuration, in a copy, with the variables of the record at
+    `path` and no others of their kind, and compares. Raises BuildplugError: the record is no record, or the build
+    fails."""
     record = provenance.read(path)
+    root = root if root.is_dir() else root.parent
     others = tuple(d for d in provenance.check(record, root) if not d.what.startswith("variable "))
     recorded = {**record.outputs, **record.byproducts}
+    for name in recorded:
+        if Path(name).name != name:
+            raise BuildplugError(path, f"expected the name of a file that was made, found {name!r}", "fetch it again")
     wanted = workshop.project(root / record.parameters.config, (), ())
     folder = Path(wanted.outputs[0]).parent
-    wanted = replace(wanted, outputs=tuple(str(folder / name) for name in recorded))
+    wanted = replace(wanted, outputs=tuple(str(folder / glob.escape(name)) for name in recorded))
     users = {name: value for name, value in os.environ.items() if name not in identity.VARIABLES}
     env = environment(users | record.parameters.environment)
     with workshop.interruptible(), workshop.workshop(wanted, env) as bench:
@@ -44,7 +51,7 @@ def rebuild(path: Path, root: Path) -> Rebuilt:
         kept = bench.work / workshop.KEPT / "rebuild"
         if wrong:
             tree.rename(kept)
-    return Rebuilt(str(path), wrong, found, others, str(kept) if wrong else "")
+    return Rebuilt(str(path), recorded, wrong, found, others, str(kept) if wrong else "")
 
 
 def report(rebuilt: Rebuilt) -> Iterator[str]:

@@ -58,6 +58,10 @@ class Place:
     cause: str  # class of cause; empty if it is not known
 
     @property
+    def where(self) -> list[str]:
+        return [text for text in (self.part, self.symbol, self.entry) if text] + [f"file offset {self.offset:#x}"]
+
+    @property
     def key(self) -> tuple[str, str]:
         return self.part, self.symbol.partition("+")[0] or hex(self.offset)
 

@@ -141,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--against", type=Path, metavar="RECORD", help="rebuild what a provenance record says, and compare"
     )
+    sub.add_argument("--statement", type=Path, metavar="FILE", help="write what the rebuilds showed, in-toto, unsigned")
     sub.add_argument("--diffoscope", action="store_true", help="have it show the first difference of each blame")
     sub.add_argument("--json", action="store_true", help="print the result")
 
@@ -329,7 +330,7 @@ def _kbuild(options: argparse.Namespace) -> None:
 def _repro(options: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from buildplug import repro, workshop
+    from buildplug import provenance, rebuilds, repro, workshop
     from buildplug.toolchain import run
 
     if options.against:
@@ -345,10 +346,12 @@ def _repro(options: argparse.Namespace) -> None:
             result = repro.repro(wanted, options.vary, lambda what: status.update(f"build: {what}"))
     else:
         result = repro.repro(wanted, options.vary)
+    if options.statement:
+        provenance.write(options.statement, provenance.comparison(result.outputs, {}, result.tests))
     if options.json:
         _print_json(asdict(result) | {"reproducible": result.reproducible})
     else:
-        sys.stdout.writelines(f"{line}\n" for line in repro.report(result))
+        sys.stdout.writelines(f"{line}\n" for line in rebuilds.summary(result))
     sys.stdout.flush()
     for blame in result.blame if options.diffoscope else ():
         trees = [Path(result.kept[build]) / blame.output for build in ("control", blame.build)]
@@ -361,11 +364,15 @@ def _repro(options: argparse.Namespace) -> None:
 def _against(options: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from buildplug import against
+    from buildplug import against, files, provenance
 
     if options.command or options.vary or options.output or options.diffoscope:
         raise BuildplugError("repro", "expected --against RECORD without other options", status=2)
     rebuilt = against.rebuild(options.against, options.project)
+    if options.statement:
+        said = {options.against.name: files.digest(options.against)}
+        done = {"rebuild as recorded": rebuilt.reproducible}
+        provenance.write(options.statement, provenance.comparison(rebuilt.recorded, said, done))
     if options.json:
         _print_json(asdict(rebuilt) | {"reproducible": rebuilt.reproducible})
     else:

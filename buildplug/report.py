@@ -123,7 +123,7 @@ def read(path: Path) -> Report:
 def summary(report: Report) -> str:
     """The report in a few lines for a terminal."""
     if isinstance(report, Rebuilds):
-        return rebuilds.summary(report)
+        return "\n".join(rebuilds.summary(report))
     record = report.record
     sites = sum(of.total for of in report.sites.values())
     lines = [f"{record.image}, {record.arch}: {record.links} links, {len(report.record.tables)} tables, {sites} sites"]

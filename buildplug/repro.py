@@ -5,64 +5,25 @@ varied. If that is the same, so is each variation. If not: the control again, ea
 together, with the places where the outputs differ.
 """
 
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from buildplug import files, vary, workshop
 from buildplug.blame import REMEDIES, Place, compare
-from buildplug.errors import BuildplugError, printable
+from buildplug.errors import BuildplugError
+from buildplug.rebuilds import Blame, Rebuilds, Verdict
 from buildplug.setting import Bench, Setting
 from buildplug.toolchain import environment, run_alone
 from buildplug.vary import Variation
 from buildplug.workshop import KEPT, Project
 
 SHOWN = 8  # places of an output in a result
-TOLD = 3  # and in its report
 Told = Callable[[str], None]
+Key = tuple[str, str, str]  # of a place: output, part, symbol or offset
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Whether the outputs are the same under a variation."""
-
-    variation: str
-    about: str
-    same: bool
-    note: str  # what shows that it was varied; empty if nothing does
-
-
-@dataclass(frozen=True)
-class Blame:
-    """Why an output differs: by one variation; by several, only together; or, if there is none, from build to build."""
-
-    variations: tuple[str, ...]
-    build: str  # that differs from the control
-    output: str
-    sizes: tuple[int, int]  # bytes, of the control and of the other
-    places: tuple[Place, ...]
-    more: int  # places beyond those
-    remedies: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a comparison found."""
-
-    command: tuple[str, ...]
-    outputs: dict[str, str]  # of the control: SHA-256
-    variations: tuple[Verdict, ...]
-    not_varied: dict[str, str]  # variation -> why
-    blame: tuple[Blame, ...]
-    kept: dict[str, str]  # build -> its tree, if outputs differ
-
-    @property
-    def reproducible(self) -> bool:
-        return not self.blame
-
-
-def repro(wanted: Project, specs: Sequence[str], told: Told = lambda what: None) -> Result:
+def repro(wanted: Project, specs: Sequence[str], told: Told = lambda what: None) -> Rebuilds:
     """Builds the project in varied surroundings and compares. Raises BuildplugError: a build fails, or an output is
     missing. Whatever happens, nothing is left running or mounted; of the builds only those that differ are kept."""
     with workshop.interruptible(), workshop.workshop(wanted, environment()) as bench:
@@ -90,54 +51,54 @@ class _Comparison:
         self.blamed: list[Blame] = []
         self.kept: list[Path] = []
 
-    def result(self) -> Result:
+    def result(self) -> Rebuilds:
         names = frozenset(variation.name for variation in self.variations)
         self.control = self._build("control", frozenset())
         try:
-            together = self._build("varied", names)
+            together = self._build("varied" if len(names) != 1 else min(names), names)
         except BuildplugError:
-            for name in sorted(names):  # which of them does it break under?
+            for name in sorted(names) if len(names) > 1 else ():  # which of them does it break under?
                 self._drop(self._build(name, frozenset({name})))
             raise
-        if together.digests != self.control.digests:
-            self._find(names, together)
-        else:
+        if together.digests == self.control.digests:
             self._drop(together)
             self._drop(self.control)
+        else:
+            self._find(names, together)
         kept = {path.name: str(path) for path in (self.control.tree, *self.kept) if self.blamed}
         wrong = {name for blame in self.blamed for name in blame.variations}
         used = [variation for variation in self.variations if variation.name not in self.not_varied]
         verdicts = tuple(Verdict(v.name, v.about, v.name not in wrong, self.notes.get(v.name, "")) for v in used)
-        return Result(self.project.command, self.control.digests, verdicts, self.not_varied, tuple(self.blamed), kept)
+        return Rebuilds(self.project.command, self.control.digests, verdicts, self.not_varied, tuple(self.blamed), kept)
 
     def _find(self, names: frozenset[str], together: _Built) -> None:
         """Blames whatever makes the outputs differ."""
         again = self._build("again", frozenset())
         own = {key for output in self._differing(again) for key in self._keys(again, output)}
         self._blame((), again, set())
-        guilty = set()
-        for variation in self.variations:
-            alone = self._build(variation.name, frozenset({variation.name}))
-            if self._blame((variation.name,), alone, own):
-                guilty.add(variation.name)
-        rest = names - guilty
-        if not rest:
+        rest = names
+        for name in (variation.name for variation in self.variations):
+            alone = self._build(name, frozenset({name})) if len(names) > 1 else together
+            if self._blame((name,), alone, own):
+                rest -= {name}
+        if len(rest) > 1:
+            self._find_together(rest, own)
+        if not self.blamed:
+            self._blame((), together, own)  # once, and not again
+        elif together.tree not in self.kept:
             self._drop(together)
-            return
-        confirmed = self._build("rest", rest)
+
+    def _find_together(self, rest: frozenset[str], own: set[Key]) -> None:
+        """Blames as few as it takes of variations that make the outputs differ only together, if they do."""
+        confirmed = self._build("together", rest)
         if self._left(confirmed, own):
             for name in sorted(rest):
                 fewer = self._build("fewer", rest - {name})
                 if self._left(fewer, own):
                     rest -= {name}
                 self._drop(fewer)
-            self._drop(confirmed)
-            self._blame(tuple(sorted(rest)), self._build("together", rest), own)
-        self._drop(confirmed)
-        if self.blamed:
-            self._drop(together)
-        else:
-            self._blame((), together, own)  # once, and not again
+            confirmed = self._build("together", rest)
+        self._blame(tuple(sorted(rest)), confirmed, own)
 
     def _differing(self, built: _Built) -> list[str]:
         return [name for name, digest in self.control.digests.items() if built.digests[name] != digest]
@@ -145,14 +106,14 @@ class _Comparison:
     def _places(self, built: _Built, output: str, known: str = "") -> list[Place]:
         return compare(self.control.tree / output, built.tree / output, self.project.rules, known)
 
-    def _keys(self, built: _Built, output: str) -> list[tuple[str, str, str]]:
+    def _keys(self, built: _Built, output: str) -> list[Key]:
         return [(output, *place.key) for place in self._places(built, output)]
 
-    def _left(self, built: _Built, own: set[tuple[str, str, str]]) -> bool:
+    def _left(self, built: _Built, own: set[Key]) -> bool:
         """Whether a build differs from the control in other places than its repetition does."""
         return any(not own.issuperset(self._keys(built, output)) for output in self._differing(built))
 
-    def _blame(self, names: tuple[str, ...], built: _Built, own: set[tuple[str, str, str]]) -> bool:
+    def _blame(self, names: tuple[str, ...], built: _Built, own: set[Key]) -> bool:
         """Puts down where a build differs; keeps it then. Returns whether it does."""
         known = vary.BY_NAME[names[0]].cause if len(names) == 1 else ""
         found = False
@@ -176,7 +137,7 @@ class _Comparison:
         return found
 
     def _drop(self, built: _Built) -> None:
-        shutil.rmtree(built.tree, ignore_errors=True)
+        workshop.remove(built.tree)
 
     def _build(self, name: str, varied: frozenset[str]) -> _Built:
         """Builds with these variations varied. Raises BuildplugError that says which."""
@@ -184,8 +145,8 @@ class _Comparison:
         setting = vary.setting(self.bench, self.variations, varied)
         kept = self.bench.work / KEPT / name
         try:
-            if setting.ccache:
-                shutil.rmtree(setting.ccache, ignore_errors=True)
+            for path in filter(None, (setting.ccache, setting.distcc)):
+                workshop.remove(path)
             for _ in range(2 if setting.ccache else 1):  # the first fills the cache
                 tree = workshop.build(self.project, self.bench, setting)
             digests = workshop.digests(self.project, tree)
@@ -198,7 +159,7 @@ class _Comparison:
             remedy = f"--vary=-{min(varied)} leaves it out" if len(varied) == 1 else ""
             raise BuildplugError(what, str(error), remedy, output=error.output) from None
         self._note(setting)
-        shutil.rmtree(kept, ignore_errors=True)
+        workshop.remove(kept)
         tree.rename(kept)
         return _Built(kept, digests)
 
@@ -216,29 +177,3 @@ class _Comparison:
             self.notes[name] = f"{count} {what}"
             if not count:
                 self.not_varied[name] = f"there were no {what}: it takes a compiler that is found through PATH"
-
-
-def report(result: Result) -> Iterator[str]:
-    """The result as lines."""
-    yield f"varied: {' '.join(verdict.variation for verdict in result.variations) or 'nothing'}"
-    yield from (f"{verdict.variation}: {verdict.note}" for verdict in result.variations if verdict.note)
-    for name, why in result.not_varied.items():
-        yield printable(f"not varied: {name} because {why}")
-    wrong = {blame.output for blame in result.blame}
-    for output, digest in result.outputs.items():
-        yield printable(f"{output}: {'differs' if output in wrong else f'the same in every build, SHA-256 {digest}'}")
-    for blame in result.blame:
-        by = f"by {' with '.join(blame.variations)}" if blame.variations else "from build to build, nothing varied"
-        yield printable(f"{blame.output} differs {by}: {blame.sizes[0]} and {blame.sizes[1]} bytes")
-        for place in blame.places[:TOLD]:
-            where = [text for text in (place.part, place.symbol, place.entry) if text]
-            where.append(f"file offset {place.offset:#x}")
-            yield printable(f"  {', '.join(where)}: {place.cause or 'cause not known'}")
-            for side, data, text in zip(("control", "varied"), (place.control, place.varied), place.texts, strict=True):
-                yield printable(f"    {side}: {data}" + (f" {text!r}" if text else ""))
-        more = blame.more + len(blame.places[TOLD:])
-        if more:
-            yield f"  and {more} places more"
-        yield from (printable(f"  {remedy}") for remedy in blame.remedies)
-    for name, tree in result.kept.items():
-        yield printable(f"kept: {name} in {tree}")

@@ -44,9 +44,9 @@ def unknown(where: object, what: str, name: str, known: Iterable[str]) -> Buildp
 def convert(record: type[Record], data: object, where: str, *, strict: bool = True) -> Record:
     """`data`, read from TOML, as an instance of the frozen dataclass `record`.
 
-    `where` is the file and the path of keys so far, for messages. Fields may be str, int, bool, other
-    dataclasses, tuple[T, ...] (a list) and dict[str, T] (a table). Unless it is `strict`, keys that are not known,
-    as a later version may have them, are passed over. Raises BuildplugError.
+    `where` is the file and the path of keys so far, for messages. Fields may be str, int, bool, other dataclasses,
+    tuple[T, ...] or tuple[T, T] (a list) and dict[str, T] (a table). Unless it is `strict`, keys that are not known, as
+    a later version may have them, are passed over. Raises BuildplugError.
     """
     if not isinstance(data, dict):
         raise _mismatch(where, dict, data)
@@ -72,6 +72,8 @@ def checked(hint: Any, value: Any, where: str, *, strict: bool = True) -> Any:
     if origin is tuple:
         if not isinstance(value, list):
             raise _mismatch(where, tuple, value)
+        if arguments[-1] is not Ellipsis and len(value) != len(arguments):
+            raise BuildplugError(where, f"expected a list of {len(arguments)}, found {len(value)}")
         return tuple(checked(arguments[0], item, f"{where}[{i}]", strict=strict) for i, item in enumerate(value))
     if origin is dict:
         if not isinstance(value, dict):

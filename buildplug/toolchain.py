@@ -1,10 +1,13 @@
 """The one place that runs other programs. Never a shell."""
 
+import ctypes
+import fcntl
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +17,8 @@ from typing import Any, NoReturn
 from buildplug.errors import BuildplugError
 
 LAST_SECOND = 253402300799  # of the year 9999
+PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+WAIT = 10  # seconds for a server to be ready
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -50,17 +55,62 @@ def run_alone(
     started_by: Sequence[str] = (),
 ) -> Tool:
     """As run(), in the environment `env` and nothing else, with a umask unless it is -1, `started_by` other programs,
-    and in a process group of its own: whatever way this ends, nothing of the group goes on running."""
-    with _group([*started_by, *command], cwd, what, env=env, umask=umask, stdout=subprocess.PIPE) as process:
-        said, _ = process.communicate()
-    return _result(command, what, process.returncode, said)
+    and in a process group of its own: whatever way this ends, nothing of it goes on running, see adopting()."""
+    # Not a pipe: whoever goes on with it in hand would have us wait.
+    with os.fdopen(os.memfd_create("said"), "r", encoding="utf-8", errors="backslashreplace") as said:
+        fcntl.fcntl(said, fcntl.F_SETFL, os.O_APPEND)
+        words = [*started_by, *command]
+        with _group(words, cwd, what, env=env, umask=umask, stdout=said) as process:
+            status = process.wait()
+        said.seek(0)
+        return _result(command, what, status, said.read())
 
 
 @contextmanager
-def serving(command: Sequence[str | Path], cwd: Path, what: str, env: Mapping[str, str], log: Path) -> Iterator[None]:
-    """Has a server run meanwhile, in a process group of its own; what it says is added to the file `log`."""
-    with log.open("ab") as file, _group(command, cwd, what, env=env, stdout=file):
+def serving(
+    command: Sequence[str | Path], cwd: Path, what: str, env: Mapping[str, str], log: Path, ready: Callable[[], bool]
+) -> Iterator[None]:
+    """Has a server run meanwhile, in a process group of its own; what it says is added to the file `log`. Raises
+    BuildplugError if it is not `ready` in time."""
+    with log.open("ab") as file, _group(command, cwd, what, env=env, stdout=file) as process:
+        until = time.monotonic() + WAIT
+        while not ready():
+            if process.poll() is not None or time.monotonic() > until:
+                said = log.read_text(errors="backslashreplace")
+                raise BuildplugError(command[0], f"cannot be had to {what}", "see its messages above", output=said)
+            time.sleep(0.02)
         yield
+
+
+@contextmanager
+def adopting() -> Iterator[None]:
+    """Has processes whose parents have ended become our children, also if they lead sessions of their own, so that a
+    group ends with all that came of it; what is left at the end is ended."""
+    before = _children()
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        _end_all_but(before)
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+def _children() -> set[int]:
+    return {int(pid) for file in Path("/proc/self/task").glob("*/children") for pid in file.read_text().split()}
+
+
+def _end_all_but(others: Collection[int]) -> None:
+    """Ends our children but those. Theirs become ours then, so that it takes rounds."""
+    spared = set(others)
+    while left := _children() - spared:
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            except PermissionError:  # it has become another user
+                spared.add(pid)
+            except (ProcessLookupError, ChildProcessError):
+                pass
 
 
 def environment(users: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -92,7 +142,8 @@ def _start(command: Sequence[str | Path], cwd: Path, what: str, **options: Any) 
 
 @contextmanager
 def _group(command: Sequence[str | Path], cwd: Path, what: str, **options: Any) -> Iterator["subprocess.Popen[str]"]:
-    """A process that leads a group; at the end the group is killed."""
+    """A process that leads a group; at the end the group is killed, with whatever became our child meanwhile."""
+    others = _children()
     process = _start(command, cwd, what, process_group=0, **options)
     try:
         with process:
@@ -102,7 +153,11 @@ def _group(command: Sequence[str | Path], cwd: Path, what: str, **options: Any) 
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
     finally:
-        for name in (f"faketime_shm_{process.pid}", f"sem.faketime_sem_{process.pid}"):  # outlive a killed faketime(1)
+        _end_all_but(others)
+        for name in (
+            f"faketime_shm_{process.pid}",
+            f"sem.faketime_sem_{process.pid}",
+        ):  # libfaketime's, if it is killed
             (SHARED_MEMORY / name).unlink(missing_ok=True)
 
 

@@ -19,7 +19,7 @@ from buildplug import order
 from buildplug.errors import BuildplugError
 from buildplug.schema import unknown
 from buildplug.setting import ANYBODY, Bench, Setting, cached, distributed
-from buildplug.toolchain import run
+from buildplug.toolchain import run, run_alone
 
 LATER = 373 * 86400 + 7 * 3600 + 13 * 60  # seconds: another year, month, day, hour and minute
 HOST = "i-capture-the-hostname"
@@ -49,14 +49,14 @@ def chosen(specs: Sequence[str], bench: Bench) -> tuple[list[Variation], dict[st
     they are not among them. Raises BuildplugError for unknown names, and for one that is named but cannot be varied."""
     wanted = dict.fromkeys(BY_NAME, False)  # -> whether it was named
     for word in (word.strip() for spec in specs for word in spec.split(",") if word.strip()):
-        name, off = word.lstrip("+-@"), word.startswith("-")
+        name, off = word.removeprefix(word[0]) if word[0] in "+-@" else word, word.startswith("-")
         if name not in (*BY_NAME, "all"):
             raise unknown("--vary", "variation", name, [*BY_NAME, "all"])
         for one in BY_NAME if name == "all" else (name,):
             wanted.pop(one, None)
             if not off:
                 wanted[one] = name != "all"
-    reasons = {name: BY_NAME[name].lacks(bench) if name in wanted else "it was not asked for" for name in BY_NAME}
+    reasons = {name: BY_NAME[name].lacks(bench) if name in wanted else "nobody asked for it" for name in BY_NAME}
     for name, named in wanted.items():
         if named and reasons[name]:
             raise BuildplugError("--vary", f"{name} cannot be varied: {reasons[name]}", f"leave it out: -{name}")
@@ -121,10 +121,17 @@ def _user_group(found: Setting, bench: Bench, vary: bool) -> Setting:
     return replace(found, prefix=found.prefix + words).with_env({"USER": user.pw_name, "LOGNAME": user.pw_name})
 
 
+@cache
+def _faketime(work: Path) -> str:
+    """What LD_PRELOAD has to be. faketime(1) itself would wait for whatever a build leaves running."""
+    words = ["faketime", "-f", "+0", "printenv", "LD_PRELOAD"]
+    return run_alone(words, work, "find its library", os.environ).output.strip()
+
+
 def _time(found: Setting, bench: Bench, vary: bool) -> Setting:
     # The clock stands still, else each build would have other seconds; the files' times stay true, for make's sake.
-    words = ("faketime", "-f", str(bench.now + LATER * vary))
-    return replace(found, prefix=found.prefix + words).with_env({"FAKETIME_FMT": "%s", "NO_FAKE_STAT": "1"})
+    clock = {"FAKETIME": str(bench.now + LATER * vary), "FAKETIME_FMT": "%s", "NO_FAKE_STAT": "1"}
+    return found.with_env({"LD_PRELOAD": _faketime(bench.work), **clock})
 
 
 def _num_cpus(found: Setting, bench: Bench, vary: bool) -> Setting:

@@ -1,10 +1,13 @@
 """Where `buildplug repro` builds: copies of a project in a folder of its own, with what has to run or be mounted
 meanwhile. Of all that nothing is left, however it ends; the originals are only read."""
 
+import glob
+import hashlib
 import os
 import shutil
 import signal
 import socket
+import stat
 import sys
 import tempfile
 import time
@@ -17,11 +20,10 @@ from buildplug import config, files
 from buildplug.errors import BuildplugError
 from buildplug.rules import Rule, find, shipped
 from buildplug.setting import ANYBODY, Bench, Setting
-from buildplug.toolchain import run, run_alone, serving
+from buildplug.toolchain import adopting, run, run_alone, serving
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 KEPT = "kept"  # the folder of builds that are done
-WAIT = 10  # seconds for distccd to listen
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,9 @@ class Project:
 
 def project(path: Path, command: Sequence[str], outputs: Sequence[str]) -> Project:
     """The project at `path`: what its configuration says, or a command in that folder. Raises BuildplugError."""
-    for glob in outputs:
-        if Path(glob).is_absolute() or ".." in Path(glob).parts or not Path(glob).parts:
-            raise BuildplugError("--output", f"expected a path in the project, found {glob!r}", status=2)
+    for pattern in outputs:
+        if Path(pattern).is_absolute() or ".." in Path(pattern).parts or not Path(pattern).parts:
+            raise BuildplugError("--output", f"expected a path in the project, found {pattern!r}", status=2)
     rules = [find(rule.stem, path) for rule in sorted(shipped("rules").glob("*.toml"))]
     if command:
         if not outputs:
@@ -52,31 +54,24 @@ def project(path: Path, command: Sequence[str], outputs: Sequence[str]) -> Proje
     build = wanted.build.relative_to(wanted.root) if wanted.build.is_relative_to(wanted.root) else Path("build")
     words = (sys.executable, "-P", "-m", "buildplug", "build", wanted.path.name, "--build-dir", str(build))
     rules += [table.rule for table in wanted.tables if table.rule not in rules]
-    outputs = tuple(outputs) or (str(build / wanted.kernel.name),)
-    return Project(wanted.root, words, tuple(outputs), (str(build),), tuple(rules), True)
+    outputs = tuple(outputs) or (glob.escape(str(build / wanted.kernel.name)),)
+    return Project(wanted.root, words, tuple(outputs), (glob.escape(str(build)),), tuple(rules), True)
 
 
 def build(wanted: Project, bench: Bench, setting: Setting) -> Path:
     """Builds in a copy of the project; returns where it lies now."""
     tree = bench.work / "below" if setting.listing else setting.tree
     for path in {tree, setting.tree}:
-        shutil.rmtree(path, ignore_errors=True)
+        remove(path)
         path.mkdir(parents=True)
-    copy: list[str | Path] = [
-        "cp",
-        "-R",
-        "-P",
-        "--preserve=mode,timestamps,links",
-        "--reflink=auto",
-        f"{wanted.root}/.",
-        tree,
-    ]
+    copy = ["cp", "-R", "-P", "--preserve=mode,timestamps,links", "--reflink=auto", f"{wanted.root}/.", str(tree)]
     run(copy, bench.work, "copy the project")
+    tree.chmod(tree.stat().st_mode | stat.S_IRWXU)  # whatever the project's is
     for pattern in wanted.fresh:
-        for path in sorted(tree.glob(pattern)):
+        for path in _matching(tree, pattern):
             if not path.parent.resolve().is_relative_to(tree.resolve()):
                 raise BuildplugError(pattern, "expected a file of the project, found one behind a symbolic link")
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            remove(path)
     with ExitStack() as stack:
         if setting.listing:
             stack.enter_context(_mounted(tree, setting, bench))
@@ -90,66 +85,87 @@ def build(wanted: Project, bench: Bench, setting: Setting) -> Path:
 @contextmanager
 def _mounted(below: Path, setting: Setting, bench: Bench) -> Iterator[None]:
     """Has the tree be a view of the folder `below` that lists its files in the setting's order."""
+    command: list[str | Path] = ["disorderfs", "-f", "-q", *setting.listing, below, setting.tree]
+    log = bench.work / "disorderfs.log"
     try:
-        run(["disorderfs", "-q", *setting.listing, below, setting.tree], bench.work, "order files")
-        yield
+        with serving(command, bench.work, "order files", os.environ, log, lambda: os.path.ismount(setting.tree)):
+            yield
     finally:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # an interrupt waits until it is done
         with suppress(BuildplugError):  # it never was mounted
             run(["fusermount", "-u", "-z", setting.tree], bench.work, "unmount")
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
 def _compile_server(log: Path, bench: Bench) -> Iterator[None]:
+    def listens() -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", bench.port)) == 0
+
     command = [*ANYBODY, "distccd", "--daemon", "--no-detach", "--listen", "127.0.0.1", "--allow", "127.0.0.1",
                "--port", str(bench.port), "--log-stderr", "--log-level", "info"]  # fmt: skip
-    with serving(command, bench.work, "compile", os.environ | {"TMPDIR": str(bench.work)}, log):
-        until = time.monotonic() + WAIT
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", bench.port), WAIT).close()
-                break
-            except OSError:
-                if time.monotonic() > until:
-                    said = files.read_text(log)
-                    raise BuildplugError("distccd", "does not listen", "leave out launcher", output=said) from None
-                time.sleep(0.05)
+    with serving(command, bench.work, "compile", os.environ | {"TMPDIR": str(bench.work)}, log, listens):
         yield
 
 
 def digests(wanted: Project, tree: Path) -> dict[str, str]:
-    """The SHA-256 of each output, by its path in the tree. Raises BuildplugError for one that is missing."""
+    """The SHA-256 of each output, by its path in the tree. A symbolic link is one by its path and target, and what it
+    leads to another, if that is in the tree. Raises BuildplugError for one that is missing."""
     found: dict[str, str] = {}
     for pattern in wanted.outputs:
-        paths = [
-            path for top in sorted(tree.glob(pattern)) for path in (top, *sorted(top.rglob("*"))) if path.is_file()
-        ]
-        if not paths:
+        before = len(found)
+        for top in _matching(tree, pattern):
+            for path in (top, *sorted(top.rglob("*"))):
+                name, target = str(path.relative_to(tree)), path.readlink() if path.is_symlink() else None
+                if target is not None:
+                    found[f"{name} -> {target}"] = hashlib.sha256(os.fsencode(target)).hexdigest()
+                if target is None or (not target.is_absolute() and path.resolve().is_relative_to(tree.resolve())):
+                    found |= {name: files.digest(path)} if path.is_file() else {}
+                elif path == top:
+                    raise BuildplugError(name, f"expected a file of the project, found a link to {target}",
+                                         "name what it leads to with --output")  # fmt: skip
+        if len(found) == before:
             raise BuildplugError(pattern, "expected an output of that name, found none", "name it with --output")
-        found |= {str(path.relative_to(tree)): files.digest(path) for path in paths}
     return found
+
+
+def _matching(tree: Path, pattern: str) -> list[Path]:
+    try:
+        return sorted(tree.glob(pattern))
+    except ValueError as error:
+        raise BuildplugError("--output", f"{pattern!r}: {error}") from None
+
+
+def remove(path: Path) -> None:
+    """Removes a file, or a folder with all that is in it, also where it may not be written to."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        run(["chmod", "-R", "u+rwX", path], path.parent, "remove it")
+        shutil.rmtree(path)
 
 
 @contextmanager
 def workshop(wanted: Project, env: Mapping[str, str]) -> Iterator[Bench]:
     """A folder to build in, with the environment `env`. At the end only trees that are kept are left, or nothing."""
     work = Path(tempfile.mkdtemp(prefix="buildplug-repro-"))
+    keep = False
     try:
         if work.resolve().is_relative_to(wanted.root):
             raise BuildplugError(work, "expected a temporary folder outside of the project", "set TMPDIR")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
         (work / KEPT).mkdir()
-        yield Bench(work, int(time.time()), port, wanted.ours, env)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
-    for path in work.iterdir():
-        if path.name != KEPT:
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
-    with suppress(OSError):  # trees are kept
-        (work / KEPT).rmdir()
-        work.rmdir()
+        with adopting(), socket.socket() as port:
+            port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # nobody gets this port but who asks for it
+            port.bind(("127.0.0.1", 0))
+            yield Bench(work, int(time.time()), int(port.getsockname()[1]), wanted.ours, env)
+        keep = any((work / KEPT).iterdir())
+    finally:
+        for path in work.iterdir() if keep else [work]:
+            if path.name != KEPT:
+                remove(path)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """A rebuild compared with what a record of provenance says."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -71,12 +72,21 @@ def test_record_with_another_digest_is_one_line(recorded: tuple[Path, Path], scr
     [
         lambda record: record | {"_type": "other"},
         lambda record: record | {"subject": []},
+        lambda record: record["subject"][0].update(name="/etc/passwd") or record,
+        lambda record: record["subject"][0].update(name="vm*") or record,
         lambda record: record["predicate"]["buildDefinition"]["externalParameters"].update(more=1) or record,
         lambda record: (
             record["predicate"]["buildDefinition"]["externalParameters"].update(config="/etc/passwd") or record
         ),
     ],
-    ids=["another version", "no image", "an unknown parameter", "a file elsewhere"],
+    ids=[
+        "another version",
+        "no image",
+        "an image elsewhere",
+        "an image that is not made",
+        "an unknown parameter",
+        "a file elsewhere",
+    ],
 )
 def test_record_that_is_wrong_is_one_line(
     recorded: tuple[Path, Path], scratch: Path, tmp_path: Path, change: Any
@@ -91,6 +101,16 @@ def test_record_that_is_wrong_is_one_line(
 def test_record_that_is_cut_off_is_one_line(recorded: tuple[Path, Path], scratch: Path, tmp_path: Path) -> None:
     (tmp_path / "record.json").write_bytes(recorded[1].read_bytes()[:-100])
     assert "record.json" in one_line(against(recorded[0], tmp_path / "record.json", scratch).stderr)
+
+
+def test_statement_says_which_record_was_compared(recorded: tuple[Path, Path], scratch: Path, tmp_path: Path) -> None:
+    record = json.loads(recorded[1].read_text())
+    assert against(*recorded, scratch, f"--statement={tmp_path / 'statement'}").returncode == 0
+    told = json.loads((tmp_path / "statement").read_text())
+    assert told["predicate"]["result"] == "PASSED"
+    digest = hashlib.sha256(recorded[1].read_bytes()).hexdigest()
+    assert told["predicate"]["configuration"][0] == {"name": "record.json", "digest": {"sha256": digest}}
+    assert record["subject"][0] in told["subject"]
 
 
 def test_other_options_are_wrong_usage(recorded: tuple[Path, Path], scratch: Path) -> None:

@@ -235,7 +235,7 @@ REBUILDS: dict[str, Any] = {
     "outputs": {"build/vmlinux": "ab" * 32, "build/<b>map": "cd" * 32},
     "variations": [
         {"variation": "time", "about": "the clock", "same": False, "note": "3 files later"},
-        {"variation": "umask", "about": "0002 for 0022", "same": True},
+        {"variation": "umask", "about": "0002 for 0022", "same": True, "note": ""},
     ],
     "not_varied": {"fileordering": "/dev/fuse cannot be opened"},
     "blame": [
@@ -248,7 +248,10 @@ REBUILDS: dict[str, Any] = {
                     "control": "30 33", "varied": "31 34", "cause": "timestamp",
                     "texts": ["Nov 23 03:40", "Dec 01 <i>"],
                 },
-                {"part": "", "offset": 16, "control": "00", "varied": "01", "texts": [], "cause": ""},
+                {
+                    "part": "", "symbol": "", "entry": "", "offset": 16, "varied_offset": 16, "control": "00",
+                    "varied": "01", "texts": ["", ""], "cause": "",
+                },
             ],
         },
     ],
@@ -272,7 +275,7 @@ def test_page_of_rebuilds_has_variations_results_and_differences(tmp_path: Path)
     assert "build/<b>mapthesamecdcd" in text
     assert "build/vmlinuxdiffersabab" in text
     assert ".rodata,banner+0x1cfileoffset0x441ctimestamp3033Nov2303:403134Dec01<i>" in text
-    assert "+0x10fileoffset0x10notknown0001" in text
+    assert "fileoffset0x10notknown0001" in text
     assert "and3placesmore" in text
     assert "timestamp:leavethetimeout" in text
 
@@ -283,13 +286,26 @@ def test_page_of_rebuilds_that_are_the_same_blames_nothing(tmp_path: Path) -> No
     assert "differs" not in text.partition("Outputs")[2].partition("Variations")[0]
 
 
-def test_summary_of_rebuilds_names_what_differs_by_what(tmp_path: Path) -> None:
-    lines = [line.strip() for line in buildplug("report", rebuilds(tmp_path)).stdout.splitlines()]
-    assert "build/vmlinux: differs" in lines
-    assert "build/<b>map: the same in every build" in lines
-    assert "umask: the same" in lines
-    assert "build/vmlinux differs by time:" in lines
-    assert ".rodata, banner+0x1c: timestamp" in lines
+def test_rebuilds_are_told_as_repro_told_them(tmp_path: Path) -> None:
+    """The real result of repro: the same lines, and the same JSON, again."""
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "Makefile").write_text("out:\n\techo $$TZ >out\n")
+    words = ("repro", tmp_path / "project", "--vary=-all,timezone,umask", "--output", "out")
+    texts: list[str] = []
+    for options in ((), ("--json",)):
+        (tmp_path / f"scratch{len(texts)}").mkdir()
+        done = buildplug(*words, *options, "--", "make", env={"TMPDIR": str(tmp_path / f"scratch{len(texts)}")})
+        assert done.returncode == 1, done.stderr
+        texts.append(re.sub(r"/scratch\d/buildplug-repro-\w+", "", done.stdout))
+    (tmp_path / "result.json").write_text(texts[1])
+    assert buildplug("report", tmp_path / "result.json").stdout == texts[0]
+    (told,) = json.loads(buildplug("report", tmp_path / "result.json", "--json").stdout)
+    assert told | {"reproducible": False} == json.loads(texts[1])
+    page = "".join(Reader(report.html([report.read(tmp_path / "result.json")])).text.split())
+    assert "timezoneTZ,26hoursapartdiffer" in page
+    assert "umask0002for0022thesame" in page
+    assert "outdiffersbytimezone" in page
+    assert "timestamp" in page
 
 
 @pytest.mark.parametrize(
@@ -297,7 +313,8 @@ def test_summary_of_rebuilds_names_what_differs_by_what(tmp_path: Path) -> None:
     [
         ({"outputs": []}, "outputs: expected a table, found []"),
         ({"variations": [{"variation": "time"}]}, "variations[0]: expected the key 'about'"),
-        ({"blame": [{"variations": [], "output": "x", "places": [{"part": ""}]}]}, "expected the key 'offset'"),
+        ({"blame": [{"variations": [], "output": "x", "places": [{"part": ""}]}]}, "expected the key 'symbol'"),
+        ({"blame": [{"sizes": [1]}]}, "sizes: expected a list of 2, found 1"),
         ({"blame": [{"variations": [], "output": "x", "places": 1}]}, "places: expected a list, found 1"),
     ],
 )
