@@ -51,7 +51,9 @@ def chosen(specs: Sequence[str], bench: Bench) -> tuple[list[Variation], dict[st
     for word in (word.strip() for spec in specs for word in spec.split(",") if word.strip()):
         name, off = word.removeprefix(word[0]) if word[0] in "+-@" else word, word.startswith("-")
         if name not in (*BY_NAME, "all"):
-            raise unknown("--vary", "variation", name, [*BY_NAME, "all"])
+            error = unknown("--vary", "variation", name, [*BY_NAME, "all"])
+            error.status = 2
+            raise error
         for one in BY_NAME if name == "all" else (name,):
             wanted.pop(one, None)
             if not off:

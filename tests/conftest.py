@@ -144,3 +144,10 @@ def vmlinux() -> Path:
     if path is None:
         pytest.skip("no Linux in the cache: `make test-linux` builds it in 5 minutes")
     return path
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    """Where builds of a test make their temporary folder."""
+    (tmp_path / "scratch").mkdir()
+    return tmp_path / "scratch"

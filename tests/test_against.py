@@ -22,12 +22,6 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return kernel, record
 
 
-@pytest.fixture
-def scratch(tmp_path: Path) -> Path:
-    (tmp_path / "scratch").mkdir()
-    return tmp_path / "scratch"
-
-
 def against(kernel: Path, record: Path, scratch: Path, *words: str) -> Any:
     return buildplug("repro", kernel, "--against", record, *words, env={"TMPDIR": str(scratch), "CPATH": "/nowhere"})
 

@@ -1,14 +1,10 @@
 """Reproducible builds verified: a clean kernel passes, and each planted fault is found, blamed and named."""
 
 import hashlib
-import json
 import os
 import pwd
 import re
-import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,65 +14,10 @@ from buildplug.vary import VARIATIONS
 from tests import faulty
 from tests.conftest import tool
 from tests.faulty import FAULTS, Fault
+from tests.rebuilding import assert_nothing_is_left, make, repro, result, tree_digest
 from tests.samples import buildplug, copy_sample, edit, one_line
 
 NAMES = {variation.name for variation in VARIATIONS}
-
-
-def tree_digest(folder: Path) -> str:
-    """A digest of all files of a folder, their modes and times."""
-    rows = []
-    for path in sorted(folder.rglob("*")):
-        status = path.lstat()
-        content = path.read_bytes() if path.is_file() else b""
-        rows.append((str(path.relative_to(folder)), status.st_mode, status.st_mtime_ns, content))
-    return hashlib.sha256(repr(rows).encode()).hexdigest()
-
-
-@pytest.fixture
-def scratch(tmp_path: Path) -> Path:
-    """Where builds of a test make their temporary folder."""
-    (tmp_path / "scratch").mkdir()
-    return tmp_path / "scratch"
-
-
-def repro(
-    project: Path, scratch: Path, *words: str | Path, env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return buildplug("repro", project, *words, env={"TMPDIR": str(scratch)} | (env or {}), timeout=1200)
-
-
-def result(project: Path, scratch: Path, *words: str | Path, env: dict[str, str] | None = None) -> dict[str, Any]:
-    """The result of a comparison that ends, as JSON."""
-    before, command = words, words[:0]
-    if "--" in words:
-        mark = words.index("--")
-        before, command = words[:mark], words[mark:]
-    done = repro(project, scratch, *before, "--json", *command, env=env)
-    assert done.stdout, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    assert done.returncode == (0 if found["reproducible"] else 1)
-    if not found["reproducible"]:
-        assert "expected the same bytes" in one_line(done.stderr)
-    return found
-
-
-def make(folder: Path, recipe: str) -> Path:
-    """A project that `make` builds an output `out` of, by a shell recipe."""
-    folder.mkdir()
-    (folder / "Makefile").write_text(f"out:\n\t{recipe}\n")
-    return folder
-
-
-def assert_nothing_is_left(scratch: Path) -> None:
-    assert list(scratch.iterdir()) == []
-    assert str(scratch) not in Path("/proc/mounts").read_text()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            environment = (process / "environ").read_bytes()
-        except OSError:  # it has ended
-            continue
-        assert str(scratch).encode() not in environment
 
 
 @pytest.fixture(scope="module")
@@ -242,104 +183,6 @@ def test_source_date_epoch_is_honoured(tmp_path: Path, scratch: Path) -> None:
     words = ("--vary=-all,time", "--output", "out", "--", "make", "-s")
     assert not result(project, scratch, *words)["reproducible"]
     assert result(project, scratch, *words, env={"SOURCE_DATE_EPOCH": "86400"})["reproducible"]
-
-
-@pytest.mark.parametrize(
-    ("words", "said", "status"),
-    [
-        (
-            ["--vary=timezome", "--output", "out", "--", "make"],
-            "unknown variation 'timezome'; did you mean 'timezone'?",
-            1,
-        ),
-        (["--vary=time.faketimes=1", "--output", "out", "--", "make"], "unknown variation", 1),
-        (["--", "make"], "expected --output", 2),
-        (["--output", "/etc/passwd", "--", "make"], "expected a path in the project", 2),
-        (["--output", "../x", "--", "make"], "expected a path in the project", 2),
-        (["--output", "none", "--vary=-all", "--", "true"], "none: expected an output of that name, found none", 1),
-        (["--output", "out", "--vary=-all", "--", "false"], "the control build: false: build failed", 1),
-        (["--output", "out", "--vary=-all", "--", "no-such-tool"], "no-such-tool: cannot be run", 1),
-        (["--vary=input_order", "--output", "out", "--", "make"], "input_order cannot be varied", 1),
-    ],
-)
-def test_wrong_usage_is_one_line(tmp_path: Path, scratch: Path, words: list[str], said: str, status: int) -> None:
-    project = make(tmp_path / "project", "echo >out")
-    done = repro(project, scratch, *words)
-    assert done.returncode == status
-    assert said in one_line(done.stderr)
-
-
-def test_build_that_fails_in_a_variation_names_it(tmp_path: Path, scratch: Path) -> None:
-    project = make(tmp_path / "project", "cd $$HOME && cd $(CURDIR) && echo >out")
-    before = tree_digest(project)
-    done = repro(project, scratch, "--vary=-all,umask,home,timezone", "--output", "out", "--", "make")
-    assert done.returncode == 1
-    assert "nonexistent" in done.stderr
-    line = one_line(done.stderr)
-    assert "the build with home varied: make: build failed with exit status 2" in line
-    assert "--vary=-home leaves it out" in line
-    assert tree_digest(project) == before
-    assert_nothing_is_left(scratch)
-
-
-def test_output_that_a_variation_lacks_is_one_line(tmp_path: Path, scratch: Path) -> None:
-    project = make(tmp_path / "project", 'touch "out$$TZ"')
-    done = repro(project, scratch, "--vary=-all,timezone", "--output", "out*", "--", "make")
-    assert "outGMT+12: expected in every build, found only in the control" in one_line(done.stderr)
-
-
-def test_output_behind_a_link_out_of_the_project_is_left_alone(tmp_path: Path, scratch: Path) -> None:
-    project = make(tmp_path / "project", "echo >elsewhere/out")
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "out").write_text("mine")
-    (project / "elsewhere").symlink_to(tmp_path / "elsewhere")
-    done = repro(project, scratch, "--vary=-all", "--output", "elsewhere/out", "--", "make")
-    assert "behind a symbolic link" in one_line(done.stderr)
-    assert (tmp_path / "elsewhere" / "out").read_text() == "mine"
-
-
-@pytest.mark.parametrize("room", ["16k", "1m"], ids=["for no copy", "for no build"])
-def test_no_room_is_one_line(tmp_path: Path, room: str) -> None:
-    project = make(tmp_path / "project", "head -c 2000000 /dev/zero >out")
-    (project / "source").write_bytes(bytes(100000))
-    before, disk = tree_digest(project), tmp_path / "disk"
-    disk.mkdir()
-    # A small disk of our own, in a namespace that goes with us.
-    script = f'mount -t tmpfs -o size={room} none "$TMPDIR" && "$@"; status=$?; ls -A "$TMPDIR"; exit $status'
-    done = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", sys.executable, "-m", "buildplug",
-         "repro", str(project), "--vary=-all", "--output", "out", "--", "make"],
-        env=os.environ | {"TMPDIR": str(disk)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert "No space left on device" in done.stderr
-    one_line(done.stderr)
-    assert done.stdout == ""
-    assert tree_digest(project) == before
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_interrupt_leaves_nothing(tmp_path: Path, scratch: Path, number: signal.Signals) -> None:
-    mark = tmp_path / "building"
-    project = make(
-        tmp_path / "project", f'[ "$$TZ" = GMT+12 ] || {{ touch {mark}; sleep 100 & sleep 100; }}; echo >out'
-    )
-    before = tree_digest(project)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "buildplug", "repro", project, "--output", "out",
-         "--vary=-all,timezone,fileordering,launcher,time,user_group,domain_host", "--", "make"],
-        env=os.environ | {"TMPDIR": str(scratch)}, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    while not mark.exists():
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(number)
-    process.send_signal(number)  # whoever is impatient
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 128 + number
-    assert f"interrupted by {number.name}" in one_line(said)
-    assert_nothing_is_left(scratch)
-    assert tree_digest(project) == before
 
 
 def test_user_and_host_are_others(tmp_path: Path, scratch: Path) -> None:
