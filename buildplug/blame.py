@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from buildplug import archives
-from buildplug.elf import SHT_NOBITS, SHT_NOTE, STT_FILE, STT_SECTION, Array, Image, among
+from buildplug import archives, build_id
+from buildplug.elf import SHT_NOBITS, STT_FILE, STT_SECTION, Array, Image, among
 from buildplug.errors import BuildplugError
 from buildplug.rules import Rule
 from buildplug.verify import prove_table
@@ -39,7 +39,6 @@ _TIME = re.compile(
 _TEMPORARY = re.compile(r"/tmp/|/var/tmp/|\btmp[._]?\w{6,}|\bcc\w{6}\.[os]\b")
 _SIGNATURE = b"~Module signature appended~\n"
 _CERTIFICATES = re.compile(r"system_certificate|signing_key")
-_BUILD_ID = re.compile(rb"\x04\0\0\0(.)\0\0\0\x03\0\0\0GNU\0", re.S)  # gABI, "Note Section": its head
 _SEED = re.compile(r"randstruct|randomize_layout", re.I)
 
 
@@ -125,10 +124,8 @@ def _sections(image: Image) -> Iterator[_Part]:
     for section in image.sections:
         if section.type in (0, SHT_NOBITS):
             continue
-        identity = _BUILD_ID.search(image.bytes_of(section).tobytes()) if section.type == SHT_NOTE else None
-        if identity:
-            start, middle = section.offset, section.offset + identity.end()
-            end = middle + identity[1][0]
+        if identity := next(build_id.places(image, [section]), None):
+            start, middle, end = section.offset, identity.start, identity.end
             name = section.name if section.name == ".note.gnu.build-id" else f"{section.name}: build-id"
             yield _Part(section.name, start, middle)
             yield _Part(name, middle, end, 4, False, "build-id")

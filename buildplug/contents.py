@@ -42,6 +42,17 @@ def empty(rule: Rule, arch: Arch) -> Contents:
     return rows.empty(rule, arch) if rule.format == "rows" else table.empty(arch)
 
 
+def standing(image: Image, rule: Rule) -> Contents | None:
+    """The contents of the table in an image that was linked before, where its format has links with other contents
+    differ in nothing but their bytes; else None. Raises BuildplugError."""
+    return kallsyms_table.standing(image, rule) if rule.format == "kallsyms" else None
+
+
+def alike(one: Contents, other: Contents) -> bool:
+    """Whether links with these contents differ in nothing but their bytes."""
+    return isinstance(one, KallsymsTable) and isinstance(other, KallsymsTable) and one.shape == other.shape
+
+
 def save(contents: Contents, path: Path) -> None:
     """Keeps contents with their names."""
     with replacing(path) as scratch, scratch.open("wb") as file:

@@ -28,7 +28,7 @@ SYMBOL = {32: (14, 16), 64: (6, 24)}  # offset of st_shndx, size of a symbol, by
 def drop(path: Path, output: Path) -> None:
     """Writes to `output` the image at `path`, with its mode, without them. Raises BuildplugError."""
     image = Image(path)
-    file, sections = _headers(image)
+    file, sections = headers(image)
     keep = (sections["flags"] & SHF_ALLOC != 0) | ~np.isin(sections["type"], (SHT_RELA, SHT_REL))
     numbers = np.where(keep, np.cumsum(keep) - 1, 0)
     stored = ~np.isin(sections["type"], (0, SHT_NOBITS))
@@ -62,7 +62,7 @@ def drop(path: Path, output: Path) -> None:
         shutil.copymode(path, scratch)
 
 
-def _headers(image: Image) -> tuple[Array, Array]:
+def headers(image: Image) -> tuple[Array, Array]:
     """The header of the file, shape (), and those of its sections, shape (n,). Raises BuildplugError."""
     order, word = image.arch.byteorder, "u8" if image.arch.bits == 64 else "u4"
     types = [np.dtype([(name, order + (kind or word)) for name, kind in fields]) for fields in (FILE, SECTION)]

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from types import FrameType
@@ -18,17 +18,10 @@ from buildplug.config import Config, read
 from buildplug.errors import BuildplugError
 from buildplug.linkline import LinkLine
 from buildplug.placement import Placement, place
-from buildplug.stage import Note, Stage
+from buildplug.stage import DraftFailed, Note, Stage
+from buildplug.toolchain import Ended
 
 OURS = r"/[\w./-]+"  # the name of a file in our folder
-
-
-class UserLinkFailed(Exception):
-    """The link failed when only empty tables of ours were in it; the linker has said why."""
-
-    def __init__(self, status: int):
-        super().__init__(status)
-        self.status = status
 
 
 @dataclass(frozen=True)
@@ -46,6 +39,7 @@ class FinalLink:
     env: Mapping[str, str]  # the linker's
     config: Config
     folder: Path
+    ended: dict[Path, Ended] = field(default_factory=dict)  # how the link of each image ended
 
     @property
     def draft(self) -> Path:
@@ -78,19 +72,22 @@ class FinalLink:
         return place(self.config, *(list(map(Path, names)) for names in (self.line.scripts, self.line.folders)))
 
     def run(self, *, keep: bool) -> None:
-        """Links twice, and puts what the command asked for in its place. Raises UserLinkFailed, BuildplugError."""
+        """Links, and puts what the command asked for in its place. Raises DraftFailed, BuildplugError."""
         image = self.folder / self.line.output.name
-        note = self.stage.run(self.draft, self.relinked, image)
+        last = self.line.output if self.line.output.is_file() else None
+        note = self.stage.run(self.draft, self.relinked, image, last)
+        made = self.draft if note["links"] == 1 else self.relinked
+        self.say(self.ended[made])
         if keep:
-            about = {"buildplug": __version__, "links": 2} | {k: note[k] for k in ("tables", "moved", "rewritten")}
+            about = {"buildplug": __version__} | {k: note[k] for k in ("links", "tables", "moved", "rewritten")}
             files.write(self.folder / "record.json", json.dumps(about, indent=1) + "\n")
             shutil.copy(image, self.relinked)  # with the tables that are proved, and its relocations
         if not (self.config.link.keep_relocations or "emit-relocs" in self.line):
             emitted.drop(image, image)
         if (path := self.line.map) is not None:
-            files.write(path, self.public(files.read(_map_of(self.relinked)).decode(errors="surrogateescape")))
+            files.write(path, self.public(files.read(_map_of(made)).decode(errors="surrogateescape")))
         if (path := self.line.depfile) is not None:
-            files.write(path, self._dependencies())
+            files.write(path, self._dependencies(made))
         image.replace(self.line.output)
 
     def _link(self, tables: list[Path], made: Path) -> Note:
@@ -106,18 +103,22 @@ class FinalLink:
         command += [f"-Map={_map_of(made)}"] if self.line.map else []
         command += [f"--dependency-file={_depfile_of(made)}"] if self.line.depfile else []
         done = toolchain.heard([*command, "-o", str(made)], self.env)
-        if done.status or made != self.draft:  # else the final link says it all again
-            for stream, said in ((sys.stdout, done.out), (sys.stderr, done.err)):
-                stream.buffer.write(self.public(said.decode(errors="surrogateescape")).encode(errors="surrogateescape"))
-                stream.flush()
+        self.ended[made] = done
         if done.status and made == self.draft:
-            raise UserLinkFailed(done.status)
+            raise DraftFailed(done)
         if done.status:
+            self.say(done)
             raise BuildplugError(
                 self.ld, "the link with the tables failed, the one with empty tables did not", "see its message above",
                 status=done.status,
             )  # fmt: skip
         return {"links": 1}
+
+    def say(self, ended: Ended) -> None:
+        """Says what a linker has said."""
+        for stream, said in ((sys.stdout, ended.out), (sys.stderr, ended.err)):
+            stream.buffer.write(self.public(said.decode(errors="surrogateescape")).encode(errors="surrogateescape"))
+            stream.flush()
 
     def public(self, text: str) -> str:
         """A text of the linker's or of ours without the names that only this run has."""
@@ -125,13 +126,13 @@ class FinalLink:
             text = text.replace(str(made), self.line.options.get("output", "a.out"))
         return text.replace(str(self.folder), str(self.kept))
 
-    def _dependencies(self) -> str:
+    def _dependencies(self, made: Path) -> str:
         """The depfile without what is ours, and with what says what the tables are. lld escapes names, the others do
         not."""
-        text = files.read(_depfile_of(self.relinked)).decode(errors="surrogateescape")
+        text = files.read(_depfile_of(made)).decode(errors="surrogateescape")
         output = self.line.options.get("output", "a.out")
         for spelled in (str, runtime.escaped):
-            text = text.replace(spelled(str(self.relinked)), spelled(output))
+            text = text.replace(spelled(str(made)), spelled(output))
             ours = re.escape(spelled(str(self.folder))) + OURS
             text = re.sub(rf"^{ours}:\n+", "", text, flags=re.M)
             text = re.sub(rf"( \\\n +| ){ours}(?=[ \n])", "", text)
@@ -146,8 +147,9 @@ def link(ld: str, config: Path, words: list[str], line: LinkLine, env: Mapping[s
         final = FinalLink(ld, words, line, env, read(config, folder), folder)
         try:
             final.run(keep=keep)
-        except UserLinkFailed as failed:
-            return failed.status
+        except DraftFailed as failed:
+            final.say(failed.ended)
+            return failed.ended.status
         except BuildplugError as error:
             error.args, error.output = (final.public(str(error)),), final.public(error.output)
             raise

@@ -1,6 +1,6 @@
 """Linux's own kallsyms as a table of the build: linux_kallsyms.py has its format.
 
-The parts lie one behind the other, each aligned to 8 bytes, under the names that Linux gives them. The last of them,
+The parts lie one behind the other, with some room, under the names that Linux gives them. The last of them,
 kallsyms_relative_base, is the only one with an address: the linker relocates that alone, and KASLR moves all. Offsets
 are those of the image that the table comes from; in another, verify puts the true ones in their place.
 """
@@ -19,7 +19,9 @@ from buildplug.rules import Rule
 from buildplug.symbol_table import kallsyms_of
 
 ALIGN = 8  # bytes
+ROOM = 1024  # each part whose size depends on the names has a multiple of it: a few more names move none
 PARTS = ("offsets", "num_syms", "names", "markers", "seqs_of_names", "token_table", "token_index", "relative_base")
+CONSTANT = ("num_syms", "token_index", "relative_base")  # in size
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,11 @@ class KallsymsTable(Packed):
 
     def _parts(self) -> list[tuple[str, int]]:
         return list(zip(PARTS, self.starts, strict=True))
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What of the table changes more in a link than its bytes up to the base."""
+        return len(self.data), self.section_names, self.starts, self.behind
 
     def context(self) -> dict[str, Any]:
         """What templates see, the bytes up to the base in a file apart."""
@@ -66,7 +73,7 @@ def _packed(rule: Rule, arch: Arch, tables: Kallsyms, home: Section | None) -> K
     for part in PARTS:
         starts.append(len(data))
         content = bytes(contents[part])
-        data += content + bytes(-len(content) % ALIGN)
+        data += content + bytes(-len(content) % (ALIGN if part in CONSTANT else ROOM))
     names, behind = ((home.name,), tables.relative_base - home.address) if home else ((), 0)
     return KallsymsTable(rule, arch, bytes(data), len(tables.offsets), names, starts=tuple(starts), behind=behind)
 
@@ -75,3 +82,20 @@ def table_of(image: Image, rule: Rule) -> KallsymsTable:
     """The table that `rule` makes of an image. Raises BuildplugError."""
     tables = kallsyms_of(image, rule)
     return _packed(rule, image.arch, tables, image.section_at(tables.relative_base))
+
+
+def standing(image: Image, rule: Rule) -> KallsymsTable | None:
+    """The table that stands in an image, to link with once more; None if none does. Raises BuildplugError."""
+    found = [image.address_of(f"kallsyms_{part}") for part in PARTS]
+    addresses = [address for address in found if address is not None]
+    section = image.section_at(addresses[0]) if len(addresses) == len(PARTS) else None
+    if section is None:
+        return None
+    starts = tuple(address - section.address for address in addresses)
+    content = image.bytes_of(section)[: max(starts[-1], 0) + image.arch.word].tobytes()
+    base = int.from_bytes(content[-image.arch.word :], "little")
+    home = image.section_at(base)
+    if home is None or starts[0] or list(starts) != sorted(starts):
+        return None
+    count = int.from_bytes(content[starts[1] :][:4], "little")
+    return KallsymsTable(rule, image.arch, content, count, (home.name,), starts=starts, behind=base - home.address)

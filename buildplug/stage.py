@@ -6,11 +6,11 @@ A build system's way in calls them one by one, with files in between (pipeline.p
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from buildplug import contents, files, identity, lines, render
+from buildplug import build_id, contents, files, identity, lines, render
 from buildplug.arch import Arch
 from buildplug.config import WantedTable
 from buildplug.contents import Contents
@@ -21,14 +21,33 @@ from buildplug.ops import Ops
 from buildplug.placement import Placement
 from buildplug.rules import Rule
 from buildplug.table import ERRORS, Table
+from buildplug.toolchain import Ended
 from buildplug.verify import TableProof, prove_table, rewrite, verify
 
 Note = dict[str, Any]  # what a pass did, for the record
 
 
+class DraftFailed(Exception):
+    """What `link` of a Stage raises if the first link fails, with how it ended, as then it is the user's that fails."""
+
+    def __init__(self, ended: Ended):
+        super().__init__(ended)
+        self.ended = ended
+
+
 def blob_path(text: Path) -> Path:
     """Where the bytes of a table are that its text includes."""
     return text.with_suffix(".bin")
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path, stamp: tuple[int, ...]) -> Image:
+    return Image(path)
+
+
+def _image(path: Path) -> Image:
+    """An image; the same object for a file that several passes read."""
+    return _read(path, tuple(identity.stamp(path))) if path.exists() else Image(path)
 
 
 @dataclass(frozen=True)
@@ -37,7 +56,7 @@ class Stage:
 
     `link` is given the files that bring the tables, in their order, and the output; it also gives the linker the
     script `placement`, before any script of the user's, and `script`, unless it is empty, in place of the user's. Both
-    links must be the same but for those files.
+    links must be the same but for those files. It may raise DraftFailed.
     `assemble` is given a text and the object to make of it, and returns its command.
     """
 
@@ -100,16 +119,43 @@ class Stage:
         suffixes = [Path(t.rule.template).with_suffix("").suffix for t in self.tables]
         return [self.generated / f"{t.rule.symbol}_{what}{s}" for t, s in zip(self.tables, suffixes, strict=True)]
 
-    def run(self, draft: Path, relinked: Path, image: Path) -> Note:
-        """All passes in order; what the last says. Raises BuildplugError."""
+    def run(self, draft: Path, relinked: Path, image: Path, last: Path | None = None) -> Note:
+        """All passes in order; what the last says, and the number of links. Raises BuildplugError.
+
+        `last`: what the same link has made before. Where the new tables need the room that they have there, a link with
+        those, as the draft, has everything in its place, and the new ones are put into it: the same bytes by one link.
+        """
         self.prepare()
-        self.assemble_all(self.stubs)
-        self.link_draft(draft)
+        standing = self._standing(last) if last else []
+        if not (standing and self._linked_with(standing, draft)):
+            standing = []
+            self.assemble_all(self.stubs)
+            self.link_draft(draft)
         self.extract(draft)
+        if standing and all(map(contents.alike, standing, self._contents())) and build_id.is_renewable(_image(draft)):
+            return self.verify(draft, draft, image) | {"links": 1}
         self.generate()
         self.assemble_all(self.assembled)
         self.relink(relinked)
-        return self.verify(draft, relinked, image)
+        return self.verify(draft, relinked, image) | {"links": 2}
+
+    def _standing(self, last: Path) -> list[Contents]:
+        """The tables that stand in an image; none unless all can be linked with once more."""
+        try:
+            found = [contents.standing(_image(last), table.rule) for table in self.tables]
+        except BuildplugError:  # it may be anything
+            return []
+        return [content for content in found if content] if all(found) else []
+
+    def _linked_with(self, tables: list[Contents], draft: Path) -> bool:
+        """Links with these tables; whether that went well."""
+        self._generate(tables)
+        self.assemble_all(self.assembled)
+        try:
+            self.relink(draft)
+        except DraftFailed:  # maybe only as there is less room now
+            return False
+        return True
 
     def prepare(self) -> None:
         """Writes what the draft needs: empty tables, and the script that places them."""
@@ -130,12 +176,12 @@ class Stage:
 
     def extract(self, draft: Path) -> Note:
         """Finds the references, and checks that inline code may stand where it would."""
-        from buildplug import clobbers  # imports capstone: not for a build with nothing to do
-
-        image, counts = Image(draft), {}
+        image, counts = _image(draft), {}
         for table, path in zip(self.tables, self.extracted, strict=True):
             made, left = contents.make(image, table.rule, table.ops)
             if table.ops and isinstance(made, Table):
+                from buildplug import clobbers  # imports capstone: not for who needs it not
+
                 clobbers.check(image, table.rule, table.ops, made)
             contents.save(made, path)
             counts[table.rule.name] = {"rows": len(made), "left": left}
@@ -143,12 +189,18 @@ class Stage:
 
     def generate(self) -> Note:
         """Renders the tables, and the script that tells them where the sections are."""
-        made = [contents.load(path, t.rule, self.arch) for t, path in zip(self.tables, self.extracted, strict=True)]
+        self._generate(self._contents())
+        return {}
+
+    def _contents(self) -> list[Contents]:
+        """What extract() has found."""
+        return [contents.load(path, t.rule, self.arch) for t, path in zip(self.tables, self.extracted, strict=True)]
+
+    def _generate(self, made: list[Contents]) -> None:
         for table, content, text in zip(self.tables, made, self.texts, strict=True):
             self._write_table(table.rule, content, table.slack, text)
         named = [(table.rule, content) for table, content in zip(self.tables, made, strict=True)]
         files.write(self.anchors, render.anchors(named, self.root, f"{self.anchors.name}.j2"))
-        return {}
 
     def relink(self, relinked: Path) -> Note:
         """The only relink."""
@@ -156,8 +208,12 @@ class Stage:
 
     def verify(self, draft: Path, relinked: Path, image: Path) -> Note:
         """Proves the tables true of the final image; makes them so if the linker moved what they speak of."""
-        final = Image(relinked)
-        proof = verify(Image(draft), final, [(t.rule, t.ops) for t in self.tables])
+        final = _image(relinked)
+        pairs = [(t.rule, t.ops) for t in self.tables]
+        if relinked == draft:  # it was linked with tables of the size that they have to have
+            proof = verify(final, final, pairs, self._contents())
+        else:
+            proof = verify(_image(draft), final, pairs)
         if proof.changed:
             raise BuildplugError(
                 relinked,
@@ -169,6 +225,8 @@ class Stage:
             shutil.copy(relinked, scratch)  # with its mode: the linker has made it executable
             for table in untrue:
                 rewrite(scratch, final, table)
+            if untrue and (way := build_id.way_of(final)):
+                build_id.renew(scratch, way)
             for wanted, table in zip(self.tables if untrue else (), proof.tables, strict=False):
                 again = prove_table(Image(scratch), wanted.rule, wanted.ops, table.truth)
                 if again.differences:

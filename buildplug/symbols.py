@@ -28,6 +28,7 @@ from buildplug.errors import BuildplugError
 from buildplug.rules import Rule
 
 FEW = 5000  # symbols
+SPECIAL = set("*?[")  # in fnmatch
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,22 @@ class Target:
 
 
 def globs(patterns: tuple[str, ...]) -> Callable[[str], object]:
-    """A predicate: does a name match one of the patterns?"""
-    return pattern("|".join(translate(p) for p in patterns) or r"(?!)").match
+    """A predicate: does a name match one of the patterns?
+
+    Most patterns are a name, or have a star at one end: the methods of str take a fifth of an expression's time.
+    """
+    whole, heads, tails, others = set[str](), list[str](), list[str](), list[str]()
+    for glob in patterns:
+        if not SPECIAL & set(glob):
+            whole.add(glob)
+        elif glob[-1] == "*" and not SPECIAL & set(glob[:-1]):
+            heads.append(glob[:-1])
+        elif glob[0] == "*" and not SPECIAL & set(glob[1:]):
+            tails.append(glob[1:])
+        else:
+            others.append(translate(glob))
+    starts, ends, matches = tuple(heads), tuple(tails), pattern("|".join(others) or r"(?!)").match
+    return lambda name: name in whole or name.startswith(starts) or name.endswith(ends) or matches(name)
 
 
 def selected(image: Image, rule: Rule) -> list[int]:

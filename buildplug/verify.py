@@ -4,18 +4,18 @@ A table is true if it equals what a new extraction from the final image says. Of
 the draft's: same size, same content outside relocated fields, same references. They are loaded as in the draft.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import repeat
 from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 
-from buildplug import segments
+from buildplug import build_id, segments
 from buildplug.arch import RELATIVE, WIDTH
 from buildplug.contents import Contents, make
-from buildplug.elf import SHN_LORESERVE, SHN_UNDEF, SHT_NOBITS, SHT_NOTE, STT_SECTION, Array, Image, Section, among
+from buildplug.elf import SHN_LORESERVE, SHN_UNDEF, SHT_NOBITS, STT_SECTION, Array, Image, Section, among
 from buildplug.errors import BuildplugError
 from buildplug.ops import Ops
 from buildplug.relocations import claims
@@ -29,8 +29,6 @@ EXEMPT = (
     ".note.gnu.build-id", ".dynamic", ".dynsym", ".gnu.hash", ".hash", ".rela.dyn", ".rela.plt", ".relr.dyn", ".got*",
     ".plt*", ".iplt", ".eh_frame*", ".relro_padding",
 )  # fmt: skip
-# A note with a build-id, up to the id, whose length is in it (gABI, "Note Section"): it may stand among other notes.
-BUILD_ID = re.compile(rb"\x04\0{3}(.)\0{3}\x03\0{3}GNU\0", re.DOTALL)
 SHOWN = 3  # entries that a message names
 
 
@@ -53,12 +51,18 @@ class Proof:
     sections: int  # that were compared
 
 
-def verify(draft: Image, final: Image, wanted: Iterable[tuple[Rule, Ops | None]]) -> Proof:
-    """Compares two links of one kernel. Without declared ops, a table's own are taken.
+def verify(
+    draft: Image,
+    final: Image,
+    wanted: Iterable[tuple[Rule, Ops | None]],
+    truths: Iterable[Contents | None] = repeat(None),
+) -> Proof:
+    """Compares two links of one kernel; of one link, given twice, only what it says itself. Without declared ops, a
+    table's own are taken. `truths`: for each table, what an extraction from the final image has found already.
 
     Raises BuildplugError where there is no table, or no relocations to compare it with.
     """
-    proofs = tuple(prove_table(final, rule, ops) for rule, ops in wanted)
+    proofs = tuple(prove_table(final, rule, ops, truth) for (rule, ops), truth in zip(wanted, truths, strict=False))
     own = {proof.rule.section for proof in proofs}
     moved, changed, count = _compare(draft, final, own)
     changed += segments.changed(draft, final, own)
@@ -171,22 +175,24 @@ def _compare(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list
     if names[0] != names[1]:
         odd = sorted(set(names[0]) ^ set(names[1])) or ["their number"]
         return [], [f"the sections differ: {', '.join(odd)}"], 0
-    references = [{s.index: rows for s, rows in image.relocations()} for image in (draft, final)]
+    references = [{s.index: rows for s, rows in image.relocations()} for image in dict.fromkeys((draft, final))]
     ids: dict[object, int] = {}
-    identities = [_identities(image, ids) for image in (draft, final)]
+    identities = [_identities(*one, ids) for one in zip((draft, final), references, strict=False) if final is not draft]
     moved, changed = [], []
     for before, after in zip(*columns, strict=True):
+        wrong = _untrue_field(final, after, references[-1].get(after.index))
+        if wrong is not None:
+            changed.append(f"{after.name}: the field at +{wrong:#x} does not hold what its relocation says")
+        if wrong is not None or final is draft:
+            continue
         keys = [
             _keyed(rows.get(section.index), numbers)
             for section, rows, numbers in zip((before, after), references, identities, strict=True)
         ]
         if not np.array_equal(keys[0], keys[1]):  # usually even their order is the same
             keys = [key[np.lexsort(key.T[::-1])] for key in keys]
-        wrong = _untrue_field(final, after, references[1].get(after.index))
         found = _difference(draft, before, final, after, keys)
-        if wrong is not None:
-            changed.append(f"{after.name}: the field at +{wrong:#x} does not hold what its relocation says")
-        elif found and _only_moved(draft, before, final, after, keys):
+        if found and _only_moved(draft, before, final, after, keys):
             moved.append(f"{after.name}: {found}")
         elif found:
             changed.append(f"{after.name}: {found}")
@@ -213,8 +219,8 @@ def _difference(draft: Image, before: Section, final: Image, after: Section, key
 def _plain(image: Image, section: Section, keyed: Array) -> Array:
     """The content of a section with zeros for relocated fields, and for a build-id."""
     content = image.bytes_of(section).copy()
-    for note in BUILD_ID.finditer(content.data) if section.type == SHT_NOTE else ():
-        content[note.end() : note.end() + note[1][0]] = 0
+    for place in build_id.places(image, [section]):
+        content[place.start - section.offset : place.end - section.offset] = 0
     for encoding, width in enumerate(WIDTH):
         types = [t for t, e in image.arch.relocations.items() if e == encoding]
         places = keyed[among(keyed[:, 1], types), 0]
@@ -247,18 +253,21 @@ def _keyed(rows: Array | None, numbers: Array) -> Array:
     return np.stack(columns, axis=1, dtype="i8", casting="unsafe")
 
 
-def _identities(image: Image, ids: dict[object, int]) -> Array:
-    """A number for each symbol; the same one in two links, whose `ids` this is, if the symbol is the same: by its
-    name, and if it is local also by its place in its section."""
-    symbols = image.symbols
+def _identities(image: Image, references: dict[int, Array], ids: dict[object, int]) -> Array:
+    """A number for each symbol that is referred to; the same one in two links, whose `ids` this is, if the symbol is
+    the same: by its name, and if it is local also by its place in its section."""
+    numbers = np.zeros(len(image.symbols), "i8")
+    used = np.unique(np.concatenate([rows["symbol"] for rows in references.values()] or [np.zeros(0, "u4")]))
+    symbols = image.symbols[used]
     local = (symbols["bind"] == 0) & (symbols["type"] != STT_SECTION)
     local &= (symbols["section"] != SHN_UNDEF) & (symbols["section"] < SHN_LORESERVE)
     section = np.where(local, symbols["section"], 0)  # section 0 has no name, and the address 0
     addresses = np.array([s.address for s in image.sections], "u8")
     places = np.where(local, symbols["value"] - addresses[section], 0)
     names = [image.sections[index].name for index in section.tolist()]
-    keys = zip(image.names, names, places.tolist(), strict=True)
-    return np.array([ids.setdefault(key, len(ids)) for key in keys], "i8")
+    keys = zip(map(image.names.__getitem__, used.tolist()), names, places.tolist(), strict=True)
+    numbers[used] = [ids.setdefault(key, len(ids)) for key in keys]
+    return numbers
 
 
 def _only_moved(draft: Image, before: Section, final: Image, after: Section, keys: list[Array]) -> bool:
