@@ -6,6 +6,7 @@
 import fcntl
 import hashlib
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -69,6 +70,14 @@ def _made(tree: Path, build: Callable[[Path], None]) -> Path:
             build(scratch)
             scratch.rename(tree)
     return tree
+
+
+def link_words(tree: Path, identity: str = "--build-id=sha1") -> list[str]:
+    """What the linker is given for vmlinux, there, but for the output and kallsyms."""
+    *_, base, more = shlex.split((tree / ".vmlinux.cmd").read_text().partition(";")[0])
+    words = [*base.split(), *more.replace("--build-id=sha1", identity).split(), "--script=arch/x86/kernel/vmlinux.lds"]
+    words += ["--whole-archive", "vmlinux.a", ".vmlinux.export.o", "init/version-timestamp.o", "--no-whole-archive"]
+    return [*words, "--start-group", "lib/lib.a", "arch/x86/lib/lib.a", "--end-group"]
 
 
 def copy(tree: Path, to: Path) -> Path:

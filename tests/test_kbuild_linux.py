@@ -1,13 +1,16 @@
 """Real Linux 6.1 with our link stage, booted: kallsyms and paravirt sites, as its own code sees and uses them."""
 
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from buildplug.kbuild import EMPTIED, SCRIPT
+from buildplug.rules import shipped
 from tests import linux_image
+from tests.conftest import tool
 from tests.linux_boot import boot
 from tests.linux_patching import CALL, Memory, members, patch, xen_ops
 from tests.samples import buildplug, logging_tool
@@ -49,6 +52,24 @@ def test_there_are_two_links(tree: Path) -> None:
     log = (tree.parent / "ld.log").read_text().splitlines()
     links = [line for line in log if "--script=./arch/x86/kernel/vmlinux.lds" in line]
     assert len(links) == 2
+
+
+def test_link_after_a_change_is_one_and_gives_the_same_bytes(tree: Path, tmp_path: Path) -> None:
+    """After a function more, once with the image of before in its place and once without."""
+    (tmp_path / "more.S").write_text(".text\n.globl more\n.type more, @function\nmore: .fill 4095, 1, 0x90\nret\n")
+    tool("gcc", "-c", "more.S", cwd=tmp_path)
+    output, log, made = tmp_path / "vmlinux", tree.parent / "ld.log", []
+    words: list[str | Path] = [*linux_image.link_words(tree), tmp_path / "more.o", "-o", output]
+    shutil.copy(tree / "vmlinux", output)
+    for links in (1, 2):
+        log.unlink()
+        config = shipped("rules") / "kbuild-kallsyms.config"
+        done = buildplug("ld", "--config", config, "--ld", tree.parent / "ld", *words, cwd=tree)
+        assert done.returncode == 0, done.stderr
+        assert len(log.read_text().splitlines()) == 1 + links  # and one that asks for the version
+        made.append(output.read_bytes())
+        output.unlink()
+    assert made[0] == made[1] != (tree / "vmlinux").read_bytes()
 
 
 def test_the_tree_is_as_it_was(tree: Path, vmlinux: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from buildplug.elf import Image
 from tests.conftest import tool
+from tests.linux_image import link_words
 from tests.samples import buildplug, built, copy_sample, one_line
 from tests.test_placement import mapping
 
@@ -450,11 +451,7 @@ def test_addresses_that_the_loader_fills_in_are_true(work: Path, linker: str, fl
 @pytest.mark.linux
 def test_linux_gets_a_table_in_at_most_twice_the_linkers_memory(vmlinux: Path, tmp_path: Path) -> None:
     (tmp_path / "buildplug.toml").write_text(CONFIG.replace("prog", "vmlinux"))
-    *_, base, more = shlex.split((vmlinux.parent / ".vmlinux.cmd").read_text().partition(";")[0])
-    flags = [*base.split(), *more.replace("--build-id=sha1", "--build-id=none").split()]
-    objects = ["--whole-archive", "vmlinux.a", ".vmlinux.export.o", "init/version-timestamp.o", "--no-whole-archive"]
-    objects += ["--start-group", "lib/lib.a", "arch/x86/lib/lib.a", "--end-group", ".tmp_vmlinux.kallsyms2.o"]
-    words = [*flags, "--script=arch/x86/kernel/vmlinux.lds", *objects, "-o"]
+    words = [*link_words(vmlinux.parent, "--build-id=none"), ".tmp_vmlinux.kallsyms2.o", "-o"]
     peaks = []
     for command in (["ld"], [sys.executable, "-m", "buildplug", "ld", "--config", str(tmp_path)]):
         output = tmp_path / ("vmlinux" if len(command) > 1 else "plain")
