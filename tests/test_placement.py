@@ -219,7 +219,14 @@ PIE = ["-pie", "--no-dynamic-linker"]
 
 @pytest.mark.parametrize(
     ("ld", "flags"),
-    [("ld", []), ("ld", ["--gc-sections"]), ("ld.lld", []), ("ld.lld", ["--gc-sections"]), ("ld.lld", PIE), ("ld", PIE)],
+    [
+        ("ld", []),
+        ("ld", ["--gc-sections"]),
+        ("ld.lld", []),
+        ("ld.lld", ["--gc-sections"]),
+        ("ld.lld", PIE),
+        ("ld", PIE),
+    ],
 )
 def test_without_a_script_the_linker_has_its_own(tmp_path: Path, ld: str, flags: list[str]) -> None:
     cflags = CFLAGS.replace("-mcmodel=kernel", "-fpie") if "-pie" in flags else CFLAGS
