@@ -1,11 +1,15 @@
 """Rules: those that ship, those of a user, and what is wrong with them."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from buildplug.errors import BuildplugError
 from buildplug.rules import Rule, Select, find, shipped
+from buildplug.symbols import globs
 
 GOOD = """
 name = "{name}"
@@ -105,3 +109,11 @@ def test_a_rule_is_told_apart_from_its_equal() -> None:
 def test_a_name_with_a_zero_byte_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BuildplugError):
         find("a\0/b.toml", tmp_path)
+
+
+GLOBS = st.text("ab*?[]!", max_size=5)
+
+
+@given(st.lists(GLOBS, max_size=4), st.text("ab[]!", max_size=5))
+def test_globs_match_as_those_of_file_names_do(patterns: list[str], name: str) -> None:
+    assert bool(globs(tuple(patterns))(name)) == any(fnmatchcase(name, glob) for glob in patterns)
