@@ -45,19 +45,20 @@ def boot(image: Path, arguments: str) -> tuple[int, str]:
 
 def loaded_elsewhere(image: Path, slide: int, output: Path) -> None:
     """Writes to `output` a copy of an image that QEMU loads, and enters, `slide` bytes behind where it asks to be. The
-    bytes that get loaded are the same: the note that has the entry is another, at the end of the file."""
+    bytes that get loaded are the same: a note that has the entry (PVH) is another, at the end of the file."""
     data = bytearray(image.read_bytes())
     with image.open("rb") as file:
         elf = ELFFile(file)
         at, size = elf["e_phoff"], elf["e_phentsize"]
+        offset, address, word = (8, 24, "<Q") if elf.elfclass == 64 else (4, 12, "<I")  # p_offset, p_paddr
         segments = [(at + size * number, s.header) for number, s in enumerate(elf.iter_segments())]
     for place, header in segments:
-        struct.pack_into("<Q", data, place + 24, header.p_paddr + slide)
-        if header.p_type == "PT_NOTE":
+        struct.pack_into(word, data, place + address, header.p_paddr + slide)
+        if header.p_type == "PT_NOTE" and header.p_filesz:
             note = bytearray(data[header.p_offset :][: header.p_filesz])
             struct.pack_into("<Q", note, 16, struct.unpack_from("<Q", note, 16)[0] + slide)
             data += bytes(-len(data) % header.p_align)
-            struct.pack_into("<Q", data, place + 8, len(data))
+            struct.pack_into(word, data, place + offset, len(data))
             data += note
     write(output, bytes(data))
 

@@ -1,27 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* The command line's words, copied from start_info before paging.c unmaps that. */
+/* The command line's words, copied from where the boot loader has them before paging.c unmaps that.
+ */
 #include "kernel.h"
-
-#define HVM_START_MAGIC 0x336ec578
-
-/* Xen's public/arch-x86/hvm/start_info.h, as far as it is of use here. */
-struct start_info {
-	uint32_t magic, version, flags, modules;
-	uint64_t module_list, command_line, rsdp;
-};
 
 static char command_line[256]; /* words, each with a 0 behind it, and zeroes */
 
 void command_line_init(uint32_t address)
 {
-	const struct start_info *info = virtual(address);
-
-	if (info->magic != HVM_START_MAGIC)
-		panic("no PVH start_info");
-	if (!info->command_line)
-		return;
-	const char *text = virtual(info->command_line);
-	size_t length = strlen(text);
+	const char *text = virtual(address);
+	size_t length = address ? strlen(text) : 0;
 
 	if (length >= sizeof(command_line))
 		panic("the command line is too long");

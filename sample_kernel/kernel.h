@@ -32,7 +32,7 @@ void serial_write(char byte);
 void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* command_line.c */
-void command_line_init(uint32_t start_info);
+void command_line_init(uint32_t address); /* physical; 0 if there is none */
 const char *command_line_value(const char *key);
 bool command_line_has(const char *word);
 

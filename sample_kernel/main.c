@@ -60,14 +60,14 @@ static __attribute__((noinline)) void crash(bool trap)
 }
 
 /* Called by boot.S. */
-_Noreturn void kernel_main(uint32_t start_info);
+_Noreturn void kernel_main(uint32_t command_line);
 
-_Noreturn void kernel_main(uint32_t start_info)
+_Noreturn void kernel_main(uint32_t command_line)
 {
 	bool shim, good;
 
 	serial_init();
-	command_line_init(start_info);
+	command_line_init(command_line);
 	shim = !strcmp(fix_up(), "shim");
 
 	segments_init();

@@ -93,7 +93,7 @@ def test_change_of_the_ops_alone_reaches_the_image(kernel: Path) -> None:
 def test_change_of_what_is_only_read_on_the_way_reaches_the_image(kernel: Path, where: str) -> None:
     (kernel / "more.lds").write_text("more = 1;\n")
     (kernel / "tables.S.j2").write_text((SAMPLE.parent / "templates" / "tables.S.j2").read_text())
-    edit(kernel / "kernel.lds", ("ENTRY(pvh_start)", "ENTRY(pvh_start)\nINCLUDE more.lds"))
+    edit(kernel / "kernel.lds", ("ENTRY(start)", "ENTRY(start)\nINCLUDE more.lds"))
     before = built(kernel)["outputs"]
     if where == "script":
         (kernel / "more.lds").write_text("more = 2;\n")

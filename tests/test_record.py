@@ -68,7 +68,7 @@ def test_script_that_is_included_from_elsewhere_keeps_the_name_that_the_linker_w
     kernel: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "more.lds").write_text("more = 1;\n")
-    edit(kernel / "kernel.lds", ("ENTRY(pvh_start)", "ENTRY(pvh_start)\nINCLUDE ../more.lds"))
+    edit(kernel / "kernel.lds", ("ENTRY(start)", "ENTRY(start)\nINCLUDE ../more.lds"))
     assert "../more.lds" in built(kernel)["inputs"]
 
 

@@ -1,32 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 	.file "boot.S" /* else the linker names it after the object, wherever that is */
 /*
- * From the PVH entry (32 bits, no paging, running at the physical address, start_info in ebx; Xen's
- * docs/misc/pvh.pandoc) to kernel_main in the high half, on a page directory that paging.c replaces. A boot
- * loader may have put the image elsewhere than at the address that it was linked for: until the fields that
- * hold absolute addresses are made right, what they refer to is `ebp` bytes behind.
+ * From the multiboot entry (32 bits, no paging, running at the physical address, its information in ebx;
+ * Multiboot Specification 0.6.96, chapter 3) to kernel_main in the high half, on a page directory that paging.c
+ * replaces. A boot loader may have put the image elsewhere than at the address that it was linked for: until
+ * the fields that hold absolute addresses are made right, what they refer to is `ebp` bytes behind.
  */
 #include "x86.h"
 
 #define PHYSICAL(symbol) (symbol - KERNEL_BASE)
-#define XEN_ELFNOTE_PHYS32_ENTRY 18
+#define MULTIBOOT_HEADER 0x1badb002
+#define MULTIBOOT_FLAGS 0 /* where to load what, the ELF header says */
+#define HAS_COMMAND_LINE 4 /* in the first word of the information */
+#define COMMAND_LINE 16
 #define DEBUG_EXIT 0xf4
 #define NOT_RELOCATED 0x20 /* and the error: what the kernel ends with if its table is wrong */
 
-	.section .note.Xen, "a", @note
+	.section .multiboot, "a"
 	.balign 4
-	.long 4, 8, XEN_ELFNOTE_PHYS32_ENTRY
-	.asciz "Xen"
-	.long PHYSICAL(pvh_start), 0
+	.long MULTIBOOT_HEADER, MULTIBOOT_FLAGS, -(MULTIBOOT_HEADER + MULTIBOOT_FLAGS)
 
 	.globl kernel_base
 	.set kernel_base, KERNEL_BASE
 
 	.text
-	.globl pvh_start
-	.type pvh_start, @function
-pvh_start:
-	/* Where is this? There is no stack to ask with: a word of start_info serves, and is put back. */
+	.globl start
+	.type start, @function
+start:
+	/* Where is this? There is no stack to ask with: a word of the information serves, and is put back. */
 	movl (%ebx), %eax
 	leal 4(%ebx), %esp
 	call 1f
@@ -72,13 +73,15 @@ high_half:
 	call bp_relocate
 	testl %eax, %eax
 	jnz 2f
-	movl %ebx, %eax
-	call kernel_main
+	testl $HAS_COMMAND_LINE, (%ebx)
+	jz 1f
+	movl COMMAND_LINE(%ebx), %eax
+1:	call kernel_main
 2:	addl $NOT_RELOCATED, %eax
 	outb %al, $DEBUG_EXIT
 3:	hlt
 	jmp 3b
-	.size pvh_start, . - pvh_start
+	.size start, . - start
 
 	.section .rodata
 	.balign 8

@@ -9,8 +9,9 @@
 #include "x86.h"
 
 #define PHYSICAL(symbol) (symbol - KERNEL_BASE)
-#define FROM_EBP(symbol) (symbol - pvh_start)(%ebp)
+#define FROM_EBP(symbol) (symbol - start)(%ebp)
 #define XEN_ELFNOTE_PHYS32_ENTRY 18
+#define COMMAND_LINE 24 /* in start_info */
 #define DEBUG_EXIT 0xf4
 #define NOT_RELOCATED 0x20 /* and the error: what the kernel ends with if its table is wrong */
 
@@ -18,23 +19,23 @@
 	.balign 4
 	.long 4, 8, XEN_ELFNOTE_PHYS32_ENTRY
 	.asciz "Xen"
-	.long PHYSICAL(pvh_start), 0
+	.long PHYSICAL(start), 0
 
 	.globl kernel_base
 	.set kernel_base, KERNEL_BASE
 
 	.text
 	.code32
-	.globl pvh_start
-	.type pvh_start, @function
-pvh_start:
+	.globl start
+	.type start, @function
+start:
 	/* Where is this? There is no stack to ask with: a word of start_info serves, and is put back. */
 	movl (%ebx), %eax
 	leal 4(%ebx), %esp
 	call 1f
 1:	popl %ebp
 	movl %eax, (%ebx)
-	subl $(1b - pvh_start), %ebp
+	subl $(1b - start), %ebp
 	leal FROM_EBP(stack_top), %esp
 
 	/* The first GiB, in 2 MiB pages, both at 0 and at KERNEL_BASE. */
@@ -92,13 +93,13 @@ high_half:
 	call bp_relocate
 	testl %eax, %eax
 	jnz 2f
-	movl %ebx, %edi
+	movl COMMAND_LINE(%rbx), %edi
 	call kernel_main
 2:	addl $NOT_RELOCATED, %eax
 	outb %al, $DEBUG_EXIT
 3:	hlt
 	jmp 3b
-	.size pvh_start, . - pvh_start
+	.size start, . - start
 
 	.section .rodata
 	.balign 8
