@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from buildplug import identity, provenance, vary, workshop
+from buildplug import config, identity, provenance, vary, workshop
 from buildplug.errors import BuildplugError, printable
 from buildplug.provenance import Difference
 from buildplug.toolchain import environment
@@ -33,13 +33,15 @@ def rebuild(path: Path, root: Path) -> Rebuilt:
     `path` and no others of their kind, and compares. Raises BuildplugError: the record is no record, or the build
     fails."""
     record = provenance.read(path)
-    root = root if root.is_dir() else root.parent
+    root = root.parent if root.is_file() else root
     others = tuple(d for d in provenance.check(record, root) if not d.what.startswith("variable "))
     recorded = {**record.outputs, **record.byproducts}
-    for name in recorded:
-        if Path(name).name != name:
-            raise BuildplugError(path, f"expected the name of a file that was made, found {name!r}", "fetch it again")
-    wanted = workshop.project(root / record.parameters.config, (), ())
+    built = config.read(root / record.parameters.config)
+    if odd := recorded.keys() - {built.kernel.name, built.draft.name}:
+        raise BuildplugError(
+            path, f"expected digests of what {built.path.name} makes, found {min(odd)!r}", "fetch it again"
+        )
+    wanted = workshop.project(built.path, (), ())
     folder = Path(wanted.outputs[0]).parent
     wanted = replace(wanted, outputs=tuple(str(folder / glob.escape(name)) for name in recorded))
     users = {name: value for name, value in os.environ.items() if name not in identity.VARIABLES}

@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        print(f"buildplug: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
+        print(printable(f"buildplug: {error.filename or 'output'}: {error.strerror}"), file=sys.stderr)
         return 1
     return 0
 
@@ -346,12 +346,12 @@ def _repro(options: argparse.Namespace) -> None:
             result = repro.repro(wanted, options.vary, lambda what: status.update(f"build: {what}"))
     else:
         result = repro.repro(wanted, options.vary)
-    if options.statement:
-        provenance.write(options.statement, provenance.comparison(result.outputs, {}, result.tests))
     if options.json:
         _print_json(asdict(result) | {"reproducible": result.reproducible})
     else:
         sys.stdout.writelines(f"{line}\n" for line in rebuilds.summary(result))
+    if options.statement:
+        provenance.write(options.statement, provenance.comparison(result.outputs, {}, result.tests))
     sys.stdout.flush()
     for blame in result.blame if options.diffoscope else ():
         trees = [Path(result.kept[build]) / blame.output for build in ("control", blame.build)]
@@ -369,14 +369,14 @@ def _against(options: argparse.Namespace) -> None:
     if options.command or options.vary or options.output or options.diffoscope:
         raise BuildplugError("repro", "expected --against RECORD without other options", status=2)
     rebuilt = against.rebuild(options.against, options.project)
-    if options.statement:
-        said = {options.against.name: files.digest(options.against)}
-        done = {"rebuild as recorded": rebuilt.reproducible}
-        provenance.write(options.statement, provenance.comparison(rebuilt.recorded, said, done))
     if options.json:
         _print_json(asdict(rebuilt) | {"reproducible": rebuilt.reproducible})
     else:
         sys.stdout.writelines(f"{line}\n" for line in against.report(rebuilt))
+    if options.statement:
+        said = {options.against.name: files.digest(options.against)}
+        done = {"rebuild as recorded": rebuilt.reproducible}
+        provenance.write(options.statement, provenance.comparison(rebuilt.recorded, said, done))
     if rebuilt.outputs:
         raise BuildplugError(
             ", ".join(difference.what for difference in rebuilt.outputs), "expected what the record says, found others",

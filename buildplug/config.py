@@ -118,6 +118,10 @@ def read(path: Path, build: Path | None = None) -> Config:
     """The configuration; `build` replaces its build directory. Raises BuildplugError."""
     path = path / "buildplug.toml" if path.is_dir() else path
     root, file = path.resolve().parent, read_file(path)
+    for flag in file.link.flags:
+        if flag.endswith("-build-id=uuid"):
+            raise BuildplugError(f"{path}: link.flags", f"expected a build-id of the content, found {flag}",
+                                 "use --build-id=sha1: a random one makes each build another")  # fmt: skip
     tables = []
     for entry in file.table:
         rule = find(entry.rule, root)

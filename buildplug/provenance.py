@@ -8,8 +8,9 @@ has no times and no id of the invocation: the same build gives the same bytes. I
     environment  the variables of identity.VARIABLES that were set
 
 A comparison of rebuilds has the predicate Test Result, https://in-toto.io/attestation/test-result/v0.1: these tests ran
-on that subject, and so they went. A Verification Summary would claim a level of SLSA and a policy, a Simple
-Verification Result a verifier that others trust; who rebuilds with his own tools on his own machine has neither.
+on that subject, and so they went. A test is a build that was compared with it, named by what was varied in it. A
+Verification Summary would claim a level of SLSA and a policy, a Simple Verification Result a verifier that others
+trust; who rebuilds with his own tools on his own machine has neither.
 """
 
 import json

@@ -67,21 +67,18 @@ def test_record_with_another_digest_is_one_line(recorded: tuple[Path, Path], scr
         lambda record: record | {"_type": "other"},
         lambda record: record | {"subject": []},
         lambda record: record["subject"][0].update(name="/etc/passwd") or record,
-        lambda record: record["subject"][0].update(name="vm*") or record,
+        lambda record: record["subject"][0].update(name="..") or record,
+        lambda record: record["subject"][0].update(name="buildplug.toml") or record,
         lambda record: record["predicate"]["buildDefinition"]["externalParameters"].update(more=1) or record,
         lambda record: (
             record["predicate"]["buildDefinition"]["externalParameters"].update(config="/etc/passwd") or record
         ),
     ],
     ids=[
-        "another version",
-        "no image",
-        "an image elsewhere",
-        "an image that is not made",
-        "an unknown parameter",
-        "a file elsewhere",
+        "another version", "no image", "an image elsewhere", "a folder", "an image that is not made",
+        "an unknown parameter", "a file elsewhere",
     ],
-)
+)  # fmt: skip
 def test_record_that_is_wrong_is_one_line(
     recorded: tuple[Path, Path], scratch: Path, tmp_path: Path, change: Any
 ) -> None:

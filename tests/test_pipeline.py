@@ -447,6 +447,12 @@ def test_apply_names_a_backend_that_is_missing(kernel: Path, tmp_path: Path) -> 
     assert not (tmp_path / "out").exists()
 
 
+def test_random_build_id_is_refused(tmp_path: Path) -> None:
+    kernel = copy_sample(tmp_path / "kernel")
+    edit(kernel / "buildplug.toml", ("--build-id=none", "--build-id=uuid"))
+    assert "expected a build-id of the content" in one_line(buildplug("build", kernel).stderr)
+
+
 def test_wrong_usage_exits_with_2() -> None:
     assert buildplug("extract").returncode == 2
 

@@ -21,6 +21,7 @@ from in_toto_attestation.v1.statement import Statement
 from buildplug import provenance
 from buildplug.errors import BuildplugError
 from tests.conftest import tool
+from tests.rebuilding import make, repro
 from tests.samples import buildplug, copy_sample, edit, one_line
 
 
@@ -84,6 +85,22 @@ def test_comparison_has_the_published_form() -> None:
     assert told["predicate"]["result"] == "FAILED"
     assert told["predicate"]["failedTests"] == ["another path"]
     assert provenance.comparison({"vmlinux": digest}, {}, {"as before": True})["predicate"]["result"] == "PASSED"
+
+
+def test_statement_of_rebuilds_names_each_by_what_was_varied(tmp_path: Path, scratch: Path) -> None:
+    project = make(tmp_path / "project", "echo $$TZ >out")
+    for varied, passed, failed in (
+        ("timezone,umask", ["nothing varied", "umask"], ["timezone"]), ("home,umask", ["home with umask"], []),
+    ):  # fmt: skip
+        path = tmp_path / "statement.json"
+        words = (f"--vary=-all,{varied}", f"--statement={path}", "--output", "out", "--", "make")
+        assert repro(project, scratch, *words).returncode == bool(failed)
+        told = json.loads(path.read_text())
+        valid(told, test_result_pb2.TestResult())
+        assert (told["predicate"]["passedTests"], told["predicate"]["failedTests"]) == (passed, failed)
+        assert told["predicate"]["result"] == ("FAILED" if failed else "PASSED")
+    own = f"{os.environ.get('TZ', '')}\n"
+    assert told["subject"] == [{"name": "out", "digest": {"sha256": hashlib.sha256(own.encode()).hexdigest()}}]
 
 
 def test_comparison_without_a_rebuild_has_not_passed() -> None:
