@@ -51,6 +51,7 @@ class Place:
     entry: str  # of a table of buildplug's
     offset: int  # in the control's file
     varied_offset: int
+    length: int  # bytes there, from the first to the last that differ; to the end of the part if its length does
     control: str  # the first bytes that differ, in hexadecimal
     varied: str
     texts: tuple[str, str]  # around the place, if it is text
@@ -60,9 +61,22 @@ class Place:
     def where(self) -> list[str]:
         return [text for text in (self.part, self.symbol, self.entry) if text] + [f"file offset {self.offset:#x}"]
 
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.part, self.symbol.partition("+")[0] or hex(self.offset)
+    def is_in(self, others: Sequence["Place"]) -> bool:
+        """Whether it is one of the places of another comparison with the same control. Of a symbol it is, whatever its
+        bytes are; else it may begin before or behind that place, where bytes are equal by chance."""
+        name = self.symbol.partition("+")[0]
+        return any(
+            other.part == self.part
+            and other.symbol.partition("+")[0] == name
+            and (
+                bool(name)
+                or (
+                    other.offset - APART <= self.offset + self.length
+                    and self.offset - APART <= other.offset + other.length
+                )
+            )
+            for other in others
+        )
 
 
 @dataclass(frozen=True)
@@ -88,11 +102,10 @@ def compare(control: Path, varied: Path, rules: Sequence[Rule], known: str = "")
     for one, other in _paired(*parts):
         if one and other:
             found += [(one.rank, place) for place in _places((one, other), data, rules, known)]
-        elif one or other:
-            odd, where = (one, "control") if one else (other, "varied build")
-            assert odd is not None
-            found.append((odd.rank, Place(f"{odd.name}, only in the {where}", "", "", odd.start, odd.start, "", "",
-                                          ("", ""), known)))  # fmt: skip
+        elif odd := one or other:
+            name = f"{odd.name}, only in the {'control' if one else 'varied build'}"
+            size = odd.end - odd.start
+            found.append((odd.rank, Place(name, "", "", odd.start, odd.start, size, "", "", ("", ""), known)))
     if not found:  # it belongs to no part
         whole = [_Part("headers or padding", 0, len(content), text=False) for content in data]
         found = [(0, place) for place in _places((whole[0], whole[1]), data, rules, known)]
@@ -171,12 +184,14 @@ def _places(pair: tuple[_Part, _Part], data: list[Array], rules: Sequence[Rule],
     if len(starts):
         owners[differ >= ends[owners]] = -1
     new = (np.diff(owners) != 0) | ((owners[1:] < 0) & (np.diff(differ) > APART))
-    for index in np.append(0, np.flatnonzero(new) + 1)[:MOST].tolist():
+    firsts = np.append(0, np.flatnonzero(new) + 1)
+    lasts = np.append(differ[firsts[1:] - 1], differ[-1] if len(contents[0]) == len(contents[1]) else len(contents[0]))
+    for index, last in zip(firsts[:MOST].tolist(), lasts.tolist(), strict=False):
         at, owner = int(differ[index]), int(owners[index])
         symbol = f"{one.symbols[owner][2]}+{at - one.symbols[owner][0]:#x}" if owner >= 0 else ""
         texts = _texts(contents, at) if one.text and other.text else ("", "")
         yield Place(
-            one.name, symbol, _entry(one, at, rules), one.start + at, other.start + at,
+            one.name, symbol, _entry(one, at, rules), one.start + at, other.start + at, last + 1 - at,
             contents[0][at : at + SHOWN].tobytes().hex(" "), contents[1][at : at + SHOWN].tobytes().hex(" "), texts,
             one.cause or _by_name(symbol, texts) or known or _by_content(contents, texts),
         )  # fmt: skip

@@ -20,7 +20,7 @@ from buildplug.workshop import KEPT, Project
 
 SHOWN = 8  # places of an output in a result
 Told = Callable[[str], None]
-Key = tuple[str, str, str]  # of a place: output, part, symbol or offset
+Own = dict[str, list[Place]]  # output -> where it differs from build to build, nothing varied
 
 
 def repro(wanted: Project, specs: Sequence[str], told: Told = lambda what: None) -> Rebuilds:
@@ -74,8 +74,8 @@ class _Comparison:
     def _find(self, names: frozenset[str], together: _Built) -> None:
         """Blames whatever makes the outputs differ."""
         again = self._build("again", frozenset())
-        own = {key for output in self._differing(again) for key in self._keys(again, output)}
-        self._blame((), again, set())
+        own = {output: self._places(again, output, {}) for output in self._differing(again)}
+        self._blame((), again, {})
         rest = names
         for name in (variation.name for variation in self.variations):
             alone = self._build(name, frozenset({name})) if len(names) > 1 else together
@@ -88,13 +88,13 @@ class _Comparison:
         elif together.tree not in self.kept:
             self._drop(together)
 
-    def _find_together(self, rest: frozenset[str], own: set[Key]) -> None:
+    def _find_together(self, rest: frozenset[str], own: Own) -> None:
         """Blames as few as it takes of variations that make the outputs differ only together, if they do."""
         confirmed = self._build("together", rest)
-        if self._left(confirmed, own):
+        if self._differs(confirmed, own):
             for name in sorted(rest):
                 fewer = self._build("fewer", rest - {name})
-                if self._left(fewer, own):
+                if self._differs(fewer, own):
                     rest -= {name}
                 self._drop(fewer)
             confirmed = self._build("together", rest)
@@ -103,22 +103,20 @@ class _Comparison:
     def _differing(self, built: _Built) -> list[str]:
         return [name for name, digest in self.control.digests.items() if built.digests[name] != digest]
 
-    def _places(self, built: _Built, output: str, known: str = "") -> list[Place]:
-        return compare(self.control.tree / output, built.tree / output, self.project.rules, known)
+    def _places(self, built: _Built, output: str, own: Own, known: str = "") -> list[Place]:
+        """Where an output differs from the control's, and not only by itself."""
+        found = compare(self.control.tree / output, built.tree / output, self.project.rules, known)
+        return [place for place in found if not place.is_in(own.get(output, ()))]
 
-    def _keys(self, built: _Built, output: str) -> list[Key]:
-        return [(output, *place.key) for place in self._places(built, output)]
+    def _differs(self, built: _Built, own: Own) -> bool:
+        return any(self._places(built, output, own) for output in self._differing(built))
 
-    def _left(self, built: _Built, own: set[Key]) -> bool:
-        """Whether a build differs from the control in other places than its repetition does."""
-        return any(not own.issuperset(self._keys(built, output)) for output in self._differing(built))
-
-    def _blame(self, names: tuple[str, ...], built: _Built, own: set[Key]) -> bool:
+    def _blame(self, names: tuple[str, ...], built: _Built, own: Own) -> bool:
         """Puts down where a build differs; keeps it then. Returns whether it does."""
         known = vary.BY_NAME[names[0]].cause if len(names) == 1 else ""
         found = False
         for output in self._differing(built):
-            places = [p for p in self._places(built, output, known) if (output, *p.key) not in own]
+            places = self._places(built, output, own, known)
             if places:
                 found = True
                 shown = tuple(places[:SHOWN])

@@ -244,13 +244,13 @@ REBUILDS: dict[str, Any] = {
             "remedies": ["timestamp: leave the time out"],
             "places": [
                 {
-                    "part": ".rodata", "symbol": "banner+0x1c", "entry": "", "offset": 17436, "varied_offset": 17436,
-                    "control": "30 33", "varied": "31 34", "cause": "timestamp",
+                    "part": ".rodata", "symbol": "banner+0x1c", "entry": "", "offset": 17436, "length": 7,
+                    "varied_offset": 17436, "control": "30 33", "varied": "31 34", "cause": "timestamp",
                     "texts": ["Nov 23 03:40", "Dec 01 <i>"],
                 },
                 {
-                    "part": "", "symbol": "", "entry": "", "offset": 16, "varied_offset": 16, "control": "00",
-                    "varied": "01", "texts": ["", ""], "cause": "",
+                    "part": "", "symbol": "", "entry": "", "offset": 16, "varied_offset": 16, "length": 1,
+                    "control": "00", "varied": "01", "texts": ["", ""], "cause": "",
                 },
             ],
         },

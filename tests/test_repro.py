@@ -147,6 +147,19 @@ def test_fault_of_two_variations_together_is_blamed_on_both(tmp_path: Path, scra
     assert [blame["variations"] for blame in found["blame"]] == [["timezone", "umask"]]
 
 
+def test_what_differs_from_build_to_build_is_blamed_on_no_variation(tmp_path: Path, scratch: Path) -> None:
+    """Though in one pair of builds the first digits are equal by chance, and in another they are not."""
+    count = tmp_path / "count"
+    project = make(
+        tmp_path / "project",
+        f"set 5000 5100 5001 5100 7000 7001; shift $$(wc -l <{count}); echo >>{count}; echo now: $$1 >out",
+    )
+    count.touch()
+    found = result(project, scratch, "--vary=-all,umask,timezone", "--output", "out", "--", "make", "-s")
+    assert [blame["variations"] for blame in found["blame"]] == [[]]
+    assert [(place["offset"], place["length"]) for place in found["blame"][0]["places"]] == [(8, 1)]
+
+
 def test_report_has_the_place_the_bytes_the_help_and_the_trees(tmp_path: Path, scratch: Path) -> None:
     project = make(tmp_path / "project", "date >out")
     done = repro(project, scratch, "--vary=-all,time", "--output", "out", "--", "make")
