@@ -22,9 +22,11 @@ def changed(draft: Image, final: Image, own: set[str]) -> list[str]:
 
 def check(final: Image, tables: list[tuple[Rule, Section]]) -> None:
     """Raises BuildplugError unless each rule's table lies in exactly one segment that is loaded, with the flags that
-    it needs, and in no other that means something."""
+    it needs, and in no other that means something; and has not made a segment writable that was not."""
+    own = {table for _, table in tables}
+    others = [section for section in final.sections if section.alloc and section.size and section not in own]
     for rule, table in tables:
-        _check(final, rule, table)
+        _check(final, rule, table, others)
 
 
 def _kinds(image: Image, section: Section) -> str:
@@ -45,7 +47,7 @@ def _holding(image: Image, section: Section) -> Array:
     return inside
 
 
-def _check(final: Image, rule: Rule, table: Section) -> None:
+def _check(final: Image, rule: Rule, table: Section, without: list[Section]) -> None:
     def bad(found: str, remedy: str) -> BuildplugError:
         return final.bad(f"rule {rule.name}: expected {table.name} in one PT_LOAD, found it in {found}", remedy)
 
@@ -63,3 +65,7 @@ def _check(final: Image, rule: Rule, table: Section) -> None:
     needed = PF_R | PF_W * writable
     if int(final.segments["flags"][load]) & needed != needed:
         raise bad(f"one of flags {_kinds(final, table)}, and it needs {'RW' if writable else 'R'}", remedy)
+    beside = [section for section in without if _holding(final, section)[load]]
+    if writable and beside and not any(section.flags & SHF_WRITE for section in beside):
+        names = ", ".join(section.name for section in beside)
+        raise bad(f"one with {names}, which are only read, and nothing else that is written to", remedy)

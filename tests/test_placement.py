@@ -258,6 +258,11 @@ REFUSED = {
         SCRIPTS["segments"], "", 'into = ":rodata"',
         'rule hooks: expected .bp_hooks in one PT_LOAD, found it in one of flags R, and it needs RW; set after',
     ),
+    "segment of what is only read": (
+        SCRIPTS["segments"].replace("rodata PT_LOAD FLAGS(4)", "rodata PT_LOAD"), "",
+        'after = ".rodata"\ninto = ":rodata"',
+        "rule hooks: expected .bp_hooks in one PT_LOAD, found it in one with .rodata, which are only read, and nothing",
+    ),
     "in a note": (
         SCRIPTS["segments"], 'into = ":rodata :note"', 'into = ":data"',
         'rule irqs: expected .bp_irqs in one PT_LOAD, found it in 1, and in one of type 4; name its segment',
