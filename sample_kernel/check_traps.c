@@ -7,9 +7,9 @@
 #include "paravirt.h"
 #include "shim.h"
 
-enum { RETURN_INSTRUCTION = 0xc3, WAITS = 1 << 23, SPINS = 1 << 30 };
+enum { RETURN_INSTRUCTION = 0xc3, WAITS = 1 << 23, SPINS = 1 << 26 };
 
-static uint8_t page_of_data[PAGE_SIZE];
+static uint8_t page_of_data[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
 unsigned long registers_before[REGISTERS], registers_after[REGISTERS], registers_flags;
 uint32_t registers_spins;

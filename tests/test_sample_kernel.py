@@ -22,15 +22,21 @@ from sample_kernel.boot import EXIT_OK, boot, loaded_elsewhere, memory
 from tests.conftest import tool
 from tests.samples import built, copy_sample, edit
 
-TOOLS = {"gcc": ("gcc", "ld"), "clang": ("clang", "ld.lld")}
+KERNELS = {  # configuration, compiler, linker
+    "gcc": ("buildplug.toml", "gcc", "ld"),
+    "clang": ("buildplug.toml", "clang", "ld.lld"),
+    "i386-gcc": ("i386.toml", "gcc", "ld"),
+    "i386-clang": ("i386.toml", "clang", "ld.lld"),
+}
+WORDS = {4: "I", 8: "Q"}  # bytes of an address -> struct's letter
 
 
-@pytest.fixture(scope="module", params=TOOLS)
+@pytest.fixture(scope="module", params=KERNELS)
 def kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = copy_sample(tmp_path_factory.mktemp(request.param) / "kernel")
-    cc, ld = TOOLS[request.param]
-    edit(folder / "buildplug.toml", ('cc = "gcc"', f'cc = "{cc}"'), ('ld = "ld"', f'ld = "{ld}"'))
-    assert built(folder)["links"] == 2
+    name, cc, ld = KERNELS[request.param]
+    edit(folder / name, ('cc = "gcc"', f'cc = "{cc}"'), ('ld = "ld"', f'ld = "{ld}"'))
+    assert built(folder / name, "--build-dir", folder / "build")["links"] == 2
     return folder / "build" / "vmlinux"
 
 
@@ -137,7 +143,7 @@ def test_table_of_faults_has_the_records_in_order(kernel: Path) -> None:
     data, at, places = rows_of_table(kernel, "extable")
     rows = [struct.unpack_from("<ii", data, place) for place in places]
     found = [(at + place + insn, at + place + 4 + fixup) for place, (insn, fixup) in zip(places, rows, strict=True)]
-    assert found == sorted(struct.iter_unpack("<QQ", records))
+    assert found == sorted(struct.iter_unpack(f"<2{WORDS[Image(kernel).arch.word]}", records))
     listed = tool("objdump", "-d", kernel)
     copies = [int(m[1], 16) for m in re.finditer(r"^(\w+):.*\brep movsb", listed, re.M)]
     inside = range(symbols(kernel)["check_extable"], symbols(kernel)["extable_recover"])
@@ -206,23 +212,24 @@ def test_kernel_with_a_spoilt_table_refuses_it(kernel: Path, tmp_path: Path) -> 
 
 
 def test_kernel_has_a_site_of_every_kind(kernel: Path) -> None:
-    table = prove_table(Image(kernel), find("paravirt", Path()), None).truth
+    image = Image(kernel)
+    table = prove_table(image, find("paravirt", Path()), None).truth
     assert isinstance(table, Table)
-    forms = Image(kernel).arch.forms
-    assert {forms[form].kind for _, form, _ in table.rows(0, 1 << 64)} == set(range(len(KINDS)))
+    forms = image.arch.forms
+    assert {forms[form].kind for _, form, _ in table.rows(0, image.arch.modulus)} == set(range(len(KINDS)))
 
 
 def test_bare_hardware_loses_nothing(kernel: Path, tmp_path: Path) -> None:
     """On native every site holds the op's own instructions and nops; or goes where they stand, if they do not fit."""
     apply(Image(kernel), "bp_paravirt", "bp_paravirt_native", tmp_path / "native")
     before, after = Image(kernel), Image(tmp_path / "native")
-    ops = read(kernel.parent.parent / "x86_64" / "paravirt.toml")
+    ops = read(kernel.parent.parent / before.arch.name / "paravirt.toml")
     at = before.address_of("bp_paravirt")
     assert at is not None
     inline = 0
     table = prove_table(before, find("paravirt", Path()), ops).truth
     assert isinstance(table, Table)
-    for address, number, op in table.rows(at, 1 << 64):
+    for address, number, op in table.rows(at, before.arch.modulus):
         form, name = before.arch.forms[number], list(ops.ops)[op]
         way = ops.backends["native"][name]
         if form.kind in (ADDRESS, COND_JUMP, POINTER) or way.function:
