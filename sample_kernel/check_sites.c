@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Every kind of site leads to the backend: each function of sites.S does what the op there does. */
+#include "buildplug.h"
 #include "check.h"
 #include "paravirt.h"
 #include "shim.h"
@@ -44,6 +45,15 @@ static void check_jumps(bool shim)
 	check("site-jz-nothing-not-taken", site_jz_nothing(1), 43);
 }
 
+/* Calls with room: the shim's code is in them. */
+static void check_rooms(bool shim)
+{
+	__asm__ volatile(IRQ_CALL("pv_irq_disable") : : : "memory");
+	check("site-room-irq_disable", irq_state(), irq_state_off(shim));
+	__asm__ volatile(IRQ_CALL("pv_irq_enable") : : : "memory");
+	check("site-room-irq_enable", irq_state(), KERNEL_IF | PROCESSOR_IF);
+}
+
 static void check_slots(bool shim)
 {
 	unsigned long efer = native_rdmsr(MSR_EFER);
@@ -85,6 +95,7 @@ static void check_pointers(bool shim)
 void check_sites(bool shim)
 {
 	check_jumps(shim);
+	check_rooms(shim);
 	check_slots(shim);
 	check_addresses(shim);
 	check_pointers(shim);

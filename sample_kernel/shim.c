@@ -39,6 +39,7 @@ uint32_t shim_deliver(bool enabled)
 
 void shim_irq_restore(unsigned long flags);
 void shim_halt(void);
+void shim_io_delay(void);
 unsigned long shim_make_pte(unsigned long value);
 unsigned long shim_pte_val(unsigned long pte);
 void shim_set_pte(unsigned long *entry, unsigned long pte);
@@ -53,6 +54,11 @@ void shim_irq_restore(unsigned long flags)
 {
 	shim_calls[SHIM_IRQ_RESTORE]++;
 	shim_if = !!(flags & FLAGS_IF);
+}
+
+void shim_io_delay(void)
+{
+	shim_calls[SHIM_IO_DELAY]++;
 }
 
 void shim_halt(void)

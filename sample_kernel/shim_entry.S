@@ -34,11 +34,4 @@ shim_read_cr2:
 	ret
 	.size shim_read_cr2, . - shim_read_cr2
 
-	.globl shim_io_delay
-	.type shim_io_delay, @function
-shim_io_delay:
-	count SHIM_IO_DELAY
-	ret
-	.size shim_io_delay, . - shim_io_delay
-
 	.section .note.GNU-stack, "", @progbits

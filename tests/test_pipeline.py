@@ -18,6 +18,8 @@ from buildplug.elf import Image
 from buildplug.pipeline import PASSES
 from tests.samples import SAMPLE, buildplug, built, copy_sample, edit, logging_tool, one_line
 
+CONFIGS = {"x86_64": "buildplug.toml", "i386": "i386.toml"}
+
 
 @pytest.fixture
 def kernel(tmp_path: Path) -> Path:
@@ -243,7 +245,8 @@ def test_dodo_file_of_a_user_gets_the_same_tasks(kernel: Path) -> None:
     assert set(PASSES) <= {line.split()[0] for line in listed.splitlines()}
 
 
-def test_build_is_the_same_wherever_and_however_it_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("config", CONFIGS.values())
+def test_build_is_the_same_wherever_and_however_it_runs(tmp_path: Path, config: str) -> None:
     places = (tmp_path / "a", tmp_path / "b c" / "deeper é")
     worlds = (
         {"LC_ALL": "C", "TZ": "UTC", "PYTHONHASHSEED": "1", "HOME": "/"},
@@ -252,8 +255,9 @@ def test_build_is_the_same_wherever_and_however_it_runs(tmp_path: Path) -> None:
     outputs = []
     for place, world, umask, cpus in zip(places, worlds, (0o022, 0o077), ("0", "0,1"), strict=True):
         copy_sample(place)
+        words = ("build", place / config, "--build-dir", place / "build")
         subprocess.run(
-            ["taskset", "-c", cpus, sys.executable, "-m", "buildplug", "build", place],
+            ["taskset", "-c", cpus, sys.executable, "-m", "buildplug", *words],
             env=os.environ | world, umask=umask, check=True, timeout=300,
         )  # fmt: skip
         build = place / "build"
@@ -262,15 +266,16 @@ def test_build_is_the_same_wherever_and_however_it_runs(tmp_path: Path) -> None:
     assert [name for name in outputs[0] if outputs[0][name] != outputs[1][name]] == []
 
 
-def test_linker_that_moves_data_gets_its_table_rewritten(kernel: Path) -> None:
+@pytest.mark.parametrize("config", CONFIGS.values())
+def test_linker_that_moves_data_gets_its_table_rewritten(kernel: Path, config: str) -> None:
     # The alignment is of a place inside a section that itself may start anywhere: what follows it moves.
     edit(
         kernel / "kernel.lds",
         ("ADDR(.data) - kernel_base) ALIGN(4096)", "ADDR(.data) - kernel_base) ALIGN(16) SUBALIGN(16)"),
         ("data_start = .;", "data_start = .; QUAD(0) . = ALIGN(4096);"),
     )
-    edit(kernel / "buildplug.toml", ('"--fatal-warnings"', '"--no-warn-rwx-segments"'))
-    record = built(kernel)
+    edit(kernel / config, ('"--fatal-warnings"', '"--no-warn-rwx-segments"'))
+    record = built(kernel / config, "--build-dir", kernel / "build")
     assert record["links"] == 2
     assert record["rewritten"] == ["paravirt", "ksyms", "relocs"]
     assert any(line.startswith(".data") for line in record["moved"])
@@ -377,14 +382,15 @@ def test_undeclared_op_is_an_error_that_names_it(kernel: Path) -> None:
     assert "expected a declared op, found pv_flush_tlb" in one_line(failed.stderr)
 
 
-def test_inline_code_that_clobbers_is_an_error(kernel: Path) -> None:
+@pytest.mark.parametrize(("arch", "register"), [("x86_64", "flags, rcx"), ("i386", "ecx, flags")])
+def test_inline_code_that_clobbers_is_an_error(kernel: Path, arch: str, register: str) -> None:
     edit(
-        kernel / "x86_64" / "paravirt.toml",
+        kernel / arch / "paravirt.toml",
         ('irq_disable = { inline = "cli" }', 'irq_disable = { inline = "cli; inc %ecx" }'),
     )
-    error = one_line(buildplug("build", kernel).stderr)
+    error = one_line(buildplug("build", kernel / CONFIGS[arch]).stderr)
     assert "backend native, op irq_disable" in error
-    assert "'inc ecx' writes flags, rcx" in error
+    assert f"'inc ecx' writes {register}" in error
 
 
 def test_unknown_key_gets_did_you_mean(kernel: Path) -> None:
@@ -420,9 +426,12 @@ def flipped(kernel: Path, section: str) -> Path:
     return build / "flipped"
 
 
-@pytest.mark.parametrize("section", [".text", ".rodata", ".bp_paravirt"])
-def test_verify_notices_a_changed_bit(kernel: Path, section: str) -> None:
-    built(kernel)
+@pytest.mark.parametrize(
+    ("config", "section"),
+    [*(("buildplug.toml", section) for section in (".text", ".rodata", ".bp_paravirt")), ("i386.toml", ".bp_paravirt")],
+)
+def test_verify_notices_a_changed_bit(kernel: Path, config: str, section: str) -> None:
+    built(kernel / config, "--build-dir", kernel / "build")
     failed = buildplug("verify", kernel / "build" / "vmlinux.draft", flipped(kernel, section))
     assert failed.returncode == 1
     assert "expected" in one_line(failed.stderr)

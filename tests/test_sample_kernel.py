@@ -244,6 +244,31 @@ def test_bare_hardware_loses_nothing(kernel: Path, tmp_path: Path) -> None:
     assert inline > 50
 
 
+def test_code_too_long_for_a_call_is_inline_where_a_macro_made_room(kernel: Path, tmp_path: Path) -> None:
+    """As objdump shows the kernel under the shim: its cli is a store, or a call of that."""
+    apply(Image(kernel), "bp_paravirt", "bp_paravirt_shim", tmp_path / "shim")
+    flag = f"{symbols(kernel)['shim_if']:x}"
+    linked, shim = (
+        dict(re.findall(r"^ *(\w+):\t(.*\S)", tool("objdump", "-d", "--no-show-raw-insn", image), re.M))
+        for image in (kernel, tmp_path / "shim")
+    )
+    found = [shim[at] for at, text in linked.items() if text.startswith("call") and text.endswith("<pv_irq_disable>")]
+    called = [text for text in found if text.endswith("<bp_paravirt_shim__irq_disable>")]
+    stored = [text for text in found if re.fullmatch(rf"movl +\$0x0,0x{flag}( <shim_if>)?", text)]
+    assert called
+    assert stored
+    assert len(called) + len(stored) == len(found)
+
+
+def test_record_says_what_calling_c_with_every_register_live_costs(kernel: Path) -> None:
+    record = json.loads(kernel.with_name("vmlinux.buildplug.json").read_text())
+    cost = record["tables"]["paravirt"]["targets"]["shim"]["io_delay"]
+    start, end = cost["address"], cost["address"] + cost["bytes"]
+    code = tool("objdump", "-d", f"--start-address={start}", f"--stop-address={end}", kernel)
+    assert cost["saves"] == len(re.findall(r"\tpush", code)) == len(re.findall(r"\tpop", code)) > 0
+    assert "<shim_io_delay>" in code
+
+
 def _code(image: Image, symbol: str) -> bytes:
     """The inline code that stands at a symbol, without the return behind it."""
     row = image.symbols[image.names.index(symbol)]

@@ -3,6 +3,9 @@
 #ifndef ARCH_H
 #define ARCH_H
 
+/* A call of irq_enable or irq_disable with room for what the shim has in its place: 10 bytes. */
+#define IRQ_CALL(function) BP_CALL_10(function)
+
 #define KERNEL_BASE 0xc0000000
 
 #define DESCRIPTOR_CODE 0x00cf9b000000ffff

@@ -4,6 +4,7 @@
  * The way into and out of every exception and interrupt. It calls pv ops where the interrupted code's
  * registers are all live but rax: what fixup puts there may clobber only what paravirt.toml says.
  */
+#include "buildplug.h"
 #include "x86.h"
 
 /* The vectors for which the processor pushes an error code: 8, 10 to 14, 17, 21, 29, 30. */
@@ -32,7 +33,7 @@ entry:
 	call pv_irq_save
 	pushq %rax
 	/* Exceptions come with interrupts on (interrupts.c), and the shim's flag is not the processor's. */
-	call pv_irq_disable
+	bp_call_12 pv_irq_disable
 	call pv_read_cr2
 	pushq %rax
 	.irp register, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
