@@ -37,6 +37,8 @@
 #define KERNEL_DS 0x10
 #define KERNEL_TSS 0x18
 
+/* The accessed bit is set already, as in DESCRIPTOR_CODE: the processor shall not write to
+ * descriptors in .rodata. */
 #define DESCRIPTOR_DATA 0x00cf93000000ffff
 
 #define VECTOR_BREAKPOINT 3

@@ -24,6 +24,17 @@ def test_a_new_kernel_builds_and_boots_by_the_commands_that_it_came_with(tmp_pat
     assert said.stdout.endswith("0 failed\n")
 
 
+def test_a_new_kernel_is_the_sample_kernel_for_every_architecture(tmp_path: Path) -> None:
+    buildplug("new", tmp_path / "new")
+    copy = copy_sample(tmp_path / "copy")
+    made, ours = (
+        {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+        for folder in (tmp_path / "new", copy)
+    )
+    assert made == ours
+    assert Path("i386/boot.S") in made
+
+
 def test_a_new_kernel_has_comments_in_its_configuration(tmp_path: Path) -> None:
     buildplug("new", tmp_path / "kernel")
     for name in ("buildplug.toml", "x86_64/paravirt.toml"):

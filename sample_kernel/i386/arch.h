@@ -13,15 +13,16 @@
 #define PAGING_TOP 22	/* bits of an address below the topmost table's index */
 #define PAGING_INDEX 10 /* bits of an index */
 
-/* For assembly that is for both: a word, registers of a word's size, and the first arguments
- * (-mregparm=3). */
+/* clang-format off */
+/* For assembly that is for both: a word, registers of its size, and those of -mregparm=3's arguments. */
 #define WORD .long
-#define AX % eax
-#define CX % ecx
-#define SP % esp
-#define ARG1 % eax
-#define ARG2 % edx
-#define ARG2_BYTE % dl
+#define AX %eax
+#define CX %ecx
+#define SP %esp
+#define ARG1 %eax
+#define ARG2 %edx
+#define ARG2_BYTE %dl
+/* clang-format on */
 
 /* retpoline.S: two registers, and the prefix of a branch to the second one's thunk. */
 #define THUNK1 eax

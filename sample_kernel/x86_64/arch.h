@@ -13,15 +13,16 @@
 #define PAGING_TOP 39  /* bits of an address below the topmost table's index */
 #define PAGING_INDEX 9 /* bits of an index */
 
-/* For assembly that is for both: a word, registers of a word's size, and the ABI's first arguments.
- */
+/* clang-format off */
+/* For assembly that is for both: a word, registers of its size, and those of the first arguments. */
 #define WORD .quad
-#define AX % rax
-#define CX % rcx
-#define SP % rsp
-#define ARG1 % rdi
-#define ARG2 % rsi
-#define ARG2_BYTE % sil
+#define AX %rax
+#define CX %rcx
+#define SP %rsp
+#define ARG1 %rdi
+#define ARG2 %rsi
+#define ARG2_BYTE %sil
+/* clang-format on */
 
 /* retpoline.S: two registers, and the prefix of a branch to the second one's thunk. */
 #define THUNK1 rax
