@@ -3,7 +3,8 @@
  */
 #include "kernel.h"
 
-static char command_line[256]; /* words, each with a 0 behind it, and zeroes */
+/* Words, each with a 0 behind it, and zeroes. By multiboot the first is the path of the image. */
+static char command_line[PAGE_SIZE];
 
 void command_line_init(uint32_t address)
 {

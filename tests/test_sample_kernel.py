@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import struct
 import tomllib
 from pathlib import Path
@@ -45,6 +46,16 @@ def test_kernel_passes_its_own_checks_under_each_backend(kernel: Path, backend: 
     status, said = boot(kernel, f"backend={backend}")
     assert (status, said.splitlines()[-1].endswith(" 0 failed")) == (EXIT_OK, True), said
     assert f"backend {backend}, fixup done" in said
+
+
+def test_kernel_boots_from_a_folder_with_a_long_name(kernel: Path, tmp_path: Path) -> None:
+    """By multiboot the command line begins with the path."""
+    folder = tmp_path / ("a" * 250) / ("b" * 250)
+    folder.mkdir(parents=True)
+    shutil.copy(kernel, folder)
+    status, said = boot(folder / kernel.name, "backend=shim")
+    assert status == EXIT_OK, said
+    assert "backend shim, fixup done" in said
 
 
 @pytest.mark.parametrize("backend", ["native", "shim"])
