@@ -1,6 +1,5 @@
 """The one place that runs other programs. Never a shell."""
 
-import ctypes
 import fcntl
 import os
 import signal
@@ -86,6 +85,8 @@ def serving(
 def adopting() -> Iterator[None]:
     """Has processes whose parents have ended become our children, also if they lead sessions of their own, so that a
     group ends with all that came of it; what is left at the end is ended."""
+    import ctypes  # for nothing else
+
     before = _children()
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
