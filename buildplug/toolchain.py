@@ -97,7 +97,11 @@ def adopting() -> Iterator[None]:
 
 
 def _children() -> set[int]:
-    return {int(pid) for file in Path("/proc/self/task").glob("*/children") for pid in file.read_text().split()}
+    found = ""
+    for file in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):  # of a thread that has just ended
+            found += file.read_text()
+    return set(map(int, found.split()))
 
 
 def _end_all_but(others: Collection[int]) -> None:
@@ -155,10 +159,8 @@ def _group(command: Sequence[str | Path], cwd: Path, what: str, **options: Any) 
                     os.killpg(process.pid, signal.SIGKILL)
     finally:
         _end_all_but(others)
-        for name in (
-            f"faketime_shm_{process.pid}",
-            f"sem.faketime_sem_{process.pid}",
-        ):  # libfaketime's, if it is killed
+        # libfaketime's, if it is killed
+        for name in (f"faketime_shm_{process.pid}", f"sem.faketime_sem_{process.pid}"):
             (SHARED_MEMORY / name).unlink(missing_ok=True)
 
 
