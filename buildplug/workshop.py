@@ -118,14 +118,17 @@ def digests(wanted: Project, tree: Path) -> dict[str, str]:
         before = len(found)
         for top in sorted(tree.glob(pattern)):
             for path in (top, *sorted(top.rglob("*"))):
-                name, target = str(path.relative_to(tree)), path.readlink() if path.is_symlink() else None
-                if target is not None:
+                name = str(path.relative_to(tree))
+                if path.is_symlink():
+                    target = path.readlink()
                     found[f"{name} -> {target}"] = hashlib.sha256(os.fsencode(target)).hexdigest()
-                if target is None or (not target.is_absolute() and path.resolve().is_relative_to(tree.resolve())):
-                    found |= {name: files.digest(path)} if path.is_file() else {}
-                elif path == top:
-                    raise BuildplugError(name, f"expected a file of the project, found a link to {target}",
-                                         "name what it leads to with --output")  # fmt: skip
+                    if target.is_absolute() or not Path(os.path.realpath(path)).is_relative_to(tree.resolve()):
+                        if path == top:
+                            raise BuildplugError(name, f"expected a file of the project, found a link to {target}",
+                                                 "name what it leads to with --output")  # fmt: skip
+                        continue
+                if path.is_file():
+                    found[name] = files.digest(path)
         if len(found) == before:
             raise BuildplugError(pattern, "expected an output of that name, found none", "name it with --output")
     return found
