@@ -390,6 +390,8 @@ def _rules(options: argparse.Namespace) -> None:
     from buildplug.rules import find, shipped
 
     if options.action == "list":
+        if options.rule is not None:
+            raise BuildplugError("rules", f"list: expected nothing behind it, found {options.rule}", status=2)
         rules = [find(path.stem, Path.cwd()) for path in sorted(shipped("rules").glob("*.toml"))]
         if options.json:
             _print_json({rule.name: asdict(rule) for rule in rules})

@@ -25,6 +25,13 @@ def columns_of(image: Image, rule: Rule) -> tuple[dict[str, Array], dict[str, in
     values = [field.value for field in rule.table.fields]
     keys = rule.table.sort or tuple(value for value in values if rule.holds[value] == "address")[:1] or values[:1]
     order = np.lexsort([columns[key] for key in reversed(keys)])
+    if rule.table.unique:
+        ordered = columns[keys[0]][order]
+        twice = np.flatnonzero(ordered[1:] == ordered[:-1])
+        if len(twice):
+            raise image.bad(
+                f"rule {rule.name}: expected each {keys[0]} once, found {ordered[twice[0]]} twice", "drop one"
+            )
     return {name: column[order] for name, column in columns.items()}, left
 
 

@@ -59,6 +59,13 @@ TEMPLATES = {  # by format
 }
 # By the format that is for no others.
 ROWS = {"sites": "references", "ksyms": "symbols", "relocs": "relocations", "kallsyms": "symbols"}
+EVERYWHERE = ("rows", "sections", "skip")
+KEYS = {  # of [select], by its rows: what means something there, beside EVERYWHERE
+    "references": ("functions", "slots", "ranges", "exclude", "kinds", "leave"),
+    "symbols": ("functions", "objects", "ranges", "exclude", "untyped", "absolute", "fixed"),
+    "relocations": ("exclude", "encodings", "fixed", "moving"),
+    "records": ("ranges", "members", "optional"),
+}
 
 
 @dataclass(frozen=True)
@@ -92,8 +99,8 @@ class Select:
     leave: tuple[str, ...] = ()  # kinds that are counted and left alone; any other kind is an error
     encodings: tuple[str, ...] = ENCODINGS  # of rows that are relocations: the encodings of their fields
     fixed: dict[str, str] = field(default_factory=dict)
-    """Of rows that are relocations: sections whose symbols stay where they are when the image slides (offsets in a
-    per-CPU area, say), each with the symbol that has the address of its bytes, or nothing if that is its own."""
+    """Sections whose symbols stay where they are when the image slides (offsets in a per-CPU area, say), each with the
+    symbol that has the address of its bytes, or nothing if that is its own or no matter."""
     moving: tuple[str, ...] = ()  # of rows that are relocations: symbols that move all the same, even absolute ones
     members: tuple[Member, ...] = ()  # of a record, in their order, without gaps
     optional: bool = False  # of rows that are records: no such section is no record, and no error
@@ -116,9 +123,9 @@ class Output:
 
     format: str = ""  # of TEMPLATES; default: rows if there are fields, else sites, which are for the fixup
     by_name: bool = True  # of ksyms: whether names can be looked up, too
-    fixed: tuple[str, ...] = ()  # of ksyms: sections that stay where they are when the kernel moves, as per-CPU ones do
     fields: tuple[Field, ...] = ()
     sort: tuple[str, ...] = ()  # values; default: the first of the fields that is an address, or the first
+    unique: bool = False  # no two rows have the same first value of `sort`
     head: bool = True  # two words before the rows: their count, and bytes a row
     template: str = ""  # default: that of the format
     runtime: tuple[
@@ -206,11 +213,16 @@ def find(name: str, base: Path) -> Rule:
     for encoding in rule.select.encodings:
         if encoding not in ENCODINGS:
             raise unknown(f"{path}: select", "encoding", encoding, ENCODINGS)
+    usual = Select(rule.select.rows)
+    for key in sorted(vars(usual).keys() - {*EVERYWHERE, *KEYS[rule.select.rows]}):
+        if getattr(rule.select, key) != getattr(usual, key):
+            fitting = ", ".join(rows for rows in KEYS if key in KEYS[rows])
+            raise BuildplugError(
+                f"{path}: select", f"{key} is for rows that are {fitting}, found {rule.select.rows}", "leave it out"
+            )
     if rule.select.rows == "records":
         _check_members(rule, f"{path}: select")
-    elif rule.select.members or rule.select.optional:
-        raise BuildplugError(f"{path}: select", "members and optional are for records", 'add rows = "records"')
-    else:
+    elif rule.select.rows != "relocations":
         _check_named(rule.select, f"{path}: select")
     if rule.format not in TEMPLATES:
         raise unknown(f"{path}: table.format", "format", rule.format, TEMPLATES)
@@ -219,8 +231,8 @@ def find(name: str, base: Path) -> Rule:
         raise BuildplugError(f"{path}: table", f"expected fields for format rows, and no other, found {found}")
     if rule.select.rows != ROWS.get(rule.format, rule.select.rows):
         raise BuildplugError(f"{path}: table", f"format {rule.format} is not for {rule.select.rows}", "add fields")
-    if (rule.select.absolute or rule.table.fixed) and rule.format not in ("ksyms", "kallsyms"):
-        raise BuildplugError(f"{path}: table", f"absolute and fixed are not for format {rule.format}", "leave them out")
+    if rule.select.rows == "symbols" and (rule.select.absolute or rule.select.fixed) and rule.format == "rows":
+        raise BuildplugError(f"{path}: select", "absolute and fixed are for symbols without fields", "leave them out")
     if rule.table.align < 1 or rule.table.align & (rule.table.align - 1) or rule.table.flags not in ("a", "aw"):
         raise BuildplugError(f"{path}: table", "expected an align that is a power of two, and flags 'a' or 'aw'")
     _check_fields(rule, f"{path}: table")
@@ -228,14 +240,8 @@ def find(name: str, base: Path) -> Rule:
 
 
 def _check_named(select: Select, where: str) -> None:
-    named = select.functions or select.slots or select.ranges or select.objects
-    if bool(named) == (select.rows == "relocations"):
-        wanted, found = ("no ", "some") if named else ("", "none")
-        raise BuildplugError(
-            where,
-            f"expected {wanted}functions, slots, objects or ranges, found {found}",
-            "relocations have exclude" if named else "add one",
-        )
+    if not (select.functions or select.slots or select.ranges or select.objects):
+        raise BuildplugError(where, "expected functions, slots, objects or ranges, found none", "add one")
 
 
 def _check_members(rule: Rule, where: str) -> None:

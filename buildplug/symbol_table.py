@@ -9,7 +9,7 @@ from buildplug.ksyms import Ksyms
 from buildplug.linux_kallsyms import Kallsyms
 from buildplug.packed import Packed
 from buildplug.rules import Rule
-from buildplug.symbols import globs, letters, selected
+from buildplug.symbols import letters, selected
 
 
 def empty(rule: Rule, arch: Arch) -> Packed:
@@ -52,9 +52,8 @@ def collected(image: Image, rule: Rule, at: int) -> Ksyms:
             raise image.bad(f"rule {rule.name}: symbol {name} lies outside every section", "exclude it in the rule")
         home[index] = max(before, key=lambda section: section.address).index
     used, number = np.unique(home, return_inverse=True)
-    is_fixed = globs(rule.table.fixed)
     sections = [
-        (s.name, s.size, ksyms.ABSOLUTE * bool(is_fixed(s.name)), s.address)
+        (s.name, s.size, ksyms.ABSOLUTE * (s.name in rule.select.fixed), s.address)
         for s in (image.sections[index] for index in used[used < count].tolist())
     ]
     sections += [("*ABS*", 0, ksyms.ABSOLUTE, (key - count) << 32) for key in used[used >= count].tolist()]

@@ -13,7 +13,7 @@ static bool finds(const char *name, const volatile void *address, const char *na
 	struct bp_exports_found found;
 
 	return bp_exports_find(&bp_exports, kernel_end - (const char *)&bp_exports, name, &found) &&
-	       found.address == (uintptr_t)address && !strcmp(found.namespace, namespace);
+	       found.address == (uintptr_t)address && !strcmp(found.ns, namespace);
 }
 
 /* A draft's table is empty. */

@@ -14,7 +14,7 @@ from buildplug.elf import Image
 from buildplug.errors import BuildplugError
 from buildplug.records import LONGEST
 from buildplug.rows import rows_of
-from buildplug.rules import Field, Member, Output, Rule, Select, find
+from buildplug.rules import Field, Member, Output, Rule, Select, find, shipped
 from tests.conftest import HIGH, LD, LOW, Link, tool
 from tests.samples import buildplug, edit, one_line
 
@@ -286,6 +286,26 @@ def test_macros_leave_records_that_survive_the_removal_of_sections(
     assert rows(image, found["exports"]) == listed
 
 
+def test_symbol_that_is_exported_twice_is_an_error(link: Link, tmp_path: Path) -> None:
+    image = link(
+        f'{CODE} .section .bp_records.exports; .quad g, .Ls, f, .Ls, g, .Ls; .section .strings; .Ls: .asciz ""'
+    )
+    with pytest.raises(
+        BuildplugError, match=r"rule exports: expected each export.symbol once, found g twice; drop one"
+    ):
+        columns_of(image, find("exports", tmp_path))
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in shipped("rules").glob("*.toml")))
+def test_headers_are_of_cpp_too(tmp_path: Path, name: str) -> None:
+    wanted = find(name, tmp_path)
+    headers = render.table_files(X86_64, wanted, None, tmp_path) | render.runtime(X86_64, tmp_path)
+    for file, text in headers.items():
+        (tmp_path / file).write_text(text)
+    (tmp_path / "all.cc").write_text(f'extern "C" {{\n#include "{wanted.symbol}.h"\n}}\n')
+    tool("clang++", "-Wall", "-Werror", "-fsyntax-only", "-ffreestanding", "all.cc", cwd=tmp_path)
+
+
 RULE = """
 name = "handlers"
 about = "handlers that the kernel's own macro lists"
@@ -344,7 +364,7 @@ def test_rules_show_says_the_members(tmp_path: Path) -> None:
         ('value = "handler.symbol"', 'value = "flags.symbol"', "unknown value 'flags.symbol'"),
         ('sort = ["flags"]', 'sort = ["flag"]', "sort: unknown value 'flag'; did you mean 'flags'?"),
         ('sections = [".handlers"]', "", "expected the sections or ranges that hold the records, found none"),
-        ('rows = "records"', 'functions = ["f"]', "members and optional are for records; add rows"),
+        ('rows = "records"', 'functions = ["f"]', "members is for rows that are records, found references"),
         ('rows = "records"', 'rows = "record"', "unknown rows 'record'; did you mean 'records'?"),
         ("[table]", '[table]\nruntime = ["mine.py"]', "expected templates *.h.j2, *.c.j2 or *.S.j2, found 'mine.py'"),
         ("[table]", '[table]\nformat = "sites"', "expected fields for format rows, and no other"),

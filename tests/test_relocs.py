@@ -512,7 +512,11 @@ def test_a_field_that_a_table_cannot_have_is_told(
         ("relocations", "relocation", "unknown rows 'relocation'; did you mean 'relocations'?"),
         ("moving", "movin", "unknown key 'movin'; did you mean 'moving'?"),
         ("fixed = {", "fixed = [] #", "select: fixed: expected a table, found []"),
-        ("moving =", 'functions = ["f"]\nmoving =', "expected no functions, slots, objects or ranges, found some"),
+        (
+            "moving =",
+            'functions = ["f"]\nmoving =',
+            "functions is for rows that are references, symbols, found relocations",
+        ),
         ("[table]", '[table]\nformat = "relocs"', "expected fields for format rows, and no other, found some"),
     ],
 )

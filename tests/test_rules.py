@@ -97,9 +97,24 @@ def test_a_range_has_strings(tmp_path: Path) -> None:
     fails(tmp_path, GOOD.format(name="r") + "ranges = [[1, 2]]\n", r"ranges\[0\]\[0\]: expected a string, found 1")
 
 
-@pytest.mark.parametrize("text", ["absolute = true\n", "[table]\nfixed = ['.data..percpu']\n"])
-def test_what_only_tables_of_symbols_have_is_refused_elsewhere(tmp_path: Path, text: str) -> None:
-    fails(tmp_path, GOOD.format(name="r") + text, "absolute and fixed are not for format sites; leave them out")
+@pytest.mark.parametrize(
+    ("rows", "key", "fitting"),
+    [
+        ("references", "absolute = true", "symbols"), ("references", "members = []\noptional = true", "records"),
+        ("references", "fixed = { '.data..percpu' = '' }", "symbols, relocations"),
+        ("records", "functions = ['f']", "references, symbols"), ("records", "kinds = ['call']", "references"),
+        ("relocations", "slots = ['s']", "references"), ("symbols", "leave = ['call']", "references"),
+    ],
+)  # fmt: skip
+def test_a_key_that_means_nothing_is_refused(tmp_path: Path, rows: str, key: str, fitting: str) -> None:
+    text = f'name = "r"\nabout = "of the tests"\n[select]\nrows = "{rows}"\n{key}\n'
+    name = key.rpartition("\n")[2].partition(" ")[0]
+    fails(tmp_path, text, f"select: {name} is for rows that are {fitting}, found {rows}; leave it out")
+
+
+def test_plain_tables_have_no_absolute_symbols(tmp_path: Path) -> None:
+    text = GOOD.format(name="r") + 'rows = "symbols"\nabsolute = true\n[table]\nfields = [%s]\n'
+    fails(tmp_path, text % '{ name = "a", type = "u8", value = "address" }', "are for symbols without fields")
 
 
 def test_a_rule_is_told_apart_from_its_equal() -> None:

@@ -37,11 +37,11 @@ rows = "symbols"
 functions = ["*"]
 objects = ["*"]
 untyped = true
+fixed = { ".data..percpu" = "" }
 absolute = true
 skip = []
 [table]
 format = "ksyms"
-fixed = [".data..percpu"]
 """
 
 

@@ -55,7 +55,7 @@ int main(void)
 			char *name = bytes(&size);
 			struct bp_exports_found found;
 			int good = bp_exports_find((void *)table, room, name, &found);
-			printf(good ? "%ld %s\n" : "none\n", (long)(found.address - (uintptr_t)table), found.namespace);
+			printf(good ? "%ld %s\n" : "none\n", (long)(found.address - (uintptr_t)table), found.ns);
 			free(name);
 		} else {
 			long at, trampoline, function, start, end;
