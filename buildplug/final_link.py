@@ -29,11 +29,12 @@ class FinalLink:
     """One link of a command: the words behind the linker's name, and what they say.
 
     Nothing in the words is replaced, as response files may hold any of them: we put something before and behind, and
-    the last `-o`, `-Map` and `--dependency-file` count. But a script with MEMORY must be; GNU ld warns if it is in a
-    response file.
+    the last `-o`, `-Map` and `--dependency-file` count. But a script with MEMORY must be: then the words go into a
+    response file of ours.
     """
 
     ld: str
+    expands: bool  # whether a % in the name of a map stands for the output
     words: list[str]
     line: LinkLine
     env: Mapping[str, str]  # the linker's
@@ -84,7 +85,7 @@ class FinalLink:
             shutil.copy(image, self.relinked)  # with the tables that are proved, and its relocations
         if not (self.config.link.keep_relocations or "emit-relocs" in self.line):
             emitted.drop(image, image)
-        if (path := self.line.map) is not None:
+        if (path := self.line.map(expands=self.expands)) is not None:
             files.write(path, self.public(files.read(_map_of(made)).decode(errors="surrogateescape")))
         if (path := self.line.depfile) is not None:
             files.write(path, self._dependencies(made))
@@ -96,11 +97,15 @@ class FinalLink:
             ours = ["-T", str(self.stage.placement)]  # GNU ld wants it before the user's
             if self.stage.script.stat().st_size:
                 ours += ["-T", str(self.stage.script)]
-                words = linkline.without_scripts(words)
+                response = self.folder / "words"
+                files.write(response, linkline.response(linkline.without_scripts(words)))
+                words = [f"@{response}"]
         else:  # the linker places orphans behind .rodata; this keeps them from --gc-sections
             ours = [f"--undefined={table.rule.symbol}" for table in self.config.tables]
         command = [self.ld, *ours, *words, "--emit-relocs", *map(str, tables)]
-        command += [f"-Map={_map_of(made)}"] if self.line.map else []
+        if self.line.map(expands=self.expands):
+            # where a % in the name of our folder would be taken for the output, the whole name is said by that
+            command.append("-Map=%" if self.expands and "%" in str(made) else f"-Map={_map_of(made)}")
         command += [f"--dependency-file={_depfile_of(made)}"] if self.line.depfile else []
         done = toolchain.heard([*command, "-o", str(made)], self.env)
         self.ended[made] = done
@@ -141,10 +146,12 @@ class FinalLink:
         return f"{head}{colon} {' '.join(inputs)}{tail}" + "".join(f"\n{name}:\n" for name in inputs)
 
 
-def link(ld: str, config: Path, words: list[str], line: LinkLine, env: Mapping[str, str], *, keep: bool) -> int:
+def link(
+    ld: str, config: Path, words: list[str], line: LinkLine, env: Mapping[str, str], *, expands: bool, keep: bool
+) -> int:
     """Makes the output of a link with tables; returns the exit status. Raises BuildplugError."""
     with _ended_by_signals(), scratch.folder(line.output) as folder:
-        final = FinalLink(ld, words, line, env, read(config, folder), folder)
+        final = FinalLink(ld, expands, words, line, env, read(config, folder), folder)
         try:
             final.run(keep=keep)
         except DraftFailed as failed:

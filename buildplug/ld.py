@@ -34,13 +34,14 @@ class Family:
     says: str
     scripts: bool = True
     refused: str = ""
+    expands: bool = False  # whether a % in the name of a map stands for the output
 
 
 FAMILIES = (  # the first that fits: some call themselves compatible with another
     Family("mold", scripts=False),
     Family("GNU gold", refused="it has no INSERT, which places tables beside a linker script"),
     Family("LLD"),
-    Family("GNU ld"),
+    Family("GNU ld", expands=True),
 )
 
 
@@ -81,7 +82,7 @@ def main(words: list[str], called: str) -> int:
         raise BuildplugError(settings.ld, f"{family.says} cannot be used: {reason}", "use GNU ld or lld")
     from buildplug import final_link  # imports numpy: not for the many links that get no tables
 
-    return final_link.link(settings.ld, settings.config, words, line, env, keep=settings.keep)
+    return final_link.link(settings.ld, settings.config, words, line, env, expands=family.expands, keep=settings.keep)
 
 
 def _own(words: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -5,7 +5,6 @@ word; a short one its value in the same word or in the next.
 """
 
 import re
-import shlex
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -47,13 +46,14 @@ class LinkLine:
     def output(self) -> Path:
         return Path(self.options.get("output", "a.out"))
 
-    @property
-    def map(self) -> Path | None:
-        """Where the map goes, if it goes to a file; as GNU ld takes the value of -Map."""
+    def map(self, *, expands: bool) -> Path | None:
+        """Where the map goes, if it goes to a file; `expands`: whether a `%` there stands for the output, as in GNU
+        ld."""
         value = self.options.get("Map", "-")
         if value == "-":
             return None
-        value = re.sub("%$", "%.map", value).replace("%", str(self.output))
+        head, percent, tail = value.partition("%")
+        value = f"{head}{self.output}{tail or '.map'}" if percent and expands else value
         return Path(value, f"{self.output.name}.map") if Path(value).is_dir() else Path(value)
 
     @property
@@ -83,8 +83,33 @@ def parse(words: list[str]) -> LinkLine:
 
 
 def without_scripts(words: list[str]) -> list[str]:
-    """The words but for those that name linker scripts; in response files they stay."""
-    return [word for name, _, spelled in _options(words) if name != "script" for word in spelled]
+    """The words, with those of response files in place, but for those that name linker scripts."""
+    return [word for name, _, spelled in _options(_expanded(words, 0)) if name != "script" for word in spelled]
+
+
+def response(words: list[str]) -> str:
+    """The text of a response file with these words."""
+    return "".join(re.sub(r"""([\s\\'"])""", r"\\\1", word) + "\n" if word else "''\n" for word in words)
+
+
+def _words(text: str) -> list[str]:
+    """The words of a response file, as libiberty's buildargv() has them, and LLVM's TokenizeGNUCommandLine(): unlike in
+    a shell a backslash takes the next character as it is in any quotes, and a quote may stay open."""
+    words, word, quote, escaped = [], "", "", False
+    inside = False  # a word, which may be empty
+    for character in text + " ":
+        if escaped or (quote and character not in ("\\", quote)):
+            word, escaped = word + character, False
+        elif character == "\\":
+            inside = escaped = True
+        elif character in ("'", '"'):
+            inside, quote = True, "" if quote else character
+        elif character not in " \t\n\v\f\r":
+            inside, word = True, word + character
+        elif inside:
+            words.append(word)
+            word, inside = "", False
+    return words + [word[:-1]] * inside
 
 
 def _options(words: Iterable[str]) -> Iterator[tuple[str, str, list[str]]]:
@@ -111,7 +136,7 @@ def _expanded(words: list[str], depth: int) -> Iterator[str]:
     for word in words:
         try:
             named = word.startswith("@") and depth < DEPTH
-            inner = shlex.split(Path(word[1:]).read_text(errors="surrogateescape")) if named else None
+            inner = _words(Path(word[1:]).read_text(errors="surrogateescape")) if named else None
         except (OSError, ValueError):
             inner = None
         if inner is None:

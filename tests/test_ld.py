@@ -303,7 +303,9 @@ def test_what_was_made_on_the_way_is_kept_if_asked_for(work: Path) -> None:
     assert buildplug("verify", kept / "prog.draft", kept / "prog.relinked").returncode == 0
 
 
-@pytest.mark.parametrize("name", ["a b", "q'u\"o", "ünï", "-dash", "$HOME", "@at", "#x", "a=b", "[ab]*", "\udcff"])
+@pytest.mark.parametrize(
+    "name", ["a b", "q'u\"o", "ünï", "-dash", "$HOME", "@at", "#x", "a=b", "[ab]*", "a\nb", "\udcff"]
+)
 @pytest.mark.parametrize("linker", ["ld", "ld.lld"])
 def test_any_path_goes(work: Path, name: str, linker: str) -> None:
     image = f"{name.strip('-')}.elf" if name.isprintable() else "prog"  # TOML has no bytes that are not UTF-8
@@ -318,6 +320,15 @@ def test_any_path_goes(work: Path, name: str, linker: str) -> None:
     assert sorted(p.name for p in (work / name).iterdir()) == sorted(
         ["buildplug.toml", *INPUTS, "user.lds", "map", image]
     )
+
+
+def test_folder_with_a_percent_sign_goes(work: Path) -> None:  # where lld itself cannot write
+    (work / "100%").mkdir()
+    done = ld(work, *INPUTS, "-Map", "map", "-o", "100%/prog")
+    assert done.returncode == 0, done.stderr
+    assert finds_its_functions(work / "100%" / "prog")
+    assert "100%/prog" in (work / "map").read_text()
+    assert sorted(path.name for path in (work / "100%").iterdir()) == ["prog"]
 
 
 def stopping_linker(work: Path) -> Path:

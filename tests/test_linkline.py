@@ -1,10 +1,14 @@
 """Command lines of linkers: what is read of them."""
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from buildplug.linkline import parse
+from buildplug.linkline import parse, response
 
 
 @pytest.mark.parametrize(
@@ -54,7 +58,8 @@ def test_emitted_relocations(words: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "path"),
-    [("map", "map"), ("%", "out/x.map"), ("%.txt", "out/x.txt"), ("maps", "maps/x.map"), ("-", None)],
+    [("map", "map"), ("%", "out/x.map"), ("a%b%", "aout/xb%"), ("%.txt", "out/x.txt"), ("maps", "maps/x.map"),
+     ("-", None)],
 )  # fmt: skip
 def test_map_goes_where_gnu_ld_puts_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, path: str | None
@@ -62,7 +67,11 @@ def test_map_goes_where_gnu_ld_puts_it(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "maps").mkdir()
     line = parse(["a.o", "-o", "out/x", f"-Map={value}"])
-    assert line.map == (Path(path) if path else None)
+    assert line.map(expands=True) == (Path(path) if path else None)
+
+
+def test_map_of_lld_is_as_it_is_named() -> None:
+    assert parse(["a.o", "-Map=a%.map"]).map(expands=False) == Path("a%.map")
 
 
 def test_response_files_are_read_also_in_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +85,7 @@ def test_response_files_are_read_also_in_each_other(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    "text", ["@self", "'unclosed", "\\", "\0", "@/dev/null @.", "\udcff".encode(errors="surrogateescape")]
+    "text", ["@self", "'unclosed", "\"a'\\", "\\", "\0", "@/dev/null @.", "\udcff".encode(errors="surrogateescape")]
 )
 def test_response_file_of_any_bytes_is_read_or_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | bytes
@@ -89,3 +98,18 @@ def test_response_file_of_any_bytes_is_read_or_a_word(
 @pytest.mark.parametrize("word", ["-o", "-T", "-Map", "--output", "-z", "-", "--", "---", "", "@", "-l"])
 def test_command_line_that_ends_early_is_read(word: str) -> None:
     assert parse(["a.o", word]).inputs[0] == "a.o"
+
+
+@given(st.lists(st.text(alphabet="ab\\ '\"\n\t=,ü%$@", max_size=8).filter(lambda word: word[:1] not in ("@", "-"))))
+def test_words_go_through_a_response_file(tmp_path_factory: pytest.TempPathFactory, words: list[str]) -> None:
+    path = tmp_path_factory.getbasetemp() / "words"
+    path.write_text(response(words))
+    assert parse([f"@{path}"]).inputs == words
+
+
+@pytest.mark.parametrize("text", [r"a'b\'c' d", r'"a\b\"c" d\ e', "'it'\"'s\" ''x", r"a\\b '\a'", "a'b c"])
+def test_words_of_a_response_file_are_those_of_binutils(tmp_path: Path, text: str) -> None:
+    (tmp_path / "words").write_text(text)
+    done = subprocess.run(["readelf", "-h", "@words"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    found = re.findall(r"^readelf: Error: '(.*)': No such file$", done.stderr, re.M)
+    assert [] != found == parse([f"@{tmp_path / 'words'}"]).inputs

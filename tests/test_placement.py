@@ -203,6 +203,12 @@ def test_a_linker_that_wraps_the_linker_places_them_in_the_same_way(tmp_path: Pa
     done = buildplug("ld", *words, "build/obj/kernel.c.o", "-o", "vmlinux", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "vmlinux").read_bytes() == image.read_bytes()
+    (tmp_path / "vmlinux").unlink()
+    (tmp_path / "inner").write_text("-Tkernel.lds")
+    (tmp_path / "words").write_text(" ".join("@inner" if word == "-Tkernel.lds" else word for word in words[2:]))
+    done = buildplug("ld", *words[:2], "@words", "build/obj/kernel.c.o", "-o", "vmlinux", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "vmlinux").read_bytes() == image.read_bytes()
 
 
 @pytest.mark.parametrize("ld", ["ld", "ld.lld"])
