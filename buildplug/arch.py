@@ -77,6 +77,7 @@ class Arch:
     byteorder: str  # numpy's: "<" or ">"
     relocations: dict[int, int]  # r_type -> encoding of the field
     relaxed: frozenset[int]  # r_type whose instruction the linker may have rewritten, so that anything may be there
+    thread: frozenset[int]  # r_type of fields of 4 bytes that lead to a thread's variables by way of the GOT
     relative: int  # r_type by which the loader puts an address of the image in place
     ignored: frozenset[int]  # r_type that refers to no address of the image (TLS offsets, sizes, none)
     forms: tuple[Form, ...]  # those with more code bytes before those with fewer; the index is stored in tables
@@ -186,6 +187,7 @@ X86_64 = Arch(
     # System V ABI, AMD64 supplement, 4.4.1
     relocations={1: ABS64, 2: REL32, 4: REL32, 9: REL32, 10: ABS32, 11: ABS32S, 24: REL64, 41: REL32, 42: REL32},
     relaxed=frozenset({9, 41, 42}),  # GOTPCREL, GOTPCRELX, REX_GOTPCRELX
+    thread=frozenset({19, 20, 22, 34}),  # TLSGD, TLSLD, GOTTPOFF, GOTPC32_TLSDESC
     relative=8,
     ignored=frozenset({0, 16, 17, 18, 19, 20, 21, 22, 23, 32, 33, 34, 35, 36}),
     forms=(
@@ -248,6 +250,7 @@ I386 = replace(
     # System V ABI, Intel386 supplement, 4.4
     relocations={1: ABS32, 2: REL32, 3: ABS32, 4: REL32, 43: ABS32},
     relaxed=frozenset({3, 43}),  # GOT32, GOT32X
+    thread=frozenset({15, 16, 18, 19, 39}),  # TLS_IE, TLS_GOTIE, TLS_GD, TLS_LDM, TLS_GOTDESC
     relative=8,
     ignored=frozenset({0, *range(14, 20), *range(24, 42)}),
     forms=(

@@ -26,7 +26,7 @@ SHN_UNDEF, SHN_LORESERVE, SHN_ABS, SHN_XINDEX = 0, 0xFF00, 0xFFF1, 0xFFFF
 STB_GLOBAL, STB_WEAK = 1, 2
 PT_LOAD, PT_LOOS = 1, 0x60000000
 PF_X, PF_W, PF_R = 1, 2, 4
-STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION, STT_FILE = 0, 1, 2, 3, 4
+STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION, STT_FILE, STT_TLS, STT_GNU_IFUNC = 0, 1, 2, 3, 4, 6, 10
 
 # Symbols of an image, in the order of .symtab. section: an index into Image.sections, or SHN_ABS and the like.
 SYMBOL = np.dtype(

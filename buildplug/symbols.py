@@ -20,6 +20,7 @@ from buildplug.elf import (
     STT_FUNC,
     STT_OBJECT,
     STT_SECTION,
+    STT_TLS,
     Array,
     Image,
     among,
@@ -78,7 +79,7 @@ def selected(image: Image, rule: Rule) -> list[int]:
         in_range |= (symbols["value"] >= np.uint64(start)) & (symbols["value"] < np.uint64(end))
     maybe = in_range.copy()
     defined = (symbols["section"] != SHN_UNDEF) & (symbols["section"] < SHN_LORESERVE)
-    defined &= ~among(symbols["type"], (STT_SECTION, STT_FILE))
+    defined &= ~among(symbols["type"], (STT_SECTION, STT_FILE, STT_TLS))  # a thread's variable has no address
     if not (references or select.untyped):
         defined &= among(symbols["type"], (STT_FUNC, STT_OBJECT))
     for literal in {_literal(glob) for glob in (*select.functions, *select.slots, *select.objects)}:

@@ -13,9 +13,20 @@ from pathlib import Path
 import numpy as np
 
 from buildplug import build_id, segments
-from buildplug.arch import RELATIVE, WIDTH
+from buildplug.arch import REL32, RELATIVE, WIDTH
 from buildplug.contents import Contents, make
-from buildplug.elf import SHN_LORESERVE, SHN_UNDEF, SHT_NOBITS, STT_SECTION, Array, Image, Section, among
+from buildplug.elf import (
+    SHN_LORESERVE,
+    SHN_UNDEF,
+    SHT_NOBITS,
+    STT_GNU_IFUNC,
+    STT_SECTION,
+    STT_TLS,
+    Array,
+    Image,
+    Section,
+    among,
+)
 from buildplug.errors import BuildplugError
 from buildplug.ops import Ops
 from buildplug.relocations import claims
@@ -223,6 +234,7 @@ def _plain(image: Image, section: Section, keyed: Array) -> Array:
         content[place.start - section.offset : place.end - section.offset] = 0
     for encoding, width in enumerate(WIDTH):
         types = [t for t, e in image.arch.relocations.items() if e == encoding]
+        types += image.arch.thread if encoding == REL32 else ()
         places = keyed[among(keyed[:, 1], types), 0]
         for byte in range(width):
             content[np.minimum(places + byte, len(content) - 1)] = 0
@@ -233,7 +245,9 @@ def _untrue_field(image: Image, section: Section, relocations: Array | None) -> 
     """The offset of the first field of a section that does not hold the address that its relocation says."""
     if relocations is None:
         return None
-    known = (image.symbols["section"] != SHN_UNDEF)[relocations["symbol"]]
+    # what refers to a function that is chosen at start leads to its PLT
+    sure = (image.symbols["section"] != SHN_UNDEF) & (image.symbols["type"] != STT_GNU_IFUNC)
+    known = sure[relocations["symbol"]]
     known &= ~among(relocations["type"], list(image.arch.relaxed))
     wrong = []
     for kind, encoding in image.arch.relocations.items():
@@ -261,7 +275,8 @@ def _identities(image: Image, references: dict[int, Array], ids: dict[object, in
     symbols = image.symbols[used]
     local = (symbols["bind"] == 0) & (symbols["type"] != STT_SECTION)
     local &= (symbols["section"] != SHN_UNDEF) & (symbols["section"] < SHN_LORESERVE)
-    section = np.where(local, symbols["section"], 0)  # section 0 has no name, and the address 0
+    # section 0 has no name, and the address 0; the value of a thread's variable is an offset already
+    section = np.where(local & (symbols["type"] != STT_TLS), symbols["section"], 0)
     addresses = np.array([s.address for s in image.sections], "u8")
     places = np.where(local, symbols["value"] - addresses[section], 0)
     names = [image.sections[index].name for index in section.tolist()]

@@ -409,6 +409,7 @@ TWICE = "__attribute__((noinline)) int twice(int n) { return 2 * n; }\n"
     "driver",
     [
         "gcc -B{dir} -flto --ld=ld", "gcc -B{dir} -flto -no-pie -Wl,--gc-sections --ld=ld", "gcc -B{dir} --ld=mold",
+        "gcc -B{dir} -static --ld=ld", "gcc -B{dir} -static-pie -fpie --ld=ld.lld", "gcc -B{dir} -static --ld=mold",
         "gcc -B{dir} -g --ld=ld.lld-19", "clang -B{dir} --ld=ld", "clang --ld-path={dir}/ld -flto --ld=ld.lld",
         "clang --ld-path={dir}/buildplug-ld -flto=thin -fno-pie -no-pie --ld=ld.lld",
     ],
