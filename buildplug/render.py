@@ -24,7 +24,7 @@ WORD = {4: ".long", 8: ".quad"}
 CORRECT = "correct the template"
 
 RUNTIME = {  # by the format that needs it
-    "sites": ("buildplug.h", "fixup.c"),
+    "sites": ("buildplug.h", "fixup.c", "live.h", "live.c"),
     "ksyms": ("ksyms.h", "ksyms.c"),
     "relocs": ("relocs.h", "relocs.c"),
 }

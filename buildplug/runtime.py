@@ -16,7 +16,7 @@ def texts(tables: Sequence[WantedTable], arch: Arch, root: Path) -> dict[str, st
         own |= render.table_files(arch, table.rule, table.ops, root)
     wanted = {name for table in tables for name in render.RUNTIME.get(table.rule.format, ())}
     if not any(table.ops for table in tables):
-        wanted.discard("fixup.c")
+        wanted -= {"fixup.c", "live.h", "live.c"}
     return {name: text for name, text in render.runtime(arch, root).items() if name in wanted} | own
 
 

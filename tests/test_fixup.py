@@ -77,22 +77,22 @@ class Native:
 
     def fixed(self, layout: Layout, writer: str) -> tuple[Status, Layout]:
         """What the C makes of a layout."""
-        self._load(layout)
+        self.load(layout)
         bounds = (layout.at, layout.backend, layout.start, layout.end)
-        return self._result(layout, self.library.bp_fixup(*bounds, self.writers[writer], 77))
+        return self.result(layout, self.library.bp_fixup(*bounds, self.writers[writer], 77))
 
     def switched(self, layout: Layout, origin: int, backend: int) -> tuple[Status, Layout]:
         """What the C makes of a layout whose sites hold what a backend gave them; 0 is none."""
-        self._load(layout)
+        self.load(layout)
         bounds = (layout.at, origin, backend, layout.start, layout.end)
-        return self._result(layout, self.library.bp_switch(*bounds, self.writers["plain"], 0))
+        return self.result(layout, self.library.bp_switch(*bounds, self.writers["plain"], 0))
 
-    def _load(self, layout: Layout) -> None:
+    def load(self, layout: Layout) -> None:
         self.written.clear()
         for address, content in layout.regions:
             ctypes.memmove(address, content, len(content))
 
-    def _result(self, layout: Layout, status: CStatus) -> tuple[Status, Layout]:
+    def result(self, layout: Layout, status: CStatus) -> tuple[Status, Layout]:
         regions = tuple((address, ctypes.string_at(address, len(content))) for address, content in layout.regions)
         return Status(list(ERRORS)[status.error], status.entry), replace(layout, regions=regions)
 
