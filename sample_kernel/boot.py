@@ -22,24 +22,39 @@ SECONDS = 120  # a boot takes a quarter of a second; a busy machine is slower
 EXIT_OK = 33  # the kernel writes 0x10 to the debug exit: (0x10 << 1) | 1
 
 
-def command(image: Path, arguments: str) -> list[str]:
-    """The QEMU that runs `image` with a kernel command line. Only TCG: what it executes is repeatable."""
-    machine = [QEMU, "-accel", "tcg", "-m", "64", "-no-reboot", "-display", "none", "-monitor", "none"]
+def command(image: Path, arguments: str, processors: int = 1) -> list[str]:
+    """The QEMU that runs `image` with a kernel command line. Only TCG: what it executes is repeatable, but for what
+    several processors do to one another, each in a thread of its own."""
+    threads = "multi" if processors > 1 else "single"
+    machine = [
+        QEMU,
+        "-accel",
+        f"tcg,thread={threads}",
+        "-smp",
+        str(processors),
+        "-m",
+        "64",
+        "-no-reboot",
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+    ]
     machine += ["-serial", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
     return [*machine, "-kernel", str(image), "-append", arguments]
 
 
-def boot(image: Path, arguments: str) -> tuple[int, str]:
+def boot(image: Path, arguments: str, processors: int = 1, seconds: int = SECONDS) -> tuple[int, str]:
     """Runs a kernel until it ends QEMU: exit status, serial output. Raises BuildplugError if it does not end."""
     try:
         done = subprocess.run(
-            command(image, arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", timeout=SECONDS, check=False,
+            command(image, arguments, processors), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace", timeout=seconds, check=False,
         )  # fmt: skip
     except FileNotFoundError:
         raise BuildplugError(QEMU, "expected QEMU, found none", "apt-get install qemu-system-x86") from None
     except subprocess.TimeoutExpired as error:
-        raise BuildplugError(image, f"did not end within {SECONDS} s: {error.stdout!r:.200}") from None
+        raise BuildplugError(image, f"did not end within {seconds} s: {error.stdout!r:.200}") from None
     return done.returncode, done.stdout
 
 
@@ -63,12 +78,14 @@ def loaded_elsewhere(image: Path, slide: int, output: Path) -> None:
     write(output, bytes(data))
 
 
-def memory(image: Path, arguments: str, regions: Iterable[tuple[int, int]]) -> tuple[str, list[bytes]]:
+def memory(
+    image: Path, arguments: str, regions: Iterable[tuple[int, int]], processors: int = 1
+) -> tuple[str, list[bytes]]:
     """Boots with `hold`, and when the kernel says so reads regions (virtual address, size) of its memory.
 
     Returns the serial output and the contents. Raises BuildplugError if the kernel ends instead of holding.
     """
-    output, read = held(command(image, f"{arguments} hold"), "hold", lambda _: regions)
+    output, read = held(command(image, f"{arguments} hold", processors), "hold", lambda _: regions)
     return output, read
 
 

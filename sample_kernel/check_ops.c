@@ -33,9 +33,9 @@ static void check_pte(bool shim)
 	volatile char *page = pages[0];
 	unsigned long value, other, pte;
 
-	/* Stored by paging.c: as the processor wants it, whatever make_pte gave. Bit 5: accessed.
-	 */
-	check("paging", *paging_entry(text_start) & ~0x20ul, physical(text_start) | PTE_PRESENT);
+	/* Stored by paging.c: as the processor wants it, whatever make_pte gave. Bits 5, 6:
+	 * accessed, dirty. */
+	check("paging", *paging_entry(text_start) & ~0x60ul, physical(text_start) | PTE_PRESENT);
 
 	pages[1][0] = 2;
 	*page = 1; /* so that the processor has set the accessed and the dirty bit */

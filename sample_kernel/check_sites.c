@@ -4,24 +4,7 @@
 #include "check.h"
 #include "paravirt.h"
 #include "shim.h"
-
-/* sites.S */
-unsigned long site_tail(void);
-void site_tail_long(void);
-unsigned long site_tail_nothing(void);
-void site_jnz(uint32_t condition);
-void site_jb(uint32_t condition);
-unsigned long site_jz_nothing(uint32_t condition);
-unsigned long site_slot_call(uint32_t msr);
-void site_slot_jump(uint32_t msr, unsigned long value);
-unsigned long site_slot_call_absolute(uint32_t msr);
-struct cpuid site_slot_jump_absolute(uint32_t leaf, uint32_t subleaf);
-unsigned long site_address_cr3(void);
-unsigned long site_address_make(unsigned long value);
-unsigned long site_address_val(unsigned long pte);
-unsigned long site_address_cr2(void);
-extern void (*const site_pointers[3])(void);
-extern unsigned long (*site_pointers_data[2])(void);
+#include "sites.h"
 
 static void check_jumps(bool shim)
 {

@@ -2,6 +2,7 @@
 /* The IDT, and what becomes of each exception and interrupt. */
 #include "check.h"
 #include "kernel.h"
+#include "smp.h"
 
 enum { INTERRUPT_GATE = 0x8e, TRAP_GATE = 0x8f };
 
@@ -23,6 +24,11 @@ void interrupts_init(void)
 	__asm__ volatile("lidt %0" : : "m"(pointer));
 }
 
+void interrupts_gate(unsigned vector, const char *entry)
+{
+	idt[vector] = gate(KERNEL_CS, (uintptr_t)entry, INTERRUPT_GATE, 0);
+}
+
 /* Called by entry.S; what is changed in the frame is what the interrupted code will find. */
 void trap(struct frame *frame);
 
@@ -33,6 +39,8 @@ void trap(struct frame *frame)
 		breakpoint_irq_state = irq_state();
 	} else if (frame->vector == VECTOR_IRQ) {
 		timer_interrupt(frame->irq);
+	} else if (frame->vector == VECTOR_LOCAL_TIMER) {
+		smp_timer_interrupt();
 	} else if (frame->vector < VECTOR_IRQ && !probe_recover(frame) && !extable_recover(frame)) {
 		panic_trap(frame);
 	}

@@ -58,6 +58,7 @@ extern const char entry_stubs[VECTORS][16];
 extern uint32_t breakpoints;		   /* seen so far */
 extern unsigned long breakpoint_irq_state; /* irq_state() while the last one was handled */
 void interrupts_init(void);
+void interrupts_gate(unsigned vector, const char *entry); /* one that keeps interrupts off */
 
 /* extable.c: makes a frame whose instruction may fault go on where the table of them says. */
 bool extable_recover(struct frame *frame);

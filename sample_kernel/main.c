@@ -4,6 +4,7 @@
 #include "check.h"
 #include "kernel.h"
 #include "shim.h"
+#include "smp.h"
 
 static const struct choice {
 	const char *name;
@@ -64,6 +65,7 @@ _Noreturn void kernel_main(uint32_t command_line);
 
 _Noreturn void kernel_main(uint32_t command_line)
 {
+	const char *times;
 	bool shim, good;
 
 	serial_init();
@@ -74,6 +76,9 @@ _Noreturn void kernel_main(uint32_t command_line)
 	interrupts_init();
 	timer_init();
 	paging_init();
+	times = command_line_value("switch=");
+	if (times && !switch_test(times, command_line_has("fixup=off") ? NULL : choose()->backend))
+		finish(false);
 	if (shim)
 		shim_start();
 	if (command_line_has("crash") || command_line_has("crash=trap"))

@@ -8,9 +8,6 @@
 #include "kernel.h"
 #include "paravirt.h"
 
-/* In an entry that is not stored yet; the processor ignores the bit. */
-#define PTE_PSEUDO (1ul << 9)
-
 volatile uint32_t shim_if;
 volatile uint32_t shim_pending;
 volatile uint32_t shim_calls[SHIM_OPS];

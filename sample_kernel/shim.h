@@ -23,6 +23,9 @@
 #define SHIM_LEAF 0x40000000 /* cpuid, where hypervisors name themselves */
 #define SHIM_VENDOR "buildplugshm"
 
+/* In a page table entry that is not stored yet; the processor ignores the bit. */
+#define PTE_PSEUDO (1ul << 9)
+
 #ifndef __ASSEMBLER__
 #include <stdbool.h>
 #include <stdint.h>

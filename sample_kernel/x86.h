@@ -27,6 +27,7 @@
 
 #define PTE_PRESENT 0x1
 #define PTE_WRITE 0x2
+#define PTE_UNCACHED 0x10
 #define PTE_LARGE 0x80
 
 #define FAULT_PRESENT 0x1
@@ -45,6 +46,9 @@
 #define VECTOR_DOUBLE_FAULT 8
 #define VECTOR_PAGE_FAULT 14
 #define VECTOR_IRQ 32
+#define VECTOR_LOCAL_TIMER 45
+#define VECTOR_SPURIOUS 46
+#define VECTOR_SUMMONS 47
 #define VECTORS 48
 
 #ifndef __ASSEMBLER__

@@ -47,7 +47,7 @@ def changes(native: Native, layout: Layout, room: int) -> tuple[str, int, list[C
 
 @pytest.mark.parametrize("regions", [(LOW,), (LOW, HIGH)])
 def test_changes_are_what_a_switch_writes(native: Native, regions: tuple[int, ...]) -> None:
-    kinds = set()
+    kinds = set[str]()
 
     @settings(max_examples=300)
     @given(seeds, st.booleans())

@@ -24,6 +24,13 @@
 #define ARG2_BYTE %dl
 /* clang-format on */
 
+/* live_entry.S: what a C function may change, and back; the bytes of it, and of a word. */
+#define CALLER_SAVED eax, ecx, edx
+#define CALLER_SAVED_BACK edx, ecx, eax
+#define CALLER_SAVED_SIZE 12
+#define WORD_SIZE 4
+#define INTERRUPT_RETURN iret
+
 /* retpoline.S: two registers, and the prefix of a branch to the second one's thunk. */
 #define THUNK1 eax
 #define THUNK2 edx

@@ -91,6 +91,7 @@ boot_gdt_end:
 
 	.bss
 	.balign PAGE_SIZE
+	.globl boot_directory
 boot_directory:
 	.skip PAGE_SIZE
 	.skip 4 * PAGE_SIZE

@@ -2,7 +2,7 @@
 	.file "sites.S" /* else the linker names it after the object, wherever that is */
 /*
  * A function for each way to refer to a pv op that compilers use seldom or never: so that there is a
- * site of every kind whatever compiles the C. check_sites.c has the prototypes and calls them.
+ * site of every kind whatever compiles the C. sites.h has the prototypes.
  */
 	.text
 

@@ -24,6 +24,13 @@
 #define ARG2_BYTE %sil
 /* clang-format on */
 
+/* live_entry.S: what a C function may change, and back; the bytes of it, and of a word. */
+#define CALLER_SAVED rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11
+#define CALLER_SAVED_BACK r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax
+#define CALLER_SAVED_SIZE 72
+#define WORD_SIZE 8
+#define INTERRUPT_RETURN iretq
+
 /* retpoline.S: two registers, and the prefix of a branch to the second one's thunk. */
 #define THUNK1 rax
 #define THUNK2 r11

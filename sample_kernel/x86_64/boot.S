@@ -109,6 +109,7 @@ boot_gdt_end:
 
 	.bss
 	.balign PAGE_SIZE
+	.globl boot_pml4
 boot_pml4:
 	.skip PAGE_SIZE
 boot_pdpt:

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+	.file "ap.S" /* else the linker names it after the object, wherever that is */
+/*
+ * The way of another processor, which starts in real mode at AP_BASE, where smp.c has copied the first part of this, to
+ * ap_main, with the page directory and descriptors of the first one.
+ */
+#include "smp.h"
+#include "x86.h"
+
+#define COPIED(symbol) (AP_BASE + symbol - ap_start)
+
+	.section .rodata
+	.balign 16
+	.globl ap_start, ap_end
+	.code16
+ap_start:
+	cli
+	xorw %ax, %ax
+	movw %ax, %ds
+	lgdtl COPIED(copied_gdt_pointer)
+	movl $CR4_PSE, %eax
+	movl %eax, %cr4
+	movl COPIED(copied_root), %eax
+	movl %eax, %cr3
+	movl $(CR0_PG | CR0_WP | CR0_PE), %eax
+	movl %eax, %cr0
+	ljmpl $KERNEL_CS, $COPIED(copied_protected)
+	.code32
+copied_protected:
+	movl $KERNEL_DS, %eax
+	movl %eax, %ds
+	movl %eax, %es
+	movl %eax, %ss
+	jmp *COPIED(copied_high)
+	.balign 4
+copied_high:
+	.long ap_high
+copied_root:
+	.long boot_directory - KERNEL_BASE
+copied_gdt_pointer:
+	.word copied_gdt_end - copied_gdt - 1
+	.long COPIED(copied_gdt)
+	.balign 8
+copied_gdt:
+	.quad 0, DESCRIPTOR_CODE, DESCRIPTOR_DATA
+copied_gdt_end:
+ap_end:
+
+	.text
+	.type ap_high, @function
+ap_high:
+	lock btsl $0, ap_taken
+	jc 1f
+	movl ap_root, %eax
+	movl %eax, %cr3
+	lgdt ap_gdt
+	lidt ap_idt
+	movl $ap_stack_top, %esp
+	xorl %ebp, %ebp
+	call ap_main
+1:	hlt
+	jmp 1b
+	.size ap_high, . - ap_high
+
+	.section .note.GNU-stack, "", @progbits

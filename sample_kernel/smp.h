@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* The second processor, interrupts between processors, and the test that switches backends. */
+#ifndef SMP_H
+#define SMP_H
+
+#define AP_BASE 0x8000 /* where ap.S runs at first, in real mode: a page below 1 MiB */
+
+#ifndef __ASSEMBLER__
+#include "buildplug.h"
+#include "kernel.h"
+
+/* smp.c: the local APICs. */
+bool smp_start(void); /* the second processor, into smp_main; false if there is none */
+void smp_interrupt_others(uint8_t vector);
+void smp_end_of_interrupt(void);
+void smp_timer(uint32_t period); /* this processor's, nanoseconds; 0: no more */
+
+/* ap.S: from the start of a processor to ap_main. */
+extern const char ap_start[], ap_end[];
+extern char ap_stack_top[];
+
+/* live_entry.S */
+extern const char breakpoint_entry[], summons_entry[];
+
+/* switch.c */
+void smp_main(void); /* what the second processor does */
+void smp_timer_interrupt(void);
+bool switch_test(const char *times, const struct bp_backend *chosen);
+#endif
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+	.file "ap.S" /* else the linker names it after the object, wherever that is */
+/*
+ * The way of another processor, which starts in real mode at AP_BASE, where smp.c has copied the first part of this, to
+ * ap_main, with the page tables and descriptors of the first one. It loads no task state segment: a double fault of
+ * its is the end of QEMU.
+ */
+#include "smp.h"
+#include "x86.h"
+
+#define COPIED(symbol) (AP_BASE + symbol - ap_start)
+
+	.section .rodata
+	.balign 16
+	.globl ap_start, ap_end
+	.code16
+ap_start:
+	cli
+	xorw %ax, %ax
+	movw %ax, %ds
+	lgdtl COPIED(copied_gdt_pointer)
+	movl $CR4_PAE, %eax
+	movl %eax, %cr4
+	movl COPIED(copied_root), %eax
+	movl %eax, %cr3
+	movl $MSR_EFER, %ecx
+	movl $(EFER_LME | EFER_NXE), %eax
+	xorl %edx, %edx
+	wrmsr
+	movl $(CR0_PG | CR0_WP | CR0_PE), %eax
+	movl %eax, %cr0
+	ljmpl $KERNEL_CS, $COPIED(copied_long)
+	.code64
+copied_long:
+	movl $KERNEL_DS, %eax
+	movl %eax, %ds
+	movl %eax, %es
+	movl %eax, %ss
+	jmp *copied_high(%rip)
+	.balign 8
+copied_high:
+	.quad ap_high
+copied_root:
+	.long boot_pml4 - KERNEL_BASE
+copied_gdt_pointer:
+	.word copied_gdt_end - copied_gdt - 1
+	.long COPIED(copied_gdt)
+	.balign 8
+copied_gdt:
+	.quad 0, DESCRIPTOR_CODE, DESCRIPTOR_DATA
+copied_gdt_end:
+ap_end:
+
+	.text
+	.type ap_high, @function
+ap_high:
+	lock btsl $0, ap_taken(%rip)
+	jc 1f
+	movq ap_root(%rip), %rax
+	movq %rax, %cr3
+	lgdt ap_gdt(%rip)
+	lidt ap_idt(%rip)
+	leaq ap_stack_top(%rip), %rsp
+	xorl %ebp, %ebp
+	call ap_main
+1:	hlt
+	jmp 1b
+	.size ap_high, . - ap_high
+
+	.section .note.GNU-stack, "", @progbits
