@@ -43,10 +43,4 @@
 	INTERRUPT_RETURN
 	.size summons_entry, . - summons_entry
 
-	.bss
-	.balign 16
-	.skip 4 * PAGE_SIZE
-	.globl ap_stack_top
-ap_stack_top:
-
 	.section .note.GNU-stack, "", @progbits

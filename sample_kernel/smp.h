@@ -4,6 +4,7 @@
 #define SMP_H
 
 #define AP_BASE 0x8000 /* where ap.S runs at first, in real mode: a page below 1 MiB */
+#define AP_STACK (4 * PAGE_SIZE)
 
 #ifndef __ASSEMBLER__
 #include "buildplug.h"
@@ -14,10 +15,10 @@ bool smp_start(void); /* the second processor, into smp_main; false if there is 
 void smp_interrupt_others(uint8_t vector);
 void smp_end_of_interrupt(void);
 void smp_timer(uint32_t period); /* this processor's, nanoseconds; 0: no more */
+extern char ap_stack[AP_STACK];	 /* the second processor's */
 
 /* ap.S: from the start of a processor to ap_main. */
 extern const char ap_start[], ap_end[];
-extern char ap_stack_top[];
 
 /* live_entry.S */
 extern const char breakpoint_entry[], summons_entry[];

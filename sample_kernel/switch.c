@@ -31,7 +31,7 @@ static int inside(const struct bp_live *live, const void *frame)
 {
 	if (!frame || inside_never)
 		return 0; /* no site has called this test */
-	for (const uintptr_t *word = frame; word < (const uintptr_t *)ap_stack_top; word++)
+	for (const uintptr_t *word = frame; word < (const uintptr_t *)(ap_stack + AP_STACK); word++)
 		if (bp_live_inside(live, *word))
 			return 1;
 	return 0;

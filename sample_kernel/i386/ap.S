@@ -55,7 +55,7 @@ ap_high:
 	movl %eax, %cr3
 	lgdt ap_gdt
 	lidt ap_idt
-	movl $ap_stack_top, %esp
+	movl $(ap_stack + AP_STACK), %esp
 	xorl %ebp, %ebp
 	call ap_main
 1:	hlt

@@ -60,7 +60,7 @@ ap_high:
 	movq %rax, %cr3
 	lgdt ap_gdt(%rip)
 	lidt ap_idt(%rip)
-	leaq ap_stack_top(%rip), %rsp
+	leaq ap_stack + AP_STACK(%rip), %rsp
 	xorl %ebp, %ebp
 	call ap_main
 1:	hlt
