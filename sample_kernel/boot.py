@@ -26,21 +26,9 @@ def command(image: Path, arguments: str, processors: int = 1) -> list[str]:
     """The QEMU that runs `image` with a kernel command line. Only TCG: what it executes is repeatable, but for what
     several processors do to one another, each in a thread of its own."""
     threads = "multi" if processors > 1 else "single"
-    machine = [
-        QEMU,
-        "-accel",
-        f"tcg,thread={threads}",
-        "-smp",
-        str(processors),
-        "-m",
-        "64",
-        "-no-reboot",
-        "-display",
-        "none",
-        "-monitor",
-        "none",
-    ]
-    machine += ["-serial", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
+    machine = [QEMU, "-accel", f"tcg,thread={threads}", "-smp", str(processors), "-m", "64", "-no-reboot"]
+    machine += ["-display", "none", "-monitor", "none", "-serial", "stdio"]
+    machine += ["-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
     return [*machine, "-kernel", str(image), "-append", arguments]
 
 

@@ -14,7 +14,7 @@
 bool smp_start(void); /* the second processor, into smp_main; false if there is none */
 void smp_interrupt_others(uint8_t vector);
 void smp_end_of_interrupt(void);
-void smp_timer(uint32_t period); /* this processor's, nanoseconds; 0: no more */
+void smp_timer(uint32_t period); /* this processor's, in cycles of the bus; 0: no more */
 extern char ap_stack[AP_STACK];	 /* the second processor's */
 
 /* ap.S: from the start of a processor to ap_main. */

@@ -230,8 +230,8 @@ def changed(program: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([program, *words], capture_output=True, text=True, timeout=300, check=False)
 
 
-def test_sites_change_while_another_processor_runs_them(host: Path) -> None:
-    done = changed(host, "2000")
+def test_sites_change_ten_thousand_times_while_another_processor_runs_them(host: Path) -> None:
+    done = changed(host, "10000")
     assert (done.returncode, done.stdout) == (0, "0 wrong, runs 1, traps 1\n")
 
 
