@@ -96,8 +96,8 @@ static bool plausible(unsigned long flags)
 	return flags == 0 || flags == FLAGS_IF || (flags & 2 && flags < 1 << 12);
 }
 
-/* An op leaves the processor's interrupt flag alone under the shim, and is called where native
- * would do the same. */
+/* Under the shim an op leaves the processor's interrupt flag alone; it is called only where it does
+ * not change it under native either. */
 static void load_irq(void)
 {
 	flags_on();
@@ -110,8 +110,12 @@ static void load_irq(void)
 	EXPECT(is_on());
 	site_jb(10);
 	EXPECT(is_on());
+	__asm__ volatile(IRQ_CALL("pv_irq_enable") : : : "memory");
+	EXPECT(is_on());
 	flags_off();
 	pv_irq_disable();
+	EXPECT(!is_on());
+	__asm__ volatile(IRQ_CALL("pv_irq_disable") : : : "memory");
 	EXPECT(!is_on());
 	site_jb(9);
 	EXPECT(!is_on());

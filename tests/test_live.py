@@ -99,22 +99,24 @@ HOST = r"""
 
 /*
  * 16 sites of 10 bytes, which add 1 to eax by a call of a function behind them, or 5 by five instructions: whoever
- * runs them gets 16 and a multiple of 4.
+ * runs them gets 16 and a multiple of 4. And a field inside an instruction, on two lines of the cache.
  */
 enum { SITES = 16, LENGTH = 10, PATIENCE = 100000 };
+enum { FIELD_LINKED = 0x12345678, FIELD_CHANGED = 0x3edcba98 };
 
 __asm__(".pushsection .live, \"awx\", @progbits\n"
 	"run_sites: xorl %eax, %eax\n"
 	"sites: .rept 16\n call add_one\n .byte 0x3e, 0x3e, 0x3e, 0x66, 0x90\n .endr\n"
-	"ret\n"
+	".balign 64, 0x90\n .skip 61, 0x90\n movl $0x12345678, %edx\n field = . - 4\n"
+	"shlq $32, %rdx\n orq %rdx, %rax\n ret\n"
 	"add_one: addl $1, %eax\n ret\n"
 	"fives: .rept 5\n addb $1, %al\n .endr\n" /* of two bytes each */
 	".popsection\n");
-int run_sites(void);
-extern uint8_t sites[SITES][LENGTH], fives[LENGTH];
+uint64_t run_sites(void);
+extern uint8_t sites[SITES][LENGTH], field[4], fives[LENGTH];
 
 static uint8_t linked[SITES][LENGTH];
-static struct bp_change changes[SITES];
+static struct bp_change changes[SITES + 1];
 static pthread_t runner;
 static const uintptr_t *stack_top;
 static volatile int stop, blind, stuck;
@@ -165,9 +167,11 @@ static void *run(void *nothing)
 {
 	stack_top = __builtin_frame_address(0);
 	while (!stop) {
-		int sum = run_sites();
+		uint64_t found = run_sites();
+		uint32_t sum = (uint32_t)found, high = found >> 32;
 
 		wrong += sum < SITES || sum > 5 * SITES || (sum - SITES) % 4;
+		wrong += high != FIELD_LINKED && high != FIELD_CHANGED;
 		runs++;
 	}
 	return nothing;
@@ -191,6 +195,12 @@ int main(int count, char **arguments)
 	while (!runs)
 		;
 	for (unsigned long i = 0; i < number; i++) {
+		uint32_t value = i % 2 ? FIELD_LINKED : FIELD_CHANGED;
+
+		changes[SITES] = (struct bp_change){ .site = field, .length = sizeof(value) };
+		memcpy(changes[SITES].bytes, &value, sizeof(value));
+		if (plain)
+			bp_write(0, field, &value, sizeof(value));
 		for (unsigned j = 0; j < SITES; j++) {
 			changes[j].site = sites[j];
 			changes[j].length = LENGTH;
@@ -200,9 +210,11 @@ int main(int count, char **arguments)
 			if (plain)
 				bp_write(0, sites[j], changes[j].bytes, LENGTH);
 		}
-		for (unsigned tries = 0; !plain && !bp_live_apply(&live, changes, SITES); tries++)
+		for (unsigned tries = 0; !plain && !bp_live_apply(&live, changes, SITES + 1); tries++)
 			if (stuck || tries == PATIENCE)
 				return memcmp(sites, linked, sizeof(linked)) ? 5 : 3;
+		if (memcmp(field, &value, sizeof(value)))
+			return 6;
 		for (unsigned j = 0; j < SITES; j++)
 			if (memcmp(sites[j], i % 2 ? linked[j] : fives, LENGTH))
 				return 6;
@@ -227,7 +239,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def changed(program: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([program, *words], capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run([program, *words], capture_output=True, text=True, timeout=900, check=False)
 
 
 def test_sites_change_ten_thousand_times_while_another_processor_runs_them(host: Path) -> None:
