@@ -122,6 +122,8 @@ class _Comparison:
                 shown = tuple(places[:SHOWN])
                 sizes = tuple((tree / output).stat().st_size for tree in (self.control.tree, built.tree))
                 causes = dict.fromkeys(place.cause for place in shown)
+                if len(causes) > 1:
+                    causes.pop("build-id", None)  # it follows from the others
                 remedies = tuple(f"{cause}: {REMEDIES[cause]}" for cause in causes if cause in REMEDIES)
                 self.blamed.append(
                     Blame(

@@ -171,6 +171,16 @@ def test_what_differs_from_build_to_build_is_blamed_on_no_variation(tmp_path: Pa
     assert [(place["offset"], place["length"]) for place in found["blame"][0]["places"]] == [(8, 1)]
 
 
+def test_build_id_that_follows_from_the_rest_needs_no_remedy(tmp_path: Path, scratch: Path) -> None:
+    project = make(
+        tmp_path / "project",
+        'echo ".data; .ascii \\"$$TZ\\"" | gcc -c -xassembler - -o a.o; ld -e0 --build-id a.o -o out',
+    )
+    (blame,) = result(project, scratch, "--vary=-all,timezone", "--output", "out", "--", "make", "-s")["blame"]
+    assert [place["cause"] for place in blame["places"]] == ["timestamp", "build-id"]
+    assert [remedy.partition(":")[0] for remedy in blame["remedies"]] == ["timestamp"]
+
+
 def test_report_has_the_place_the_bytes_the_help_and_the_trees(tmp_path: Path, scratch: Path) -> None:
     project = make(tmp_path / "project", "date >out")
     done = repro(project, scratch, "--vary=-all,time", "--output", "out", "--", "make")
