@@ -59,6 +59,7 @@ TEMPLATES = {  # by format
 }
 # By the format that is for no others.
 ROWS = {"sites": "references", "ksyms": "symbols", "relocs": "relocations", "kallsyms": "symbols"}
+RECORDS = ".bp_records."  # begins the names of the sections of records that macros of ours leave
 EVERYWHERE = ("rows", "sections", "skip")
 KEYS = {  # of [select], by its rows: what means something there, beside EVERYWHERE
     "references": ("functions", "slots", "ranges", "exclude", "kinds", "leave"),
@@ -154,6 +155,11 @@ class Rule:
     @property
     def symbol(self) -> str:
         return self.table.symbol or f"bp_{self.symbol_part}"
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        """The sections of records that macros of ours leave, which no linker script of the user's need name."""
+        return tuple(name for name in self.select.sections if name.startswith(RECORDS))
 
     @property
     def template(self) -> str:

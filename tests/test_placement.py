@@ -122,15 +122,16 @@ FLAGS = {"garbage": ["--gc-sections"], "no orphans": ["--orphan-handling=error"]
 
 
 def kernel(
-    folder: Path, ld: str, script: str, flags: list[str], link: str = "", table: str = "", *, cflags: str = CFLAGS
-) -> Path:
+    folder: Path, ld: str, script: str, flags: list[str], link: str = "", table: str = "", *, cflags: str = CFLAGS,
+    code: str = KERNEL,
+) -> Path:  # fmt: skip
     """A kernel with a table that is only read and one that is written to, which nothing in it refers to."""
     link += f"\nflags = {json.dumps(['-e', '_start', *flags])}"
     if script:
         link += '\nscript = "kernel.lds"'
         (folder / "kernel.lds").write_text(script)
         (folder / "rest.lds").write_text(SCRIPTS["plain"])
-    (folder / "kernel.c").write_text(KERNEL)
+    (folder / "kernel.c").write_text(code)
     for name, kind in (("irqs", "a"), ("hooks", "aw")):
         (folder / f"{name}.toml").write_text(RULE % (name, kind))
     (folder / "buildplug.toml").write_text(CONFIG % (ld, cflags, link, table))
@@ -170,6 +171,19 @@ def test_tables_are_loaded_as_they_should_and_the_rest_as_without_them(
     assert found.keys() - without.keys() == {".bp_irqs", ".bp_hooks"}
     assert [segment[:6] for segment in found[".bp_irqs"]] == ["LOAD R"]
     assert [segment[:7] for segment in found[".bp_hooks"]] == ["LOAD RW"]
+
+
+@pytest.mark.parametrize("ld", ["ld", "ld.lld"])
+@pytest.mark.parametrize("script", ["plain", "segments", "regions"])
+def test_no_script_needs_to_name_the_records_that_our_macros_leave(tmp_path: Path, ld: str, script: str) -> None:
+    code = '#include "bp_exports.h"\nBP_EXPORT(irq_timer, "TIMERS");\nBP_EXPORT(count, "");' + KERNEL
+    flags = ["--orphan-handling=error", "--gc-sections"]
+    image = kernel(tmp_path, ld, SCRIPTS[script], flags, table='[[table]]\nrule = "exports"', code=code)
+    found = mapping(image)
+    assert ".bp_exports" in found
+    assert not any(name.startswith(".bp_records") for name in found)
+    listed = buildplug("extract", image, "--rule", "exports").stdout.splitlines()
+    assert [line.partition("namespace=")[2].split()[0:1] for line in listed] == [[], ["TIMERS"]]
 
 
 def loaded_at(image: Path, symbol: str) -> tuple[int, int]:
