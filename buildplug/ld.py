@@ -71,7 +71,8 @@ def main(words: list[str], called: str) -> int:
     env = os.environ | {INSIDE: "1"}
     line = linkline.parse(words)
     output = line.output
-    if not line.is_final or output.name != settings.image or (output.exists() and not output.is_file()):
+    special = not output.parent.is_dir() or (output.exists() and not output.is_file())  # the linker says what is wrong
+    if not line.is_final or output.name != settings.image or special:
         toolchain.become([settings.ld, *words], env)
     for option, reason in UNUSABLE.items():
         if option in line:

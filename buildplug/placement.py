@@ -55,11 +55,14 @@ class Placement:
 
 
 def place(config: Config, scripts: Sequence[Path], folders: Sequence[Path]) -> Placement:
-    """The places of the tables in a link with these scripts, which include others from `folders`. Raises
-    BuildplugError."""
+    """The places of the tables in a link with these scripts. The linker looks for them, and for those that they
+    include, in `folders`; of one that is missing it tells. Raises BuildplugError."""
     if not scripts and not any(table.after or config.link.after for table in config.tables):
         return Placement()
-    text = "\n".join(_text(script, folders, INCLUDES) for script in scripts)
+    paths = [path for script in scripts if (path := _path(script, folders))]
+    if len(paths) < len(scripts):
+        return Placement()
+    text = "\n".join(_text(path, folders, INCLUDES) for path in paths)
     found, where = outputs(text), scripts[0] if scripts else config.path
     memory = "\n".join(re.findall(MEMORY, text))
     wanted = [table for table in config.tables if not table.rule.table.placed]
@@ -97,12 +100,17 @@ def _place(config: Config, where: Path, found: Sequence[Output], table: WantedTa
     return Placed(rule, after, into or (before[-1].into if before else ""))
 
 
+def _path(script: Path, folders: Iterable[Path]) -> Path | None:
+    """Where a script is that the linker looks for in folders."""
+    return next((path for path in (folder / script for folder in folders) if path.is_file()), None)
+
+
 def _text(script: Path, folders: Iterable[Path], depth: int) -> str:
-    """A script without comments, and with the scripts that it includes; of one that is missing the linker tells."""
+    """A script without comments, and with the scripts that it includes."""
 
     def included(match: re.Match[str]) -> str:
-        paths = (folder / match[1].strip('"') for folder in folders)
-        return next((_text(path, folders, depth - 1) for path in paths if depth and path.is_file()), "")
+        path = _path(Path(match[1].strip('"')), folders) if depth else None
+        return _text(path, folders, depth - 1) if path else ""
 
     text = re.sub(r"/\*.*?\*/", " ", read(script).decode(errors="replace"), flags=re.S)
     return re.sub(r'\bINCLUDE\s+("[^"]*"|[^\s;{}]+)', included, text)

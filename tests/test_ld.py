@@ -159,7 +159,8 @@ def test_program_finds_its_functions_in_its_table(work: Path, linker: str, flags
     [
         ("--version",), ("-v",), ("-V",), ("--help",), (), ("-o", "prog"), ("-r", *INPUTS, "-o", "prog"),
         ("-shared", "extra.o", "-o", "prog"), ("extra.o", "-e", "extra", "-o", "other"), ("@words",),
-        ("broken.o", "-o", "other"), ("no-such.o", "-r", "-o", "prog"),
+        ("broken.o", "-o", "other"), ("no-such.o", "-r", "-o", "prog"), ("extra.o", "-o", "no-such/prog"),
+        ("extra.o", "-o", "prog", "-T", "no-such.lds"),
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -232,6 +233,17 @@ def test_output_is_as_the_linker_alone_makes_it_and_the_table(work: Path, linker
     names.remove(".bp_functions")
     assert names == section_names(work / "plain")
     assert program.stat().st_mode == (work / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("linker", ["ld", "ld.lld"])
+def test_script_is_looked_for_where_the_linker_looks(work: Path, linker: str) -> None:
+    (work / "scripts").mkdir()
+    (work / "scripts" / "found.lds").write_text("INCLUDE rest.lds")
+    (work / "scripts" / "rest.lds").symlink_to(work / "user.lds")
+    program = linked(work, "-Lscripts", "-T", "found.lds", *INPUTS, linker=linker)
+    assert finds_its_functions(program)
+    names = section_names(program)
+    assert names[names.index(".rodata") + 1] == ".bp_functions"
 
 
 @pytest.mark.parametrize("how", ["--emit-relocs", "-q", "keep_relocations"])
