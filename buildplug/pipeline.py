@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from doit.exceptions import TaskFailed
+from doit.task import Task
 from doit.tools import config_changed
 
 from buildplug import config, files, identity, linkline, ninjafile, record, runtime
@@ -70,17 +71,19 @@ class Pipeline:
         c = self.config
         rules = [path for table in c.tables for path in table.files]
         links = [[c.toolchain.ld, *c.link.flags], c.link, identity.program(c.toolchain.ld)]
-        templates = sorted({*shipped("templates").glob("*.j2"), *c.root.glob("**/*.j2")})
+        templates = [*sorted(shipped("templates").glob("*.j2")), *runtime.templates(c)]
         assembler = [ninjafile.compiler(c, suffix) for suffix in (".c", ".S")] + [identity.program(c.toolchain.cc)]
         draft, relink = (self._read_by(output) for output in (c.draft, self.relinked))
         s, inputs = self.stage, [*(c.root / name for name in c.sources), c.root / c.path.name, *rules]
         tables = [s.placement, s.script, *s.objects, s.anchors]
         yield self._task("compile", self.compile, [], [])  # ninja decides what there is to do
-        yield self._task("draft", self.draft, [*draft, *s.stub_objects, s.placement, s.script], [c.draft], links)
+        yield self._task(
+            "draft", self.draft, [*draft, *s.stub_objects, s.placement, s.script], [c.draft], links, c.draft
+        )
         yield self._task("extract", self.extract, [c.draft, *rules], s.extracted, c.tables)
         yield self._task("generate", self.generate, [*s.extracted, *templates], [*s.texts, s.anchors], c.tables)
         yield self._task("assemble", self.assemble, s.assembled, s.objects, assembler)
-        yield self._task("relink", self.relink, [*relink, *tables], [self.relinked], links)
+        yield self._task("relink", self.relink, [*relink, *tables], [self.relinked], links, self.relinked)
         verified = self._task("verify", self.verify, [c.draft, self.relinked, *rules], [c.image], c.tables)
         yield verified | {"uptodate": [*verified["uptodate"], self._image_is_untouched]}
         yield self._task("record", self.record, [c.image, *self.notes.values(), *inputs], [self.record_path])
@@ -155,7 +158,7 @@ class Pipeline:
             *ninjafile.inputs(c),
             *included(c, c.draft),
             *(p for t in c.tables for p in t.files),
-            *c.root.glob("**/*.j2"),
+            *runtime.templates(c),
             c.root / c.path.name,
         }
         record.write_record(c, self.notes, sorted(p for p in inputs if p.exists()))
@@ -182,14 +185,17 @@ class Pipeline:
         depends: list[Path],
         targets: list[Path],
         settings: object = None,
+        linked: Path | None = None,
     ) -> dict[str, Any]:
-        def act() -> PassFailed | None:
+        def act(task: Task) -> PassFailed | None:
             started = time.monotonic()
             try:
                 note = action()
                 if note is not None:
                     note["seconds"] = round(time.monotonic() - started, 3)
                     record.write_note(self.notes[name], note)
+                if linked:  # the next build asks whether what this link has read changed
+                    task.file_dep.update(map(str, self._read_by(linked)))
             except BuildplugError as error:
                 return PassFailed(error)
             return None

@@ -1,12 +1,14 @@
 """Records -> text, by the Jinja templates that ship and those of the user. Knows no pass and writes no file."""
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from jinja2 import meta
 
 from buildplug import ksyms, lines, relocs
 from buildplug import table as table_module
@@ -61,6 +63,25 @@ def _environment(base: Path) -> jinja2.Environment:
     )
     environment.filters |= {"comment": _comment, "ldname": _ldname, "cbytes": _cbytes}
     return environment
+
+
+def users(rules: Iterable[Rule], base: Path) -> list[Path]:
+    """The templates of the user's that the tables of these rules are rendered by: those that the rules name, those in
+    the place of ones that ship, and what they refer to by name."""
+    wanted = [name for rule in rules for name in (rule.template, *rule.table.runtime)]
+    wanted += [path.name for path in shipped("templates").glob("*.j2")]
+    found = set[Path]()
+    while wanted:
+        path = base / wanted.pop()
+        if path in found or not path.is_file():
+            continue
+        found.add(path)
+        try:
+            read = meta.find_referenced_templates(_environment(base).parse(path.read_text()))
+            wanted += [name for name in read if name]
+        except (jinja2.TemplateError, OSError, ValueError):
+            pass  # render() tells
+    return sorted(found)
 
 
 def render(name: str, base: Path, **values: Any) -> str:

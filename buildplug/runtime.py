@@ -28,10 +28,14 @@ def write(config: Config, folder: Path) -> list[Path]:
     return [folder / name for name in made]
 
 
+def templates(config: Config) -> list[Path]:
+    """The templates of the user's that the tables are rendered by."""
+    return render.users([table.rule for table in config.tables], config.root)
+
+
 def inputs(config: Config) -> list[Path]:
     """The files that say what the tables are: the configuration, rules, ops, and templates of the user's."""
-    templates = config.root.glob("**/*.j2")
-    return sorted({config.path, *(path for table in config.tables for path in table.files), *templates})
+    return sorted({config.path, *(path for table in config.tables for path in table.files), *templates(config)})
 
 
 def depfile(targets: Sequence[Path], config: Config) -> str:

@@ -201,3 +201,16 @@ def test_the_same_records_give_the_same_text(tmp_path: Path) -> None:
     table = one_site(".text", "op")
     texts = {render.table(Rule("r", ""), dataclasses.replace(table), 0, tmp_path) for _ in range(3)}
     assert len(texts) == 1
+
+
+def test_templates_of_the_users_are_those_that_tables_need(tmp_path: Path) -> None:
+    texts = {
+        "own.c.j2": '{% extends "base.j2" %}{% include "parts/one.j2" %}', "base.j2": '{% include "own.c.j2" %}',
+        "parts/one.j2": '{% include "gone.j2" %}', "rows.h.j2": "{% broken", ".venv/other.j2": "", "else.c.j2": "",
+    }  # fmt: skip
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    rule = Rule("own", "of the tests", table=Output(template="own.c.j2"))
+    needed = {"own.c.j2", "base.j2", "parts/one.j2", "rows.h.j2"}
+    assert render.users([rule], tmp_path) == sorted(tmp_path / name for name in needed)
