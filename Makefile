@@ -32,7 +32,7 @@ setup: $(VENV)/ready
 setup-test: setup
 	@.ci/packages ld.lld=lld clang=clang clang-format=clang-format ccache=ccache chromium=chromium ld.lld-19=lld-19 \
 		mold=mold distcc=distcc faketime=faketime disorderfs=disorderfs fusermount=fuse reprotest=reprotest \
-		diffoscope=diffoscope-minimal locale-gen=locales cpio=cpio make=make
+		diffoscope=diffoscope-minimal locale-gen=locales cpio=cpio make=make rustc=rustc
 
 $(VENV)/ready: pyproject.toml
 	@.ci/packages $(PYTHON)=python3 $(PYTHON):ensurepip=python3-venv

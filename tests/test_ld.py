@@ -414,6 +414,33 @@ __attribute__((noinline)) void handle_second(void) { puts("second"); }
 __attribute__((noinline)) void handle_first(void) { puts("first"); }
 int main(void) { for (unsigned i = 0; i < bp_handlers.rows; i++) bp_handlers.row[i](); }
 """
+RUST = """
+#![no_std]
+#![no_main]
+use core::{arch::asm, panic::PanicInfo, slice};
+
+#[repr(C)]
+struct Row { address: i32, size: u32, name: i32 }
+#[repr(C)]
+struct Table { rows: u32, row_size: u32, row: [Row; 0] }
+extern "C" { static bp_functions: Table; }
+
+#[no_mangle]
+#[inline(never)]
+extern "C" fn twice(n: u32) -> u32 { n * 2 }
+
+#[no_mangle]
+unsafe extern "C" fn _start() -> ! {
+    let rows = slice::from_raw_parts(bp_functions.row.as_ptr(), bp_functions.rows as usize);
+    let at = twice as *const () as usize;
+    let found = rows.iter().any(|row| (&row.address as *const i32 as usize).wrapping_add(row.address as usize) == at);
+    let status = if found { bp_functions.rows } else { 255 };
+    asm!("syscall", in("eax") 60, in("edi") status, options(noreturn))
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo) -> ! { loop {} }
+"""
 TWICE = "__attribute__((noinline)) int twice(int n) { return 2 * n; }\n"
 
 
@@ -439,6 +466,13 @@ def linked_by(driver: str, linker: str, work: Path, *words: str) -> Path:
     assert buildplug("ld", "--into", "a dir", "--config", "buildplug.toml", "--ld", linker, cwd=work).returncode == 0
     tool(*(word.format(dir=work / "a dir") for word in driver.split()), *words, "-o", "prog", cwd=work)
     return work / "prog"
+
+
+@pytest.mark.parametrize("linker", LINKERS)
+def test_rustc_has_it_for_its_linker(work: Path, linker: str) -> None:
+    (work / "prog.rs").write_text(RUST)
+    flags = "-Cpanic=abort -Copt-level=2 -Crelocation-model=static -Clinker-flavor=ld -Clinker={dir}/ld"
+    assert finds_its_functions(linked_by(f"rustc {flags}", linker, work, "prog.rs"))
 
 
 @pytest.mark.parametrize("flags", ["-pie -Wl,-z,now", "-no-pie", "-pie -Wl,-z,noseparate-code,--build-id=none"])
