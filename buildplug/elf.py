@@ -257,6 +257,12 @@ class Image:
         best = max(found, key=lambda i: (int(self.symbols["bind"][i]) != 0, -i), default=None)
         return None if best is None else self.symbols[best]
 
+    def value_at(self, symbol: int) -> int:
+        """Where in the file the value of a symbol is."""
+        assert self._symtab is not None
+        entry = int(order.permutation(len(self.symbols))[symbol]) if order.shuffling() else symbol
+        return self._symtab.offset + (24 * entry + 8 if self.arch.bits == 64 else 16 * entry + 4)
+
     def address_of(self, name: str) -> int | None:
         """The address of a defined symbol; None if there is none."""
         row = self.symbol(name)

@@ -170,6 +170,12 @@ def rewrite(path: Path, final: Image, proof: TableProof) -> None:
     with path.open("r+b") as file:
         file.seek(section.offset + at - section.address)
         file.write(data.ljust(room, b"\0"))
+        # what stands for the addresses of sections, and relocations that are kept are against, says them now
+        anchors = {proof.rule.anchor(number): name for number, name in enumerate(proof.truth.section_names)}
+        for symbol in final.starting(proof.rule.anchor(0)[:-1]).tolist():
+            if name := anchors.get(final.name_of(symbol)):
+                file.seek(final.value_at(symbol))
+                file.write(final.section(name).address.to_bytes(final.arch.word, final.arch.order))
     rows, offsets = _filled(final, at, len(data))
     if len(rows):  # what the loader puts there would go before
         whole = np.memmap(path, np.uint8, "r+")

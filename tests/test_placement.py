@@ -15,7 +15,7 @@ from buildplug.placement import outputs
 from buildplug.rules import find
 from buildplug.verify import verify
 from tests.conftest import tool
-from tests.samples import buildplug
+from tests.samples import buildplug, edit
 
 KERNEL = """
 static const char words[] = "some words";
@@ -342,3 +342,21 @@ def test_sections_of_a_script_are_read() -> None:
 @given(st.text('{}();:>=,"* ATSECTIONS.PHDRSx\n') | st.text())
 def test_any_text_is_read_as_some_script(text: str) -> None:
     assert all(output.name for output in outputs(text))
+
+
+@pytest.mark.parametrize("ld", ["ld", "ld.lld"])
+def test_without_a_script_the_relocations_that_are_kept_are_true(tmp_path: Path, ld: str) -> None:
+    image = kernel(tmp_path, ld, "", [], table='[[table]]\nrule = "relocs"\nslack = 64')
+    edit(
+        tmp_path / "hooks.toml",
+        ('type = "i4"', 'type = "u8"'),
+        ('value = "address"', 'value = "address", base = "zero"'),
+    )
+    build(tmp_path, None, None)
+    rules = ("--rule", "irqs.toml", "--rule", "hooks.toml")
+    said = buildplug("verify", *rules, image.with_name("vmlinux.draft"), image, cwd=tmp_path)
+    assert (said.returncode, said.stderr) == (0, "")
+    starts = {int(row, 16) for row in re.findall(r"PROGBITS +(\w+)", tool("readelf", "-SW", image))}
+    anchors = [line.split() for line in tool("nm", image).splitlines() if "__bp_hooks_section_" in line]
+    assert anchors
+    assert {int(words[0], 16) for words in anchors} <= starts
