@@ -280,6 +280,20 @@ def test_page_of_rebuilds_has_variations_results_and_differences(tmp_path: Path)
     assert "timestamp:leavethetimeout" in text
 
 
+@pytest.mark.parametrize(
+    ("not_varied", "line"),
+    [
+        ({}, "not varied: nothing"),
+        (
+            {"home": "no", "time": "no", "aslr": "other"},
+            "not varied: home, time because no\nnot varied: aslr because other",
+        ),
+    ],
+)
+def test_summary_always_says_what_was_not_varied(tmp_path: Path, not_varied: dict[str, str], line: str) -> None:
+    assert line in report.summary(report.read(rebuilds(tmp_path, not_varied=not_varied)))
+
+
 def test_page_of_rebuilds_that_are_the_same_blames_nothing(tmp_path: Path) -> None:
     text = Reader(report.html([report.read(rebuilds(tmp_path, blame=[]))])).text
     assert "Differences" not in text
