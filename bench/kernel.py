@@ -9,7 +9,7 @@ RELOCATIONS = 10 * FILES * FUNCTIONS
 PARAVIRT_EVERY = 34  # one function in so many refers to a pv op: 3000 references
 REFERENCES = (
     "call pv_irq_enable", "call pv_io_delay", "call pv_read_cr3", "call *pv_cpu_ops + 8(%rip)",
-    "call *pv_cpu_ops(%rip)", "movq $pv_flush_tlb, %rax", ".pushsection .data; .quad pv_set_pte; .popsection",
+    "call *pv_cpu_ops(%rip)", "movq $pv_flush_tlb, %rax", ".pushsection .data; .quad pv_set_pte_rcx; .popsection",
 )  # fmt: skip
 FUNCTION = """
 	.text

@@ -1,6 +1,8 @@
 """Ops and backends, declared once in a TOML file beside the kernel."""
 
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from buildplug.errors import BuildplugError
@@ -9,11 +11,16 @@ from buildplug.schema import convert, load, unknown
 
 @dataclass(frozen=True)
 class Op:
-    """An operation that every backend implements. Exactly one of `function` and `slot` is given."""
+    """An operation that every backend implements. Exactly one of `function` and `slot` is given.
+
+    With `each` it stands for as many ops as there are words, which are registers for the most part: `{}` in a text, of
+    its own or of its implementations, is the word, and its name gets the word behind it.
+    """
 
     function: str = ""  # the default implementation: references to it are sites
     slot: str = ""  # symbol+offset of the word that holds the address of the default implementation
     clobbers: tuple[str, ...] | None = None  # what an implementation may write; None: the C convention's registers
+    each: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,11 +50,40 @@ class Ops:
     groups: dict[str, Group] = field(default_factory=dict)
 
 
+def _each(declared: Ops, path: Path) -> Ops:
+    """The same with each op that stands for several replaced by those. Names that are not known stay as they are."""
+    words = {name: {f"{name}_{word}": word for word in op.each} for name, op in declared.ops.items() if op.each}
+    names = Counter(new for name, op in declared.ops.items() for new in [f"{name}_{w}" for w in op.each] or [name])
+    for name in (n for n, count in names.items() if count > 1):
+        raise BuildplugError(path, f"expected ops of different names, found {name} twice", "rename one")
+
+    def put(text: str, word: str | None) -> str:
+        return text if word is None else text.replace("{}", word)
+
+    def several(name: str) -> Iterable[tuple[str, str | None]]:
+        return words[name].items() if name in words else [(name, None)]
+
+    ops = {
+        new: Op(put(op.function, word), put(op.slot, word), op.clobbers and tuple(put(c, word) for c in op.clobbers))
+        for name, op in declared.ops.items()
+        for new, word in several(name)
+    }
+    backends = {
+        backend: {
+            new: replace(way, inline=put(way.inline, word), function=put(way.function, word))
+            for name, way in ways.items()
+            for new, word in several(name)
+        }
+        for backend, ways in declared.backends.items()
+    }
+    return replace(declared, ops=ops, backends=backends)
+
+
 def read(path: Path) -> Ops:
     """The ops file. Raises BuildplugError."""
     from buildplug.table import OP_BITS  # imports numpy: a link without tables reads none
 
-    declared = convert(Ops, load(path), str(path))
+    declared = _each(convert(Ops, load(path), str(path)), path)
     for name in (*declared.ops, *declared.backends):
         if not name.isidentifier() or not name.isascii():
             raise BuildplugError(path, f"expected a C identifier, found {name!r}", "rename it")

@@ -32,11 +32,16 @@ def command(image: Path, arguments: str, processors: int = 1) -> list[str]:
     return [*machine, "-kernel", str(image), "-append", arguments]
 
 
-def boot(image: Path, arguments: str, processors: int = 1, seconds: int = SECONDS) -> tuple[int, str]:
-    """Runs a kernel until it ends QEMU: exit status, serial output. Raises BuildplugError if it does not end."""
+def boot(
+    image: Path, arguments: str, processors: int = 1, seconds: int = SECONDS, options: Iterable[str] = ()
+) -> tuple[int, str]:  # fmt: skip
+    """Runs a kernel until it ends QEMU, which may be given more options: exit status, serial output.
+
+    Raises BuildplugError if it does not end.
+    """
     try:
         done = subprocess.run(
-            command(image, arguments, processors), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            [*command(image, arguments, processors), *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors="replace", timeout=seconds, check=False,
         )  # fmt: skip
     except FileNotFoundError:

@@ -70,12 +70,12 @@ static void check_registers(void)
 
 static void check_cpu(bool shim)
 {
-	struct cpuid id = pv_cpu_ops.cpuid(SHIM_LEAF, 0);
+	struct cpuid id = pv_cpuid(SHIM_LEAF, 0);
 
 	check_op("cpuid", SHIM_CPUID, !memcmp(&id.ebx, SHIM_VENDOR, 12), shim);
-	check_op("rdmsr", SHIM_RDMSR, pv_cpu_ops.rdmsr(MSR_EFER), native_rdmsr(MSR_EFER));
-	pv_cpu_ops.wrmsr(MSR_SYSENTER_EIP, KERNEL_BASE);
-	check_op("wrmsr", SHIM_WRMSR, native_rdmsr(MSR_SYSENTER_EIP), KERNEL_BASE);
+	check_op("rdmsr", SHIM_RDMSR, pv_rdmsr(MSR_EFER), rdmsr(MSR_EFER));
+	pv_wrmsr(MSR_SYSENTER_EIP, KERNEL_BASE);
+	check_op("wrmsr", SHIM_WRMSR, rdmsr(MSR_SYSENTER_EIP), KERNEL_BASE);
 	pv_io_delay();
 	check_op("io_delay", SHIM_IO_DELAY, 0, 0);
 }

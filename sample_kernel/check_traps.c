@@ -111,7 +111,7 @@ static void check_timer(void)
 	check("timer-disabled-again", ticks, before);
 	/* Not if there were none before: it would wait for ever. */
 	if (before)
-		pv_cpu_ops.halt();
+		pv_halt();
 	check_op("halt", SHIM_HALT, ticks != before, true);
 	check("halt-enables", irq_state(), KERNEL_IF | PROCESSOR_IF);
 }

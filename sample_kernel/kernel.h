@@ -67,11 +67,15 @@ bool extable_recover(struct frame *frame);
 extern volatile unsigned long ticks; /* delivered so far */
 void timer_init(void);
 void timer_start(void);
+void timer_once(void);
 void timer_interrupt(unsigned long irq);
 bool timer_pending(void);
 
 /* backtrace.c: from the instruction at `ip` on, whose function's frame is at `bp`. */
 void backtrace(unsigned long ip, unsigned long bp);
+
+/* work.c */
+_Noreturn void work_run(const char *name);
 
 /* panic.c */
 _Noreturn void finish(bool good);

@@ -84,6 +84,9 @@ _Noreturn void kernel_main(uint32_t command_line)
 	if (command_line_has("crash") || command_line_has("crash=trap"))
 		crash(command_line_has("crash=trap"));
 
+	if (command_line_value("work="))
+		work_run(command_line_value("work="));
+
 	good = checks_run(shim);
 	if (command_line_has("hold")) {
 		print("hold\n");

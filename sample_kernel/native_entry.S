@@ -1,47 +1,60 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The default implementations of the pv ops that entry code calls with every register live. In
- * assembly, because a C function may change more than these may.
+ * The default implementations of the pv ops, which run until fixup and without it: the real
+ * instructions. In assembly, because a C function may change more than these may, and has its
+ * arguments elsewhere. Nothing here calls an op.
  */
 #include "x86.h"
 
+	.macro function name
+	.globl \name
+	.type \name, @function
+\name:
+	.endm
+
+	.macro end name
+	ret
+	.size \name, . - \name
+	.endm
+
+	.macro op name, instruction:vararg
+	function \name
+	\instruction
+	end \name
+	.endm
+
 	.text
 
-	.globl pv_irq_enable
-	.type pv_irq_enable, @function
-pv_irq_enable:
-	sti
-	ret
-	.size pv_irq_enable, . - pv_irq_enable
-
-	.globl pv_irq_disable
-	.type pv_irq_disable, @function
-pv_irq_disable:
-	cli
-	ret
-	.size pv_irq_disable, . - pv_irq_disable
-
-	.globl pv_irq_save
-	.type pv_irq_save, @function
-pv_irq_save:
+	op pv_irq_enable, sti
+	op pv_irq_disable, cli
+	.irp register, VALUE_REGISTERS
+	function pv_irq_save_\register
 	pushf
-	pop AX
-	ret
-	.size pv_irq_save, . - pv_irq_save
-
-	.globl pv_read_cr2
-	.type pv_read_cr2, @function
-pv_read_cr2:
-	mov %cr2, AX
-	ret
-	.size pv_read_cr2, . - pv_read_cr2
-
+	pop %\register
+	end pv_irq_save_\register
+	function pv_irq_restore_\register
+	push %\register
+	popf
+	end pv_irq_restore_\register
+	op pv_make_pte_\register
+	op pv_pte_val_\register
+	op pv_set_pte_\register, mov %\register, (AX)
+	.endr
+	op pv_read_cr2, mov %cr2, AX
 	/* A write to an unused port takes about a microsecond on an old ISA bus. */
-	.globl pv_io_delay
-	.type pv_io_delay, @function
-pv_io_delay:
-	outb %al, $0x80
-	ret
-	.size pv_io_delay, . - pv_io_delay
+	op pv_io_delay, outb %al, $0x80
+	op pv_read_cr3, mov %cr3, AX
+	op pv_write_cr3, mov AX, %cr3
+	function pv_flush_tlb
+	mov %cr3, AX
+	mov AX, %cr3
+	end pv_flush_tlb
+	op native_cpuid, cpuid
+	op native_rdmsr, rdmsr
+	op native_wrmsr, wrmsr
+	function native_halt
+	sti
+	hlt
+	end native_halt
 
 	.section .note.GNU-stack, "", @progbits

@@ -15,14 +15,18 @@ static page_table root __attribute__((aligned(PAGE_SIZE)));
 static page_table tables[4] __attribute__((aligned(PAGE_SIZE)));
 static unsigned tables_used;
 
+/* Seldom needed, and apart, so that those who only look something up do without its registers. */
+static __attribute__((noinline)) void add_table(unsigned long *entry)
+{
+	if (tables_used == sizeof(tables) / sizeof(tables[0]))
+		panic("the image needs more page tables");
+	pv_set_pte(entry, pv_make_pte(physical(tables[tables_used++]) | PTE_PRESENT | PTE_WRITE));
+}
+
 static unsigned long *next_level(unsigned long *entry)
 {
-	if (!(*entry & PTE_PRESENT)) {
-		if (tables_used == sizeof(tables) / sizeof(tables[0]))
-			panic("the image needs more page tables");
-		pv_set_pte(entry,
-			   pv_make_pte(physical(tables[tables_used++]) | PTE_PRESENT | PTE_WRITE));
-	}
+	if (!(*entry & PTE_PRESENT))
+		add_table(entry);
 	return virtual(*entry & PTE_ADDRESS);
 }
 
@@ -49,7 +53,7 @@ void paging_init(void)
 	map(data_start, kernel_end, PTE_PRESENT | PTE_WRITE | PTE_NX);
 
 	if (PTE_NX)
-		pv_cpu_ops.wrmsr(MSR_EFER, pv_cpu_ops.rdmsr(MSR_EFER) | EFER_NXE);
+		pv_wrmsr(MSR_EFER, pv_rdmsr(MSR_EFER) | EFER_NXE);
 	write_cr0(read_cr0() | CR0_WP);
 	pv_write_cr3(physical(root));
 }

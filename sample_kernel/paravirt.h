@@ -1,47 +1,169 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pv ops: what the kernel does by way of a backend. It calls them plainly; paravirt.toml tells
- * buildplug that references to these symbols are sites, and what each backend has in their place.
+ * The pv ops: what the kernel does by way of a backend. Each is a call, and says which registers it
+ * uses: all others stay the compiler's, as they do around the instruction that the call becomes on
+ * bare hardware. What a result is in, an argument is in, so that nothing takes no instruction.
+ * paravirt.toml tells buildplug that references to these symbols are sites, what an implementation
+ * may write, and what each backend has.
+ *
+ * Compiled with NO_PARAVIRT the ops are native.h's instructions and nothing else.
  */
 #ifndef PARAVIRT_H
 #define PARAVIRT_H
 
-#include <stdint.h>
+#include "buildplug.h"
+#include "x86.h"
 
-/* A page table entry between make_pte and set_pte belongs to the backend: only pte_val reads it. */
-unsigned long pv_make_pte(unsigned long value);
-unsigned long pv_pte_val(unsigned long pte);
-void pv_set_pte(unsigned long *entry, unsigned long pte);
-
-unsigned long pv_read_cr3(void);
-void pv_write_cr3(unsigned long value);
-void pv_flush_tlb(void);
-void pv_irq_restore(unsigned long flags);
-
-/* Entry code calls these with every register live: they change none but a returned rax. */
-void pv_irq_enable(void);
-void pv_irq_disable(void);
-unsigned long pv_irq_save(void); /* the flags; disables nothing */
-unsigned long pv_read_cr2(void);
-void pv_io_delay(void);
-
-struct cpuid {
-	uint32_t eax, ebx, ecx, edx;
-};
-
-/* The ops that are slots. sites.S and paravirt.toml know the offsets. */
+#ifndef __ASSEMBLER__
+/*
+ * The ops that are slots. sites.S and paravirt.toml know the offsets. No function of C has their
+ * calling convention, which is that of the instructions.
+ */
 struct pv_cpu_ops {
-	struct cpuid (*cpuid)(uint32_t leaf, uint32_t subleaf);
-	uint64_t (*rdmsr)(uint32_t msr);
-	void (*wrmsr)(uint32_t msr, uint64_t value);
+	void (*cpuid)(void);
+	void (*rdmsr)(void);
+	void (*wrmsr)(void);
 	void (*halt)(void); /* enables interrupts and waits for one */
 };
 extern struct pv_cpu_ops pv_cpu_ops;
+#endif
 
-/* What the slots hold before fixup; also what the shim stands on. */
-struct cpuid native_cpuid(uint32_t leaf, uint32_t subleaf);
-uint64_t native_rdmsr(uint32_t msr);
-void native_wrmsr(uint32_t msr, uint64_t value);
-void native_halt(void);
+#ifdef NO_PARAVIRT
+#include "native.h"
+#elif defined(__ASSEMBLER__)
+#define PV(op) call pv_##op
+#define PV_ROOM(op) IRQ_ROOM pv_##op
+#else
+#include <stddef.h>
+#include <stdint.h>
+
+#define PV_OP static inline __attribute__((always_inline))
+
+/* A page table entry between make_pte and set_pte belongs to the backend: only pte_val reads it. */
+PV_OP unsigned long pv_make_pte(unsigned long value)
+{
+	__asm__("call pv_make_pte_%V0" : "+r"(value) : : "cc");
+	return value;
+}
+
+PV_OP unsigned long pv_pte_val(unsigned long pte)
+{
+	__asm__("call pv_pte_val_%V0" : "+r"(pte) : : "cc");
+	return pte;
+}
+
+PV_OP void pv_set_pte(unsigned long *entry, unsigned long pte)
+{
+	__asm__ volatile("call pv_set_pte_%V0" : : "r"(pte), "a"(entry) : "memory", "cc");
+}
+
+PV_OP unsigned long pv_read_cr3(void)
+{
+	unsigned long value;
+
+	__asm__ volatile("call pv_read_cr3" : "=a"(value) : : "memory", "cc");
+	return value;
+}
+
+PV_OP void pv_write_cr3(unsigned long value)
+{
+	__asm__ volatile("call pv_write_cr3" : : "a"(value) : "memory", "cc");
+}
+
+/* The code of native is longer than a call. */
+PV_OP void pv_flush_tlb(void)
+{
+	unsigned long value;
+
+	__asm__ volatile(BP_CALL_8("pv_flush_tlb") : "=a"(value) : : "memory", "cc");
+}
+
+/*
+ * Entry code calls the following with every register live: they change none but that of a result.
+ * The flags may be in any: the name says in which.
+ */
+PV_OP void pv_irq_enable(void)
+{
+	__asm__ volatile("call pv_irq_enable" : : : "memory");
+}
+
+PV_OP void pv_irq_disable(void)
+{
+	__asm__ volatile("call pv_irq_disable" : : : "memory");
+}
+
+/* The flags; disables nothing. */
+PV_OP unsigned long pv_irq_save(void)
+{
+	unsigned long flags;
+
+	__asm__ volatile("call pv_irq_save_%V0" : "=r"(flags) : : "memory");
+	return flags;
+}
+
+PV_OP void pv_irq_restore(unsigned long flags)
+{
+	__asm__ volatile("call pv_irq_restore_%V0" : : "r"(flags) : "memory", "cc");
+}
+
+PV_OP unsigned long pv_read_cr2(void)
+{
+	unsigned long value;
+
+	__asm__ volatile("call pv_read_cr2" : "=a"(value) : : "memory");
+	return value;
+}
+
+PV_OP void pv_io_delay(void)
+{
+	__asm__ volatile("call pv_io_delay" : : : "memory");
+}
+
+#ifdef __x86_64__
+#define PV_SLOT_CALL "call *pv_cpu_ops + %c[slot](%%rip)"
+#else
+#define PV_SLOT_CALL "call *pv_cpu_ops + %c[slot]"
+#endif
+
+PV_OP struct cpuid pv_cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	struct cpuid r;
+
+	__asm__ volatile(PV_SLOT_CALL
+			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+			 : "a"(leaf), "c"(subleaf), [slot] "i"(offsetof(struct pv_cpu_ops, cpuid))
+			 : "cc");
+	return r;
+}
+
+PV_OP uint64_t pv_rdmsr(uint32_t msr)
+{
+	uint32_t low, high;
+
+	__asm__ volatile(PV_SLOT_CALL
+			 : "=a"(low), "=d"(high)
+			 : "c"(msr), [slot] "i"(offsetof(struct pv_cpu_ops, rdmsr))
+			 : "cc");
+	return (uint64_t)high << 32 | low;
+}
+
+PV_OP void pv_wrmsr(uint32_t msr, uint64_t value)
+{
+	__asm__ volatile(
+	    PV_SLOT_CALL
+	    :
+	    : "c"(msr), "a"((uint32_t)value),
+	      "d"((uint32_t)(value >> 32)), [slot] "i"(offsetof(struct pv_cpu_ops, wrmsr))
+	    : "memory", "cc");
+}
+
+PV_OP void pv_halt(void)
+{
+	__asm__ volatile(PV_SLOT_CALL
+			 :
+			 : [slot] "i"(offsetof(struct pv_cpu_ops, halt))
+			 : "memory", "cc");
+}
+#endif
 
 #endif

@@ -24,13 +24,14 @@
 #define SHIM_VENDOR "buildplugshm"
 
 /* In a page table entry that is not stored yet; the processor ignores the bit. */
-#define PTE_PSEUDO (1ul << 9)
+#define PTE_PSEUDO_BIT 9
+#define PTE_PSEUDO (1ul << PTE_PSEUDO_BIT)
 
 #ifndef __ASSEMBLER__
 #include <stdbool.h>
 #include <stdint.h>
 
-extern volatile uint32_t shim_if; /* the kernel's interrupt flag: 0 or 1 */
+extern volatile unsigned long shim_if; /* the kernel's interrupt flag: 0 or 1 */
 extern volatile uint32_t shim_pending;
 extern volatile uint32_t shim_calls[SHIM_OPS];
 

@@ -1,37 +1,120 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The shim's ops that entry code calls with every register live: they keep all but the returned register,
- * and the flags as well, though counting would change them.
+ * The shim's ops. They keep every register but those that paravirt.toml says, which C could not; and for entry
+ * code, which calls some with every register live, the flags as well, though counting would change them.
  */
 #include "x86.h"
 #include "shim.h"
 
 	.macro count op
-	pushf
 	incl shim_calls + 4 * \op
+	.endm
+
+	.macro count_quietly op
+	pushf
+	count \op
 	popf
+	.endm
+
+	.macro function name
+	.globl \name
+	.type \name, @function
+\name:
+	.endm
+
+	.macro end name
+	ret
+	.size \name, . - \name
 	.endm
 
 	.text
 
+	.irp register, VALUE_REGISTERS
 	/* The flags, with the kernel's interrupt flag in the place of the processor's. */
-	.globl shim_irq_save
-	.type shim_irq_save, @function
-shim_irq_save:
-	count SHIM_IRQ_SAVE
+	function shim_irq_save_\register
+	count_quietly SHIM_IRQ_SAVE
 	pushf
-	movl shim_if, %eax
-	shll $9, %eax
+	mov shim_if, %\register
+	shl $FLAGS_IF_BIT, %\register
 	popf
-	ret
-	.size shim_irq_save, . - shim_irq_save
+	end shim_irq_save_\register
 
-	.globl shim_read_cr2
-	.type shim_read_cr2, @function
-shim_read_cr2:
-	count SHIM_READ_CR2
+	function shim_irq_restore_\register
+	count SHIM_IRQ_RESTORE
+	bt $FLAGS_IF_BIT, %\register
+	setc shim_if /* of whose bytes the others are 0 */
+	end shim_irq_restore_\register
+
+	function shim_make_pte_\register
+	count SHIM_MAKE_PTE
+	btc $PTE_PSEUDO_BIT, %\register
+	end shim_make_pte_\register
+
+	function shim_pte_val_\register
+	count SHIM_PTE_VAL
+	btc $PTE_PSEUDO_BIT, %\register
+	end shim_pte_val_\register
+
+	function shim_set_pte_\register
+	count SHIM_SET_PTE
+	push %\register
+	btc $PTE_PSEUDO_BIT, %\register
+	mov %\register, (AX)
+	pop %\register
+	end shim_set_pte_\register
+	.endr
+
+	function shim_read_cr2
+	count_quietly SHIM_READ_CR2
 	mov %cr2, AX
+	end shim_read_cr2
+
+	function shim_halt
+	count SHIM_HALT
+	movl $1, shim_if
+	hlt
+	end shim_halt
+
+	function shim_read_cr3
+	count SHIM_READ_CR3
+	mov %cr3, AX
+	end shim_read_cr3
+
+	function shim_write_cr3
+	count SHIM_WRITE_CR3
+	mov AX, %cr3
+	end shim_write_cr3
+
+	function shim_flush_tlb
+	count SHIM_FLUSH_TLB
+	mov %cr3, AX
+	mov AX, %cr3
+	end shim_flush_tlb
+
+	function shim_cpuid
+	count SHIM_CPUID
+	cmpl $SHIM_LEAF, %eax
+	je 1f
+	cpuid
 	ret
-	.size shim_read_cr2, . - shim_read_cr2
+1:	cpuid
+	movl shim_vendor, %ebx
+	movl shim_vendor + 4, %ecx
+	movl shim_vendor + 8, %edx
+	end shim_cpuid
+
+	function shim_rdmsr
+	count SHIM_RDMSR
+	rdmsr
+	end shim_rdmsr
+
+	function shim_wrmsr
+	count SHIM_WRMSR
+	wrmsr
+	end shim_wrmsr
+
+	.section .rodata
+shim_vendor:
+	.ascii SHIM_VENDOR
 
 	.section .note.GNU-stack, "", @progbits

@@ -168,7 +168,7 @@ static void load_registers(void)
 
 static bool is_cpuid(const struct cpuid *found)
 {
-	struct cpuid native = native_cpuid(SHIM_LEAF, 0);
+	struct cpuid native = cpuid(SHIM_LEAF, 0);
 	bool shim = !memcmp(&found->ebx, SHIM_VENDOR, 12);
 
 	shims += shim;
@@ -177,19 +177,19 @@ static bool is_cpuid(const struct cpuid *found)
 
 static void load_cpu(void)
 {
-	uint64_t efer = native_rdmsr(MSR_EFER);
-	struct cpuid id = pv_cpu_ops.cpuid(SHIM_LEAF, 0);
+	uint64_t efer = rdmsr(MSR_EFER);
+	struct cpuid id = pv_cpuid(SHIM_LEAF, 0);
 
 	EXPECT(is_cpuid(&id));
-	id = site_slot_jump_absolute(SHIM_LEAF, 0);
-	EXPECT(is_cpuid(&id));
-	EXPECT(pv_cpu_ops.rdmsr(MSR_EFER) == efer);
+	EXPECT(pv_rdmsr(MSR_EFER) == efer);
 	EXPECT(site_slot_call(MSR_EFER) == efer);
 	EXPECT(site_slot_call_absolute(MSR_EFER) == efer);
-	pv_cpu_ops.wrmsr(MSR_SYSENTER_EIP, 0x1234);
-	EXPECT(native_rdmsr(MSR_SYSENTER_EIP) == 0x1234);
+	pv_wrmsr(MSR_SYSENTER_EIP, 0x1234);
+	EXPECT(rdmsr(MSR_SYSENTER_EIP) == 0x1234);
 	site_slot_jump(MSR_SYSENTER_EIP, 0x5678);
-	EXPECT(native_rdmsr(MSR_SYSENTER_EIP) == 0x5678);
+	EXPECT(rdmsr(MSR_SYSENTER_EIP) == 0x5678);
+	site_slot_jump_absolute(MSR_SYSENTER_EIP, 0x9abc);
+	EXPECT(rdmsr(MSR_SYSENTER_EIP) == 0x9abc);
 }
 
 static void load(void)
@@ -219,7 +219,7 @@ void smp_main(void)
 		load();
 		load_entry();
 		if (++loads % HALTS == 0)
-			pv_cpu_ops.halt(); /* until the timer's next interrupt */
+			pv_halt(); /* until the timer's next interrupt */
 	}
 	smp_timer(0);
 	flags_off();

@@ -49,6 +49,17 @@ void timer_start(void)
 	pic_write(PIC1_DATA, 0xfe);
 }
 
+/* One interrupt, in a microsecond or two. */
+void timer_once(void)
+{
+	outb(PIT_CONTROL, 0x30); /* channel 0, both bytes, interrupt on terminal count */
+	pv_io_delay();
+	outb(PIT_DATA, 1);
+	pv_io_delay();
+	outb(PIT_DATA, 0);
+	pic_write(PIC1_DATA, 0xfe);
+}
+
 void timer_interrupt(unsigned long irq)
 {
 	ticks += shim_deliver(irq & FLAGS_IF);

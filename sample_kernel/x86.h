@@ -17,7 +17,8 @@
 #define CR4_PSE (1 << 4)
 #define CR4_PAE (1 << 5)
 
-#define FLAGS_IF 0x200
+#define FLAGS_IF_BIT 9
+#define FLAGS_IF (1 << FLAGS_IF_BIT)
 #define FLAGS_ARITHMETIC 0x8d5 /* CF PF AF ZF SF OF */
 
 #define MSR_SYSENTER_EIP 0x176
@@ -28,6 +29,7 @@
 #define PTE_PRESENT 0x1
 #define PTE_WRITE 0x2
 #define PTE_UNCACHED 0x10
+#define PTE_ACCESSED 0x20
 #define PTE_LARGE 0x80
 
 #define FAULT_PRESENT 0x1
@@ -109,6 +111,44 @@ static inline unsigned long read_cr3(void)
 static inline void write_cr3(unsigned long value)
 {
 	__asm__ volatile("mov %0, %%cr3" : : "r"(value) : "memory");
+}
+
+static inline unsigned long read_cr2(void)
+{
+	unsigned long value;
+
+	__asm__ volatile("mov %%cr2, %0" : "=r"(value) : : "memory");
+	return value;
+}
+
+struct cpuid {
+	uint32_t eax, ebx, ecx, edx;
+};
+
+static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	struct cpuid r;
+
+	__asm__ volatile("cpuid"
+			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+			 : "a"(leaf), "c"(subleaf));
+	return r;
+}
+
+static inline uint64_t rdmsr(uint32_t msr)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
+	return (uint64_t)high << 32 | low;
+}
+
+static inline void wrmsr(uint32_t msr, uint64_t value)
+{
+	__asm__ volatile("wrmsr"
+			 :
+			 : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+			 : "memory");
 }
 
 static inline unsigned long physical(const void *address)

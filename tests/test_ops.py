@@ -49,6 +49,44 @@ def test_an_ops_file_is_read(tmp_path: Path) -> None:
     assert ops.backends["other"] == {"one": Implementation(nothing=True)}
 
 
+def test_an_op_of_several_registers_is_several_ops(tmp_path: Path) -> None:
+    parsed(
+        tmp_path,
+        """
+[ops.save]
+each = ["rax", "rbx"]
+function = "pv_save_{}"
+clobbers = ["{}"]
+[ops.slot]
+each = ["0", "8"]
+slot = "pv_ops+{}"
+[ops.plain]
+function = "pv_{}"
+[groups.both]
+ops = ["save_rax", "save_rbx"]
+[backends.native]
+save = { inline = "pop %{}" }
+slot = { function = "slot_{}", preserve = false }
+plain = { inline = "{}" }
+""",
+    )
+    ops = read(tmp_path / "ops.toml")
+    assert ops.ops == {
+        "save_rax": Op("pv_save_rax", "", ("rax",)),
+        "save_rbx": Op("pv_save_rbx", "", ("rbx",)),
+        "slot_0": Op("", "pv_ops+0"),
+        "slot_8": Op("", "pv_ops+8"),
+        "plain": Op("pv_{}"),
+    }
+    assert ops.backends["native"] == {
+        "save_rax": Implementation(inline="pop %rax"),
+        "save_rbx": Implementation(inline="pop %rbx"),
+        "slot_0": Implementation(function="slot_0"),
+        "slot_8": Implementation(function="slot_8"),
+        "plain": Implementation(inline="{}"),
+    }
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
@@ -61,6 +99,13 @@ def test_an_ops_file_is_read(tmp_path: Path) -> None:
         ('{ inline = "cli" }', '{ inlin = "cli" }', "unknown key 'inlin'; did you mean 'inline'?"),
         ("clobbers = []", 'clobbers = "rax"', "ops.one: clobbers: expected a list, found 'rax'"),
         ("clobbers = []", "clobber = []", "unknown key 'clobber'; did you mean 'clobbers'?"),
+        ("[ops.one]", '[ops.one]\neach = ["x y"]', "expected a C identifier, found 'one_x y'"),
+        ("[ops.one]", '[ops.one]\neach = ["x", "x"]', "expected ops of different names, found one_x twice"),
+        (
+            "[ops.one]",
+            '[ops.one_x]\nslot = "a"\n[ops.one]\neach = ["x"]',
+            "expected ops of different names, found one_x",
+        ),
         ("[ops.one]", '[ops."o ne"]', "expected a C identifier, found 'o ne'"),
         ("[backends.other]", '[backends."x;y"]', "expected a C identifier, found 'x;y'"),
         ('function = "pv_one"', "function = 1", "ops.one: function: expected a string, found 1"),

@@ -140,10 +140,10 @@ def test_build_leaves_files_of_others_alone(kernel: Path, tmp_path: Path) -> Non
 
 
 def test_two_ops_at_one_address_are_refused(kernel: Path) -> None:
-    with (kernel / "paravirt.c").open("a") as file:
-        file.write('uint64_t pv_twin(uint64_t) __attribute__((alias("pv_make_pte")));\n')
+    with (kernel / "native_entry.S").open("a") as file:
+        file.write(".globl pv_twin\npv_twin = pv_make_pte_rax\n")
     edit(kernel / "x86_64" / "paravirt.toml", ("[ops.pte_val]", '[ops.twin]\nfunction = "pv_twin"\n[ops.pte_val]'))
-    assert "ops make_pte and twin: expected two addresses, found one" in one_line(buildplug("build", kernel).stderr)
+    assert "ops make_pte_rax and twin: expected two addresses, found one" in one_line(buildplug("build", kernel).stderr)
 
 
 def test_slot_without_a_function_is_refused(kernel: Path) -> None:
@@ -374,7 +374,8 @@ def test_linker_error_shows_the_linkers_own_message(kernel: Path) -> None:
 
 
 def test_undeclared_op_is_an_error_that_names_it(kernel: Path) -> None:
-    edit(kernel / "x86_64" / "paravirt.toml", ('[ops.flush_tlb]\nfunction = "pv_flush_tlb"\n', ""))
+    op = '[ops.flush_tlb]\nfunction = "pv_flush_tlb"\nclobbers = ["rax", "flags", "memory"]\n'
+    edit(kernel / "x86_64" / "paravirt.toml", (op, ""))
     text = (kernel / "x86_64" / "paravirt.toml").read_text()
     (kernel / "x86_64" / "paravirt.toml").write_text(
         "".join(line for line in text.splitlines(True) if not line.startswith("flush_tlb"))

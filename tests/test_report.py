@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 import shutil
-import tomllib
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -18,6 +17,7 @@ from PIL import Image as Picture
 from buildplug import report
 from buildplug.elf import Array
 from buildplug.errors import BuildplugError
+from buildplug.ops import read
 from buildplug.report import RECORD, BuildReport
 from tests.conftest import SCRIPT, tool
 from tests.samples import buildplug, copy_sample, edit, one_line
@@ -151,8 +151,8 @@ def test_calls_of_ops_are_as_many_as_objdump_shows(built: Path) -> None:
     found = report.read(built)
     assert isinstance(found, BuildReport)
     sites = found.sites["paravirt"].ops
-    ops = tomllib.loads((built / "x86_64" / "paravirt.toml").read_text())["ops"]
-    functions = {name: op["function"] for name, op in ops.items() if "function" in op}
+    ops = read(built / "x86_64" / "paravirt.toml").ops
+    functions = {name: op.function for name, op in ops.items() if op.function}
     assert {name: sites[name]["call"] for name in functions} == {n: calls.count(f) for n, f in functions.items()}
 
 

@@ -5,6 +5,7 @@
 
 /* A call of irq_enable or irq_disable with room for what the shim has in its place: 10 bytes. */
 #define IRQ_CALL(function) BP_CALL_10(function)
+#define IRQ_ROOM bp_call_10
 
 #define KERNEL_BASE 0xc0000000
 
@@ -30,6 +31,9 @@
 #define CALLER_SAVED_SIZE 12
 #define WORD_SIZE 4
 #define INTERRUPT_RETURN iret
+
+/* Those that a compiler may put a value in: native_entry.S and shim_entry.S have ops for each. */
+#define VALUE_REGISTERS eax, ebx, ecx, edx, esi, edi
 
 /* retpoline.S: two registers, and the prefix of a branch to the second one's thunk. */
 #define THUNK1 eax

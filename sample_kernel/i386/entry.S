@@ -4,7 +4,7 @@
  * The way into and out of every exception and interrupt. It calls pv ops where the interrupted code's
  * registers are all live but eax: what fixup puts there may clobber only what paravirt.toml says.
  */
-#include "buildplug.h"
+#include "paravirt.h"
 #include "x86.h"
 
 /* The vectors for which the processor pushes an error code: 8, 10 to 14, 17, 21, 29, 30. */
@@ -29,12 +29,12 @@ entry_stubs:
 	.type entry, @function
 entry:
 	pushl %eax
-	call pv_io_delay
-	call pv_irq_save
+	PV(io_delay)
+	PV(irq_save_eax)
 	pushl %eax
 	/* Exceptions come with interrupts on (interrupts.c), and the shim's flag is not the processor's. */
-	bp_call_10 pv_irq_disable
-	call pv_read_cr2
+	PV_ROOM(irq_disable)
+	PV(read_cr2)
 	pushl %eax
 	.irp register, ecx, edx, ebx, ebp, esi, edi
 	pushl %\register
@@ -53,11 +53,17 @@ entry:
 	iret
 	.size entry, . - entry
 
-	/* eax: what pv_irq_save returned. Every other register is live. */
+	/* eax: what pv_irq_save_eax returned. Every other register is live. */
 	.type enable_if_set, @function
 enable_if_set:
 	testl $FLAGS_IF, %eax
+#ifdef NO_PARAVIRT
+	jz 1f
+	PV(irq_enable)
+1:
+#else
 	jnz pv_irq_enable
+#endif
 	ret
 	.size enable_if_set, . - enable_if_set
 

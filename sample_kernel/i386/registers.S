@@ -57,7 +57,7 @@
 	call pv_irq_disable
 	call pv_io_delay
 	pushl %eax
-	call pv_irq_save
+	call pv_irq_save_eax
 	call pv_read_cr2
 	popl %eax
 	call pv_irq_enable

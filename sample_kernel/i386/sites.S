@@ -14,7 +14,7 @@
 
 	/* Tail jumps: code and return that fit in 5 bytes, that do not, and nothing. */
 	function site_tail
-	jmp pv_irq_save
+	jmp pv_irq_save_eax
 
 	function site_tail_long
 	jmp pv_flush_tlb
@@ -44,14 +44,16 @@
 	/* The slots, with offsets as in struct pv_cpu_ops: cpuid 0, rdmsr 4, wrmsr 8, halt 12. Their addresses are always absolute. */
 	function site_slot_call
 	function site_slot_call_absolute
+	movl %eax, %ecx
 	call *pv_cpu_ops + 4
 	ret
 
 	function site_slot_jump
-	jmp *pv_cpu_ops + 8
-
 	function site_slot_jump_absolute
-	jmp *pv_cpu_ops + 0
+	movl %eax, %ecx
+	movl %edx, %eax
+	xorl %edx, %edx
+	jmp *pv_cpu_ops + 8
 
 	/* The address taken: mov imm32 of 5 and of 6 bytes, lea, push. */
 	function site_address_cr3
@@ -59,12 +61,12 @@
 	jmp *%ecx
 
 	function site_address_make
-	.byte 0xc7, 0xc1 /* movl $pv_make_pte, %ecx */
-	.long pv_make_pte
+	.byte 0xc7, 0xc1 /* movl $pv_make_pte_eax, %ecx */
+	.long pv_make_pte_eax
 	jmp *%ecx
 
 	function site_address_val
-	leal pv_pte_val, %ecx
+	leal pv_pte_val_eax, %ecx
 	jmp *%ecx
 
 	function site_address_cr2
@@ -82,6 +84,6 @@ site_pointers:
 	.balign 4
 	.globl site_pointers_data
 site_pointers_data:
-	.long pv_read_cr3, pv_irq_save
+	.long pv_read_cr3, pv_irq_save_eax
 
 	.section .note.GNU-stack, "", @progbits

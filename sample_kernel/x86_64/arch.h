@@ -5,6 +5,7 @@
 
 /* A call of irq_enable or irq_disable with room for what the shim has in its place: 11 bytes. */
 #define IRQ_CALL(function) BP_CALL_12(function)
+#define IRQ_ROOM bp_call_12
 
 #define KERNEL_BASE 0xffffffff80000000
 
@@ -30,6 +31,9 @@
 #define CALLER_SAVED_SIZE 72
 #define WORD_SIZE 8
 #define INTERRUPT_RETURN iretq
+
+/* Those that a compiler may put a value in: native_entry.S and shim_entry.S have ops for each. */
+#define VALUE_REGISTERS rax, rbx, rcx, rdx, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
 
 /* retpoline.S: two registers, and the prefix of a branch to the second one's thunk. */
 #define THUNK1 rax

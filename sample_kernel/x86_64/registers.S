@@ -57,7 +57,7 @@
 	call pv_irq_disable
 	call pv_io_delay
 	pushq %rax
-	call pv_irq_save
+	call pv_irq_save_rax
 	call pv_read_cr2
 	popq %rax
 	call pv_irq_enable

@@ -14,7 +14,7 @@
 
 	/* Tail jumps: code and return that fit in 5 bytes, that do not, and nothing. */
 	function site_tail
-	jmp pv_irq_save
+	jmp pv_irq_save_rax
 
 	function site_tail_long
 	jmp pv_flush_tlb
@@ -42,23 +42,36 @@
 	ret
 
 	/* The slots, with offsets as in struct pv_cpu_ops: cpuid 0, rdmsr 8, wrmsr 16, halt 24. */
-	function site_slot_call
-	subq $8, %rsp
-	call *pv_cpu_ops + 8(%rip)
-	addq $8, %rsp
+	.macro msr_and_value
+	movl %edi, %ecx
+	movl %esi, %eax
+	movq %rsi, %rdx
+	shrq $32, %rdx
+	.endm
+
+	.macro value
+	shlq $32, %rdx
+	orq %rdx, %rax
 	ret
+	.endm
+
+	function site_slot_call
+	movl %edi, %ecx
+	call *pv_cpu_ops + 8(%rip)
+	value
 
 	function site_slot_jump
+	msr_and_value
 	jmp *pv_cpu_ops + 16(%rip)
 
 	function site_slot_call_absolute
-	subq $8, %rsp
+	movl %edi, %ecx
 	call *pv_cpu_ops + 8
-	addq $8, %rsp
-	ret
+	value
 
 	function site_slot_jump_absolute
-	jmp *pv_cpu_ops + 0
+	msr_and_value
+	jmp *pv_cpu_ops + 16
 
 	/* The address taken: mov imm32 of 7 and of 5 bytes, lea, movabs. */
 	function site_address_cr3
@@ -70,16 +83,18 @@
 	 * signed one makes the same bytes. clang 14 forgets the symbol if nothing else names it.
 	 */
 	function site_address_make
-	.globl pv_make_pte
-	.byte 0xb9 /* movl $pv_make_pte, %ecx */
-	.reloc ., R_X86_64_32S, pv_make_pte
+	.globl pv_make_pte_rax
+	.byte 0xb9 /* movl $pv_make_pte_rax, %ecx */
+	.reloc ., R_X86_64_32S, pv_make_pte_rax
 	.long 0
 	movslq %ecx, %rcx
+	movq %rdi, %rax
 	jmp *%rcx
 
 	function site_address_val
-	leaq pv_pte_val(%rip), %rax
-	jmp *%rax
+	leaq pv_pte_val_rax(%rip), %rcx
+	movq %rdi, %rax
+	jmp *%rcx
 
 	function site_address_cr2
 	movabsq $pv_read_cr2, %r10
@@ -96,6 +111,6 @@ site_pointers:
 	.balign 8
 	.globl site_pointers_data
 site_pointers_data:
-	.quad pv_read_cr3, pv_irq_save
+	.quad pv_read_cr3, pv_irq_save_rax
 
 	.section .note.GNU-stack, "", @progbits

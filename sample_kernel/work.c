@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Work to count the instructions of: `work=NAME rounds=N`. The counter is the processor's for time,
+ * which is one for instructions in an emulator that says so (QEMU's -icount). Only what lies
+ * between begin() and end() counts.
+ */
+#include "bp_paravirt.h"
+#include "kernel.h"
+#include "paravirt.h"
+
+enum { ENTRIES = PAGE_SIZE / sizeof(unsigned long) };
+
+static uint32_t begun, counted, overhead;
+static unsigned long table[ENTRIES];
+static uint8_t page[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+static volatile unsigned long result; /* so that nothing is left out */
+
+static uint32_t now(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+	return low;
+}
+
+static __attribute__((noinline)) void begin(void)
+{
+	begun = now();
+}
+
+static __attribute__((noinline)) void end(void)
+{
+	counted += now() - begun - overhead;
+}
+
+/* Two instructions a round: what tells whether the counter is one. */
+static void loop(unsigned long rounds)
+{
+	begin();
+	__asm__ volatile("1: dec %0\n\tjnz 1b" : "+r"(rounds) : : "cc");
+	end();
+}
+
+static void irq(unsigned long rounds)
+{
+	begin();
+	while (rounds--) {
+		unsigned long flags = pv_irq_save();
+
+		pv_irq_disable();
+		pv_irq_restore(flags);
+	}
+	end();
+}
+
+/* A round fills a table. */
+static void pte(unsigned long rounds)
+{
+	unsigned long sum = 0, address = 0;
+
+	begin();
+	while (rounds--) {
+		for (unsigned long *entry = table; entry < table + ENTRIES; entry++) {
+			unsigned long pte = pv_make_pte(address | PTE_PRESENT | PTE_WRITE);
+
+			pv_set_pte(entry, pte);
+			sum += pv_pte_val(pte);
+			address += PAGE_SIZE;
+		}
+	}
+	end();
+	result = sum;
+}
+
+/* A round is a timer interrupt: asked for, and taken as soon as interrupts are on. */
+static void storm(unsigned long rounds)
+{
+	while (rounds--) {
+		pv_irq_disable();
+		begin();
+		timer_once();
+		end();
+		while (!timer_pending())
+			;
+		begin();
+		pv_irq_enable();
+		__asm__ volatile("cld"); /* interrupts come one instruction later */
+		pv_irq_disable();
+		end();
+	}
+}
+
+/* A page is mapped anew and used, with interrupts off; and the processor's registers are asked. */
+static void mixed(unsigned long rounds)
+{
+	unsigned long sum = 0;
+
+	begin();
+	for (unsigned long i = 0; i < rounds; i++) {
+		unsigned long flags = pv_irq_save();
+		unsigned long entry;
+
+		pv_irq_disable();
+		entry =
+		    pv_make_pte(physical(page) | PTE_PRESENT | PTE_WRITE | (i & 1) * PTE_ACCESSED);
+		pv_set_pte(paging_entry(page), entry);
+		pv_flush_tlb();
+		page[i % PAGE_SIZE]++;
+		sum += pv_pte_val(entry) + pv_cpuid(0, 0).ebx;
+		pv_wrmsr(MSR_SYSENTER_EIP, pv_rdmsr(MSR_SYSENTER_EIP) + i);
+		pv_write_cr3(pv_read_cr3());
+		pv_irq_restore(flags);
+		pv_io_delay();
+		__asm__ volatile("int3");
+	}
+	end();
+	result = sum;
+}
+
+/* A round is the fixup of a kernel that is as it was linked. */
+static void fixup(unsigned long rounds)
+{
+	const struct bp_backend *native = &bp_paravirt_native;
+	unsigned long cr0 = read_cr0();
+	struct bp_status status;
+
+	write_cr0(cr0 & ~(unsigned long)CR0_WP); /* bp_write is the plain writer */
+	do {
+		status =
+		    bp_switch(&bp_paravirt, native, NULL, kernel_start, kernel_end, bp_write, NULL);
+		if (status.error)
+			panic("not patched to native");
+		begin();
+		status = bp_fixup(&bp_paravirt, native, kernel_start, kernel_end, bp_write, NULL);
+		end();
+	} while (!status.error && --rounds);
+	if (status.error)
+		panic("fixup failed");
+	write_cr0(cr0);
+}
+
+static const struct work {
+	const char *name;
+	void (*run)(unsigned long rounds);
+} works[] = {
+    {"loop", loop},   {"irq", irq},	{"pte", pte},
+    {"storm", storm}, {"mixed", mixed}, {"fixup", fixup},
+};
+
+static unsigned long number(const char *text)
+{
+	unsigned long value = 0;
+
+	while (text && *text >= '0' && *text <= '9')
+		value = value * 10 + *text++ - '0';
+	return value;
+}
+
+void work_run(const char *name)
+{
+	unsigned long rounds = number(command_line_value("rounds="));
+
+	begin();
+	end();
+	overhead = counted;
+	counted = 0;
+	for (size_t i = 0; i < sizeof(works) / sizeof(works[0]); i++) {
+		if (strcmp(works[i].name, name))
+			continue;
+		works[i].run(rounds);
+		print("work %s: %lu rounds, %u instructions\n", name, rounds, counted);
+		finish(true);
+	}
+	panic("unknown work");
+}
