@@ -142,7 +142,7 @@ def lay_out(
 
 
 def from_seed(rng: random.Random, addresses: Sequence[int], arch: Arch = X86_64) -> Layout:
-    """A layout in regions at these addresses: sites of every form, backends that give anything."""
+    """A layout in regions at these addresses: sites of any forms, or many of a few; backends that give anything."""
     regions = [(address, rng.randbytes(SIZE)) for address in addresses]
     blocks = [("table", 0x500), ("backend", 0x80), ("inline", 0x80), ("data", 0x200), ("text", 0x800)]
     homes: dict[str, int] = {}
@@ -169,7 +169,10 @@ def from_seed(rng: random.Random, addresses: Sequence[int], arch: Arch = X86_64)
     for _ in range(rng.randint(1, 6)):
         function = None if careless and rng.random() < 0.15 else place()
         ops.append(Op(function, place() if function is None or rng.random() < 0.7 else None))
-    sites = [site for number in range(len(sections)) for site in _sites(rng, sections, ops, number, arch)]
+    forms = list(ALL_FORMS[arch.name])
+    if rng.random() < 0.5:
+        forms = rng.sample(forms, 2)
+    sites = [site for number in range(len(sections)) for site in _sites(rng, sections, ops, number, arch, forms)]
     ways = []
     for number in range(len(ops)):
         kind = rng.choice(("default", "function", "inline", "inline", "nothing"))
@@ -183,15 +186,20 @@ def from_seed(rng: random.Random, addresses: Sequence[int], arch: Arch = X86_64)
     return lay_out(regions, at, homes["backend"], sections, ops, sites, ways, rng.randbytes(8), arch)
 
 
-def _sites(rng: random.Random, sections: list[tuple[int, int]], ops: list[Op], section: int, arch: Arch) -> list[Site]:
-    """Sites of random forms in a section, in order, each of a form that can refer to its op."""
+def _sites(
+    rng: random.Random, sections: list[tuple[int, int]], ops: list[Op], section: int, arch: Arch, forms: list[str]
+) -> list[Site]:
+    """Sites of random forms in a section, in order, each of a form that can refer to its op; the last may end it."""
     sites: list[Site] = []
     address, size = sections[section]
     offset = 0
-    for _ in range(rng.choice((0, 1, 3, 6))):
+    count = rng.choice((0, 1, 3, 6, 12))
+    for number in range(count):
+        op, name = rng.randrange(len(ops)), rng.choice(forms)
+        _, form = ALL_FORMS[arch.name][name]
         offset += rng.choice((0, 0, 1, rng.randrange(40)))
-        op = rng.randrange(len(ops))
-        name, (_, form) = rng.choice(list(ALL_FORMS[arch.name].items()))
+        if number == count - 1 and rng.random() < 0.5:
+            offset = max(offset, size - form.length)
         target = ops[op].slot if form.of_slot else ops[op].function
         if target is None or offset + form.length > size:
             continue
