@@ -17,14 +17,10 @@ test: setup-test
 test-linux: setup-test
 	BUILDPLUG_LINUX=1 $(RUN) -m pytest -m linux
 
+# All figures; those beside Linux's own kallsyms and link stage need what test-linux builds.
 bench: setup-test
-	$(RUN) -m bench
-
-# Beside Linux's own kallsyms and link stage; needs what test-linux builds.
-bench-linux: setup-test
 	@.ci/packages valgrind=valgrind
-	$(RUN) -m bench.ksyms
-	$(RUN) -m bench.linux
+	$(RUN) -m bench
 
 setup: $(VENV)/ready
 	@.ci/packages gcc=gcc ld=binutils qemu-system-x86_64=qemu-system-x86
@@ -43,4 +39,4 @@ $(VENV)/ready: pyproject.toml
 clean:
 	rm -rf $(VENV) sample_kernel/build
 
-.PHONY: demo test test-linux bench bench-linux setup setup-test clean
+.PHONY: demo test test-linux bench setup setup-test clean

@@ -1,124 +1,28 @@
-"""What buildplug costs, side by side with its peers on this machine: `python -m bench [FOLDER]`.
-
-Makes a kernel with a million relocations in FOLDER (default: a temporary one) and prints a table of ratios, ours over
-the peer's: less is better. Each is the best of several runs that take turns, as seconds alone say little on a
-machine that others use too.
+"""All figures of the project: `python -m bench`. What building costs, what the fixup executes, what bare hardware
+loses, and, if the small Linux is built (make test-linux), our tables and our link stage beside its own.
 """
 
-import json
-import os
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import ninja
-
-from bench import kernel
-
-ROUNDS = 5
-BUILDPLUG = (str(Path(sys.executable).with_name("buildplug")),)  # as it is installed
-NINJA = str(Path(ninja.BIN_DIR) / "ninja")
-LINUX_SITE = 16  # bytes: sizeof(struct paravirt_patch_site) on x86_64
-PASSES = ("draft", "extract", "generate", "assemble", "relink", "verify")
+from bench import costs, cycles, fixup, ksyms, linux, loss
+from buildplug.errors import BuildplugError
+from tests.linux_image import cached
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Of a process and those that it waited for."""
-
-    seconds: float
-    peak: float  # resident memory of the largest, MiB
-
-
-def run(command: Sequence[str | Path], cwd: Path) -> Cost:
-    """Runs a command, its output thrown away; it must succeed."""
-    started = time.perf_counter()
-    words = [str(word) for word in command]
-    process = subprocess.Popen(words, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"bench: {' '.join(words)}: exit status {process.returncode}")
-    return Cost(seconds, usage.ru_maxrss / 1024)
-
-
-def best(rounds: int, *runs: Callable[[int], Cost]) -> list[Cost]:
-    """The least that each costs, taking turns."""
-    costs = [[once(number) for once in runs] for number in range(rounds)]
-    return [Cost(min(c.seconds for c in column), min(c.peak for c in column)) for column in zip(*costs, strict=True)]
-
-
-def row(figure: str, ours: float, peer: float, unit: str, how: str) -> None:
-    print(f"{figure:<26}{ours:>10.3f}{peer:>10.3f}{unit:>5}{ours / peer:>8.3f}  {how}", flush=True)
-
-
-def measure(folder: Path) -> None:
-    root = folder / "kernel"
-    if not root.exists():
-        kernel.write(root)
-    run([*BUILDPLUG, "build"], root)
-    print(f"{'figure':<26}{'ours':>10}{'peer':>10}{'':>5}{'ratio':>8}  how")
-    extraction(root)
-    stage(root)
-    ours, peer = best(
-        ROUNDS,
-        lambda _: run([*BUILDPLUG, "build"], root),
-        lambda _: run([NINJA, "-f", "build/build.ninja"], root),
-    )
-    row("build, nothing to do", ours.seconds * 1000, peer.seconds * 1000, "ms", "over ninja with nothing to do")
-
-
-def extraction(root: Path) -> None:
-    """A whole process that reads the relocations of an image."""
-    image = root / "build" / "vmlinux.draft"
-    ours, readelf, pyelftools = best(
-        ROUNDS,
-        lambda _: run([*BUILDPLUG, "extract", image, "--rule", "paravirt", "--json"], root),
-        lambda _: run(["readelf", "-rW", image], root),
-        lambda _: run([sys.executable, Path(__file__).with_name("pyelftools.py"), image], root),
-    )
-    count = f"{kernel.RELOCATIONS:,} relocations"
-    row("extraction", ours.seconds, readelf.seconds, "s", f"over readelf -rW, {count}")
-    row("extraction", ours.seconds, pyelftools.seconds, "s", "over pyelftools' iter_relocations()")
-    row("extraction, memory", ours.peak, readelf.peak, "MiB", "over readelf -rW")
-
-
-def stage(root: Path) -> None:
-    """The build after a change that reaches the tables, and the links of the same objects."""
-    records: list[dict[str, Any]] = []
-
-    def build(number: int) -> Cost:
-        kernel.change(root, number + 1)
-        cost = run([*BUILDPLUG, "build"], root)
-        records.append(json.loads((root / "build" / "vmlinux.buildplug.json").read_text()))
-        return cost
-
-    def link(number: int, *without: str) -> Cost:
-        command = [word for word in records[-1]["commands"]["draft"] if word not in without]
-        return run([*command[: command.index("-o")], "-o", "build/plain"], root)
-
-    ours, relocations, plain = best(ROUNDS, build, link, lambda number: link(number, "--emit-relocs"))
-    seconds = {name: min(record["seconds"][name] for record in records) for name in PASSES}
-    passes = min(sum(record["seconds"][name] for name in PASSES) for record in records)
-    said = ", ".join(f"{name} {seconds[name]:.2f}" for name in PASSES)
-    row("draft to verify", passes, plain.seconds, "s", f"over one plain link; {said}")
-    row("draft to verify", passes, relocations.seconds, "s", "over one link with --emit-relocs")
-    row("build after a change", ours.seconds, plain.seconds, "s", "over one plain link; compiles one file, records")
-    row("links", records[-1]["links"], 1, "", "over a kernel without tables")
-    row("build, memory", ours.peak, plain.peak, "MiB", "over one plain link; its largest process")
-    table = records[-1]["tables"]["paravirt"]
-    row("table, bytes a site", table["bytes"] / table["rows"], LINUX_SITE, "", f"over Linux; {table['rows']} sites")
+def main() -> None:
+    costs.main([])
+    fixup.main()
+    loss.main()
+    cycles.main()
+    if cached() is None:
+        print("no figures beside Linux: `make test-linux` builds it")
+        return
+    ksyms.main([])
+    linux.main()
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        measure(Path(sys.argv[1]).absolute())
-    else:
-        with tempfile.TemporaryDirectory(prefix="bench.") as name:
-            measure(Path(name))
+    try:
+        main()
+    except BuildplugError as error:
+        sys.exit(f"bench: {error}")

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench.__main__ import BUILDPLUG, Cost, best, run
+from bench.costs import BUILDPLUG, Cost, best, run
 from buildplug import kbuild
 from buildplug.errors import BuildplugError
 from buildplug.rules import shipped

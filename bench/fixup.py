@@ -1,0 +1,37 @@
+"""Instructions that the fixup executes, a site: `python -m bench.fixup`. Counted by QEMU in the sample kernel with some
+thousands of sites more; checking, writing by the plain writer, and the checksum of the table are all in it.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+
+from bench.executed import Way, counted
+from bench.kernel import REFERENCES
+from bench.loss import copied
+from buildplug.build import build
+from buildplug.elf import Image
+
+SITES = 3000  # more than the sample kernel's own
+ROUNDS = 10
+
+
+def instructions(folder: Path) -> tuple[int, float]:
+    """Sites, and instructions for each, of a kernel that is built in a folder that does not exist yet."""
+    copied(folder)
+    code = "".join(f"\t{reference}\n" for reference in REFERENCES)
+    count = SITES // len(REFERENCES)
+    (folder / "more.S").write_text(f'\t.rept {count}\n{code}\t.endr\n\t.section .note.GNU-stack, "", @progbits\n')
+    record = json.loads(build(folder, None, None).read_text())
+    image, sites = folder / "build/vmlinux", record["tables"]["paravirt"]["rows"]
+    return sites, counted(Way(image, Image(image), "backend=native"), "fixup", ROUNDS) / ROUNDS / sites
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="bench.") as name:
+        sites, each = instructions(Path(name) / "kernel")
+    print(f"fixup of {sites:,} sites: {each:.0f} instructions a site", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""What paravirt costs on bare hardware: the same work in the sample kernel built without it, with it and not patched,
+and patched. `python -m bench.loss`.
+
+Instructions are counted by QEMU. The nops that are left over at patched sites are counted apart: how many a round
+executes is known from logs of two short runs, which must foretell the count of the long one.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.executed import Way, counted, traced
+from buildplug.build import build
+from buildplug.decode import instructions
+from buildplug.elf import Image
+from buildplug.errors import BuildplugError
+from buildplug.fixup import apply
+from buildplug.rules import find
+from buildplug.table import Table
+from buildplug.verify import prove_table
+
+SAMPLE = Path(__file__).resolve().parent.parent / "sample_kernel"
+WORKS = {"irq": 1_000_000, "pte": 2000, "storm": 10_000, "mixed": 10_000}  # rounds; one of pte fills 512 entries
+CONFIGS = {"x86_64": "buildplug.toml", "i386": "i386.toml"}
+SHORT = (2, 4)  # rounds of the runs that are logged
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The three ways, and the nops of the patched one: the addresses of those that stand at sites."""
+
+    native: Way
+    unpatched: Way
+    patched: Way
+    nops: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Of one work: instructions of each way, those of the patched way that are nops, and cache lines of each."""
+
+    native: int
+    unpatched: int
+    patched: int
+    nops: int
+    lines: tuple[int, int, int]
+
+    @property
+    def ratio(self) -> float:
+        """What the patched way executes more than the native one, nops apart."""
+        return (self.patched - self.nops) / self.native - 1
+
+
+def copied(folder: Path) -> None:
+    """The sample kernel's sources."""
+    shutil.copytree(SAMPLE, folder, ignore=shutil.ignore_patterns("build", "__pycache__", "*.py"))
+
+
+def kernels(folder: Path, file: str = "buildplug.toml") -> Kernels:
+    """Builds the sample kernel of a configuration twice, in a folder that does not exist yet.
+
+    The one without paravirt has a table of sites, too, but they are the self test's alone, and nothing is done to them.
+    """
+    copied(folder)
+    text = (folder / file).read_text().replace("flags = [", 'flags = ["-DNO_PARAVIRT", ', 2)  # of cc and of as
+    (folder / "native.toml").write_text(text)
+    build(folder / "native.toml", folder / "native", None)
+    build(folder / file, folder / "paravirt", None)
+    native, image, applied = folder / "native/vmlinux", folder / "paravirt/vmlinux", folder / "applied"
+    apply(Image(image), "bp_paravirt", "bp_paravirt_native", applied)
+    return Kernels(
+        Way(native, Image(native), "fixup=off"), Way(image, Image(image), "fixup=off"),
+        Way(image, Image(applied), "backend=native"), frozenset(nops_at_sites(Image(image), Image(applied))),
+    )  # fmt: skip
+
+
+def sites(image: Image) -> Iterator[tuple[int, int, int]]:
+    """Address, form and op of every paravirt site."""
+    table = prove_table(image, find("paravirt", Path()), None).truth
+    assert isinstance(table, Table)
+    yield from table.rows(image.address_of("bp_paravirt") or 0, image.arch.modulus)
+
+
+def nops_at_sites(image: Image, applied: Image) -> Iterator[int]:
+    """The addresses of the nops that fixup puts at sites."""
+    for address, form, _ in sites(image):
+        section = applied.section_at(address)
+        assert section is not None
+        if section.executable:
+            code = applied.bytes_of(section)[address - section.address :][: image.arch.forms[form].length].tobytes()
+            yield from (i.address for i in instructions(image.arch, code, address) if bytes(i.bytes) in image.arch.nops)
+
+
+def measure(kernel: Kernels, work: str, rounds: int) -> Loss:
+    """Raises BuildplugError if the short runs do not foretell the long one."""
+    ways = (kernel.native, kernel.unpatched, kernel.patched)
+    native, unpatched, patched = (counted(way, work, rounds) for way in ways)
+    short, *others = [traced(kernel.patched, work, SHORT[0]), *(traced(way, work, SHORT[1]) for way in ways)]
+
+    def foretold(first: int, second: int) -> int:
+        return first + (second - first) * (rounds - SHORT[0]) // (SHORT[1] - SHORT[0])
+
+    if patched != foretold(short.instructions, others[2].instructions):
+        raise BuildplugError("bench", f"work {work}: {patched} instructions are not what short runs foretell")
+    nops = foretold(short.among(kernel.nops), others[2].among(kernel.nops))
+    lines = (others[0].lines(), others[1].lines(), others[2].lines())
+    return Loss(native, unpatched, patched, nops, lines)
+
+
+def main() -> None:
+    print(
+        f"{'instructions':<16}{'!paravirt':>12}{'unpatched':>12}{'patched':>12}{'its nops':>12}{'lost':>9}  cache lines"
+    )
+    for arch, file in CONFIGS.items():
+        with tempfile.TemporaryDirectory(prefix="bench.") as name:
+            kernel = kernels(Path(name) / "kernel", file)
+            for work, rounds in WORKS.items():
+                loss = measure(kernel, work, rounds)
+                counts = f"{loss.native:>12,}{loss.unpatched:>12,}{loss.patched:>12,}{loss.nops:>12,}"
+                lines = ", ".join(map(str, loss.lines))
+                print(f"{arch + ', ' + work:<16}{counts}{loss.ratio:>9.3%}  {lines}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
