@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from buildplug.elf import Image
+from buildplug.ops import read
 from buildplug.pipeline import PASSES
 from tests.samples import SAMPLE, buildplug, built, copy_sample, edit, logging_tool, one_line
 
@@ -224,8 +225,9 @@ def test_launcher_goes_before_the_compiler(kernel: Path, tmp_path: Path) -> None
     plain = built(kernel)
     edit(kernel / "buildplug.toml", ('cc = "gcc"', 'cc = "gcc"\nlauncher = ["ccache"]'))
     env = {"CCACHE_DIR": str(tmp_path / "ccache")}
-    for name in ("cold", "warm"):
-        record = built(kernel, "--build-dir", tmp_path / name, env=env)
+    for _ in ("cold", "warm"):
+        shutil.rmtree(kernel / "build")  # the same folder again, as generated headers lie in it
+        record = built(kernel, env=env)
         assert record["outputs"]["vmlinux"] == plain["outputs"]["vmlinux"]
     statistics = subprocess.run(
         ["ccache", "--print-stats"], env=os.environ | env, capture_output=True, text=True, check=True
@@ -301,7 +303,8 @@ def test_rewritten_table_without_room_is_an_error_that_names_entries_and_the_sla
     failed = buildplug("build", kernel)
     error = one_line(failed.stderr)
     assert failed.returncode == 1
-    assert "table says nothing, image has call of op 5" in error
+    number = list(read(kernel / "x86_64" / "paravirt.toml").ops).index("io_delay")
+    assert f"table says nothing, image has call of op {number}" in error
     slack = re.search(r"set slack = (\d+) or more", error)
     assert slack
     assert not (kernel / "build" / "vmlinux").exists()

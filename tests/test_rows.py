@@ -78,7 +78,7 @@ def with_tables(folder: Path, *rules: str) -> Path:
     (kernel / "plain.toml").write_text(PLAIN_C)
     (kernel / "plain.c.j2").write_text(PLAIN_C_TEMPLATE)
     # what is absolute in a table is first there when the list of relocations has been made
-    edit(kernel / "buildplug.toml", ('rule = "relocs"', 'rule = "relocs"\nslack = 64'))
+    edit(kernel / "buildplug.toml", ('rule = "relocs"', 'rule = "relocs"\nslack = 128'))
     with (kernel / "buildplug.toml").open("a") as file:
         for rule in rules:
             file.write(f'\n[[table]]\nrule = "{rule}"\n')
