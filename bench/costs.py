@@ -6,11 +6,9 @@ machine that others use too.
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,15 +35,13 @@ class Cost:
 
 def run(command: Sequence[str | Path], cwd: Path) -> Cost:
     """Runs a command, its output thrown away; it must succeed."""
-    started = time.perf_counter()
     words = [str(word) for word in command]
-    process = subprocess.Popen(words, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"bench: {' '.join(words)}: exit status {process.returncode}")
-    return Cost(seconds, usage.ru_maxrss / 1024)
+    launched = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")), *words]
+    done = subprocess.run(launched, cwd=cwd, stdout=subprocess.PIPE, text=True, check=True)
+    seconds, peak, status = map(float, done.stdout.split())
+    if status:
+        sys.exit(f"bench: {' '.join(words)}: exit status {status:.0f}")
+    return Cost(seconds, peak / 1024)
 
 
 def best(rounds: int, *runs: Callable[[int], Cost]) -> list[Cost]:

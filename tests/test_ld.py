@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import costs
 from buildplug.elf import Image
 from tests.conftest import tool
 from tests.linux_image import link_words
@@ -513,10 +514,6 @@ def test_linux_gets_a_table_in_at_most_twice_the_linkers_memory(vmlinux: Path, t
     peaks = []
     for command in (["ld"], [sys.executable, "-m", "buildplug", "ld", "--config", str(tmp_path)]):
         output = tmp_path / ("vmlinux" if len(command) > 1 else "plain")
-        with subprocess.Popen([*command, *words, output], cwd=vmlinux.parent) as process:
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0
-        peaks.append(usage.ru_maxrss)
+        peaks.append(costs.run([*command, *words, output], vmlinux.parent).peak)
     assert peaks[1] <= 2 * peaks[0]
     assert rows(tmp_path / "vmlinux") == functions(tmp_path / "vmlinux") == functions(tmp_path / "plain")

@@ -1,0 +1,15 @@
+"""Runs a program and prints its seconds, the resident memory of its largest process (KiB) and its exit status.
+
+A process begins with the peak of who has started it: so that is this one, which is small.
+"""
+
+import os
+import sys
+import time
+
+null = os.open(os.devnull, os.O_RDWR)
+started = time.perf_counter()
+actions = [(os.POSIX_SPAWN_DUP2, null, number) for number in (0, 1)]
+pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=actions)
+_, status, usage = os.wait4(pid, 0)
+print(time.perf_counter() - started, usage.ru_maxrss, os.waitstatus_to_exitcode(status))
