@@ -30,7 +30,7 @@ def instructions(folder: Path) -> tuple[int, float]:
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench.") as name:
         sites, each = instructions(Path(name) / "kernel")
-    print(f"fixup of {sites:,} sites: {each:.0f} instructions a site", flush=True)
+    print(f"fixup of {sites:,} sites: {each:.1f} instructions a site", flush=True)
 
 
 if __name__ == "__main__":

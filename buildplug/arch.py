@@ -62,6 +62,11 @@ class Form:
         return len(self.code)
 
     @property
+    def own(self) -> int:
+        """The bits of the opcode that are a site's own; its first byte is the lowest of the number."""
+        return int.from_bytes(bytes(~byte & 0xFF for byte in self.mask), "little")
+
+    @property
     def of_slot(self) -> bool:
         """Whether the site names the slot that holds the function's address, not the function."""
         return self.kind in (SLOT_CALL, SLOT_JUMP)

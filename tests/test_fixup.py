@@ -515,7 +515,7 @@ def test_a_site_ends_inside_its_section(native: Native, offset: int, error: str)
     assert both(native, layout.with_table(replace(layout.table, sites=rows)))[0] == Status(error, 0)
 
 
-def test_a_site_of_two_sections_is_refused_before_anything_is_written(native: Native) -> None:
+def test_a_site_of_two_sections_is_refused(native: Native) -> None:
     sites = [Site(0, 0x10, "call", 0), Site(1, 0x10, "call", 0)]
     sections = [(TEXT, 0x100), (TEXT, 0x100)]
     layout = lay_out([(LOW, bytes(SIZE))], TABLE, BACKEND, sections, [Op((0, 0x80))], sites, [CLI])
@@ -533,9 +533,29 @@ def test_a_run_that_changed_nothing_may_be_repeated(native: Native) -> None:
     assert (status.error, after.regions) == ("ok", layout.regions)
 
 
-def test_an_error_at_the_last_site_leaves_the_first_as_it_was(native: Native) -> None:
+@pytest.mark.parametrize("writer", ["plain", "callback", "none"])
+def test_an_error_at_the_last_site_leaves_the_first_as_it_was(native: Native, writer: str) -> None:
     layout = two_sites(0x10, 0x20).changed(TEXT + 0x20, b"\x90")
-    assert both(native, layout)[0] == Status("bad_bytes", 1)
+    assert both(native, layout, writer)[0] == Status("bad_bytes", 1)
+
+
+@pytest.mark.parametrize("writer", ["plain", "callback"])
+def test_an_error_at_any_last_site_leaves_all_as_they_were(native: Native, writer: str) -> None:
+    seen = Counter[str]()
+
+    @settings(max_examples=300)
+    @given(seeds)
+    def run(seed: int) -> None:
+        layout = from_seed(random.Random(seed), (LOW,))
+        if layout.sites:
+            last = max(layout.sites)
+            layout = layout.changed(last, bytes([layout.read(last, 1)[0] ^ 0xFF]))
+            status, after = both(native, layout, writer)
+            assert after.regions == layout.regions or status.error == "ok"
+            seen[status.error] += len(layout.sites) > 1
+
+    run()
+    assert seen["bad_bytes"] > 50, seen
 
 
 def test_an_empty_table_is_fine_with_any_backend(native: Native) -> None:
