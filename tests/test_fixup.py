@@ -413,6 +413,14 @@ def test_a_function_out_of_reach_is_refused(native: Native) -> None:
     assert both(native, layout)[0] == Status("out_of_range", 0)
 
 
+def test_a_function_that_only_the_first_site_reaches_is_refused(native: Native) -> None:
+    table, backend, text = (HIGH + (at - LOW) for at in (TABLE, BACKEND, TEXT))
+    sites = [Site(0, 0x10, "call", 0), Site(0, 0x20, "call", 0)]
+    last = text + 0x10 + 5 - (1 << 31)  # that a call at 0x10 reaches
+    layout = lay_out([(HIGH, b"\xcc" * SIZE)], table, backend, [(text, 0x100)], [Op((0, 0x80))], sites, [Way(last)])
+    assert both(native, layout)[0] == Status("out_of_range", 1)
+
+
 def test_a_pointer_reaches_anything(native: Native) -> None:
     regions = [(LOW, bytes(SIZE)), (HIGH, bytes(SIZE))]
     sites = [Site(0, 0x10, "pointer", 0)]
@@ -504,6 +512,16 @@ def test_sites_that_overlap_or_go_back_are_refused(native: Native, second: int) 
     rows = layout.table.sites.copy()
     rows["offset"][1] = second
     assert both(native, layout.with_table(replace(layout.table, sites=rows)))[0] == Status("bad_site", 1)
+
+
+@pytest.mark.parametrize("writer", ["plain", "none"])
+@pytest.mark.parametrize("last", [0x20, 0x10, 0x22])
+def test_so_are_those_of_a_kind_that_is_known_already(native: Native, last: int, writer: str) -> None:
+    sites = [Site(0, at, "call", 0) for at in (0x10, 0x20, 0x30)]
+    layout = lay_out([(LOW, b"\xcc" * SIZE)], TABLE, BACKEND, SECTIONS, [OP], sites, [CLI])
+    rows = layout.table.sites.copy()
+    rows["offset"][2] = last
+    assert both(native, layout.with_table(replace(layout.table, sites=rows)), writer)[0] == Status("bad_site", 2)
 
 
 @pytest.mark.parametrize(("offset", "error"), [(0x100 - 5, "ok"), (0x100 - 4, "bad_site"), (0xFFFFFFFE, "bad_site")])
