@@ -4,9 +4,10 @@ A build system's way in calls them one by one, with files in between (pipeline.p
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +133,9 @@ class Stage:
             self.assemble_all(self.stubs)
             self.link_draft(draft)
         self.extract(draft)
-        if standing and all(map(contents.alike, standing, self._contents())) and build_id.is_renewable(_image(draft)):
-            return self.verify(draft, draft, image) | {"links": 1}
+        found = self._contents() if standing else []
+        if found and all(map(contents.alike, standing, found)) and build_id.is_renewable(_image(draft)):
+            return self.verify(draft, draft, image, found) | {"links": 1}
         self.generate()
         self.assemble_all(self.assembled)
         self.relink(relinked)
@@ -206,14 +208,12 @@ class Stage:
         """The only relink."""
         return self.link([*self.objects, *([self.anchors] if self.scripts else [])], relinked)
 
-    def verify(self, draft: Path, relinked: Path, image: Path) -> Note:
-        """Proves the tables true of the final image; makes them so if the linker moved what they speak of."""
+    def verify(self, draft: Path, relinked: Path, image: Path, found: Iterable[Contents] | None = None) -> Note:
+        """Proves the tables true of the final image; makes them so if the linker moved what they speak of. If that is
+        the draft itself, `found` is what extract() has found."""
         final = _image(relinked)
         pairs = [(t.rule, t.ops) for t in self.tables]
-        if relinked == draft:  # it was linked with tables of the size that they have to have
-            proof = verify(final, final, pairs, self._contents())
-        else:
-            proof = verify(_image(draft), final, pairs)
+        proof = verify(_image(draft), final, pairs, repeat(None) if found is None else found)
         if proof.changed:
             raise BuildplugError(
                 relinked,
@@ -227,12 +227,13 @@ class Stage:
                 rewrite(scratch, final, table)
             if untrue and (way := build_id.way_of(final)):
                 build_id.renew(scratch, way)
+            made = Image(scratch)
             for wanted, table in zip(self.tables if untrue else (), proof.tables, strict=False):
-                again = prove_table(Image(scratch), wanted.rule, wanted.ops, table.truth)
+                again = prove_table(made, wanted.rule, wanted.ops, table.truth)
                 if again.differences:
                     raise BuildplugError(image, f"rule {wanted.rule.name}: {'; '.join(again.differences)}")
             for wanted in self.tables:
-                _try_fixup(Image(scratch), wanted, image)
+                _try_fixup(made, wanted, image)
                 if wanted.ops:
                     lines.check(final, wanted.rule, wanted.ops)
         return {
