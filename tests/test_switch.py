@@ -34,7 +34,6 @@ def test_backends_are_switched_while_another_processor_runs_the_sites(kernel: Pa
     assert min(seen[event] for event in ("loads", "timers", "traps", "shims")) > 0, seen
 
 
-@pytest.mark.slow
 def test_ten_thousand_switches(kernel: Path) -> None:
     switched(kernel, "backend=native switch=10000", 2, 1800)
 
