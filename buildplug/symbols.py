@@ -47,7 +47,8 @@ class Target:
 def globs(patterns: tuple[str, ...]) -> Callable[[str], object]:
     """A predicate: does a name match one of the patterns?
 
-    Most patterns are a name, or have stars at their ends: str's own methods take a fifth of an expression's time.
+    Most patterns are a name, or have stars at their ends: str's own methods are much
+    faster than an expression.
     """
     whole, heads, tails, inner, others = set[str](), list[str](), list[str](), list[str](), list[str]()
     for glob in patterns:

@@ -61,7 +61,7 @@ def test_its_digest_is_that_of_a_plain_build(clean: dict[str, Any], tmp_path: Pa
 def test_distcc_and_ccache_really_work_for_the_sample_kernel(clean: dict[str, Any]) -> None:
     notes = {verdict["variation"]: verdict["note"] for verdict in clean["variations"] if verdict["note"]}
     sources = len(list(Path("sample_kernel").glob("*.c")))
-    counts = {name: int(re.fullmatch(r"(\d+) [a-z ]+", note)[1]) for name, note in notes.items()}  # type: ignore[index]
+    counts = {name: int(note.partition(" ")[0]) for name, note in notes.items()}
     assert counts["launcher"] >= sources
     assert counts["cache"] >= sources
 
