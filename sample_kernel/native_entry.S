@@ -4,18 +4,8 @@
  * instructions. In assembly, because a C function may change more than these may, and has its
  * arguments elsewhere. Nothing here calls an op.
  */
+#include "function.h"
 #include "x86.h"
-
-	.macro function name
-	.globl \name
-	.type \name, @function
-\name:
-	.endm
-
-	.macro end name
-	ret
-	.size \name, . - \name
-	.endm
 
 	.macro op name, instruction:vararg
 	function \name

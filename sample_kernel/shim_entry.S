@@ -3,6 +3,7 @@
  * The shim's ops. They keep every register but those that paravirt.toml says, which C could not; and for entry
  * code, which calls some with every register live, the flags as well, though counting would change them.
  */
+#include "function.h"
 #include "x86.h"
 #include "shim.h"
 
@@ -14,17 +15,6 @@
 	pushf
 	count \op
 	popf
-	.endm
-
-	.macro function name
-	.globl \name
-	.type \name, @function
-\name:
-	.endm
-
-	.macro end name
-	ret
-	.size \name, . - \name
 	.endm
 
 	.text

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The second processor, interrupts between processors, and the test that switches backends. */
+/* The second processor, interrupts between processors, and the test that switches backends under
+ * load. */
 #ifndef SMP_H
 #define SMP_H
 
@@ -22,6 +23,14 @@ extern const char ap_start[], ap_end[];
 
 /* live_entry.S */
 extern const char breakpoint_entry[], summons_entry[];
+
+/* load.c */
+void load(void);
+void load_entry(void); /* as entry code calls ops; one processor's alone */
+void load_flags_on(void);
+void load_flags_off(void);
+extern uint32_t load_wrong, load_wrong_line; /* results that no backend gives */
+extern uint32_t load_shims;		     /* that the shim has given */
 
 /* switch.c */
 void smp_main(void); /* what the second processor does */

@@ -4,13 +4,9 @@
  * A function for each way to refer to a pv op that compilers use seldom or never: so that there is a
  * site of every kind whatever compiles the C. sites.h has the prototypes.
  */
-	.text
+#include "function.h"
 
-	.macro function name
-	.globl \name
-	.type \name, @function
-\name:
-	.endm
+	.text
 
 	/* Tail jumps: code and return that fit in 5 bytes, that do not, and nothing. */
 	function site_tail
