@@ -5,7 +5,7 @@ loses, and, if the small Linux is built (make test-linux), our tables and our li
 import sys
 
 from bench import costs, cycles, fixup, ksyms, linux, loss
-from buildplug.errors import BuildplugError
+from buildplug.base.errors import BuildplugError
 from tests.linux_image import cached
 
 

@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 from bench.loss import SAMPLE
-from buildplug.build import build
-from buildplug.toolchain import run
+from buildplug.base.process import run
+from buildplug.pipeline.run import build
 
 WORKS = ("pte", "flags")  # as bench/user.c prints them
 RUNS = 5

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from buildplug.decode import instructions
-from buildplug.elf import Image
-from buildplug.errors import BuildplugError
+from buildplug.arch.decode import instructions
+from buildplug.base.errors import BuildplugError
+from buildplug.image.elf import Image
 from sample_kernel.boot import EXIT_OK, boot
 
 COUNT = ("-icount", "shift=0")  # a nanosecond an instruction; rdtsc tells nanoseconds

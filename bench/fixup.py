@@ -9,8 +9,8 @@ from pathlib import Path
 from bench.executed import Way, counted
 from bench.kernel import REFERENCES
 from bench.loss import copied
-from buildplug.build import build
-from buildplug.elf import Image
+from buildplug.image.elf import Image
+from buildplug.pipeline.run import build
 
 SITES = 3000  # more than the sample kernel's own
 ROUNDS = 10

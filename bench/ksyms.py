@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench import ksyms_lookups, ksyms_table
-from buildplug import ksyms_codec
-from buildplug.errors import BuildplugError
-from buildplug.ksyms import Ksyms
-from buildplug.toolchain import run
+from buildplug.base.errors import BuildplugError
+from buildplug.base.process import run
+from buildplug.tables import ksyms_codec
+from buildplug.tables.ksyms_format import Ksyms
 
 ROUNDS = 9
 OURS = f"{sys.executable} {Path(ksyms_table.__file__)}"

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from buildplug import ksyms, render
-from buildplug.arch import X86_64
-from buildplug.elf import Image
-from buildplug.toolchain import run
+from buildplug.arch.x86 import X86_64
+from buildplug.base.process import run
+from buildplug.image.elf import Image
+from buildplug.runtime import ksyms as runtime_ksyms
+from buildplug.stage import render
+from buildplug.tables import ksyms_format
 
 LOOKUPS = 2000
 
@@ -91,21 +93,21 @@ int main(int argc, char **argv)
 """
 
 
-def measure(vmlinux: Path, table: ksyms.Ksyms, folder: Path) -> None:
+def measure(vmlinux: Path, table: ksyms_format.Ksyms, folder: Path) -> None:
     """Instructions of a lookup on both sides; they must find the same."""
     chance = random.Random(1)
     moved = [s for s, flags in enumerate(table.sections["flags"].tolist()) if not flags]
     seen = Counter(table.names)
     known = np.flatnonzero(np.isin(table.rows["section"], moved) & (table.rows["size"] > 0))
     wanted = [i for i in chance.sample(known.tolist(), LOOKUPS) if seen[table.names[i]] == 1]
-    address = [ksyms.symbol(table, 0, i).address for i in wanted]
+    address = [runtime_ksyms.symbol(table, 0, i).address for i in wanted]
     middle = [a + int(table.rows["size"][i]) // 2 for a, i in zip(address, wanted, strict=True)]
     (folder / "wanted.h").write_text(
         f"static const unsigned long addresses[] = {{ {', '.join(map(hex, middle))} }};\n"
         f"static const char *const names[] = {{ {', '.join(json.dumps(table.names[i].decode()) for i in wanted)} }};\n"
     )
     for name in ("ksyms.h", "ksyms.c"):
-        (folder / name).write_text(render.render(f"{name}.j2", folder, arch=X86_64, ksyms=ksyms))
+        (folder / name).write_text(render.render(f"{name}.j2", folder, arch=X86_64, ksyms=ksyms_format))
     code = (vmlinux.parent / "kernel/kallsyms.c").read_text()
     taken = [re.search(rf"^\w[^;{{}}]*\b{name}\([^;{{}}]*\)\n{{.*?^}}", code, re.M | re.S) for name in FUNCTIONS]
     functions = "\n".join(found[0] for found in taken if found)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from buildplug.ksyms import Ksyms
+    from buildplug.tables.ksyms_format import Ksyms
 
 
 def main(what: str, folder: Path, vmlinux: str = "") -> None:
@@ -20,9 +20,9 @@ def main(what: str, folder: Path, vmlinux: str = "") -> None:
 
 def from_image(vmlinux: Path) -> "Ksyms":
     """A table at address 0 of the symbols that Linux puts into its own."""
-    from buildplug.elf import Image
-    from buildplug.rules import find
-    from buildplug.symbol_table import collected
+    from buildplug.config.rule import find
+    from buildplug.image.elf import Image
+    from buildplug.tables.ksyms import collected
 
     return collected(Image(vmlinux), find("linux-kallsyms", Path.cwd()), 0)
 
@@ -39,8 +39,8 @@ def save(folder: Path, table: "Ksyms") -> None:
 def from_files(folder: Path) -> "Ksyms":
     import numpy as np
 
-    from buildplug.arch import X86_64
-    from buildplug.ksyms import collect
+    from buildplug.arch.x86 import X86_64
+    from buildplug.tables.ksyms_format import collect
 
     rows, kept, bases = (np.load(folder / f"{field}.npy") for field in ("rows", "sections", "bases"))
     columns = (kept["size"].tolist(), kept["flags"].tolist(), bases.tolist())
@@ -49,8 +49,8 @@ def from_files(folder: Path) -> "Ksyms":
 
 
 def write(folder: Path, table: "Ksyms") -> None:
-    from buildplug.ksyms import ABSOLUTE
-    from buildplug.ksyms_codec import encode
+    from buildplug.tables.ksyms_codec import encode
+    from buildplug.tables.ksyms_format import ABSOLUTE
 
     data = encode(table)
     (folder / "table.bin").write_bytes(data)

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.costs import BUILDPLUG, Cost, best, run
-from buildplug import kbuild
-from buildplug.errors import BuildplugError
-from buildplug.rules import shipped
+from buildplug.base.data import build_system
+from buildplug.base.errors import BuildplugError
+from buildplug.linux import kbuild
 
 ROUNDS = 3
 CHANGE = ".text\n.globl bench_change\n.type bench_change, @function\nbench_change: .fill 4095, 1, 0x90\nret\n"
@@ -60,7 +60,7 @@ def measure(tree: Path, folder: Path) -> None:
     words = [word for word in theirs[0] if not word.startswith("--strip-debug")]
     at = words.index("-o") + 1
     plain, output = ([*words[:at], name, *words[at + 1 :]] for name in ("plain", "vmlinux"))
-    stage = [*BUILDPLUG, "ld", f"--config={shipped('rules') / 'kbuild-kallsyms.config'}", "--ld=ld", *output]
+    stage = [*BUILDPLUG, "ld", f"--config={build_system('kbuild-kallsyms.config')}", "--ld=ld", *output]
     (folder / "change.S").write_text(CHANGE)
     change = str(folder / "change.o")
     run(["gcc", "-c", folder / "change.S", "-o", change], tree)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.executed import Way, counted, traced
-from buildplug.build import build
-from buildplug.decode import instructions
-from buildplug.elf import Image
-from buildplug.errors import BuildplugError
-from buildplug.fixup import apply
-from buildplug.rules import find
-from buildplug.table import Table
-from buildplug.verify import prove_table
+from buildplug.arch.decode import instructions
+from buildplug.base.errors import BuildplugError
+from buildplug.config.rule import find
+from buildplug.image.elf import Image
+from buildplug.pipeline.run import build
+from buildplug.runtime.fixup import apply
+from buildplug.stage.proof import prove_table
+from buildplug.tables.sites_format import Table
 
 SAMPLE = Path(__file__).resolve().parent.parent / "sample_kernel"
 WORKS = {"irq": 1_000_000, "pte": 2000, "storm": 10_000, "mixed": 10_000}  # rounds; one of pte fills 512 entries

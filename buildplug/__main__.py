@@ -2,6 +2,6 @@
 
 import sys
 
-from buildplug.cli import main
+from buildplug.cli.main import main
 
 sys.exit(main())

@@ -14,8 +14,8 @@ from typing import Any
 
 from elftools.elf.elffile import ELFFile
 
-from buildplug.errors import BuildplugError
-from buildplug.files import write
+from buildplug.base.errors import BuildplugError
+from buildplug.base.files import write
 
 QEMU = "qemu-system-x86_64"
 SECONDS = 120  # a boot takes a quarter of a second; a busy machine is slower

@@ -11,16 +11,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from buildplug.arch import ADDRESS, KINDS, POINTER, WIDTH, Form
-from buildplug.build import build
-from buildplug.config import Config, read
-from buildplug.decode import IMMEDIATE, MEMORY, instructions
-from buildplug.elf import SHT_NOBITS, STT_SECTION, Image, Section
-from buildplug.errors import BuildplugError
-from buildplug.fixup import apply, get
-from buildplug.pipeline import PASSES
-from buildplug.table import Table
-from buildplug.verify import prove_table
+from buildplug.arch.decode import IMMEDIATE, MEMORY, instructions
+from buildplug.arch.model import ADDRESS, KINDS, POINTER, WIDTH, Form
+from buildplug.base.errors import BuildplugError
+from buildplug.config.project import Config, read
+from buildplug.image.elf import SHT_NOBITS, STT_SECTION, Image, Section
+from buildplug.pipeline.doit_tasks import PASSES
+from buildplug.pipeline.run import build
+from buildplug.runtime.fixup import apply, get
+from buildplug.stage.proof import prove_table
+from buildplug.tables.sites_format import Table
 from sample_kernel.boot import EXIT_OK, boot, memory
 
 HERE = Path(__file__).resolve().parent

@@ -10,14 +10,15 @@ from typing import Protocol
 import pytest
 from hypothesis import settings
 
-from buildplug import ops as ops_module
-from buildplug import render
-from buildplug.arch import X86_64, Arch
-from buildplug.elf import Image
-from buildplug.ops import Ops
-from buildplug.placement import Placed, Placement
-from buildplug.rules import Rule, find
-from buildplug.table import empty
+from buildplug.arch.model import Arch
+from buildplug.arch.x86 import X86_64
+from buildplug.config import ops as ops_module
+from buildplug.config.ops import Ops
+from buildplug.config.rule import Rule, find
+from buildplug.image.elf import Image
+from buildplug.linker.script import Placed, Placement
+from buildplug.stage import render
+from buildplug.tables.sites_format import empty
 from tests import linux_image
 from tests.elfwriter import File
 

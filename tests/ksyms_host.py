@@ -5,9 +5,11 @@ import subprocess
 from pathlib import Path
 from threading import Thread
 
-from buildplug import ksyms, render
-from buildplug.arch import X86_64
-from buildplug.ksyms import ERRORS, Ksyms
+from buildplug.arch.x86 import X86_64
+from buildplug.runtime import ksyms as runtime_ksyms
+from buildplug.stage import render
+from buildplug.tables import ksyms_format
+from buildplug.tables.ksyms_format import ERRORS, Ksyms
 from tests.conftest import tool
 
 SANITIZERS = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -63,7 +65,7 @@ Question = tuple[str, int | bytes, int]  # find, get, print: a number and the ro
 def write(folder: Path) -> Path:
     """The generated C, in a folder; the folder."""
     for name in ("ksyms.h", "ksyms.c"):
-        (folder / name).write_text(render.render(f"{name}.j2", folder, arch=X86_64, ksyms=ksyms))
+        (folder / name).write_text(render.render(f"{name}.j2", folder, arch=X86_64, ksyms=ksyms_format))
     return folder
 
 
@@ -125,16 +127,16 @@ def answer(table: Ksyms, at: int, question: Question) -> str:
     def cut(text: bytes) -> str:
         return text[: max(room - 1, 0)].hex()
 
-    def shown(symbol: ksyms.Symbol) -> str:
+    def shown(symbol: runtime_ksyms.Symbol) -> str:
         return f"{symbol.index:x} {symbol.address:x} {symbol.size:x} {ord(symbol.type):02x} {len(symbol.name):x} "
 
     if isinstance(value, bytes):
-        return "".join(map(shown, ksyms.lookup(table, at, value)))
+        return "".join(map(shown, runtime_ksyms.lookup(table, at, value)))
     if kind == "p":
-        text = ksyms.format_address(table, at, value)
+        text = runtime_ksyms.format_address(table, at, value)
         return f"{len(text):x} {cut(text)}"
     if kind == "f":
-        found = ksyms.find(table, at, value)
+        found = runtime_ksyms.find(table, at, value)
     else:
-        found = ksyms.symbol(table, at, value) if value < len(table.rows) else None
+        found = runtime_ksyms.symbol(table, at, value) if value < len(table.rows) else None
     return shown(found) + cut(found.name) if found else ""

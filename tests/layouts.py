@@ -6,9 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from buildplug.arch import ABS32S, ARCHES, REL32, WIDTH, X86_64, Arch, Form
-from buildplug.fixup import Memory, Status, fixup
-from buildplug.table import BACKEND_MAGIC, NONE, NOT_INLINE, OP_BITS, Table, dtype
+from buildplug.arch.model import ABS32S, REL32, WIDTH, Arch, Form
+from buildplug.arch.registry import ARCHES
+from buildplug.arch.x86 import X86_64
+from buildplug.config.ops import OP_BITS
+from buildplug.runtime.fixup import fixup
+from buildplug.runtime.memory import Memory, Status
+from buildplug.tables.sites_format import BACKEND_MAGIC, NONE, NOT_INLINE, Table, dtype
 
 # Below 2 GiB, which abs32 reaches, and above: only rel32 and abs64. LOW is where no heap of this process grows to.
 LOW, HIGH = 0x60000000, 0x200000000

@@ -4,7 +4,7 @@ import gzip
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from buildplug.toolchain import run
+from buildplug.base.process import run
 from sample_kernel.boot import QEMU, held
 
 INIT = Path(__file__).with_name("linux_init.c")

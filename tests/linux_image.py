@@ -12,9 +12,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from buildplug import kbuild
-from buildplug.errors import BuildplugError
-from buildplug.toolchain import run
+from buildplug.base.errors import BuildplugError
+from buildplug.base.process import run
+from buildplug.linux import kbuild
 
 SOURCE = Path("/usr/src/linux-source-6.1.tar.xz")
 PACKAGES = "flex bison bc libelf-dev libssl-dev kmod cpio rsync linux-source-6.1 xen-hypervisor-4.17-amd64"

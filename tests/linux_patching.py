@@ -15,8 +15,8 @@ from capstone import CS_ARCH_X86, CS_MODE_64, Cs
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from buildplug.arch import X86_64
-from buildplug.toolchain import run
+from buildplug.arch.x86 import X86_64
+from buildplug.base.process import run
 
 INVERTED = 1 << 15  # ALTINSTR_FLAG_INV: where the feature is missing
 ALTERNATIVE = struct.Struct("<iiHBB")  # struct alt_instr: offsets of code and replacement, feature, their lengths

@@ -27,8 +27,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_has_templates_rules_and_types(installed: Path) -> None:
     package = installed / "buildplug"
     for folder in ("templates", "rules"):
-        shipped = {p.name for p in (package / folder).iterdir() if p.is_file()}
-        assert shipped == {p.name for p in (ROOT / folder).iterdir() if p.is_file()}  # Python leaves a folder there
+        shipped, ours = (
+            {p.relative_to(f) for p in f.rglob("*") if p.is_file()} for f in (package / folder, ROOT / folder)
+        )
+        assert shipped == {p for p in ours if p.suffix != ".pyc"}
     assert (package / "py.typed").exists()
 
 
@@ -45,7 +47,7 @@ def test_wheel_has_the_licence(installed: Path) -> None:
 
 def test_wheel_makes_and_builds_a_kernel(installed: Path, tmp_path: Path) -> None:
     kernel = tmp_path / "kernel"
-    program = "import buildplug, sys; print(buildplug.__file__); from buildplug.cli import main; sys.exit(main())"
+    program = "import buildplug, sys; print(buildplug.__file__); from buildplug.cli.main import main; sys.exit(main())"
     for command in ("new", "build"):
         done = subprocess.run(
             [sys.executable, "-c", program, command, kernel], env=os.environ | {"PYTHONPATH": str(installed)},

@@ -1,0 +1,84 @@
+"""Instructions, by capstone: where they begin, what they do with an operand, which registers they write.
+
+Asked only where the bytes before a field are not enough, and for inline code.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+
+import capstone
+
+from buildplug.arch.model import Arch
+
+WRITE = capstone.CS_AC_WRITE
+MEMORY, IMMEDIATE = capstone.CS_OP_MEM, capstone.CS_OP_IMM
+
+
+@cache
+def machine_of(mode: tuple[int, int], detail: bool) -> capstone.Cs:
+    """A decoder for Arch.capstone; to make one takes longer than to decode a function."""
+    machine = capstone.Cs(*mode)
+    machine.detail = detail
+    return machine
+
+
+def instructions(arch: Arch, code: bytes, address: int) -> Iterator[capstone.CsInsn]:
+    """The instructions of `code`, up to the first byte that decodes to none."""
+    yield from machine_of(arch.capstone, True).disasm(code, address)
+
+
+def register(arch: Arch, name: str) -> str:
+    """The full register that `name` is a part of."""
+    return arch.aliases.get(name, name)
+
+
+def slot_use(arch: Arch, instruction: capstone.CsInsn, field: int) -> str:
+    """What an instruction does with a slot whose address is in the field at `field` (bytes): one of arch.LEFT_KINDS."""
+    if instruction.imm_offset == field:
+        return "slot-address"
+    operand = next((o for o in instruction.operands if o.type == MEMORY), None)
+    if instruction.disp_offset != field or operand is None:
+        return "other"
+    if operand.mem.index or (operand.mem.base and not pc_relative(arch, instruction)):
+        return "indexed"
+    if instruction.mnemonic == "lea":
+        return "slot-address"
+    if instruction.group(capstone.CS_GRP_CALL) or instruction.group(capstone.CS_GRP_JUMP):
+        return "other"  # a call through the slot in a form that no fixup knows, such as one with a prefix
+    if instruction.mnemonic in ("cmp", "test"):
+        return "slot-compare"
+    return "slot-store" if operand.access & WRITE else "slot-load"
+
+
+def writes(arch: Arch, instruction: capstone.CsInsn) -> set[str]:
+    """Full names of the registers that an instruction writes; "flags" and "memory" (the stack apart) among them."""
+    written = {register(arch, instruction.reg_name(r)) for r in instruction.regs_access()[1]}
+    if any(o.type == MEMORY and o.access & WRITE for o in instruction.operands):
+        written.add("memory")
+    return written
+
+
+def leaves(instruction: capstone.CsInsn) -> bool:
+    """Whether an instruction may go elsewhere than to the next one."""
+    groups = (
+        capstone.CS_GRP_JUMP, capstone.CS_GRP_CALL, capstone.CS_GRP_RET, capstone.CS_GRP_BRANCH_RELATIVE,
+        capstone.CS_GRP_INT, capstone.CS_GRP_IRET,
+    )  # fmt: skip
+    return any(instruction.group(group) for group in groups)
+
+
+def names_register(arch: Arch, instruction: capstone.CsInsn, name: str) -> bool:
+    """Whether a register is among an instruction's own operands, or addresses one."""
+    used = set()
+    for operand in instruction.operands:
+        if operand.type == MEMORY:
+            used |= {operand.mem.base, operand.mem.index}
+        elif operand.type == capstone.CS_OP_REG:
+            used.add(operand.reg)
+    return name in {register(arch, instruction.reg_name(number)) for number in used if number}
+
+
+def pc_relative(arch: Arch, instruction: capstone.CsInsn) -> bool:
+    """Whether what an instruction refers to depends on where it stands."""
+    bases = [instruction.reg_name(o.mem.base) for o in instruction.operands if o.type == MEMORY and o.mem.base]
+    return any(base in arch.pc for base in bases)

@@ -1,0 +1,14 @@
+"""The architectures that buildplug knows."""
+
+from buildplug.arch.model import Arch
+from buildplug.arch.x86 import I386, X86_64
+from buildplug.base.schema import unknown
+
+ARCHES = {arch.name: arch for arch in (X86_64, I386)}
+
+
+def by_name(name: str, where: object) -> Arch:
+    """The record of an architecture. Raises BuildplugError for an unknown name."""
+    if name not in ARCHES:
+        raise unknown(where, "architecture", name, ARCHES)
+    return ARCHES[name]

@@ -1,0 +1,152 @@
+"""x86_64 and i386."""
+
+from dataclasses import replace
+
+from buildplug.arch.model import (
+    ABS32,
+    ABS32S,
+    ABS64,
+    ADDRESS,
+    CALL,
+    COND_JUMP,
+    JUMP,
+    POINTER,
+    REL32,
+    REL64,
+    SLOT_CALL,
+    SLOT_JUMP,
+    Arch,
+    Form,
+)
+
+
+def _x86_registers(wide: str) -> dict[str, str]:
+    """Every name of a part of a general register -> the register, which starts with `wide`: r of 64 bits, e of 32
+    (Intel SDM vol. 1, 3.4.1)."""
+    names: dict[str, str] = {}
+    for letter in "abcd":
+        names |= dict.fromkeys((f"e{letter}x", f"{letter}x", f"{letter}l", f"{letter}h"), f"{wide}{letter}x")
+    for word in ("si", "di", "bp", "sp"):
+        names |= dict.fromkeys((f"e{word}", word, f"{word}l"), f"{wide}{word}")
+    return names | {"eip": f"{wide}ip", "ip": f"{wide}ip", "eflags": "flags", "rflags": "flags"}
+
+
+_X86_NOPS = (  # Intel SDM vol. 2B, NOP: recommended multi-byte sequences
+    "", "90", "6690", "0f1f00", "0f1f4000", "0f1f440000", "660f1f440000", "0f1f8000000000",
+    "0f1f840000000000", "660f1f840000000000",
+)  # fmt: skip
+
+
+def _rooms(*lengths: int) -> tuple[Form, ...]:
+    """Calls that a macro has put a nop behind, so that longer code can stand inline: sites of these lengths, bytes. No
+    assembler makes a nop with such prefixes of its own accord."""
+    tails = {length: b"\x3e" * (length - 7) + b"\x66\x90" for length in lengths}
+    return tuple(Form(f"call in {n}", CALL, REL32, n, b"\xe8", b"\xff", tail) for n, tail in tails.items())
+
+
+def _form(name: str, kind: int, encoding: int, length: int, code: str = "", mask: str = "") -> Form:
+    opcode = bytes.fromhex(code)
+    return Form(name, kind, encoding, length, opcode, bytes.fromhex(mask) if mask else b"\xff" * len(opcode))
+
+
+X86_64 = Arch(
+    name="x86_64",
+    machine=62,
+    bits=64,
+    byteorder="<",
+    # System V ABI, AMD64 supplement, 4.4.1
+    relocations={1: ABS64, 2: REL32, 4: REL32, 9: REL32, 10: ABS32, 11: ABS32S, 24: REL64, 41: REL32, 42: REL32},
+    relaxed=frozenset({9, 41, 42}),  # GOTPCREL, GOTPCRELX, REX_GOTPCRELX
+    thread=frozenset({19, 20, 22, 34}),  # TLSGD, TLSLD, GOTTPOFF, GOTPC32_TLSDESC
+    relative=8,
+    ignored=frozenset({0, 16, 17, 18, 19, 20, 21, 22, 23, 32, 33, 34, 35, 36}),
+    forms=(
+        _form("call *abs32s", SLOT_CALL, ABS32S, 7, "ff1425"),
+        _form("jmp *abs32s", SLOT_JUMP, ABS32S, 7, "ff2425"),
+        _form("lea rip, r64", ADDRESS, REL32, 7, "488d05", "fbffc7"),
+        _form("mov imm32s, r64", ADDRESS, ABS32S, 7, "48c7c0", "fefff8"),
+        _form("cs jcc", COND_JUMP, REL32, 7, "2e0f80", "fffff0"),
+        _form("call *rip", SLOT_CALL, REL32, 6, "ff15"),
+        _form("jmp *rip", SLOT_JUMP, REL32, 6, "ff25"),
+        _form("jcc", COND_JUMP, REL32, 6, "0f80", "fff0"),
+        _form("addr32 call", CALL, REL32, 6, "67e8"),
+        _form("cs call", CALL, REL32, 6, "2ee8"),
+        _form("cs jmp", JUMP, REL32, 6, "2ee9"),
+        _form("movabs imm64, r64", ADDRESS, ABS64, 10, "48b8", "fef8"),
+        _form("mov imm32, r8d-r15d", ADDRESS, ABS32, 6, "41b8", "fff8"),
+        *_rooms(8, 10, 12, 16),
+        _form("call", CALL, REL32, 5, "e8"),
+        _form("jmp", JUMP, REL32, 5, "e9"),
+        _form("mov imm32, r32", ADDRESS, ABS32, 5, "b8", "f8"),
+        _form("imm32s", ADDRESS, ABS32S, 4),
+        _form("imm32", ADDRESS, ABS32, 4),
+        _form("pointer", POINTER, ABS64, 8),
+        _form("pointer32", POINTER, ABS32, 4),
+    ),
+    trailing=(4, 5, 6, 8),
+    prefixes=frozenset({0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3, *range(0x40, 0x50)}),
+    nops=tuple(bytes.fromhex(nop) for nop in _X86_NOPS),
+    call=b"\xe8",
+    jump=b"\xe9",
+    ret=b"\xc3",
+    ret_text="ret",
+    capstone=(3, 1 << 3),  # CS_ARCH_X86, CS_MODE_64
+    caller_saved=frozenset({"rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "flags", "memory"}),
+    stack="rsp",
+    pc=frozenset({"rip", "eip"}),
+    control=("cr", "dr"),
+    push=frozenset({"push", "pushf", "pushfq", "pushfd"}),
+    pop=frozenset({"pop", "popf", "popfq", "popfd"}),
+    frame="rbp",
+    leave="leave",
+    goes=frozenset({"jmp"}),
+    stop=frozenset({"ud2"}),
+    save=("push %{}", "pop %{}"),
+    save_flags=("pushf", "popf"),
+    call_text="call",
+    line=64,
+    aliases=_x86_registers("r") | {f"r{number}{part}": f"r{number}" for number in range(8, 16) for part in "dwb"},
+)
+
+
+_I386_NOPS = (  # as X86_64's, in instructions that the first 386 has: %esi stays as it is
+    "", "90", "89f6", "8d7600", "8d742600", "3e8d742600", "8db600000000", "8db42600000000",
+)  # fmt: skip
+
+
+I386 = replace(
+    X86_64,
+    name="i386",
+    machine=3,
+    bits=32,
+    # System V ABI, Intel386 supplement, 4.4
+    relocations={1: ABS32, 2: REL32, 3: ABS32, 4: REL32, 43: ABS32},
+    relaxed=frozenset({3, 43}),  # GOT32, GOT32X
+    thread=frozenset({15, 16, 18, 19, 39}),  # TLS_IE, TLS_GOTIE, TLS_GD, TLS_LDM, TLS_GOTDESC
+    relative=8,
+    ignored=frozenset({0, *range(14, 20), *range(24, 42)}),
+    forms=(
+        _form("call *abs32", SLOT_CALL, ABS32, 6, "ff15"),
+        _form("jmp *abs32", SLOT_JUMP, ABS32, 6, "ff25"),
+        _form("lea abs32, r32", ADDRESS, ABS32, 6, "8d05", "ffc7"),
+        _form("jcc", COND_JUMP, REL32, 6, "0f80", "fff0"),
+        _form("addr16 call", CALL, REL32, 6, "67e8"),
+        *_rooms(8, 10, 12, 16),
+        _form("call", CALL, REL32, 5, "e8"),
+        _form("jmp", JUMP, REL32, 5, "e9"),
+        _form("mov imm32, r32", ADDRESS, ABS32, 5, "b8", "f8"),
+        _form("imm32", ADDRESS, ABS32, 4),
+        _form("pointer", POINTER, ABS32, 4),
+    ),
+    trailing=(4,),
+    prefixes=frozenset({0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3}),
+    nops=tuple(bytes.fromhex(nop) for nop in _I386_NOPS),
+    capstone=(3, 1 << 2),  # CS_ARCH_X86, CS_MODE_32
+    caller_saved=frozenset({"eax", "ecx", "edx", "flags", "memory"}),
+    stack="esp",
+    pc=frozenset({"eip"}),
+    push=frozenset({"push", "pushf", "pushfd"}),
+    pop=frozenset({"pop", "popf", "popfd"}),
+    frame="ebp",
+    aliases=_x86_registers("e"),
+)

@@ -1,0 +1,84 @@
+"""Where a backend's implementations lie: the cache line of each, and the proof that groups share one."""
+
+from dataclasses import dataclass
+
+from buildplug.arch.model import Arch
+from buildplug.base.errors import BuildplugError
+from buildplug.config.ops import Implementation, Op, Ops
+from buildplug.config.rule import Rule
+from buildplug.image.elf import Image
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a backend gives for an op, where sites call it: address and size, bytes."""
+
+    address: int
+    size: int
+
+    def lines(self, line: int) -> range:
+        """The numbers of the cache lines, of `line` bytes each, that it lies in."""
+        return range(self.address // line, (self.address + max(self.size, 1) - 1) // line + 1)
+
+
+def copies(declared: Ops, backend: str) -> list[list[str]]:
+    """The ops for which code of a backend is generated: each group's, and the others'. Each list starts a line."""
+    ways = declared.backends[backend]
+    made = [name for name in declared.ops if name in ways and is_copied(ways[name])]
+    groups = [
+        [op for op in g.ops if op in made] for g in declared.groups.values() if backend in (g.backends or (backend,))
+    ]
+    grouped = {op for group in groups for op in group}
+    return [group for group in [*groups, [op for op in made if op not in grouped]] if group]
+
+
+def kept(arch: Arch, op: Op) -> list[str]:
+    """What code that calls a C function for an op has to save: registers, and perhaps "flags"."""
+    return sorted(arch.caller_saved - arch.full(op.clobbers or ()) - {"memory"})
+
+
+def is_copied(way: Implementation) -> bool:
+    """Whether code is generated for an op, beside what it names."""
+    return bool(way.inline) or way.nothing or way.preserve
+
+
+def targets(image: Image, rule: Rule, declared: Ops) -> dict[str, dict[str, Target]]:
+    """Backend -> op -> what it gives. Raises BuildplugError for one that the image lacks."""
+    found: dict[str, dict[str, Target]] = {}
+    for backend, ways in declared.backends.items():
+        for op, way in ways.items():
+            name = f"{rule.symbol}_{backend}__{op}" if is_copied(way) else way.function
+            symbol = image.symbol(name)
+            if symbol is None:
+                raise image.bad(f"backend {backend}, op {op}: expected the code {name}, found none")
+            found.setdefault(backend, {})[op] = Target(int(symbol["value"]), int(symbol["size"]))
+    return found
+
+
+def check(image: Image, rule: Rule, declared: Ops) -> None:
+    """Raises BuildplugError for a group whose implementations do not share a cache line."""
+    line, where = image.arch.line, targets(image, rule, declared)
+    for name, group in declared.groups.items():
+        for backend in group.backends or declared.backends:
+            given = {op: where[backend][op] for op in group.ops if op in where.get(backend, {})}
+            used = {number for target in given.values() for number in target.lines(line)}
+            if len(used) > 1:
+                places = ", ".join(f"{op} {t.size} bytes at {t.address:#x}" for op, t in given.items())
+                raise BuildplugError(
+                    image.path,
+                    f"group {name}, backend {backend}: expected one cache line of {line} bytes, found {places}",
+                    "give all of them inline code, or put their functions together, aligned to a line",
+                )
+
+
+def about(image: Image, rule: Rule, declared: Ops) -> dict[str, dict[str, dict[str, int]]]:
+    """For the record: backend -> op -> address, bytes, number of the cache line where it starts, and of code that saves
+    registers around a call, how many it saves: two instructions each, and a call and a return more."""
+    return {
+        backend: {
+            op: {"address": t.address, "bytes": t.size, "line": t.address // image.arch.line}
+            | ({"saves": len(kept(image.arch, declared.ops[op]))} if declared.backends[backend][op].preserve else {})
+            for op, t in given.items()
+        }
+        for backend, given in targets(image, rule, declared).items()
+    }

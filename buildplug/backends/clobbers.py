@@ -1,0 +1,117 @@
+"""The build-time check of backends: what they give for an op writes only what it may; and code that is copied can
+stand anywhere."""
+
+from buildplug.arch.decode import instructions, leaves, names_register, pc_relative, writes
+from buildplug.arch.model import ADDRESS, COND_JUMP, JUMP, POINTER, SLOT_JUMP, Arch
+from buildplug.backends.flow import Effect, Follower
+from buildplug.base.errors import BuildplugError
+from buildplug.base.schema import unknown
+from buildplug.config.ops import OP_BITS, Op, Ops
+from buildplug.config.rule import Rule
+from buildplug.image.elf import Image
+from buildplug.tables.sites import resolved_of
+from buildplug.tables.sites_format import Table
+
+
+def check(image: Image, rule: Rule, declared: Ops, table: Table) -> None:
+    """Decodes the inline code of every backend in an image, and follows every function. Raises BuildplugError for what
+    they may not do.
+
+    Code that fits no site of its op is only ever called where it stands, so it may be pc-relative.
+    """
+    arch = image.arch
+    for name, op in declared.ops.items():
+        for clobber in op.clobbers or ():
+            if clobber not in arch.registers and clobber not in arch.aliases:
+                raise unknown(f"op {name}: clobbers", "register", clobber, arch.registers | arch.aliases.keys())
+    defaults = resolved_of(image, table, image.address_of(rule.symbol) or 0).functions
+    allowed = [arch.caller_saved if op.clobbers is None else arch.full(op.clobbers) for op in declared.ops.values()]
+    # A call of another op, in code that is followed, does what that op may do.
+    follower = Follower(
+        image,
+        {a: Effect(dict.fromkeys(may, "an op")) for a, may in zip(defaults, allowed, strict=True) if a is not None},
+    )
+    room = _rooms(arch, table)
+    for number, (name, op) in enumerate(declared.ops.items()):
+        default = defaults[number]
+        if default is not None:
+            _check_function(image, follower, f"op {name}, default", default, op, allowed[number])
+        for backend, ways in declared.backends.items():
+            where, way = f"backend {backend}, op {name}", ways.get(name)
+            if way is None or way.nothing:
+                continue
+            if way.inline:
+                address, content = _code(image, where, f"{rule.symbol}_{backend}__{name}")
+                code = content[: len(content) - len(arch.ret)]
+                _check_code(arch, where, code, address, allowed[number], len(code) <= room.get(number, -1))
+                continue
+            function = f"{rule.symbol}_{backend}__{name}" if way.preserve else way.function
+            _check_function(image, follower, where, _code(image, where, function)[0], op, allowed[number])
+
+
+def _code(image: Image, where: str, name: str) -> tuple[int, bytes]:
+    """The address and the content of a symbol."""
+    symbol = image.symbol(name)
+    section = image.section_at(int(symbol["value"])) if symbol is not None else None
+    if symbol is None or section is None:
+        raise image.bad(f"{where}: expected the code {name}, found none")
+    address = int(symbol["value"])
+    return address, image.bytes_of(section)[address - section.address :][: int(symbol["size"])].tobytes()
+
+
+def _check_function(
+    image: Image, follower: Follower, where: str, address: int, op: Op, allowed: frozenset[str]
+) -> None:  # fmt: skip
+    """Of an op without clobbers, what cannot be followed is taken to keep the calling convention, as compilers do."""
+    effect = follower.follow(address)
+    wrong = sorted(name for name in effect.written.keys() - allowed if not name.startswith(image.arch.control))
+    expected = ", ".join(sorted(allowed)) or "nothing"
+    if wrong:
+        raise BuildplugError(
+            where,
+            f"'{effect.written[wrong[0]]}' writes {', '.join(wrong)}; expected only {expected}",
+            "change the code, declare it in the op's clobbers, or have the function called with preserve = true",
+        )
+    if effect.unsure and op.clobbers is not None:
+        raise BuildplugError(
+            where,
+            f"expected code that writes only {expected}, found what cannot be followed: {effect.unsure}",
+            "change the code, or have the function called with preserve = true",
+        )
+
+
+def _rooms(arch: Arch, table: Table) -> dict[int, int]:
+    """The longest inline code that a site of each op takes, bytes."""
+    room: dict[int, int] = {}
+    for info in set(table.sites["info"].tolist()):
+        op, form = info & ((1 << OP_BITS) - 1), arch.forms[info >> OP_BITS]
+        if form.kind not in (COND_JUMP, ADDRESS, POINTER):  # which are only made to refer to it
+            room[op] = max(room.get(op, 0), form.length - len(arch.ret) * (form.kind in (JUMP, SLOT_JUMP)))
+    return room
+
+
+def _check_code(arch: Arch, where: str, code: bytes, address: int, allowed: frozenset[str], copied: bool) -> None:
+    depth, end = 0, address
+    for instruction in instructions(arch, code, address):
+        text = f"{instruction.mnemonic} {instruction.op_str}".strip()
+        if leaves(instruction) or (copied and pc_relative(arch, instruction)):
+            raise BuildplugError(where, f"expected code that can stand anywhere, found '{text}'", "make it a function")
+        moves = (instruction.mnemonic in arch.push) - (instruction.mnemonic in arch.pop)
+        depth += moves
+        if depth < 0:
+            raise BuildplugError(where, f"'{text}' pops what the code did not push", "make it a function")
+        written = writes(arch, instruction) - arch.pc - ({arch.stack} if moves else set())
+        wrong = sorted(name for name in written - allowed if not name.startswith(arch.control))
+        if wrong:
+            raise BuildplugError(
+                where,
+                f"'{text}' writes {', '.join(wrong)}; expected only {', '.join(sorted(allowed)) or 'nothing'}",
+                "change the code, or declare it in the op's clobbers",
+            )
+        if names_register(arch, instruction, arch.stack):
+            raise BuildplugError(where, f"'{text}' is about a stack that a call changes", "make it a function")
+        end = instruction.address + instruction.size
+    if end != address + len(code):
+        raise BuildplugError(where, f"expected instructions, found {code[end - address :].hex(' ')}")
+    if depth:
+        raise BuildplugError(where, "leaves the stack with more on it than before", "pop what it pushes")

@@ -1,0 +1,210 @@
+"""What a function changes of its caller's registers, by following its code: the proof behind an op's clobbers.
+
+Every path is followed from the entry to each return, with what each register and each word of the stack then holds:
+what a register held at the entry, a distance from the stack pointer of the entry, or something written. A function
+that saves and restores a register therefore keeps it. Knows no op and no backend.
+
+Taken for granted: a function writes to the stack above its own frame only by its own stack pointer.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import capstone
+
+from buildplug.arch.decode import MEMORY, WRITE, instructions, register, writes
+from buildplug.image.elf import Image
+
+LONGEST = 16  # bytes of an instruction
+STEPS = 20_000  # instructions that are followed before a function counts as too large
+
+REGISTER, IMMEDIATE = capstone.CS_OP_REG, capstone.CS_OP_IMM
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a call may change: register (or "memory", the stack apart) -> the instruction that does. `unsure`: why the
+    code could not be followed to its end, if it could not."""
+
+    written: Mapping[str, str]
+    unsure: str = ""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a register or a word of the stack holds: what the register `kept` held at the entry; or an address,
+    `distance` bytes from the stack pointer there; or else nobody knows. `by`: the instruction that put it there."""
+
+    kept: str = ""
+    distance: int | None = None
+    by: str = field(default="", compare=False)
+
+
+Place = TypeVar("Place", str, int)
+
+
+@dataclass
+class State:
+    """The registers and the stack at an instruction. Words of the stack by their distance."""
+
+    registers: dict[str, Held]
+    stack: dict[int, Held] = field(default_factory=dict)
+
+    def copy(self) -> "State":
+        return State(dict(self.registers), dict(self.stack))
+
+    def merge(self, other: "State") -> bool:
+        """Becomes what holds of both; whether that is less than before."""
+        return _merge(self.registers, other.registers) | _merge(self.stack, other.stack)
+
+
+def _merge(mine: dict[Place, Held], theirs: dict[Place, Held]) -> bool:
+    changed = False
+    for place, held in mine.items():
+        other = theirs.get(place, Held())
+        if held != other:
+            mine[place] = Held(by=held.by or other.by)
+            changed |= held != mine[place]
+    return changed
+
+
+class Follower:
+    """Follows functions of an image. `known`: the effects of calls that are not to be followed, by address."""
+
+    def __init__(self, image: Image, known: Mapping[int, Effect]):
+        self.image, self.arch = image, image.arch
+        self.effects = dict(known)
+        self.word = image.arch.word
+
+    def _called(self, address: int) -> Effect:
+        """What a call of the function at `address` may change."""
+        if address not in self.effects:
+            self.effects[address] = Effect({}, "it calls itself")  # what an inner call of it finds
+            self.effects[address] = self.follow(address)
+        return self.effects[address]
+
+    def _decode(self, address: int) -> capstone.CsInsn | None:
+        section = self.image.section_at(address)
+        if section is None or not section.executable:
+            return None
+        code = self.image.bytes_of(section)[address - section.address :][:LONGEST].tobytes()
+        return next(instructions(self.arch, code, address), None)
+
+    def follow(self, entry: int) -> Effect:
+        """What the function at `entry` may change."""
+        stack = self.arch.stack
+        registers = {name: Held(kept=name) for name in self.arch.registers - {"memory", stack} - self.arch.pc}
+        states = {entry: State(registers | {stack: Held(distance=0)})}
+        written: dict[str, str] = {}
+        todo, steps = [entry], 0
+        while todo:
+            address = todo.pop()
+            steps += 1
+            instruction = self._decode(address)
+            if instruction is None or steps > STEPS:
+                return Effect(written, f"no instruction at {address:#x}" if steps <= STEPS else "it is too long")
+            text = f"{instruction.mnemonic} {instruction.op_str}".strip()
+            state = states[address].copy()
+            if instruction.group(capstone.CS_GRP_RET):
+                if state.registers[stack] != Held(distance=0):
+                    return Effect(written, f"'{text}' at {address:#x} with a stack that was moved")
+                for name, held in state.registers.items():
+                    if name != stack and held != Held(kept=name):
+                        written.setdefault(name, held.by or "a branch")
+                continue
+            if instruction.mnemonic in self.arch.stop:
+                continue
+            after, unsure = self._step(instruction, text, state, written)
+            if unsure:
+                return Effect(written, unsure)
+            for target in after:
+                if target not in states:
+                    states[target] = state.copy()
+                elif not states[target].merge(state):
+                    continue
+                todo.append(target)
+        return Effect(written)
+
+    def _step(
+        self, instruction: capstone.CsInsn, text: str, state: State, written: dict[str, str]
+    ) -> tuple[list[int], str]:
+        """What an instruction makes of a state, which it changes; where it goes on, and why that is not known."""
+        behind = (instruction.address + instruction.size) % self.arch.modulus
+        calls, jumps = instruction.group(capstone.CS_GRP_CALL), instruction.group(capstone.CS_GRP_JUMP)
+        if calls or jumps:
+            operand = instruction.operands[0]
+            target = operand.imm % self.arch.modulus if operand.type == IMMEDIATE else None
+            if target is None and jumps:
+                return [], f"'{text}' goes nobody knows where"
+            if jumps:
+                return [target] + ([behind] if instruction.mnemonic not in self.arch.goes else []), ""
+            effect = self._called(target) if target is not None else Effect(dict.fromkeys(self.arch.caller_saved, text))
+            for name in effect.written:
+                if name == "memory":
+                    written.setdefault(name, text)
+                else:
+                    state.registers[name] = Held(by=text)
+            return [behind], f"{text}: {effect.unsure}" if effect.unsure else ""
+        if instruction.group(capstone.CS_GRP_INT) or instruction.group(capstone.CS_GRP_IRET):
+            return [], f"'{text}' goes nobody knows where"
+        self._move(instruction, text, state, written)
+        return [behind], ""
+
+    def _move(self, instruction: capstone.CsInsn, text: str, state: State, written: dict[str, str]) -> None:
+        """The effect of an instruction that goes on to the next."""
+        registers, stack, operands = state.registers, state.stack, instruction.operands
+        top, name = registers[self.arch.stack].distance, instruction.mnemonic
+        full = [o.type == REGISTER and o.size == self.word for o in operands]
+        names = [register(self.arch, instruction.reg_name(o.reg)) if o.type == REGISTER else "" for o in operands]
+        if name in self.arch.push:
+            pushed = (registers[names[0]] if full[0] else None) if operands else registers["flags"]
+            if top is not None:
+                stack[top - self.word] = pushed or Held(by=text)
+                registers[self.arch.stack] = Held(distance=top - self.word)
+            return
+        if name in self.arch.pop:
+            held = stack.get(top, Held(by=text)) if top is not None else Held(by=text)
+            if top is not None:
+                registers[self.arch.stack] = Held(distance=top + self.word)
+            registers[names[0] if operands else "flags"] = held if not operands or full[0] else Held(by=text)
+            return
+        if name == self.arch.leave:
+            frame = registers[self.arch.frame].distance
+            unknown = Held(by=text)
+            registers[self.arch.stack] = Held(distance=frame + self.word) if frame is not None else unknown
+            registers[self.arch.frame] = stack.get(frame, unknown) if frame is not None else unknown
+            return
+        places = [self._place(instruction, o, state) if o.type == MEMORY else None for o in operands]
+        value = Held(by=text)
+        if name == "mov" and len(operands) == 2 and all(o.size == self.word for o in operands):
+            if full[1]:
+                value = registers.get(names[1], value)
+            elif places[1] is not None:
+                value = stack.get(places[1], value)
+        elif name in ("add", "sub") and full[0] and operands[1].type == IMMEDIATE:
+            base, sign = registers.get(names[0], value).distance, 1 if name == "add" else -1
+            value = Held(distance=base + sign * operands[1].imm) if base is not None else value
+        elif name == "lea":
+            place = self._place(instruction, operands[1], state)
+            value = Held(distance=place) if place is not None and full[0] else value
+        for changed in writes(self.arch, instruction) - self.arch.pc:
+            if changed in registers:
+                registers[changed] = replace(value, by=text) if names[:1] == [changed] and full[0] else Held(by=text)
+        for operand, place in zip(operands, places, strict=True):
+            if operand.type != MEMORY or not operand.access & WRITE or name == "lea":
+                continue
+            if place is None:
+                written.setdefault("memory", text)
+                continue
+            for at in [at for at in stack if place - self.word < at < place + operand.size]:
+                stack[at] = Held(by=text)
+            if operand.size == self.word:
+                stack[place] = value
+
+    def _place(self, instruction: capstone.CsInsn, operand: capstone.x86.X86Op, state: State) -> int | None:
+        """The distance of a memory operand, if it is a word of the stack."""
+        if operand.mem.index or operand.mem.segment or not operand.mem.base:
+            return None
+        held = state.registers.get(register(self.arch, instruction.reg_name(operand.mem.base)))
+        return held.distance + operand.mem.disp if held is not None and held.distance is not None else None

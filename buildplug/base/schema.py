@@ -1,0 +1,99 @@
+"""TOML files into frozen records: unknown keys, missing keys and wrong types are errors that name the place."""
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from buildplug.base.errors import BuildplugError
+from buildplug.base.files import read_text
+
+Record = TypeVar("Record")
+
+_TYPES = {
+    str: "a string",
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    tuple: "a list",
+    dict: "a table",
+}
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The TOML file as a dictionary. Raises BuildplugError with the line of a syntax error."""
+    try:
+        return tomllib.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise BuildplugError(path, f"expected TOML 1.0, found: {error}") from None
+
+
+def unknown(where: object, what: str, name: str, known: Iterable[str]) -> BuildplugError:
+    """The error for a name that is none of `known`, with the nearest of them."""
+    import difflib  # only for an error
+
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, 1)
+    remedy = f"did you mean '{near[0]}'?" if near else f"expected one of: {', '.join(names) or 'none'}"
+    return BuildplugError(where, f"unknown {what} '{name}'", remedy)
+
+
+def convert(record: type[Record], data: object, where: str, *, strict: bool = True) -> Record:
+    """`data`, read from TOML, as an instance of the frozen dataclass `record`.
+
+    `where` is the file and the path of keys so far, for messages. Fields may be str, int, bool, other dataclasses,
+    tuple[T, ...] or tuple[T, T] (a list) and dict[str, T] (a table). Unless it is `strict`, keys that are not known, as
+    a later version may have them, are passed over. Raises BuildplugError.
+    """
+    if not isinstance(data, dict):
+        raise _mismatch(where, dict, data)
+    hints = typing.get_type_hints(record)
+    values = {}
+    for key, value in data.items():
+        if key in hints:
+            values[key] = checked(hints[key], value, f"{where}: {key}", strict=strict)
+        elif strict:
+            raise unknown(where, "key", key, hints)
+    for field in dataclasses.fields(record):  # type: ignore[arg-type]
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and field.name not in values:
+            raise BuildplugError(where, f"expected the key '{field.name}', found none", f"add {field.name} = …")
+    return record(**values)
+
+
+def checked(hint: Any, value: Any, where: str, *, strict: bool = True) -> Any:
+    """`value` as what the type `hint` says, of those that convert() knows. Raises BuildplugError."""
+    if hint is Any:
+        return value
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise _mismatch(where, tuple, value)
+        if arguments[-1] is not Ellipsis and len(value) != len(arguments):
+            raise BuildplugError(where, f"expected a list of {len(arguments)}, found {len(value)}")
+        return tuple(checked(arguments[0], item, f"{where}[{i}]", strict=strict) for i, item in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise _mismatch(where, dict, value)
+        return {key: checked(arguments[1], item, f"{where}.{key}", strict=strict) for key, item in value.items()}
+    if origin is types.UnionType:
+        plain = [choice for choice in arguments if choice is type(value)]
+        return (
+            value
+            if plain
+            else checked(next(c for c in arguments if c is not types.NoneType), value, where, strict=strict)
+        )
+    if dataclasses.is_dataclass(hint):
+        return convert(typing.cast(type[Any], hint), value, where, strict=strict)
+    if type(value) is not hint:
+        raise _mismatch(where, hint, value)
+    if isinstance(value, str) and "\0" in value:
+        raise BuildplugError(where, "expected text, found a zero byte in it")
+    return value
+
+
+def _mismatch(where: str, expected: type, found: object) -> BuildplugError:
+    return BuildplugError(where, f"expected {_TYPES[expected]}, found {found!r:.60}")

@@ -1,0 +1,136 @@
+"""What of the tools is missing or too old, and the command that mends it. Linkers and compilers are tried, not asked:
+what counts is whether they do what a build does."""
+
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from shutil import which
+
+from buildplug.base.errors import BuildplugError
+from buildplug.base.process import run, version
+from buildplug.config.project import Link, Toolchain, read_file
+
+PYTHON = (3, 11)
+QEMU = "qemu-system-x86_64"
+PACKAGES = (  # program -> Debian's package
+    (r"g?cc", "gcc"),
+    (r"(?:gcc|clang)(?:-\d+)?|ccache|distcc", r"\g<0>"),
+    (r"ld\.lld(-\d+)?", r"lld\1"),
+    (r"ld(?:\.bfd)?", "binutils"),
+    (r"(\w+-linux-gnu\w*)-gcc", r"gcc-\1"),
+    (r"(\w+-linux-gnu\w*)-ld(?:\.bfd)?", r"binutils-\1"),
+    (QEMU, "qemu-system-x86"),
+)
+SOURCE = """
+	.section .bp_doctor, "a", @progbits
+	.incbin "input.bin"
+	.text
+	.globl _start
+_start:
+	.long .bp_doctor_end - _start
+	.section .bp_doctor, "a", @progbits
+.bp_doctor_end:
+	.section .rodata, "a", @progbits
+	.skip 8
+	.section .note.GNU-stack, "", @progbits
+"""
+PLACES = "SECTIONS { .bp_doctor : { KEEP(*(.bp_doctor)) } } INSERT AFTER .rodata;\n"
+KERNEL = "SECTIONS { .text : { *(.text) } .rodata : { *(.rodata) } }\n"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A tool: what it is for, what was found, and what is wrong with it and mends it, both empty if it will do."""
+
+    tool: str
+    use: str
+    found: str
+    problem: str = ""
+    remedy: str = ""
+    needed: bool = True  # to build; else only for what `use` says
+
+
+def examine(path: Path | None) -> list[Finding]:
+    """All findings, for the toolchain of a configuration or the default one. Raises BuildplugError of the file."""
+    file = read_file(path / "buildplug.toml" if path and path.is_dir() else path) if path else None
+    toolchain, link = (file.toolchain, file.link) if file else (Toolchain(), Link())
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for name, text in {"input.S": SOURCE, "input.bin": "\0" * 8, "ours.lds": PLACES, "kernel.lds": KERNEL}.items():
+            (folder / name).write_text(text)
+        found = [_python(), *_packages()]
+        compile_ = [toolchain.cc, "-c", "-MMD", "-MF", "input.d", "-ffile-prefix-map=a=b", "-I.", "input.S"]
+        found.append(_tried(toolchain.cc, "compiles and assembles", [*compile_, "-o", "input.o"], folder))
+        scripts = ["-T", "ours.lds", "-T", "kernel.lds"] if link.script or not file else []
+        words = [toolchain.ld, "--emit-relocs", "--dependency-file=d", *scripts, "input.o", "-o", "image"]
+        if not found[-1].problem:
+            found.append(_tried(toolchain.ld, "links", words, folder))
+        found += [_there(program, "goes before the compiler", needed=True) for program in toolchain.launcher[:1]]
+        found.append(_there(QEMU, "boots the kernel of `buildplug new`", needed=False))
+    return found
+
+
+def _python() -> Finding:
+    found = ".".join(map(str, sys.version_info[:3]))
+    wanted = ".".join(map(str, PYTHON))
+    if sys.version_info < PYTHON:
+        return Finding(
+            "python", "runs buildplug", found, f"expected {wanted} or later", f"apt-get install python{wanted}"
+        )
+    return Finding("python", "runs buildplug", found)
+
+
+def _packages() -> Iterator[Finding]:
+    """The Python packages that buildplug says it needs."""
+    for wanted in metadata.requires("buildplug") or ():
+        match = re.fullmatch(r"([\w.-]+)>=([\d.]+)", wanted)
+        if match is None:  # of an extra
+            continue
+        name, least = match.groups()
+        try:
+            found = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found = ""
+        problem = "" if _numbers(found) >= _numbers(least) else f"expected {least} or later"
+        yield Finding(
+            name, "Python package", found, problem, f"{sys.executable} -m pip install '{wanted}'" if problem else ""
+        )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
+
+
+def _there(program: str, use: str, *, needed: bool) -> Finding:
+    if which(program):
+        return Finding(program, use, version(program, Path.cwd()), needed=needed)
+    return Finding(program, use, "", "is missing", _install(program), needed)
+
+
+def _tried(program: str, use: str, command: list[str], folder: Path) -> Finding:
+    """A tool by what it does with the words that a build would give it."""
+    found = _there(program, use, needed=True)
+    if found.problem:
+        return found
+    try:
+        run(command, folder, use)
+    except BuildplugError as error:
+        said = next((line for line in error.output.splitlines() if "error" in line.lower()), error.output.strip())
+        remedy = "use GNU ld or lld: " + _install("ld") if "gold" in found.found or "mold" in found.found else ""
+        return Finding(
+            program, use, found.found, f"does not take what a build needs: {said:.200}", remedy or _install(program)
+        )
+    return found
+
+
+def _install(program: str) -> str:
+    """What installs a program."""
+    name = Path(program).name
+    for pattern, package in PACKAGES:
+        if re.fullmatch(pattern, name):
+            return f"apt-get install {re.sub(pattern, package, name).replace('_', '-')}"
+    return f"install {name}, or name another in [toolchain]"

@@ -1,0 +1,113 @@
+"""Ops and backends, declared once in a TOML file beside the kernel."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from buildplug.base.errors import BuildplugError
+from buildplug.base.schema import convert, load, unknown
+
+OP_BITS = 10  # bits of a site in a table that say its op; the form has the other 6
+
+
+@dataclass(frozen=True)
+class Op:
+    """An operation that every backend implements. Exactly one of `function` and `slot` is given.
+
+    With `each` it stands for as many ops as there are words, which are registers for the most part: `{}` in a text, of
+    its own or of its implementations, is the word, and its name gets the word behind it.
+    """
+
+    function: str = ""  # the default implementation: references to it are sites
+    slot: str = ""  # symbol+offset of the word that holds the address of the default implementation
+    clobbers: tuple[str, ...] | None = None  # what an implementation may write; None: the C convention's registers
+    each: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """A backend's way of an op. Exactly one of the three is given."""
+
+    inline: str = ""  # assembly text
+    function: str = ""  # the name of a function
+    nothing: bool = False
+    preserve: bool = False  # of a function: it is called by code that saves what its op does not let it write
+
+
+@dataclass(frozen=True)
+class Group:
+    """Ops that are used together: what a backend gives for them is to lie in one cache line."""
+
+    ops: tuple[str, ...]
+    backends: tuple[str, ...] = ()  # whose; default: all
+
+
+@dataclass(frozen=True)
+class Ops:
+    """The file. An op's number is its place in it; a backend that leaves an op out keeps the default."""
+
+    ops: dict[str, Op]
+    backends: dict[str, dict[str, Implementation]]
+    groups: dict[str, Group] = field(default_factory=dict)
+
+
+def _each(declared: Ops, path: Path) -> Ops:
+    """The same with each op that stands for several replaced by those. Names that are not known stay as they are."""
+    words = {name: {f"{name}_{word}": word for word in op.each} for name, op in declared.ops.items() if op.each}
+    names = Counter(new for name, op in declared.ops.items() for new in [f"{name}_{w}" for w in op.each] or [name])
+    for name in (n for n, count in names.items() if count > 1):
+        raise BuildplugError(path, f"expected ops of different names, found {name} twice", "rename one")
+
+    def put(text: str, word: str | None) -> str:
+        return text if word is None else text.replace("{}", word)
+
+    def several(name: str) -> Iterable[tuple[str, str | None]]:
+        return words[name].items() if name in words else [(name, None)]
+
+    ops = {
+        new: Op(put(op.function, word), put(op.slot, word), op.clobbers and tuple(put(c, word) for c in op.clobbers))
+        for name, op in declared.ops.items()
+        for new, word in several(name)
+    }
+    backends = {
+        backend: {
+            new: replace(way, inline=put(way.inline, word), function=put(way.function, word))
+            for name, way in ways.items()
+            for new, word in several(name)
+        }
+        for backend, ways in declared.backends.items()
+    }
+    return replace(declared, ops=ops, backends=backends)
+
+
+def read(path: Path) -> Ops:
+    """The ops file. Raises BuildplugError."""
+    declared = _each(convert(Ops, load(path), str(path)), path)
+    for name in (*declared.ops, *declared.backends):
+        if not name.isidentifier() or not name.isascii():
+            raise BuildplugError(path, f"expected a C identifier, found {name!r}", "rename it")
+    if not 0 < len(declared.ops) < 1 << OP_BITS:
+        raise BuildplugError(path, f"expected 1 to {(1 << OP_BITS) - 1} ops, found {len(declared.ops)}")
+    for name, op in declared.ops.items():
+        if bool(op.function) == bool(op.slot):
+            raise BuildplugError(f"{path}: ops.{name}", "expected one of function and slot")
+    for backend, implementations in declared.backends.items():
+        for name, way in implementations.items():
+            where = f"{path}: backends.{backend}"
+            if name not in declared.ops:
+                raise unknown(where, "op", name, declared.ops)
+            if bool(way.inline) + bool(way.function) + way.nothing != 1:
+                raise BuildplugError(f"{where}.{name}", "expected one of inline, function and nothing = true")
+            if way.preserve and not way.function:
+                raise BuildplugError(f"{where}.{name}", "preserve is for a function, found none", "drop it")
+            if way.preserve and declared.ops[name].clobbers is None:
+                raise BuildplugError(
+                    f"{where}.{name}", "preserve is for an op with clobbers, found none", "declare them"
+                )
+    for name, group in declared.groups.items():
+        where = f"{path}: groups.{name}"
+        for what, names, known in (("op", group.ops, declared.ops), ("backend", group.backends, declared.backends)):
+            for unknown_ in (n for n in names if n not in known):
+                raise unknown(where, what, unknown_, known)
+    return declared

@@ -1,0 +1,171 @@
+"""buildplug.toml: what to build, with what, and which tables go in."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from buildplug.arch.model import Arch
+from buildplug.arch.registry import by_name
+from buildplug.base.errors import BuildplugError
+from buildplug.base.input_order import met
+from buildplug.base.schema import convert, load
+from buildplug.config import ops
+from buildplug.config.ops import Ops
+from buildplug.config.rule import Rule, find
+
+STATE = ".doit.json"  # the build's state, in its directory
+RESERVED = ("obj", "gen", "notes", "build.ninja", "compile_commands.json")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    name: str = "vmlinux"  # of the image, in the build directory
+    arch: str = "x86_64"
+    build: str = "build"  # the build directory; nothing is written outside
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    cc: str = "cc"  # also assembles
+    ld: str = "ld"
+    launcher: tuple[str, ...] = ()  # before the compiler: ccache, distcc
+
+
+@dataclass(frozen=True)
+class Compile:
+    sources: tuple[str, ...] = ()  # globs, relative to the file
+    include: tuple[str, ...] = ()
+    cflags: tuple[str, ...] = ()
+    asflags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Link:
+    script: str = ""
+    flags: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()  # objects and archives that are there already
+    after: str = ""  # the output section behind which read-only tables go; default: the first of placement.AFTER
+    into: str = ""  # their region and segment, as in the script: "> rom AT> rom :text"; default: those of `after`
+    keep_relocations: bool = False  # in what `buildplug ld` links without --emit-relocs of the user's
+
+
+@dataclass(frozen=True)
+class TableEntry:
+    rule: str
+    ops: str = ""
+    slack: int = 0  # bytes of room behind the table, for a final link that needs more of it than the draft said
+    after: str = ""  # as in Link, of this table
+    into: str = ""
+
+
+@dataclass(frozen=True)
+class File:
+    """The file as it is written."""
+
+    compile: Compile = field(default_factory=Compile)
+    kernel: Kernel = field(default_factory=Kernel)
+    toolchain: Toolchain = field(default_factory=Toolchain)
+    link: Link = field(default_factory=Link)
+    table: tuple[TableEntry, ...] = ()
+
+
+@dataclass(frozen=True)
+class WantedTable:
+    rule: Rule
+    ops: Ops | None
+    slack: int
+    after: str
+    into: str
+    files: tuple[Path, ...]  # that say what the table is
+
+
+@dataclass(frozen=True)
+class Config:
+    """The file with its references resolved. Paths of the project are relative to `root`, where tools run."""
+
+    path: Path
+    root: Path
+    build: Path
+    arch: Arch
+    kernel: Kernel
+    toolchain: Toolchain
+    compile: Compile
+    link: Link
+    tables: tuple[WantedTable, ...]
+    sources: tuple[str, ...]  # relative to root, sorted
+
+    @property
+    def image(self) -> Path:
+        return self.build / self.kernel.name
+
+    @property
+    def draft(self) -> Path:
+        return self.build / f"{self.kernel.name}.draft"
+
+    @property
+    def generated(self) -> Path:
+        return self.build / "gen"
+
+
+def read_file(path: Path) -> File:
+    """The file as it is written. Raises BuildplugError."""
+    file = convert(File, load(path), str(path))
+    name = file.kernel.name
+    if not name or Path(name).name != name or name.startswith((".", "-")) or name in RESERVED:
+        raise BuildplugError(f"{path}: kernel.name", f"expected a file name, found {file.kernel.name!r}")
+    return file
+
+
+def read(path: Path, build: Path | None = None) -> Config:
+    """The configuration; `build` replaces its build directory. Raises BuildplugError."""
+    path = path / "buildplug.toml" if path.is_dir() else path
+    root, file = path.resolve().parent, read_file(path)
+    for flag in file.link.flags:
+        if flag.endswith("-build-id=uuid"):
+            raise BuildplugError(f"{path}: link.flags", f"expected a build-id of the content, found {flag}",
+                                 "use --build-id=sha1: a random one makes each build another")  # fmt: skip
+    tables = []
+    for entry in file.table:
+        rule = find(entry.rule, root)
+        if entry.slack < 0:
+            raise BuildplugError(f"{path}: table.slack", f"expected bytes, found {entry.slack}")
+        paths = tuple(root / name for name in (entry.ops, entry.rule) if name and (root / name).is_file())
+        declared = ops.read(root / entry.ops) if entry.ops else None
+        tables.append(WantedTable(rule, declared, entry.slack, entry.after, entry.into, paths))
+    for attribute in ("section", "symbol"):
+        names = [getattr(table.rule, attribute) for table in tables]
+        for name in names:
+            if names.count(name) > 1:
+                rules = ", ".join(t.rule.name for t in tables if getattr(t.rule, attribute) == name)
+                raise BuildplugError(
+                    f"{path}: table", f"expected a {attribute} for each rule, found {name} for {rules}"
+                )
+    build = (build or root / file.kernel.build).resolve()
+    return Config(
+        path, root, build, by_name(file.kernel.arch, f"{path}: kernel.arch"), file.kernel, file.toolchain,
+        file.compile, file.link, tuple(tables), _sources(path, root, file.compile, build),
+    )  # fmt: skip
+
+
+def _built(source: Path, build: Path) -> bool:
+    """Whether a file lies in the build directory, or in another that a build has left its state in."""
+    return source.is_relative_to(build) or any((folder / STATE).exists() for folder in source.parents)
+
+
+def _sources(path: Path, root: Path, wanted: Compile, build: Path) -> tuple[str, ...]:
+    found = set[str]()
+    for pattern in wanted.sources:
+        try:
+            matches = [p for p in met(root.glob(pattern)) if p.is_file() and not _built(p.resolve(), build)]
+        except (ValueError, NotImplementedError) as error:
+            raise BuildplugError(f"{path}: compile.sources", f"{pattern!r}: {error}") from None
+        if not matches:
+            raise BuildplugError(f"{path}: compile.sources", f"expected files for {pattern!r}, found none")
+        found |= {str(p.relative_to(root)) for p in matches}
+    for name in found:
+        if name.startswith("-") or not name.isprintable():
+            raise BuildplugError(
+                f"{path}: compile.sources", f"expected a plain name, found {name!r}", "rename the file"
+            )
+        if not name.endswith((".c", ".S", ".s")):
+            raise BuildplugError(f"{path}: compile.sources", f"expected .c, .S or .s, found {name}")
+    return tuple(sorted(found))

@@ -1,0 +1,157 @@
+"""Two links of one kernel: whether the sections other than the tables are the same.
+
+Same size, same content outside relocated fields, same references; and each relocated field holds what its relocation
+says. What a linker has moved inside of a section is told from what it has changed.
+"""
+
+from operator import attrgetter
+
+import numpy as np
+
+from buildplug.arch.model import REL32, RELATIVE, WIDTH
+from buildplug.base.globs import globs
+from buildplug.image import build_id
+from buildplug.image.elf import (
+    SHN_LORESERVE,
+    SHN_UNDEF,
+    SHT_NOBITS,
+    STT_GNU_IFUNC,
+    STT_SECTION,
+    STT_TLS,
+    Array,
+    Image,
+    Section,
+    among,
+)
+from buildplug.image.fields import claims
+
+# What depends on addresses without a relocation that would say so, and is made by the linker itself.
+EXEMPT = (
+    ".note.gnu.build-id", ".dynamic", ".dynsym", ".gnu.hash", ".hash", ".rela.dyn", ".rela.plt", ".relr.dyn", ".got*",
+    ".plt*", ".iplt", ".eh_frame*", ".relro_padding",
+)  # fmt: skip
+
+
+def compare(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list[str], int]:
+    """How the sections other than the tables differ: moved, changed, and the number compared."""
+    exempt = globs(EXEMPT)
+    kept = [[s for s in i.sections if s.alloc and s.name not in own and not exempt(s.name)] for i in (draft, final)]
+    columns = [sorted(column, key=attrgetter("name")) for column in kept]  # GNU ld may list first what anchors name
+    names = [[s.name for s in column] for column in columns]
+    if names[0] != names[1]:
+        odd = sorted(set(names[0]) ^ set(names[1])) or ["their number"]
+        return [], [f"the sections differ: {', '.join(odd)}"], 0
+    references = [{s.index: rows for s, rows in image.relocations()} for image in dict.fromkeys((draft, final))]
+    ids: dict[object, int] = {}
+    identities = [_identities(*one, ids) for one in zip((draft, final), references, strict=False) if final is not draft]
+    moved, changed = [], []
+    for before, after in zip(*columns, strict=True):
+        wrong = _untrue_field(final, after, references[-1].get(after.index))
+        if wrong is not None:
+            changed.append(f"{after.name}: the field at +{wrong:#x} does not hold what its relocation says")
+        if wrong is not None or final is draft:
+            continue
+        keys = [
+            _keyed(rows.get(section.index), numbers)
+            for section, rows, numbers in zip((before, after), references, identities, strict=True)
+        ]
+        if not np.array_equal(keys[0], keys[1]):  # usually even their order is the same
+            keys = [key[np.lexsort(key.T[::-1])] for key in keys]
+        found = _difference(draft, before, final, after, keys)
+        if found and _only_moved(draft, before, final, after, keys):
+            moved.append(f"{after.name}: {found}")
+        elif found:
+            changed.append(f"{after.name}: {found}")
+    return moved, changed, len(columns[0])
+
+
+def _difference(draft: Image, before: Section, final: Image, after: Section, keys: list[Array]) -> str:
+    if (before.type, before.flags) != (after.type, after.flags):
+        return f"flags {before.flags:#x} became {after.flags:#x}"
+    if before.size != after.size:
+        return f"{before.size} bytes became {after.size}"
+    if not np.array_equal(keys[0], keys[1]):
+        common = min(len(keys[0]), len(keys[1]))
+        unlike = np.flatnonzero((keys[0][:common] != keys[1][:common]).any(axis=1))
+        row = int(unlike[0]) if len(unlike) else common
+        at = max((int(k[row, 0]) for k in keys if row < len(k)), default=0)
+        return f"its references differ from +{at:#x} on"
+    if before.type == SHT_NOBITS:
+        return ""
+    unlike = _plain(draft, before, keys[0]) != _plain(final, after, keys[1])
+    return f"byte +{int(np.argmax(unlike)):#x} differs" if unlike.any() else ""
+
+
+def _plain(image: Image, section: Section, keyed: Array) -> Array:
+    """The content of a section with zeros for relocated fields, and for a build-id."""
+    content = image.bytes_of(section).copy()
+    for place in build_id.places(image, [section]):
+        content[place.start - section.offset : place.end - section.offset] = 0
+    for encoding, width in enumerate(WIDTH):
+        types = [t for t, e in image.arch.relocations.items() if e == encoding]
+        types += image.arch.thread if encoding == REL32 else ()
+        places = keyed[among(keyed[:, 1], types), 0]
+        for byte in range(width):
+            content[np.minimum(places + byte, len(content) - 1)] = 0
+    return content
+
+
+def _untrue_field(image: Image, section: Section, relocations: Array | None) -> int | None:
+    """The offset of the first field of a section that does not hold the address that its relocation says."""
+    if relocations is None:
+        return None
+    # what refers to a function that is chosen at start leads to its PLT
+    sure = (image.symbols["section"] != SHN_UNDEF) & (image.symbols["type"] != STT_GNU_IFUNC)
+    known = sure[relocations["symbol"]]
+    known &= ~among(relocations["type"], list(image.arch.relaxed))
+    wrong = []
+    for kind, encoding in image.arch.relocations.items():
+        if image.type != "ET_EXEC" and encoding not in RELATIVE:
+            continue  # the loader fills them in
+        rows = relocations[known & (relocations["type"] == kind)]
+        said, found = claims(image, section, rows, encoding)
+        wrong += rows["offset"][said != found].tolist()
+    return min(wrong, default=None)
+
+
+def _keyed(rows: Array | None, numbers: Array) -> Array:
+    """References as rows (offset, type, number of the symbol, addend)."""
+    if rows is None:
+        return np.zeros((0, 4), "i8")
+    columns = [rows["offset"], rows["type"], numbers[rows["symbol"]], rows["addend"]]
+    return np.stack(columns, axis=1, dtype="i8", casting="unsafe")
+
+
+def _identities(image: Image, references: dict[int, Array], ids: dict[object, int]) -> Array:
+    """A number for each symbol that is referred to; the same one in two links, whose `ids` this is, if the symbol is
+    the same: by its name, and if it is local also by its place in its section."""
+    numbers = np.zeros(len(image.symbols), "i8")
+    used = np.unique(np.concatenate([rows["symbol"] for rows in references.values()] or [np.zeros(0, "u4")]))
+    symbols = image.symbols[used]
+    local = (symbols["bind"] == 0) & (symbols["type"] != STT_SECTION)
+    local &= (symbols["section"] != SHN_UNDEF) & (symbols["section"] < SHN_LORESERVE)
+    # section 0 has no name, and the address 0; the value of a thread's variable is an offset already
+    section = np.where(local & (symbols["type"] != STT_TLS), symbols["section"], 0)
+    addresses = np.array([s.address for s in image.sections], "u8")
+    places = np.where(local, symbols["value"] - addresses[section], 0)
+    names = [image.sections[index].name for index in section.tolist()]
+    keys = zip(map(image.names.__getitem__, used.tolist()), names, places.tolist(), strict=True)
+    numbers[used] = [ids.setdefault(key, len(ids)) for key in keys]
+    return numbers
+
+
+def _only_moved(draft: Image, before: Section, final: Image, after: Section, keys: list[Array]) -> bool:
+    """Whether the parts of a section stand elsewhere and are otherwise the same: each symbol that both sections have
+    by its bytes, and the references by what they refer to. Bytes that belong to no symbol go unseen."""
+    parts = []
+    for image, section, keyed in ((draft, before, keys[0]), (final, after, keys[1])):
+        content = _plain(image, section, keyed).tobytes()
+        rows = image.symbols[inside := np.flatnonzero(image.symbols["section"] == section.index)]
+        starts = (rows["value"] - np.uint64(section.address)).tolist()
+        named = zip(inside.tolist(), starts, rows["size"].tolist(), strict=True)
+        parts.append([(image.names[i], start, content[start : start + size]) for i, start, size in named])
+    common = {name for name, _, _ in parts[0]} & {name for name, _, _ in parts[1]}
+    places = [sorted((name, start) for name, start, _ in part if name in common) for part in parts]
+    bytes_ = [sorted((name, code) for name, _, code in part if name in common) for part in parts]
+    targets = [sorted(map(tuple, keyed[:, 1:].tolist())) for keyed in keys]
+    return places[0] != places[1] and bytes_[0] == bytes_[1] and targets[0] == targets[1]

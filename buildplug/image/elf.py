@@ -1,0 +1,389 @@
+"""The only reader of ELF files: sections as records, symbols and relocations as numpy arrays.
+
+Everything that an array could index with is checked here, once: whoever holds an `Image` need not ask whether
+a symbol's section or a relocation's symbol exists. Source: System V gABI, chapters 4 and 5.
+"""
+
+import mmap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from elftools.elf.elffile import ELFFile
+
+from buildplug.arch import model
+from buildplug.arch.registry import ARCHES
+from buildplug.base import input_order
+from buildplug.base.errors import BuildplugError
+
+Array = npt.NDArray[Any]
+
+SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOTE, SHT_NOBITS, SHT_REL, SHT_SYMTAB_SHNDX = 2, 3, 4, 7, 8, 9, 18
+SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = 1, 2, 4
+SHN_UNDEF, SHN_LORESERVE, SHN_ABS, SHN_XINDEX = 0, 0xFF00, 0xFFF1, 0xFFFF
+STB_GLOBAL, STB_WEAK = 1, 2
+PT_LOAD, PT_LOOS = 1, 0x60000000
+PF_X, PF_W, PF_R = 1, 2, 4
+STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION, STT_FILE, STT_TLS, STT_GNU_IFUNC = 0, 1, 2, 3, 4, 6, 10
+
+# Symbols of an image, in the order of .symtab. section: an index into Image.sections, or SHN_ABS and the like.
+SYMBOL = np.dtype(
+    [("name", "u4"), ("type", "u1"), ("bind", "u1"), ("section", "u4"), ("value", "u8"), ("size", "u8")], align=True
+)
+# Relocations of a section: offset in it (bytes), r_type, index of the symbol, addend (also for SHT_REL).
+RELOCATION = np.dtype([("offset", "u8"), ("type", "u4"), ("symbol", "u4"), ("addend", "i8")])
+
+# A field that the loader fills: the field's address, the address that it puts there, and where in the file that is.
+LOADED = np.dtype([("place", "u8"), ("address", "u8"), ("offset", "u8")])
+
+
+def among(values: Array, choices: Iterable[object]) -> Array:
+    """Whether each value is one of a few choices, shape as values, bool. np.isin takes longer for so few."""
+    found: Array = np.logical_or.reduce([np.zeros(len(values), bool), *(values == choice for choice in choices)])
+    return found
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section header; `address`, `offset` and `size` are in bytes."""
+
+    index: int
+    name: str
+    type: int
+    flags: int
+    address: int
+    offset: int
+    size: int
+    link: int
+    info: int
+    entsize: int
+    alignment: int
+
+    @property
+    def alloc(self) -> bool:
+        return bool(self.flags & SHF_ALLOC)
+
+    @property
+    def executable(self) -> bool:
+        return bool(self.flags & SHF_EXECINSTR)
+
+
+class Image:
+    """A linked ELF file, read only. Raises BuildplugError from wherever it finds the file wrong."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                self._file = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as error:
+            raise BuildplugError(path, f"cannot be read: {error.strerror}") from None
+        except ValueError:
+            raise BuildplugError(path, "expected an ELF file, found an empty file") from None
+        self.data: Array = np.frombuffer(self._file, np.uint8)
+        try:
+            self._read_headers()
+        except BuildplugError:
+            raise
+        except Exception as error:  # the parser raises whatever the bytes lead it to
+            raise self.bad(f"expected an ELF file, found headers that do not parse ({error!r:.60})") from None
+
+    def bad(self, problem: str, remedy: str = "rebuild the file") -> BuildplugError:
+        return BuildplugError(self.path, problem, remedy)
+
+    def _read_headers(self) -> None:
+        if self._file[:4] != b"\x7fELF":
+            raise self.bad(f"expected an ELF file, found the first bytes {self._file[:4].hex(' ')}")
+        elf = ELFFile(self._file)  # type: ignore[arg-type]
+        header = elf.header
+        machines = {a.machine: a for a in ARCHES.values()}
+        machine = int.from_bytes(self._file[18:20], "little" if elf.little_endian else "big")
+        found = machines.get(machine)
+        if found is None or (found.bits, found.byteorder) != (elf.elfclass, "<" if elf.little_endian else ">"):
+            input_order = "little" if elf.little_endian else "big"
+            raise self.bad(
+                f"expected one of {', '.join(ARCHES)}, found "
+                f"{elf.elfclass}-bit {input_order}-endian e_machine {machine}",
+                "name an image of a supported architecture",
+            )
+        self.arch = found
+        self.type: str = str(header["e_type"])
+        self._segments_at = header["e_phoff"], header["e_phnum"]
+        count = elf.num_sections()
+        if count == 0 or header["e_shoff"] + count * header["e_shentsize"] > len(self._file):
+            raise self.bad("expected section headers, found none or a file that ends before them")
+        sections = []
+        for index, section in enumerate(elf.iter_sections()):
+            h = section.header
+            kind = int.from_bytes(
+                self._file[header["e_shoff"] + index * header["e_shentsize"] + 4 :][:4],
+                "little" if elf.little_endian else "big",
+            )
+            sections.append(
+                Section(index, section.name, kind, h["sh_flags"], h["sh_addr"], h["sh_offset"], h["sh_size"],
+                        h["sh_link"], h["sh_info"], h["sh_entsize"], h["sh_addralign"])
+            )  # fmt: skip
+            if kind not in (0, SHT_NOBITS) and h["sh_offset"] + h["sh_size"] > len(self._file):
+                raise self.bad(f"section {section.name}: expected {h['sh_size']} bytes, found the end of the file")
+        self.sections = tuple(sections)
+
+    def _dtype(self, fields64: list[tuple[str, str]], fields32: list[tuple[str, str]]) -> np.dtype[Any]:
+        fields = fields64 if self.arch.bits == 64 else fields32
+        return np.dtype([(name, self.arch.byteorder + kind) for name, kind in fields])
+
+    def _records(self, section: Section, dtype: np.dtype[Any]) -> Array:
+        if section.size % dtype.itemsize or section.entsize not in (0, dtype.itemsize):
+            raise self.bad(
+                f"section {section.name}: expected records of {dtype.itemsize} bytes, "
+                f"found {section.size} bytes in records of {section.entsize}"
+            )
+        return np.frombuffer(self.bytes_of(section), dtype)
+
+    def bytes_of(self, section: Section) -> Array:
+        """The content of a section, shape (size,), bytes; zeros for SHT_NOBITS."""
+        if section.type == SHT_NOBITS:
+            return np.zeros(section.size, np.uint8)
+        return self.data[section.offset : section.offset + section.size]
+
+    def section(self, name: str) -> Section:
+        """The one section of that name. Raises BuildplugError if there is none, or several."""
+        found = [section for section in self.sections if section.name == name]
+        if len(found) != 1:
+            raise self.bad(f"expected one section {name}, found {len(found)}", "check the rule and the linker script")
+        return found[0]
+
+    def section_at(self, address: int) -> Section | None:
+        """The allocated section that holds an address."""
+        for section in self.sections:
+            if section.alloc and section.address <= address < section.address + section.size:
+                return section
+        return None
+
+    @cached_property
+    def segments(self) -> Array:
+        """The program headers, shape (n,): type, flags, offset, vaddr, paddr, filesz, memsz, align; bytes."""
+        words = [(name, "u8") for name in ("offset", "vaddr", "paddr", "filesz", "memsz")]
+        narrow = [(name, "u4") for name, _ in words]
+        dtype = self._dtype(
+            [("type", "u4"), ("flags", "u4"), *words, ("align", "u8")],
+            [("type", "u4"), *narrow, ("flags", "u4"), ("align", "u4")],
+        )
+        start, count = self._segments_at
+        if start + count * dtype.itemsize > len(self._file):
+            raise self.bad(f"expected {count} program headers, found the end of the file")
+        return np.frombuffer(self._file, dtype, count, start) if count else np.zeros(0, dtype)
+
+    @cached_property
+    def _symtab(self) -> Section | None:
+        return next((section for section in self.sections if section.type == SHT_SYMTAB), None)
+
+    @cached_property
+    def symbols(self) -> Array:
+        """The symbols, dtype SYMBOL, shape (n,). Empty if the image is stripped."""
+        if self._symtab is None:
+            return np.zeros(0, SYMBOL)
+        raw = self._records(
+            self._symtab,
+            self._dtype(
+                [("name", "u4"), ("info", "u1"), ("other", "u1"), ("section", "u2"), ("value", "u8"), ("size", "u8")],
+                [("name", "u4"), ("value", "u4"), ("size", "u4"), ("info", "u1"), ("other", "u1"), ("section", "u2")],
+            ),
+        )
+        symbols = np.zeros(len(raw), SYMBOL)
+        for field in ("name", "section", "value", "size"):
+            symbols[field] = raw[field]
+        symbols["type"], symbols["bind"] = raw["info"] & 15, raw["info"] >> 4
+        extended = next((s for s in self.sections if s.type == SHT_SYMTAB_SHNDX), None)
+        if extended is not None:
+            indices = self._records(extended, np.dtype(self.arch.byteorder + "u4"))
+            escaped = np.flatnonzero(symbols["section"] == SHN_XINDEX)
+            if len(escaped) and escaped[-1] >= len(indices):
+                raise self.bad(f"section {extended.name}: expected {len(symbols)} entries, found {len(indices)}")
+            symbols["section"][escaped] = indices[escaped]
+        reserved = (raw["section"] >= SHN_LORESERVE) & ((raw["section"] != SHN_XINDEX) | (extended is None))
+        wrong = (symbols["section"] >= len(self.sections)) & ~reserved
+        if wrong.any():
+            raise self.bad(f"symbol {int(np.argmax(wrong))}: expected a section below {len(self.sections)}")
+        if len(symbols) and int(symbols["name"].max()) >= len(self._strings):
+            raise self.bad(f"symbol {int(np.argmax(symbols['name']))}: its name lies outside the string table")
+        return symbols[input_order.permutation(len(symbols))] if input_order.shuffling() else symbols
+
+    @cached_property
+    def _strings(self) -> bytes:
+        if self._symtab is None or self._symtab.link >= len(self.sections):
+            raise self.bad("expected a string table for the symbols, found none")
+        return b"".join((self.bytes_of(self.sections[self._symtab.link]).data, b"\0"))
+
+    def name_of(self, symbol: int) -> str:
+        """The name of a symbol; of a section symbol, the section's. Bytes that are not UTF-8 are escaped."""
+        row = self.symbols[symbol]
+        if row["type"] == STT_SECTION and row["section"] < len(self.sections):
+            return str(self.sections[row["section"]].name)
+        start = int(row["name"])
+        name: bytes = self._strings[start : self._strings.index(0, start)]
+        return name.decode(errors="backslashreplace")
+
+    @cached_property
+    def raw_names(self) -> list[bytes]:
+        """The names of the symbols themselves, in their order."""
+        strings, find = self._strings if len(self.symbols) else b"\0", bytes.index
+        return [strings[start : find(strings, 0, start)] for start in self.symbols["name"].tolist()]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """name_of() for every symbol, in their order."""
+        names = [name.decode(errors="backslashreplace") for name in self.raw_names]
+        for index in np.flatnonzero(self.symbols["type"] == STT_SECTION):
+            names[index] = self.name_of(int(index))
+        return names
+
+    def starting(self, prefix: str) -> Array:
+        """The indices of the symbols whose own name starts with `prefix`; much cheaper than `names`."""
+        strings = np.frombuffer(self._strings if len(self.symbols) else b"\0", np.uint8)
+        starts = self.symbols["name"].astype("i8")
+        at = np.arange(len(starts))
+        for place, byte in enumerate(prefix.encode(errors="surrogateescape")):
+            # the table ends with a zero byte, which no prefix has
+            at = at[strings[np.minimum(starts[at] + place, len(strings) - 1)] == byte]
+        return at
+
+    def symbol(self, name: str) -> Any:
+        """The row of a defined symbol, of dtype SYMBOL; None if there is none. Global ones go before local ones."""
+        maybe = self.starting(name.partition("\\")[0]).tolist()  # a backslash: bytes that name_of() escapes
+        maybe += np.flatnonzero(self.symbols["type"] == STT_SECTION).tolist()
+        found = [i for i in maybe if self.symbols["section"][i] != SHN_UNDEF and self.name_of(i) == name]
+        best = max(found, key=lambda i: (int(self.symbols["bind"][i]) != 0, -i), default=None)
+        return None if best is None else self.symbols[best]
+
+    def value_at(self, symbol: int) -> int:
+        """Where in the file the value of a symbol is."""
+        assert self._symtab is not None
+        entry = int(input_order.permutation(len(self.symbols))[symbol]) if input_order.shuffling() else symbol
+        return self._symtab.offset + (24 * entry + 8 if self.arch.bits == 64 else 16 * entry + 4)
+
+    def address_of(self, name: str) -> int | None:
+        """The address of a defined symbol; None if there is none."""
+        row = self.symbol(name)
+        return None if row is None else int(row["value"])
+
+    @cached_property
+    def _relocation_sections(self) -> list[tuple[Section, Section]]:
+        """Each section of relocations that the linker kept, and the section that it is about: by sh_info, as names are
+        free."""
+        found = []
+        for table in self.sections:
+            if table.type not in (SHT_RELA, SHT_REL) or table.flags & SHF_ALLOC:  # .rela.dyn is the loader's
+                continue
+            if not 0 < table.info < len(self.sections):
+                raise self.bad(f"section {table.name}: expected a section to relocate, found index {table.info}")
+            if table.size:
+                found.append((table, self.sections[table.info]))
+        return found
+
+    @property
+    def has_relocations(self) -> bool:
+        """Whether the linker kept relocations of what is in memory."""
+        return any(section.alloc for _, section in self._relocation_sections)
+
+    def relocations(self, against: Array | None = None) -> Iterator[tuple[Section, Array]]:
+        """The relocations that the linker kept, for each allocated section that has any: (section, array of
+        RELOCATION). `against`: only those whose symbol is true in it, shape (symbols,), bool.
+
+        In a linked image r_offset is a virtual address: it comes out as an offset in the section.
+        Raises BuildplugError for a relocation outside its section or with a symbol that does not exist.
+        """
+        for table, section in self._relocation_sections:
+            if section.alloc:
+                yield section, self._relocations(table, section, against)
+
+    def relocations_of(self, section: Section) -> Array:
+        """relocations() of one section, in memory or not."""
+        parts = [
+            self._relocations(table, about, None) for table, about in self._relocation_sections if about == section
+        ]
+        return np.concatenate([*parts, np.zeros(0, RELOCATION)])
+
+    def _relocations(self, table: Section, section: Section, against: Array | None) -> Array:
+        """relocations() of `section` that `table` holds."""
+        wide = self.arch.bits == 64
+        fields = ([("offset", "u8"), ("info", "u8")], [("offset", "u4"), ("info", "u4")])
+        addend = ([("addend", "i8")], [("addend", "i4")])
+        rela = table.type == SHT_RELA
+        raw = self._records(table, self._dtype(fields[0] + addend[0] * rela, fields[1] + addend[1] * rela))
+        if section.type == SHT_NOBITS:
+            raise self.bad(f"section {table.name}: expected relocations of content, {section.name} has none")
+        # Relocations are many: each column is gone through once, and only rows that are wanted are copied.
+        symbol = (raw["info"] >> np.uint8(32 if wide else 8)).astype("u4")
+        known = int(symbol.max()) < len(self.symbols)
+        if input_order.shuffling() and known:
+            symbol = np.argsort(input_order.permutation(len(self.symbols)))[symbol].astype("u4")
+        wanted = against[symbol] if against is not None and known else np.ones(len(raw), bool)
+        entries = np.flatnonzero(wanted)
+        kind = raw["info"][entries] & raw["info"].dtype.type(0xFFFFFFFF if wide else 0xFF)
+        if not kind.all():  # R_*_NONE: tools leave it where they removed a relocation
+            entries, kind = entries[kind != 0], kind[kind != 0]
+        if not known and int(symbol[entries].max(initial=0)) >= len(self.symbols):
+            entry = int(entries[np.argmax(symbol[entries])])
+            raise self.bad(f"section {table.name}, entry {entry}: its symbol lies outside the symbol table")
+        if not known and against is not None:
+            entries, kind = (column[against[symbol[entries]]] for column in (entries, kind))
+        rows = np.zeros(len(entries), RELOCATION)
+        rows["offset"] = raw["offset"][entries]
+        rows["offset"] -= np.uint64(section.address if self.type != "ET_REL" else 0)
+        rows["symbol"] = symbol[entries]
+        rows["type"] = kind
+        if len(rows) and int(rows["offset"].max()) >= section.size:
+            entry = int(entries[np.argmax(rows["offset"])])
+            raise self.bad(f"section {table.name}, entry {entry}: its offset lies outside {section.name}")
+        rows["addend"] = raw["addend"][entries] if rela else self._addends(section, rows)
+        return rows[input_order.permutation(len(rows))] if input_order.shuffling() else rows
+
+    @cached_property
+    def loaded(self) -> Array:
+        """The fields that the loader of a position-independent image puts an address of the image into, dtype LOADED,
+        shape (n,). Those of SHT_REL hold it already, and are not among them."""
+        found = [np.zeros(0, LOADED)]
+        for section in self.sections:
+            if section.type != SHT_RELA or not section.flags & SHF_ALLOC:
+                continue
+            raw = self._records(
+                section, self._dtype(*([("place", w), ("info", w), ("addend", w)] for w in ("u8", "u4")))
+            )
+            rows = np.zeros(len(raw), LOADED)
+            rows["place"], rows["address"] = raw["place"], raw["addend"]
+            rows["offset"] = section.offset + np.arange(1, len(raw) + 1) * raw.itemsize - self.arch.word
+            found.append(rows[raw["info"] == self.arch.relative])
+        return np.concatenate(found)
+
+    def _addends(self, section: Section, rows: Array) -> Array:
+        """The addends of SHT_REL relocations: the field holds the final value, so take away S and add P. Zeros
+        where the linker may have put something else."""
+        addends = np.zeros(len(rows), "i8")
+        values = self.symbols["value"][rows["symbol"]].astype("i8")
+        for kind, encoding in self.arch.relocations.items():
+            chosen = np.flatnonzero((rows["type"] == kind) & (kind not in self.arch.relaxed))
+            place = rows["offset"][chosen].astype("i8")
+            target = self.fields(section, place, encoding)
+            if encoding in model.RELATIVE:
+                target += place + section.address
+            addends[chosen] = (target.astype("u8") & np.uint64(self.arch.modulus - 1)).astype("i8") - values[chosen]
+        return addends
+
+    def fields(self, section: Section, offsets: Array, encoding: int) -> Array:
+        """The relocated fields at `offsets` (bytes) of a section, shape as offsets, int64 (ABS32: not negative).
+
+        A field that ends outside the section reads as zero.
+        """
+        width = model.WIDTH[encoding]
+        content = self.bytes_of(section)
+        inside = (offsets >= 0) & (offsets <= len(content) - width)
+        if len(content) < width:
+            return np.zeros(len(offsets), "i8")
+        index = np.where(inside, offsets, 0).astype("i8")[:, None] + np.arange(width)
+        kind = {model.ABS32: "u4", model.ABS64: "i8", model.REL64: "i8"}.get(encoding, "i4")
+        value = np.ascontiguousarray(content[index]).view(self.arch.byteorder + kind)[:, 0].astype("i8")
+        return np.where(inside, value, 0)

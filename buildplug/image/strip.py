@@ -1,0 +1,91 @@
+"""Takes out of a linked image the relocations that --emit-relocs keeps. What is in memory stays where it is in the
+file; what lies behind it moves up. Source: System V gABI, chapters 4 and 5."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from buildplug.base.files import replacing
+from buildplug.image.elf import SHF_ALLOC, SHN_LORESERVE, SHT_NOBITS, SHT_REL, SHT_RELA, SHT_SYMTAB, Array, Image
+
+SHT_DYNSYM = 11
+SHF_INFO_LINK = 0x40
+
+# Fields, of the width of an address where none is given.
+FILE = (
+    ("ident", "V16"), ("type", "u2"), ("machine", "u2"), ("version", "u4"), ("entry", ""), ("phoff", ""),
+    ("shoff", ""), ("flags", "u4"), ("ehsize", "u2"), ("phentsize", "u2"), ("phnum", "u2"), ("shentsize", "u2"),
+    ("shnum", "u2"), ("shstrndx", "u2"),
+)  # fmt: skip
+SECTION = (
+    ("name", "u4"), ("type", "u4"), ("flags", ""), ("address", ""), ("offset", ""), ("size", ""), ("link", "u4"),
+    ("info", "u4"), ("alignment", ""), ("entsize", ""),
+)  # fmt: skip
+SYMBOL = {32: (14, 16), 64: (6, 24)}  # offset of st_shndx, size of a symbol, bytes
+
+
+def drop(path: Path, output: Path) -> None:
+    """Writes to `output` the image at `path`, with its mode, without them. Raises BuildplugError."""
+    image = Image(path)
+    file, sections = headers(image)
+    keep = (sections["flags"] & SHF_ALLOC != 0) | ~np.isin(sections["type"], (SHT_RELA, SHT_REL))
+    numbers = np.where(keep, np.cumsum(keep) - 1, 0)
+    stored = ~np.isin(sections["type"], (0, SHT_NOBITS))
+    loaded = stored & (sections["flags"] & SHF_ALLOC != 0)
+    first = int(file["phoff"]) + int(file["phnum"]) * int(file["phentsize"])
+    end = max(first, int(file["ehsize"]), int((sections["offset"] + sections["size"])[loaded].max(initial=0)))
+    with replacing(output) as scratch, scratch.open("r+b") as out:
+        out.write(image.data[:end].data)
+        for index in np.argsort(sections["offset"], kind="stable").tolist():
+            content = _renumbered(image, index, keep, numbers)
+            if keep[index] and stored[index] and not loaded[index]:
+                end += -end % max(1, int(sections["alignment"][index]))
+                if sections["type"][index] == SHT_SYMTAB:  # info: the number of local symbols
+                    sections["info"][index] -= (int(sections["size"][index]) - len(content)) // SYMBOL[image.arch.bits][
+                        1
+                    ]
+                sections["offset"][index], sections["size"][index], end = end, len(content), end + len(content)
+            if keep[index] and stored[index] and (not loaded[index] or sections["type"][index] == SHT_DYNSYM):
+                out.seek(int(sections["offset"][index]))
+                out.write(content.data)
+        at = end + -end % 8
+        linked = (sections["flags"] & SHF_INFO_LINK != 0) & keep
+        sections["info"][linked] = numbers[sections["info"][linked]]
+        sections["link"] = numbers[sections["link"]]
+        file["shoff"], file["shnum"] = at, keep.sum()
+        file["shstrndx"] = numbers[file["shstrndx"]]
+        out.seek(at)
+        out.write(sections[keep].tobytes())
+        out.seek(0)
+        out.write(file.tobytes())
+        shutil.copymode(path, scratch)
+
+
+def headers(image: Image) -> tuple[Array, Array]:
+    """The header of the file, shape (), and those of its sections, shape (n,). Raises BuildplugError."""
+    order, word = image.arch.byteorder, "u8" if image.arch.bits == 64 else "u4"
+    types = [np.dtype([(name, order + (kind or word)) for name, kind in fields]) for fields in (FILE, SECTION)]
+    file = np.frombuffer(image.data, types[0], 1)[0].copy()
+    sections = np.frombuffer(image.data, types[1], len(image.sections), int(file["shoff"])).copy()
+    if len(sections) >= SHN_LORESERVE or sections["link"].max() >= len(sections):
+        raise image.bad(f"expected fewer than {SHN_LORESERVE} sections that exist, found {len(sections)}")
+    return file, sections
+
+
+def _renumbered(image: Image, index: int, keep: Array, numbers: Array) -> Array:
+    """The content of a section, bytes. The sections that symbols name are numbered anew; the symbols of those that go
+    (mold has some) go too."""
+    section = image.sections[index]
+    content = image.bytes_of(section)
+    if section.type not in (SHT_SYMTAB, SHT_DYNSYM):
+        return content
+    at, size = SYMBOL[image.arch.bits]
+    kind = np.dtype({"names": ["n"], "formats": [image.arch.byteorder + "u2"], "offsets": [at], "itemsize": size})
+    symbols = content.reshape(-1, size).copy()
+    named = symbols.view(kind)["n"][:, 0]
+    plain = named < min(SHN_LORESERVE, len(numbers))
+    stays = ~plain
+    stays[plain] = keep[named[plain]]
+    named[plain] = numbers[named[plain]]
+    return symbols[stays].reshape(-1)

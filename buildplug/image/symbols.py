@@ -1,0 +1,44 @@
+"""What an image says of its symbols beside their rows: whether each is code, and the letter that nm prints for it."""
+
+import numpy as np
+
+from buildplug.image.elf import (
+    SHF_WRITE,
+    SHN_ABS,
+    SHN_UNDEF,
+    SHT_NOBITS,
+    STB_GLOBAL,
+    STB_WEAK,
+    STT_FUNC,
+    STT_OBJECT,
+    Array,
+    Image,
+)
+
+
+def functions(image: Image) -> Array:
+    """Whether each symbol is code, shape (symbols,): by its type, and if it has none by its section."""
+    symbols = image.symbols
+    code = np.array([section.executable for section in image.sections] + [False])
+    inside = code[np.minimum(symbols["section"], len(image.sections))]
+    found: Array = (symbols["type"] == STT_FUNC) | ((symbols["type"] != STT_OBJECT) & inside)
+    return found
+
+
+def letters(image: Image) -> Array:
+    """The type of each symbol of an image as nm prints it (binutils, nm(1)), uint8, shape as its symbols."""
+    of_section = np.full(len(image.sections) + 1, ord("?"), "u1")
+    for section in image.sections:
+        if section.alloc:
+            data = "b" if section.type == SHT_NOBITS else "d" if section.flags & SHF_WRITE else "r"
+            of_section[section.index] = ord("t" if section.executable else data)
+        elif not section.flags & SHF_WRITE:
+            of_section[section.index] = ord("n")
+    symbols = image.symbols
+    found: Array = of_section[np.minimum(symbols["section"], len(image.sections))]
+    found[symbols["section"] == SHN_ABS] = ord("a")
+    found[(found != ord("?")) & (symbols["bind"] == STB_GLOBAL)] -= 32
+    weak = symbols["bind"] == STB_WEAK
+    found[weak] = np.where(symbols["type"] == STT_OBJECT, ord("V"), ord("W"))[weak]
+    found[symbols["section"] == SHN_UNDEF] = ord("U")
+    return found

@@ -1,0 +1,195 @@
+"""The link of a kernel by the command of any build: draft, tables, relink, proof, in a folder of their own beside the
+output, which takes its place in one step."""
+
+import json
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from types import FrameType
+
+from buildplug import __version__
+from buildplug.base import files, process, scratch
+from buildplug.base.errors import BuildplugError
+from buildplug.base.process import Ended
+from buildplug.config.project import Config, read
+from buildplug.image import strip
+from buildplug.linker import command_line
+from buildplug.linker.command_line import LinkLine
+from buildplug.linker.depfile import escaped
+from buildplug.linker.script import Placement, place
+from buildplug.pipeline import ninja
+from buildplug.stage import sources
+from buildplug.stage.passes import DraftFailed, Note, Stage
+
+OURS = r"/[\w./-]+"  # the name of a file in our folder
+
+
+@dataclass(frozen=True)
+class FinalLink:
+    """One link of a command: the words behind the linker's name, and what they say.
+
+    Nothing in the words is replaced, as response files may hold any of them: we put something before and behind, and
+    the last `-o`, `-Map` and `--dependency-file` count. But a script with MEMORY must be: then the words go into a
+    response file of ours.
+    """
+
+    ld: str
+    expands: bool  # whether a % in the name of a map stands for the output
+    words: list[str]
+    line: LinkLine
+    env: Mapping[str, str]  # the linker's
+    config: Config
+    folder: Path
+    ended: dict[Path, Ended] = field(default_factory=dict)  # how the link of each image ended
+
+    @property
+    def draft(self) -> Path:
+        return self.folder / f"{self.line.output.name}.draft"
+
+    @property
+    def relinked(self) -> Path:
+        return self.folder / f"{self.line.output.name}.relinked"
+
+    @property
+    def kept(self) -> Path:
+        """Where the folder is after the link, if it is wanted; what messages call it in any case."""
+        return self.line.output.with_name(f"{self.line.output.name}.buildplug")
+
+    @cached_property
+    def stage(self) -> Stage:
+        c = self.config
+        unnamed = f"-ffile-prefix-map={ninja.relative(c, self.folder)}=."  # no object tells the folder's random name
+        flags = {name: (*getattr(c.compile, name), unnamed) for name in ("cflags", "asflags")}
+        c = replace(c, compile=replace(c.compile, **flags))
+        return Stage(
+            c.tables, c.arch, c.root, lambda: self._places, c.generated, lambda text: text.with_name(f"{text.name}.o"),
+            partial(ninja.assemble, c), self._link, "script" in self.line,
+        )  # fmt: skip
+
+    @cached_property
+    def _places(self) -> Placement:
+        return place(self.config, *(list(map(Path, names)) for names in (self.line.scripts, self.line.folders)))
+
+    def run(self, *, keep: bool) -> None:
+        """Links, and puts what the command asked for in its place. Raises DraftFailed, BuildplugError."""
+        image = self.folder / self.line.output.name
+        last = self.line.output if self.line.output.is_file() else None
+        note = self.stage.run(self.draft, self.relinked, image, last)
+        made = self.draft if note["links"] == 1 else self.relinked
+        self.say(self.ended[made])
+        if keep:
+            about = {"buildplug": __version__} | {k: note[k] for k in ("links", "tables", "moved", "rewritten")}
+            files.write(self.folder / "record.json", json.dumps(about, indent=1) + "\n")
+            shutil.copy(image, self.relinked)  # with the tables that are proved, and its relocations
+        if not (self.config.link.keep_relocations or "emit-relocs" in self.line):
+            strip.drop(image, image)
+        if (path := self.line.map(expands=self.expands)) is not None:
+            files.write(path, self.public(files.read(_map_of(made)).decode(errors="surrogateescape")))
+        if (path := self.line.depfile) is not None:
+            files.write(path, self._dependencies(made))
+        image.replace(self.line.output)
+
+    def _link(self, tables: list[Path], made: Path) -> Note:
+        words = self.words
+        if "script" in self.line or self._places.tables:
+            ours = ["-T", str(self.stage.placement)]  # GNU ld wants it before the user's
+            if self.stage.script.stat().st_size:
+                ours += ["-T", str(self.stage.script)]
+                response = self.folder / "words"
+                files.write(response, command_line.response(command_line.without_scripts(words)))
+                words = [f"@{response}"]
+        else:  # the linker places orphans behind .rodata; this keeps them from --gc-sections
+            ours = [f"--undefined={table.rule.symbol}" for table in self.config.tables]
+        command = [self.ld, *ours, *words, "--emit-relocs", *map(str, tables)]
+        if self.line.map(expands=self.expands):
+            # where a % in the name of our folder would be taken for the output, the whole name is said by that
+            command.append("-Map=%" if self.expands and "%" in str(made) else f"-Map={_map_of(made)}")
+        command += [f"--dependency-file={_depfile_of(made)}"] if self.line.depfile else []
+        done = process.heard([*command, "-o", str(made)], self.env)
+        self.ended[made] = done
+        if done.status and made == self.draft:
+            raise DraftFailed(done)
+        if done.status:
+            self.say(done)
+            raise BuildplugError(
+                self.ld, "the link with the tables failed, the one with empty tables did not", "see its message above",
+                status=done.status,
+            )  # fmt: skip
+        return {"links": 1}
+
+    def say(self, ended: Ended) -> None:
+        """Says what a linker has said."""
+        for stream, said in ((sys.stdout, ended.out), (sys.stderr, ended.err)):
+            stream.buffer.write(self.public(said.decode(errors="surrogateescape")).encode(errors="surrogateescape"))
+            stream.flush()
+
+    def public(self, text: str) -> str:
+        """A text of the linker's or of ours without the names that only this run has."""
+        for made in (self.draft, self.relinked):
+            text = text.replace(str(made), self.line.options.get("output", "a.out"))
+        return text.replace(str(self.folder), str(self.kept))
+
+    def _dependencies(self, made: Path) -> str:
+        """The depfile without what is ours, and with what says what the tables are. lld escapes names, the others do
+        not."""
+        text = files.read(_depfile_of(made)).decode(errors="surrogateescape")
+        output = self.line.options.get("output", "a.out")
+        for spelled in (str, escaped):
+            text = text.replace(spelled(str(made)), spelled(output))
+            ours = re.escape(spelled(str(self.folder))) + OURS
+            text = re.sub(rf"^{ours}:\n+", "", text, flags=re.M)
+            text = re.sub(rf"( \\\n +| ){ours}(?=[ \n])", "", text)
+        inputs = [escaped(str(path)) for path in sources.inputs(self.config)]
+        head, colon, tail = text.partition(":")  # in its first rule, as CMake forgets one when there is another
+        return f"{head}{colon} {' '.join(inputs)}{tail}" + "".join(f"\n{name}:\n" for name in inputs)
+
+
+def link(
+    ld: str, config: Path, words: list[str], line: LinkLine, env: Mapping[str, str], *, expands: bool, keep: bool
+) -> int:
+    """Makes the output of a link with tables; returns the exit status. Raises BuildplugError."""
+    with _ended_by_signals(), scratch.folder(line.output) as folder:
+        final = FinalLink(ld, expands, words, line, env, read(config, folder), folder)
+        try:
+            final.run(keep=keep)
+        except DraftFailed as failed:
+            final.say(failed.ended)
+            return failed.ended.status
+        except BuildplugError as error:
+            error.args, error.output = (final.public(str(error)),), final.public(error.output)
+            raise
+        finally:
+            if keep:
+                shutil.rmtree(final.kept, ignore_errors=True)
+                folder.rename(final.kept)
+                final.kept.chmod(final.kept.absolute().parent.stat().st_mode & 0o777)  # no longer ours alone
+    return 0
+
+
+def _map_of(image: Path) -> Path:
+    return image.with_name(f"{image.name}.map")
+
+
+def _depfile_of(image: Path) -> Path:
+    return image.with_name(f"{image.name}.d")
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Lets signals that ask us to end do so by an exception, so that nothing is left behind."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,4 @@
+"""What linkers understand: command lines, linker scripts, families of linkers, depfiles.
+
+Runs no linker.
+"""

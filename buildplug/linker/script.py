@@ -1,0 +1,188 @@
+"""Where the tables go: behind which output section, in which region and segment of the kernel's own linker script.
+
+Only as much of a script is read as that takes: its output sections, what they take and what stands behind their
+braces. Source: the manual of GNU ld, "Linker Scripts". Knows no linker; what it does not find, a setting says.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from buildplug.base.errors import BuildplugError
+from buildplug.base.files import read
+from buildplug.config.project import Config, WantedTable
+from buildplug.config.rule import Rule
+
+# Behind the first of these that the script has, by the flags of the table's section.
+AFTER = {"a": (".rodata", ".text", ".data"), "aw": (".data",)}
+INTO = r"(> ?[\w.]+ ?)?(AT ?> ?[\w.]+ ?)?(:[\w.]+ ?)*"
+MEMORY = r"\bMEMORY\s*\{[^}]*\}"
+INCLUDES = 10  # one within another, as in GNU ld
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A table's place; `into` is what stands behind its braces: `> rom AT> rom :text`."""
+
+    rule: Rule
+    after: str
+    into: str
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output section of a script; `takes` are patterns of input sections."""
+
+    name: str
+    takes: tuple[str, ...]
+    into: str
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The places of the tables in a link; none leaves them to the linker, which puts a section that no script names
+    beside those of its kind.
+
+    GNU ld wants MEMORY before what goes into its regions, and what inserts before what it inserts into. So `memory` is
+    that of the kernel's scripts, and `script` takes their place without it; both are empty where there are no regions.
+    """
+
+    tables: tuple[Placed, ...] = ()
+    memory: str = ""
+    script: str = ""
+
+
+def place(config: Config, scripts: Sequence[Path], folders: Sequence[Path]) -> Placement:
+    """The places of the tables in a link with these scripts. The linker looks for them, and for those that they
+    include, in `folders`; of one that is missing it tells. Raises BuildplugError."""
+    if not scripts and not any(table.after or config.link.after for table in config.tables):
+        return Placement()
+    paths = [path for script in scripts if (path := _path(script, folders))]
+    if len(paths) < len(scripts):
+        return Placement()
+    text = "\n".join(_text(path, folders, INCLUDES) for path in paths)
+    found, where = outputs(text), scripts[0] if scripts else config.path
+    memory = "\n".join(re.findall(MEMORY, text))
+    wanted = [table for table in config.tables if not table.rule.table.placed]
+    placed = tuple(_place(config, where, found, table) for table in wanted)
+    return Placement(placed, memory, re.sub(MEMORY, "", text) if memory else "")
+
+
+def _place(config: Config, where: Path, found: Sequence[Output], table: WantedTable) -> Placed:
+    rule, names = table.rule, [output.name for output in found]
+    wanted = AFTER[rule.table.flags]
+    after = table.after or (config.link.after if rule.table.flags == "a" else "")
+    after = after or next((name for name in wanted if name in names), "")
+    if not after:
+        raise BuildplugError(
+            where, f"expected a section {' or '.join(wanted)} for rule {rule.name} to stand behind, found "
+            f"{', '.join(names) or 'none'}", 'set after = "…" in its [[table]]',
+        )  # fmt: skip
+    into = table.into or config.link.into
+    if not re.fullmatch(INTO, into):
+        raise BuildplugError(config.path, f"into: expected what stands behind an output section, found {into!r}",
+                             'such as into = "> rom AT> rom :text"')  # fmt: skip
+    if not into and after in set(AFTER["a"]) - set(wanted):
+        raise BuildplugError(
+            config.path, f"after: expected a section that is written to, as rule {rule.name} is, found {after}",
+            f'set after = "{wanted[0]}" in its [[table]]',
+        )  # fmt: skip
+    before = found[: names.index(after) + 1] if after in names else []
+    for output in before:
+        for pattern in output.takes:
+            if fnmatchcase(rule.section, pattern):
+                raise BuildplugError(
+                    where, f"{output.name} takes {pattern}, and so the table {rule.section} of rule {rule.name}",
+                    f"put it behind {after}, or say there what it is to take",
+                )  # fmt: skip
+    return Placed(rule, after, into or (before[-1].into if before else ""))
+
+
+def _path(script: Path, folders: Iterable[Path]) -> Path | None:
+    """Where a script is that the linker looks for in folders."""
+    return next((path for path in (folder / script for folder in folders) if path.is_file()), None)
+
+
+def _text(script: Path, folders: Iterable[Path], depth: int) -> str:
+    """A script without comments, and with the scripts that it includes."""
+
+    def included(match: re.Match[str]) -> str:
+        path = _path(Path(match[1].strip('"')), folders) if depth else None
+        return _text(path, folders, depth - 1) if path else ""
+
+    text = re.sub(r"/\*.*?\*/", " ", read(script).decode(errors="replace"), flags=re.S)
+    return re.sub(r'\bINCLUDE\s+("[^"]*"|[^\s;{}]+)', included, text)
+
+
+def outputs(text: str) -> list[Output]:
+    """The output sections of a script, in their order."""
+    tokens = re.findall(r'"[^"]*"|[{}();:>=,]|[^\s{}();:>=,"]+', text) + [""] * 2
+    loads = set[str]()
+    found: list[Output] = []
+    at, inherited = 0, ""
+    while at < len(tokens) - 2:
+        word, opened = tokens[at : at + 2]
+        if (word, opened) == ("PHDRS", "{"):
+            end = _behind(tokens, at + 1)
+            loads |= {
+                name for name, kind in zip(tokens[at:end], tokens[at + 1 : end], strict=False) if kind == "PT_LOAD"
+            }
+            at = end
+        elif word in ("SECTIONS", "{", "}", ";", ","):  # what is in the braces of SECTIONS follows as if beside it
+            at += 1
+        elif opened == "(" and tokens[_behind(tokens, at + 1)] != ":":  # ASSERT, ENTRY, …; not `.bss (NOLOAD) :`
+            at = _behind(tokens, at + 1)
+        else:
+            start = next(i for i in range(at, len(tokens)) if tokens[i] in ("{", ";", "}", ""))
+            end = start
+            if tokens[start] == "{" and ":" in tokens[at:start]:
+                end = _behind(tokens, start)
+                takes = tuple(_taken(tokens, start + 1, end - 1))
+                end, into, segments = _tail(tokens, end)
+                inherited = " ".join(f":{name}" for name in segments if name in loads) if segments else inherited
+                found.append(Output(word.strip('"'), takes, f"{into} {inherited}".strip()))
+            at = max(end, at + 1)
+    return found
+
+
+def _behind(tokens: Sequence[str], at: int) -> int:
+    """The place behind the bracket that closes the one at `at`."""
+    depth = 0
+    for place in range(at, len(tokens)):
+        depth += (tokens[place] in ("{", "(")) - (tokens[place] in ("}", ")"))
+        if depth == 0:
+            return place + 1
+    return len(tokens) - 2
+
+
+def _taken(tokens: Sequence[str], at: int, end: int) -> Iterable[str]:
+    """The patterns of input sections in the body of an output section: what stands in brackets behind a pattern of
+    files. Expressions are gone past, as their `*` is none."""
+    while at < end:
+        if tokens[at] == "=":
+            at = next((i for i in range(at, end) if tokens[i] == ";"), end)
+        behind = _behind(tokens, at + 1) if tokens[at + 1] == "(" and set(tokens[at]) & set("*.") else at + 1
+        yield from (word.strip('"') for word in tokens[at + 2 : behind])
+        at = behind
+
+
+def _tail(tokens: Sequence[str], at: int) -> tuple[int, str, list[str]]:
+    """What stands behind the braces of an output section: its end, the regions, the segments."""
+    regions, segments = "", list[str]()
+    while True:
+        word, following = tokens[at : at + 2] if at + 2 <= len(tokens) else ("", "")
+        if (word, following) == ("AT", ">"):
+            regions += f" AT> {tokens[at + 2]}"
+            at += 3
+        elif word == ">":
+            regions += f" > {following}"
+            at += 2
+        elif word in (":", "="):
+            segments += [following] * (word == ":")
+            at += 2
+        elif word == ",":
+            at += 1
+        else:
+            return at, regions.strip(), segments

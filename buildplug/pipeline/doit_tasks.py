@@ -1,0 +1,207 @@
+"""The passes, in order, as doit tasks. Between them lie files, so that each runs only when its own inputs changed."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from doit.exceptions import TaskFailed
+from doit.task import Task
+from doit.tools import config_changed
+
+from buildplug.base import data, files, fingerprints
+from buildplug.base.errors import BuildplugError
+from buildplug.config.project import Config
+from buildplug.linker import command_line
+from buildplug.linker.command_line import LinkLine
+from buildplug.linker.script import Placement, place
+from buildplug.pipeline import ninja
+from buildplug.pipeline.link import included, link
+from buildplug.record.build import write_note, write_record
+from buildplug.stage import sources
+from buildplug.stage.passes import Note, Stage, blob_path
+
+PASSES = ("compile", "draft", "extract", "generate", "assemble", "relink", "verify", "record")
+
+
+class PassFailed(TaskFailed):  # type: ignore[misc]
+    """How a pass tells doit of an error; the error itself stays at hand."""
+
+    def __init__(self, error: BuildplugError):
+        super().__init__(f"{error.output}{error}")
+        self.error = error
+
+
+class Pipeline:
+    """The passes of one kernel."""
+
+    def __init__(self, wanted: Config, explain: bool):
+        self.config, self.explain = wanted, explain
+        if not wanted.tables:
+            raise BuildplugError(wanted.path, "expected a [[table]], found none", "add one with its rule")
+        if not wanted.sources:
+            raise BuildplugError(wanted.path, "expected sources to compile, found none", "add them to [compile]")
+        self.stage = Stage(
+            wanted.tables, wanted.arch, wanted.root, self._places, wanted.generated,
+            partial(ninja.object_of, wanted), partial(ninja.assemble, wanted), self._link,
+            bool(self._line.scripts),
+        )  # fmt: skip
+        self.relinked = wanted.build / f"{wanted.kernel.name}.relinked"
+        self.runtime = sources.texts(wanted.tables, wanted.arch, wanted.root)
+        self.sources = [wanted.root / name for name in wanted.sources]
+        self.sources += [wanted.generated / name for name in self.runtime if not name.endswith(".h")]
+        self.objects = [ninja.object_of(wanted, source) for source in self.sources]
+        self.link_inputs = self.objects + [wanted.root / name for name in wanted.link.objects]
+        if wanted.link.script:
+            self.link_inputs.append(wanted.root / wanted.link.script)
+        self.notes = {name: wanted.build / "notes" / f"{name}.json" for name in PASSES[:-1]}
+
+    def tasks(self) -> Iterator[dict[str, Any]]:
+        c = self.config
+        rules = [path for table in c.tables for path in table.files]
+        links = [[c.toolchain.ld, *c.link.flags], c.link, fingerprints.program(c.toolchain.ld)]
+        templates = [*data.templates(), *sources.templates(c)]
+        assembler = [ninja.compiler(c, suffix) for suffix in (".c", ".S")] + [fingerprints.program(c.toolchain.cc)]
+        draft, relink = (self._read_by(output) for output in (c.draft, self.relinked))
+        s, inputs = self.stage, [*(c.root / name for name in c.sources), c.root / c.path.name, *rules]
+        tables = [s.placement, s.script, *s.objects, s.anchors]
+        yield self._task("compile", self.compile, [], [])  # ninja decides what there is to do
+        yield self._task(
+            "draft", self.draft, [*draft, *s.stub_objects, s.placement, s.script], [c.draft], links, c.draft
+        )
+        yield self._task("extract", self.extract, [c.draft, *rules], s.extracted, c.tables)
+        yield self._task("generate", self.generate, [*s.extracted, *templates], [*s.texts, s.anchors], c.tables)
+        yield self._task("assemble", self.assemble, s.assembled, s.objects, assembler)
+        yield self._task("relink", self.relink, [*relink, *tables], [self.relinked], links, self.relinked)
+        verified = self._task("verify", self.verify, [c.draft, self.relinked, *rules], [c.image], c.tables)
+        yield verified | {"uptodate": [*verified["uptodate"], self._image_is_untouched]}
+        yield self._task("record", self.record, [c.image, *self.notes.values(), *inputs], [self.record_path])
+
+    def _read_by(self, output: Path) -> list[Path]:
+        """The inputs of a link: those that we name, and of the last link what scripts included."""
+        s = self.stage
+        ours = {*self.link_inputs, *s.stub_objects, *s.objects, s.placement, s.script, s.anchors}
+        read = [path for path in included(self.config, output) if Path(os.path.normpath(path)) not in ours]
+        return self.link_inputs + [path for path in read if path.exists()]
+
+    def _image_is_untouched(self) -> bool:
+        """Whether the image is the file that verify left."""
+        if not (self.config.image.exists() and self.notes["verify"].exists()):
+            return False
+        return bool(json.loads(files.read(self.notes["verify"])).get("image") == fingerprints.stamp(self.config.image))
+
+    @property
+    def record_path(self) -> Path:
+        return self.config.build / f"{self.config.kernel.name}.buildplug.json"
+
+    def compile(self) -> Note | None:
+        """Writes the runtime, and has ninja compile what changed."""
+        for name, text in self.runtime.items():
+            files.write(self.config.generated / name, text)
+        s = self.stage
+        s.prepare()
+        log = self.config.build / ".ninja_log"
+        before = log.stat().st_mtime_ns if log.exists() else 0
+        known = {
+            s.placement,
+            s.script,
+            s.anchors,
+            *s.stubs,
+            *s.texts,
+            *map(blob_path, [*s.stubs, *s.texts]),
+            *s.extracted,
+        }
+        for path in {*s.generated.iterdir()} - known - {s.generated / name for name in self.runtime}:
+            path.unlink()  # of a table that is no longer wanted
+        said = ninja.compile_all(self.config, [*self.sources, *s.stubs], explain=self.explain)
+        sys.stderr.write(said)
+        return {} if log.stat().st_mtime_ns != before or not self.notes["compile"].exists() else None
+
+    def draft(self) -> Note:
+        """Links with empty tables: the image that the tables are made from."""
+        return self.stage.link_draft(self.config.draft)
+
+    def extract(self) -> Note:
+        """Finds the references, and checks that inline code may stand where it would."""
+        return self.stage.extract(self.config.draft)
+
+    def generate(self) -> Note:
+        """Renders the tables, and the script that tells them where the sections are."""
+        return self.stage.generate()
+
+    def assemble(self) -> Note:
+        """Makes the tables' objects, with the kernel's own flags."""
+        return self.stage.assemble_all(self.stage.assembled)
+
+    def relink(self) -> Note:
+        """The only relink."""
+        return self.stage.relink(self.relinked)
+
+    def verify(self) -> Note:
+        """Proves the tables true of the final image; makes them so if the linker moved what they speak of."""
+        return self.stage.verify(self.config.draft, self.relinked, self.config.image)
+
+    def record(self) -> None:
+        c = self.config
+        inputs = {
+            *ninja.inputs(c),
+            *included(c, c.draft),
+            *(p for t in c.tables for p in t.files),
+            *sources.templates(c),
+            c.root / c.path.name,
+        }
+        write_record(c, self.notes, sorted(p for p in inputs if p.exists()))
+
+    @cached_property
+    def _line(self) -> LinkLine:
+        """What the configuration says of a link."""
+        link = self.config.link
+        return command_line.parse([*link.flags, *(["-T", link.script] if link.script else [])])
+
+    def _places(self) -> Placement:
+        names = (self._line.scripts, self._line.folders)
+        return place(self.config, *([self.config.root / name for name in some] for some in names))
+
+    def _link(self, tables: list[Path], output: Path) -> Note:
+        command, said = link(self.config, self.sources, self.stage.placement, self.stage.script, tables, output)
+        sys.stderr.write(said)
+        return {"command": command, "links": 1}
+
+    def _task(
+        self,
+        name: str,
+        action: Callable[[], Note | None],
+        depends: list[Path],
+        targets: list[Path],
+        settings: object = None,
+        linked: Path | None = None,
+    ) -> dict[str, Any]:
+        def act(task: Task) -> PassFailed | None:
+            started = time.monotonic()
+            try:
+                note = action()
+                if note is not None:
+                    note["seconds"] = round(time.monotonic() - started, 3)
+                    write_note(self.notes[name], note)
+                if linked:  # the next build asks whether what this link has read changed
+                    task.file_dep.update(map(str, self._read_by(linked)))
+            except BuildplugError as error:
+                return PassFailed(error)
+            return None
+
+        return {
+            "basename": name,
+            "actions": [act],
+            "file_dep": [str(path) for path in depends],
+            "targets": [str(path) for path in targets],
+            "task_dep": [PASSES[PASSES.index(name) - 1]] if name != PASSES[0] else [],
+            "uptodate": [
+                config_changed(repr((fingerprints.ours(), fingerprints.variables(), settings))) if depends else False
+            ],
+            "verbosity": 2,  # what compilers and linkers warn of is the user's
+            "doc": (action.__doc__ or name).partition("\n")[0],
+        }

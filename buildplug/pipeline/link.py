@@ -1,0 +1,50 @@
+"""The link command: the same for draft and final, but for the object that holds the tables."""
+
+import re
+from pathlib import Path
+
+from buildplug.base.files import read_text, replacing
+from buildplug.base.process import run
+from buildplug.config.project import Config
+from buildplug.pipeline.ninja import object_of, relative
+
+
+def link(
+    config: Config, sources: list[Path], placement: Path, script: Path, tables: list[Path], output: Path
+) -> tuple[list[str], str]:
+    """Links `output` with the files that bring the tables, which the script `placement` places; `script`, unless it is
+    empty, takes the place of the kernel's. Returns the command, and what the linker said. Beside the output it leaves a
+    depfile, as scripts may include others."""
+    # GNU ld wants the placement before the script that it inserts into. Where nothing is inserted, it is an input: as
+    # -T it would take the place of the linker's own script.
+    inserts = ["-T"] if "INSERT AFTER" in read_text(placement) else []
+    own = script if script.stat().st_size else config.root / config.link.script
+    command = [
+        config.toolchain.ld, *config.link.flags, "--emit-relocs", *inserts, relative(config, placement),
+        *(["-T", relative(config, own)] if config.link.script else []),
+        *(relative(config, object_of(config, source)) for source in sources),
+
+        *(relative(config, config.root / name) for name in config.link.objects),
+        *(relative(config, path) for path in tables),
+    ]  # fmt: skip
+    with replacing(output) as scratch:
+        scratch.unlink()  # the linker sets the mode of a file that it makes
+        depfile = relative(config, depfile_of(output))
+        words = [*command, f"--dependency-file={depfile}", "-o", relative(config, scratch)]
+        said = run(words, config.root, f"link {output.name}").output
+    return [*command, "-o", relative(config, output)], said
+
+
+def depfile_of(output: Path) -> Path:
+    """The depfile that link() leaves."""
+    return output.with_name(f"{output.name}.d")
+
+
+def included(config: Config, output: Path) -> list[Path]:
+    """The files that the last link of `output` read, by its depfile."""
+    depfile = depfile_of(output)
+    if not depfile.exists():
+        return []
+    words = re.split(r"(?<!\\)\s+", depfile.read_text(errors="surrogateescape").replace("\\\n", " "))
+    names = {word.replace("\\ ", " ").replace("$$", "$") for word in words if word and not word.endswith(":")}
+    return sorted(config.root / name for name in names)

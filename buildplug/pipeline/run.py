@@ -1,0 +1,116 @@
+"""Runs the pipeline with doit: its state in the build directory, its reports as ours, one build at a time."""
+
+import fcntl
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from doit.control import TaskControl
+from doit.dependency import Dependency, JsonDB, TimestampChecker
+from doit.loader import generate_tasks
+from doit.reporter import ZeroReporter
+from doit.runner import Runner
+from doit.task import Stream, Task
+
+from buildplug.base import files
+from buildplug.base.errors import BuildplugError
+from buildplug.config import project
+from buildplug.pipeline.doit_tasks import PassFailed, Pipeline
+
+REASONS = {
+    "has_no_dependencies": "asked each time",
+    "missing_target": "missing",
+    "changed_file_dep": "changed",
+    "added_file_dep": "new input",
+    "removed_file_dep": "no longer an input",
+    "checker_changed": "the way to check changed",
+    "missing_file_dep": "an input is missing",
+}
+SHOWN = 4  # files that an explanation names
+
+Report = Callable[[str, str], None]  # (pass, what of it: "" when it starts)
+
+
+class _StateFile(JsonDB):  # type: ignore[misc]
+    """doit's state, written whole or not at all; a state that does not parse is no state."""
+
+    def _load(self) -> dict[str, object]:
+        try:
+            state = json.loads(Path(self.name).read_text())
+        except (OSError, ValueError):
+            return {}
+        return state if isinstance(state, dict) else {}
+
+    def dump(self) -> None:
+        files.write(Path(self.name), json.dumps(self._db))
+
+
+class _Reporter(ZeroReporter):  # type: ignore[misc]
+    """Tells of passes, and keeps the error of the one that failed."""
+
+    desc = "buildplug"
+
+    def __init__(self, state: Dependency, all_tasks: dict[str, Task], started: Report, explained: Report):
+        self.state, self.tasks, self.started, self.explained = state, all_tasks, started, explained
+        self.failure: BuildplugError | None = None
+
+    def execute_task(self, task: Task) -> None:
+        status = self.state.get_status(task, self.tasks, get_log=True)
+        reasons = [_reason(*item) for item in status.reasons.items()]
+        self.explained(task.name, f"runs: {'; '.join(filter(None, reasons))}")
+        self.started(task.name, "")
+
+    def skip_uptodate(self, task: Task) -> None:
+        self.explained(task.name, "up to date")
+        self.started(task.name, "")
+
+    def add_failure(self, task: Task, fail: object) -> None:
+        if isinstance(fail, PassFailed):
+            self.failure = fail.error
+        else:
+            self.failure = BuildplugError(task.name, str(getattr(fail, "message", fail)))
+            self.failure.output = "".join(getattr(fail, "traceback", ""))
+
+
+def _reason(reason: str, arguments: Any) -> str:
+    if reason == "uptodate_false":
+        checks = [check for check, *_ in arguments]
+        return "ninja decides" if checks == [False] else "its settings changed"
+    if isinstance(arguments, list):
+        names = [Path(str(name)).name for name in sorted(arguments)]
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        return f"{REASONS[reason]}: {', '.join(names[:SHOWN])}{more}" if names else ""
+    return REASONS[reason]
+
+
+def build(
+    path: Path, directory: Path | None, explain: Report | None, started: Report = lambda name, what: None
+) -> Path:
+    """Builds; returns the path of the record. Raises BuildplugError of the pass that failed."""
+    pipeline = Pipeline(project.read(path, directory), explain is not None)
+    with _locked(pipeline.config.build):
+        state = Dependency(_StateFile, str(pipeline.config.build / project.STATE), checker_cls=TimestampChecker)
+        tasks = [task for item in pipeline.tasks() for task in generate_tasks(item["basename"], item)]
+        control = TaskControl(tasks)
+        control.process(None)
+        reporter = _Reporter(state, control.tasks, started, explain or (lambda name, what: None))
+        Runner(state, reporter, stream=Stream(2)).run_all(control.task_dispatcher())
+        if reporter.failure:
+            raise reporter.failure
+    return pipeline.record_path
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Makes builds in one directory take turns; what a killed one left half-written is removed."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with (directory / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for folder in (directory, directory / "gen", directory / "notes", *(directory / "obj").rglob("")):
+                files.sweep(folder)
+            yield
+    except OSError as error:
+        raise BuildplugError(directory, f"cannot be written: {error.strerror}") from None

@@ -1,0 +1,64 @@
+"""The programs that make an image, as a record of provenance names them: file, digest, version, package."""
+
+import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from buildplug import __version__
+from buildplug.base import files, fingerprints
+from buildplug.base.errors import BuildplugError
+from buildplug.base.process import run, version
+from buildplug.config.project import Config
+
+
+@dataclass(frozen=True)
+class Program:
+    """path: of the file itself, behind all links. package: its URL; empty if no package has it. Of buildplug there is
+    no one file: its path is None, its digest identity.ours()."""
+
+    path: Path | None
+    sha256: str
+    version: str
+    package: str
+
+
+def programs(config: Config) -> dict[str, Program]:
+    """What compiles, assembles and links, by its part in that. Their shared libraries are not among them.
+
+    Raises BuildplugError if one is missing.
+    """
+    tools, root = config.toolchain, config.root
+    names = {"cc": tools.cc, "ld": tools.ld} | ({"launcher": tools.launcher[0]} if tools.launcher else {})
+    for part in ("cc1", "as"):
+        said = run([tools.cc, *config.compile.cflags, f"-print-prog-name={part}"], root, f"say which {part} it runs")
+        if _find(said.output.strip(), root) is None:
+            break  # one program compiles and assembles, as clang does
+        names[part] = said.output.strip()
+    found = {name: _program(program, root) for name, program in sorted(names.items())}
+    return {"buildplug": Program(None, fingerprints.ours(), __version__, "")} | found
+
+
+def _find(name: str, root: Path) -> str | None:
+    return shutil.which(str(root / name) if "/" in name else name)
+
+
+def _program(name: str, root: Path) -> Program:
+    where = _find(name, root)
+    if where is None:
+        raise BuildplugError(name, "expected a program, found none", "install it, or name another in [toolchain]")
+    path = Path(where).resolve()
+    return Program(path, files.digest(path), version(where, root), _package(path, root))
+
+
+def _package(path: Path, root: Path) -> str:
+    """The Debian package that brought a file."""
+    try:
+        owner = run(["dpkg-query", "--search", path], root, "find a package").output.partition(": ")[0]
+        form = "--showformat=${Package} ${Version} ${Architecture}"
+        name, release, machine = run(["dpkg-query", "--show", form, owner], root, "say its version").output.split()
+        vendor = platform.freedesktop_os_release()["ID"]
+    except (BuildplugError, ValueError, OSError):  # not Debian's, or no dpkg
+        return ""
+    return f"pkg:deb/{vendor}/{name}@{quote(release)}?arch={machine}"

@@ -1,0 +1,215 @@
+"""What a build did, or what rebuilds showed, for people: read from the records and the images beside them."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from buildplug.arch.model import KINDS
+from buildplug.base import files
+from buildplug.base.errors import BuildplugError, printable
+from buildplug.base.schema import convert
+from buildplug.config import project
+from buildplug.config.ops import OP_BITS
+from buildplug.image.elf import SHF_WRITE, SHT_NOBITS, Image, Section
+from buildplug.record import rebuilds
+from buildplug.record.rebuilds import Rebuilds
+from buildplug.record.section_map import Drawing, Extent, draw
+from buildplug.stage import render
+from buildplug.tables.sites_format import decode
+
+RECORD = ".buildplug.json"
+
+
+@dataclass(frozen=True)
+class About:
+    """A table, as the record has it. ops: the names of the ops that its sites refer to, by number."""
+
+    symbol: str
+    section: str
+    rows: int
+    bytes: int
+    ops: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Build:
+    """The record of a build, as far as the report speaks of it."""
+
+    buildplug: str
+    image: str
+    arch: str
+    links: int
+    moved: tuple[str, ...]
+    rewritten: tuple[str, ...]
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    tools: dict[str, str]
+    seconds: dict[str, float]
+    tables: dict[str, About]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A section in draft and final; (address, bytes) in either. `inside`: how the linker moved its parts."""
+
+    name: str
+    content: str  # code, constants, data, zeros or table
+    draft: Extent | None
+    final: Extent | None
+    inside: str = ""
+
+    @property
+    def moved(self) -> str:
+        """What became of the section in the relink; empty if nothing did."""
+        if self.draft is None or self.final is None:
+            return "new" if self.draft is None else "gone"
+        (before, old), (after, new) = self.draft, self.final
+        said = [f"{after - before:+#x}"] if after != before else []
+        said += [f"{new - old:+,} B"] if new != old else []
+        return ", ".join([*said, *([f"parts moved: {self.inside}"] if self.inside else [])])
+
+
+@dataclass(frozen=True)
+class Sites:
+    """How many sites of a table are of an op and a kind: op -> kind -> count."""
+
+    kinds: tuple[str, ...]
+    ops: dict[str, dict[str, int]]
+
+    @property
+    def most(self) -> int:
+        """Of any op."""
+        return max(sum(of.values()) for of in self.ops.values()) or 1
+
+    @property
+    def total(self) -> int:
+        return sum(sum(of.values()) for of in self.ops.values())
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """Of one build. sites: rule -> its sites."""
+
+    record: Build
+    sites: dict[str, Sites]
+    sections: tuple[Placed, ...]
+
+    @property
+    def drawing(self) -> Drawing:
+        """Where the sections go on the map."""
+        return draw([(section.draft, section.final) for section in self.sections])
+
+
+Report = BuildReport | Rebuilds
+
+
+def read(path: Path) -> Report:
+    """The report of a configuration's build, of the record of one, or of the result of rebuilds. Raises
+    BuildplugError."""
+    if path.is_dir() or path.suffix == ".toml":
+        wanted = project.read(path)
+        path = wanted.build / f"{wanted.kernel.name}{RECORD}"
+        if not path.exists():
+            raise BuildplugError(path, "expected the record of a build, found none", "build first: buildplug build")
+    try:
+        data = json.loads(files.read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise BuildplugError(path, f"expected a record as JSON, found: {error}", "build again") from None
+    if isinstance(data, dict) and "variations" in data:
+        return convert(Rebuilds, data, str(path), strict=False)
+    return _build(path, data)
+
+
+def summary(report: Report) -> str:
+    """The report in a few lines for a terminal."""
+    if isinstance(report, Rebuilds):
+        return "\n".join(rebuilds.summary(report))
+    record = report.record
+    sites = sum(of.total for of in report.sites.values())
+    lines = [f"{record.image}, {record.arch}: {record.links} links, {len(report.record.tables)} tables, {sites} sites"]
+    rows = [[rule, f"{t.rows} rows", f"{t.bytes} bytes in {t.section}"] for rule, t in report.record.tables.items()]
+    lines += ["tables, proved true:", *_aligned(rows)]
+    for rule, of in report.sites.items():
+        counts = [[op, *(str(n or ".") for n in by.values()), str(sum(by.values()))] for op, by in of.ops.items()]
+        lines += [f"sites of {rule}:", *_aligned([["", *of.kinds, "all"], *counts])]
+    lines += ["moved or resized by the relink:"]
+    lines += _aligned([[section.name, section.moved] for section in report.sections if section.moved]) or ["  nothing"]
+    lines += ["seconds:", *_aligned([[name, f"{seconds:.3f}"] for name, seconds in record.seconds.items()])]
+    return "\n".join(map(printable, lines))
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """Rows as lines: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  " + "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+
+
+def html(reports: list[Report]) -> str:
+    """A page that needs nothing else: no network, no script."""
+    return render.render("report.html.j2", None, reports=reports)
+
+
+def _build(path: Path, data: object) -> BuildReport:
+    record = convert(Build, data, str(path), strict=False)
+    draft, final = (_image(path, record, f"{record.image}{suffix}") for suffix in (".draft", ""))
+    own = {about.section for about in record.tables.values()}
+    inside = dict(line.partition(": ")[::2] for line in record.moved)
+    sites = {rule: _sites(final, about) for rule, about in record.tables.items() if about.ops}
+    return BuildReport(record, sites, _placed(draft, final, own, inside))
+
+
+def _image(path: Path, record: Build, name: str) -> Image:
+    """An image beside its record. Raises BuildplugError if it is not the one that the record speaks of."""
+    if Path(name).name != name:
+        raise BuildplugError(path, f"expected the name of a file beside it, found {name!r}")
+    if files.digest(path.with_name(name)) != record.outputs.get(name):
+        raise BuildplugError(path.with_name(name), f"expected the file that {path.name} speaks of", "build again")
+    return Image(path.with_name(name))
+
+
+def _sites(image: Image, about: About) -> Sites:
+    """Counts the sites of a table by op and kind."""
+    section, at = image.section(about.section), image.address_of(about.symbol)
+    data = image.bytes_of(section)[(at or section.address) - section.address :].tobytes()
+    info = decode(data, image.arch, f"{image.path}: {about.symbol}").sites["info"]
+    counts: dict[str, Counter[str]] = {name: Counter() for name in about.ops}
+    for value, count in zip(*(column.tolist() for column in np.unique(info, return_counts=True)), strict=True):
+        form, op = value >> OP_BITS, value & ((1 << OP_BITS) - 1)
+        if form >= len(image.arch.forms) or op >= len(about.ops):
+            raise image.bad(f"{about.symbol}: expected sites of known forms and ops, found {value:#x}", "build again")
+        counts[about.ops[op]][KINDS[image.arch.forms[form].kind]] += count
+    kinds = tuple(kind for kind in KINDS if any(kind in of for of in counts.values()))
+    return Sites(kinds, {op: {kind: of[kind] for kind in kinds} for op, of in counts.items()})
+
+
+def _placed(draft: Image, final: Image, own: set[str], inside: dict[str, str]) -> tuple[Placed, ...]:
+    """The sections of two links that take up memory, by their addresses. Of equal names the first goes to the first."""
+    keyed: list[dict[tuple[str, int], Section]] = []
+    for image in (draft, final):
+        seen: Counter[str] = Counter()
+        found = {}
+        for section in image.sections:
+            if section.alloc and section.size:
+                found[section.name, seen[section.name]] = section
+                seen[section.name] += 1
+        keyed.append(found)
+    placed = []
+    for key in {**keyed[1], **keyed[0]}:
+        pair = [found.get(key) for found in keyed]
+        extents = [None if section is None else (section.address, section.size) for section in pair]
+        known = pair[1] or pair[0]
+        assert known is not None
+        content = "table" if key[0] in own else _content(known)
+        placed.append(Placed(printable(key[0]), content, extents[0], extents[1], inside.get(key[0], "")))
+    return tuple(sorted(placed, key=lambda section: (section.final or section.draft, section.name)))
+
+
+def _content(section: Section) -> str:
+    if section.executable:
+        return "code"
+    if section.type == SHT_NOBITS:
+        return "zeros"
+    return "data" if section.flags & SHF_WRITE else "constants"

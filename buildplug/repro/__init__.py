@@ -1,0 +1,4 @@
+"""Builds again in varied surroundings, compares, and says what differs and why.
+
+Knows no pass: it runs builds as their users do.
+"""

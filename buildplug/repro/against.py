@@ -1,0 +1,69 @@
+"""Rebuilds what a record of provenance speaks of, as it says, and compares with the digests that it has."""
+
+import glob
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from buildplug.base import fingerprints
+from buildplug.base.errors import BuildplugError, printable
+from buildplug.base.process import environment
+from buildplug.config import project
+from buildplug.record import provenance
+from buildplug.record.provenance import Difference
+from buildplug.repro import vary, workshop
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What a rebuild showed."""
+
+    record: str
+    recorded: dict[str, str]  # the record's outputs: SHA-256
+    outputs: tuple[Difference, ...]  # that are not as recorded
+    digests: dict[str, str]  # of the rebuild: SHA-256
+    others: tuple[Difference, ...]  # inputs and tools that are not those of the record
+    kept: str  # the rebuild's tree, if an output is not as recorded
+
+    @property
+    def reproducible(self) -> bool:
+        return not self.outputs
+
+
+def rebuild(path: Path, root: Path) -> Rebuilt:
+    """Builds the project in `root`, a folder or its configuration, in a copy, with the variables of the record at
+    `path` and no others of their kind, and compares. Raises BuildplugError: the record is no record, or the build
+    fails."""
+    record = provenance.read(path)
+    root = root.parent if root.is_file() else root
+    others = tuple(d for d in provenance.check(record, root) if not d.what.startswith("variable "))
+    recorded = {**record.outputs, **record.byproducts}
+    built = project.read(root / record.parameters.config)
+    if odd := recorded.keys() - {built.kernel.name, built.draft.name}:
+        raise BuildplugError(
+            path, f"expected digests of what {built.path.name} makes, found {min(odd)!r}", "fetch it again"
+        )
+    wanted = workshop.project(built.path, (), ())
+    folder = Path(wanted.outputs[0]).parent
+    wanted = replace(wanted, outputs=tuple(str(folder / glob.escape(name)) for name in recorded))
+    users = {name: value for name, value in os.environ.items() if name not in fingerprints.VARIABLES}
+    env = environment(users | record.parameters.environment)
+    with workshop.interruptible(), workshop.workshop(wanted, env) as bench:
+        tree = workshop.build(wanted, bench, vary.setting(bench, (), frozenset()))
+        found = {Path(name).name: digest for name, digest in workshop.digests(wanted, tree).items()}
+        wrong = tuple(Difference(n, before, found[n]) for n, before in recorded.items() if found[n] != before)
+        kept = bench.work / workshop.KEPT / "rebuild"
+        if wrong:
+            tree.rename(kept)
+    return Rebuilt(str(path), recorded, wrong, found, others, str(kept) if wrong else "")
+
+
+def report(rebuilt: Rebuilt) -> Iterator[str]:
+    """What the rebuild showed, as lines."""
+    wrong = {difference.what for difference in rebuilt.outputs}
+    for name, digest in rebuilt.digests.items():
+        yield printable(f"{name}: {'not as' if name in wrong else 'as'} {rebuilt.record} says, SHA-256 {digest}")
+    yield from (printable(str(difference)) for difference in rebuilt.others)
+    if rebuilt.kept:
+        yield printable(f"kept: rebuild in {rebuilt.kept}")

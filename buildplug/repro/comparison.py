@@ -1,0 +1,180 @@
+"""Builds again and again, each time in other surroundings, and compares what comes out, bit for bit.
+
+Each build has a copy of the project; its originals are only read. First the control; then one build with everything
+varied. If that is the same, so is each variation. If not: the control again, each variation alone, and what is left
+together, with the places where the outputs differ.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from buildplug.base import files
+from buildplug.base.errors import BuildplugError
+from buildplug.base.process import environment, run_alone
+from buildplug.record.rebuilds import Blame, Rebuilds, Verdict
+from buildplug.repro import vary, workshop
+from buildplug.repro.blame import REMEDIES, Place, compare
+from buildplug.repro.setting import Bench, Setting
+from buildplug.repro.vary import Variation
+from buildplug.repro.workshop import KEPT, Project
+
+SHOWN = 8  # places of an output in a result
+Told = Callable[[str], None]
+Own = dict[str, list[Place]]  # output -> where it differs from build to build, nothing varied
+
+
+def repro(wanted: Project, specs: Sequence[str], told: Told = lambda what: None) -> Rebuilds:
+    """Builds the project in varied surroundings and compares. Raises BuildplugError: a build fails, or an output is
+    missing. Whatever happens, nothing is left running or mounted; of the builds only those that differ are kept."""
+    with workshop.interruptible(), workshop.workshop(wanted, environment()) as bench:
+        variations, not_varied = vary.chosen(specs, bench)
+        return _Comparison(wanted, bench, variations, not_varied, told).result()
+
+
+@dataclass(frozen=True)
+class _Built:
+    """A build that is done: where its tree is, and its outputs with their SHA-256."""
+
+    tree: Path
+    digests: dict[str, str]
+
+
+class _Comparison:
+    """One run of the comparison."""
+
+    def __init__(
+        self, wanted: Project, bench: Bench, variations: list[Variation], not_varied: dict[str, str], told: Told
+    ):
+        self.project, self.bench, self.variations, self.told = wanted, bench, variations, told
+        self.not_varied = not_varied
+        self.notes: dict[str, str] = {}
+        self.blamed: list[Blame] = []
+        self.kept: list[Path] = []
+
+    def result(self) -> Rebuilds:
+        names = frozenset(variation.name for variation in self.variations)
+        self.control = self._build("control", frozenset())
+        try:
+            together = self._build("varied" if len(names) != 1 else min(names), names)
+        except BuildplugError:
+            for name in sorted(names) if len(names) > 1 else ():  # which of them does it break under?
+                self._drop(self._build(name, frozenset({name})))
+            raise
+        if together.digests == self.control.digests:
+            self._drop(together)
+            self._drop(self.control)
+        else:
+            self._find(names, together)
+        kept = {path.name: str(path) for path in (self.control.tree, *self.kept) if self.blamed}
+        wrong = {name for blame in self.blamed for name in blame.variations}
+        used = [variation for variation in self.variations if variation.name not in self.not_varied]
+        verdicts = tuple(Verdict(v.name, v.about, v.name not in wrong, self.notes.get(v.name, "")) for v in used)
+        return Rebuilds(self.project.command, self.control.digests, verdicts, self.not_varied, tuple(self.blamed), kept)
+
+    def _find(self, names: frozenset[str], together: _Built) -> None:
+        """Blames whatever makes the outputs differ."""
+        again = self._build("again", frozenset())
+        own = {output: self._places(again, output, {}) for output in self._differing(again)}
+        self._blame((), again, {})
+        rest = names
+        for name in (variation.name for variation in self.variations):
+            alone = self._build(name, frozenset({name})) if len(names) > 1 else together
+            if self._blame((name,), alone, own):
+                rest -= {name}
+        if len(rest) > 1:
+            self._find_together(rest, own)
+        if not self.blamed:
+            self._blame((), together, own)  # once, and not again
+        elif together.tree not in self.kept:
+            self._drop(together)
+
+    def _find_together(self, rest: frozenset[str], own: Own) -> None:
+        """Blames as few as it takes of variations that make the outputs differ only together, if they do."""
+        confirmed = self._build("together", rest)
+        if self._differs(confirmed, own):
+            for name in sorted(rest):
+                fewer = self._build("fewer", rest - {name})
+                if self._differs(fewer, own):
+                    rest -= {name}
+                self._drop(fewer)
+            confirmed = self._build("together", rest)
+        self._blame(tuple(sorted(rest)), confirmed, own)
+
+    def _differing(self, built: _Built) -> list[str]:
+        return [name for name, digest in self.control.digests.items() if built.digests[name] != digest]
+
+    def _places(self, built: _Built, output: str, own: Own, known: str = "") -> list[Place]:
+        """Where an output differs from the control's, and not only by itself."""
+        found = compare(self.control.tree / output, built.tree / output, self.project.rules, known)
+        return [place for place in found if not place.is_in(own.get(output, ()))]
+
+    def _differs(self, built: _Built, own: Own) -> bool:
+        return any(self._places(built, output, own) for output in self._differing(built))
+
+    def _blame(self, names: tuple[str, ...], built: _Built, own: Own) -> bool:
+        """Puts down where a build differs; keeps it then. Returns whether it does."""
+        known = vary.BY_NAME[names[0]].cause if len(names) == 1 else ""
+        found = False
+        for output in self._differing(built):
+            places = self._places(built, output, own, known)
+            if places:
+                found = True
+                shown = tuple(places[:SHOWN])
+                sizes = tuple((tree / output).stat().st_size for tree in (self.control.tree, built.tree))
+                causes = dict.fromkeys(place.cause for place in shown)
+                if len(causes) > 1:
+                    causes.pop("build-id", None)  # it follows from the others
+                remedies = tuple(f"{cause}: {REMEDIES[cause]}" for cause in causes if cause in REMEDIES)
+                self.blamed.append(
+                    Blame(
+                        names, built.tree.name, output, (sizes[0], sizes[1]), shown, len(places) - len(shown), remedies
+                    )
+                )
+        if found:
+            self.kept.append(built.tree)
+        else:
+            self._drop(built)
+        return found
+
+    def _drop(self, built: _Built) -> None:
+        workshop.remove(built.tree)
+
+    def _build(self, name: str, varied: frozenset[str]) -> _Built:
+        """Builds with these variations varied. Raises BuildplugError that says which."""
+        self.told(name)
+        setting = vary.setting(self.bench, self.variations, varied)
+        kept = self.bench.work / KEPT / name
+        try:
+            for path in filter(None, (setting.ccache, setting.distcc)):
+                workshop.remove(path)
+            for _ in range(2 if setting.ccache else 1):  # the first fills the cache
+                tree = workshop.build(self.project, self.bench, setting)
+            digests = workshop.digests(self.project, tree)
+            odd = sorted(digests.keys() ^ (digests if name == "control" else self.control.digests).keys())
+            if odd:
+                build = "this build" if odd[0] in digests else "the control"
+                raise BuildplugError(odd[0], f"expected in every build, found only in {build}", "name it with --output")
+        except BuildplugError as error:
+            what = f"the build with {', '.join(sorted(varied))} varied" if varied else "the control build"
+            remedy = f"--vary=-{min(varied)} leaves it out" if len(varied) == 1 else ""
+            raise BuildplugError(what, str(error), remedy, output=error.output) from None
+        self._note(setting)
+        workshop.remove(kept)
+        tree.rename(kept)
+        return _Built(kept, digests)
+
+    def _note(self, setting: Setting) -> None:
+        """Puts down what a launcher or a cache really did; takes back what was varied in vain."""
+        done: dict[str, tuple[int, str]] = {}
+        if setting.distcc:
+            done["launcher"] = files.read(setting.distcc).count(b" COMPILE_OK "), "compilations by distccd"
+        if setting.ccache:
+            said = run_alone(["ccache", "--print-stats"], self.bench.work, "count its hits", setting.env).output
+            counts = dict(line.split("\t")[:2] for line in said.splitlines() if "\t" in line)
+            hits = sum(int(counts.get(f"{way}_cache_hit", 0)) for way in ("direct", "preprocessed"))
+            done["cache"] = hits, "objects out of ccache"
+        for name, (count, what) in done.items():
+            self.notes[name] = f"{count} {what}"
+            if not count:
+                self.not_varied[name] = f"there were no {what}: it takes a compiler that is found through PATH"

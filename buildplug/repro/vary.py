@@ -1,0 +1,245 @@
+"""Variations: what of a build's surroundings is changed from one build to the next, by the names that reprotest has for
+them, and some of our own. A table; each row says what is changed, what that takes, and how.
+
+A variation that is chosen has one value for the control and another for the varied build, whatever the user's own is;
+one that is not chosen is as the user has it, in all builds.
+"""
+
+import os
+import pwd
+import re
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from buildplug.base import input_order
+from buildplug.base.errors import BuildplugError
+from buildplug.base.process import run, run_alone
+from buildplug.base.schema import unknown
+from buildplug.repro.setting import ANYBODY, Bench, Setting, cached, distributed
+
+LATER = 373 * 86400 + 7 * 3600 + 13 * 60  # seconds: another year, month, day, hour and minute
+HOST = "i-capture-the-hostname"
+LOCALE = "et_EE.UTF-8"  # sorts z before t
+# Names the host in a namespace that it has to itself, then becomes the program behind.
+NAME_HOST = (
+    "import ctypes, os, socket, sys; name = sys.argv[1]; socket.sethostname(name); "
+    "ctypes.CDLL(None).setdomainname(name.encode(), len(name)); os.execvp(sys.argv[2], sys.argv[2:])"
+)
+
+
+Apply = Callable[[Setting, Bench, bool], Setting]  # the last: whether it is varied, or the control
+Lacks = Callable[[Bench], str]  # why it cannot be varied here; empty if it can
+
+
+@dataclass(frozen=True)
+class Variation:
+    name: str
+    about: str  # what is varied
+    cause: str  # the class of cause, of what differs by it
+    apply: Apply
+    lacks: Lacks = lambda bench: ""
+
+
+def chosen(specs: Sequence[str], bench: Bench) -> tuple[list[Variation], dict[str, str]]:
+    """The variations that specs such as `build_path,-num_cpus` leave of all, one after the other; and of the others why
+    they are not among them. Raises BuildplugError for unknown names, and for one that is named but cannot be varied."""
+    wanted = dict.fromkeys(BY_NAME, False)  # -> whether it was named
+    for word in (word.strip() for spec in specs for word in spec.split(",") if word.strip()):
+        name, off = word.removeprefix(word[0]) if word[0] in "+-@" else word, word.startswith("-")
+        if name not in (*BY_NAME, "all"):
+            error = unknown("--vary", "variation", name, [*BY_NAME, "all"])
+            error.status = 2
+            raise error
+        for one in BY_NAME if name == "all" else (name,):
+            wanted.pop(one, None)
+            if not off:
+                wanted[one] = name != "all"
+    reasons = {name: BY_NAME[name].lacks(bench) if name in wanted else "nobody asked for it" for name in BY_NAME}
+    for name, named in wanted.items():
+        if named and reasons[name]:
+            raise BuildplugError("--vary", f"{name} cannot be varied: {reasons[name]}", f"leave it out: -{name}")
+    return [v for v in VARIATIONS if not reasons[v.name]], {name: why for name, why in reasons.items() if why}
+
+
+def setting(bench: Bench, variations: Sequence[Variation], varied: frozenset[str]) -> Setting:
+    """How the build runs in which the variations of these names are varied, and the others have the control's value."""
+    found = Setting(bench.work / "build", bench.env)
+    for variation in variations:
+        found = variation.apply(found, bench, variation.name in varied)
+    return found
+
+
+def _variables(control: Mapping[str, str], varied: Mapping[str, str]) -> Apply:
+    return lambda found, bench, vary: found.with_env(varied if vary else control)
+
+
+def _prefix(control: tuple[str, ...], varied: tuple[str, ...]) -> Apply:
+    return lambda found, bench, vary: replace(found, prefix=found.prefix + (varied if vary else control))
+
+
+def _needs(*tools: str) -> Lacks:
+    def lacks(bench: Bench) -> str:
+        missing = [tool for tool in tools if shutil.which(tool) is None]
+        return f"{' and '.join(missing)} is not installed" if missing else ""
+
+    return lacks
+
+
+def _succeeds(*command: str) -> Lacks:
+    def lacks(bench: Bench) -> str:
+        try:
+            run(command, bench.work, "try it")
+        except BuildplugError as error:
+            return error.output.partition("\n")[0] or str(error)
+        return ""
+
+    return lacks
+
+
+def _build_path(found: Setting, bench: Bench, vary: bool) -> Setting:
+    return replace(found, tree=bench.work / "another" / "build-path") if vary else found
+
+
+def _user() -> pwd.struct_passwd:
+    """A user that we are not."""
+    others = [user for user in pwd.getpwall() if user.pw_uid != os.getuid()]
+    return min(others, key=lambda user: (user.pw_name != "nobody", user.pw_uid))
+
+
+def _own_name() -> str:
+    own = [user.pw_name for user in pwd.getpwall() if user.pw_uid == os.getuid()]
+    return own[0] if own else str(os.getuid())
+
+
+def _user_group(found: Setting, bench: Bench, vary: bool) -> Setting:
+    if not vary:
+        return found.with_env({"USER": _own_name(), "LOGNAME": _own_name()})
+    user = _user()
+    words = ("unshare", "--user", f"--map-user={user.pw_uid}", f"--map-group={user.pw_gid}")
+    return replace(found, prefix=found.prefix + words).with_env({"USER": user.pw_name, "LOGNAME": user.pw_name})
+
+
+@cache
+def _faketime(work: Path) -> str:
+    """What LD_PRELOAD has to be. faketime(1) itself would wait for whatever a build leaves running."""
+    words = ["faketime", "-f", "+0", "printenv", "LD_PRELOAD"]
+    return run_alone(words, work, "find its library", os.environ).output.strip()
+
+
+def _time(found: Setting, bench: Bench, vary: bool) -> Setting:
+    # The clock stands still, else each build would have other seconds; the files' times stay true, for make's sake.
+    clock = {"FAKETIME": str(bench.now + LATER * vary), "FAKETIME_FMT": "%s", "NO_FAKE_STAT": "1"}
+    return found.with_env({"LD_PRELOAD": _faketime(bench.work), **clock})
+
+
+def _num_cpus(found: Setting, bench: Bench, vary: bool) -> Setting:
+    cpus = sorted(os.sched_getaffinity(0))
+    used = cpus if vary else cpus[:1]
+    found = replace(found, prefix=(*found.prefix, "taskset", "-c", ",".join(map(str, used))))
+    return found.with_env({"MAKEFLAGS": f"-j{len(used)}"})
+
+
+def _fileordering(found: Setting, bench: Bench, vary: bool) -> Setting:
+    return replace(found, listing=("--sort-dirents=yes", f"--reverse-dirents={'yes' if vary else 'no'}"))
+
+
+def _lacks_fuse(bench: Bench) -> str:
+    reason = _needs("disorderfs", "fusermount")(bench)
+    return reason or ("" if os.access("/dev/fuse", os.W_OK) else "/dev/fuse cannot be opened")
+
+
+@cache
+def _locale(work: Path) -> tuple[str, str]:
+    """A locale that sorts otherwise than C, and the folder that it lies in if we had to make it. Raises
+    BuildplugError."""
+    installed = run(["locale", "-a"], work, "list the locales").output.split()
+    others = [name for name in installed if not re.match(r"(C|POSIX)(\.|$)", name)]
+    if others:
+        return min(others, key=lambda name: (not name.startswith("et_EE"), name)), ""
+    folder = work / "locales"
+    folder.mkdir()
+    run(["localedef", "-i", "et_EE", "-f", "UTF-8", folder / LOCALE], work, "make a locale")
+    return LOCALE, str(folder)
+
+
+def _lacks_locale(bench: Bench) -> str:
+    try:
+        _locale(bench.work)
+    except BuildplugError:
+        return "no locale but C is installed, nor the sources of locales"
+    return ""
+
+
+def _locales(found: Setting, bench: Bench, vary: bool) -> Setting:
+    if not vary:
+        return found.with_env({"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "LANGUAGE": "en_US:en"})
+    name, folder = _locale(bench.work)
+    found = found.with_env({"LANG": name, "LC_ALL": name, "LANGUAGE": f"{name}:fr"})
+    return found.with_env({"LOCPATH": folder}) if folder else found
+
+
+def _exec_path(found: Setting, bench: Bench, vary: bool) -> Setting:
+    return found.with_env({"PATH": f"{found.env.get('PATH', os.defpath)}:/i_capture_the_path"}) if vary else found
+
+
+def _lacks_shuffle(bench: Bench) -> str:
+    return "" if bench.ours else "a command is built, and only what buildplug itself reads can be shuffled"
+
+
+def _lacks_cpus(bench: Bench) -> str:
+    return _needs("taskset")(bench) or ("" if len(os.sched_getaffinity(0)) > 1 else "there is one CPU only")
+
+
+def _lacks_user(bench: Bench) -> str:
+    user = _user()
+    return _succeeds("unshare", "--user", f"--map-user={user.pw_uid}", f"--map-group={user.pw_gid}", "true")(bench)
+
+
+def _lacks_server(bench: Bench) -> str:
+    return _needs("distcc", "distccd")(bench) or _succeeds(*ANYBODY, "true")(bench)
+
+
+_HOST = ("unshare", "--user", "--map-current-user", "--keep-caps", "--uts", sys.executable, "-I", "-c", NAME_HOST, HOST)
+_CAPTURE = {"BUILDPLUG_CAPTURE_ENVIRONMENT": "i_capture_the_environment"}
+_SEEDS = tuple({"PYTHONHASHSEED": seed, "PERL_HASH_SEED": seed} for seed in ("0", "4242"))
+
+# In the order in which they are applied: of those that start the command with another program, the outermost first.
+VARIATIONS = (
+    Variation("environment", "a variable more", "environment variable", _variables({}, _CAPTURE)),
+    Variation("build_path", "the folder of the build", "build path", _build_path),
+    Variation(
+        "domain_host", "host and domain name", "user or host name",
+        _prefix((), _HOST), _succeeds(*_HOST, "true"),
+    ),
+    Variation("user_group", "user and group, USER, LOGNAME", "user or host name", _user_group, _lacks_user),
+    Variation("num_cpus", "one CPU and make -j1, or all", "parallelism", _num_cpus, _lacks_cpus),
+    Variation(
+        "kernel", "the kernel's version that uname says", "kernel version",
+        _prefix((), ("setarch", "--uname-2.6")), _succeeds("setarch", "--uname-2.6", "true"),
+    ),
+    Variation(
+        "aslr", "addresses of processes", "memory layout (addresses, or bytes never set)",
+        _prefix(("setarch", "-R"), ()), _succeeds("setarch", "-R", "true"),
+    ),
+    Variation("time", "the clock, by a year and more", "timestamp", _time, _needs("faketime")),
+    Variation("fileordering", "the order in which folders list files", "file order", _fileordering, _lacks_fuse),
+    Variation("home", "HOME", "home folder", _variables({}, {"HOME": "/nonexistent/home"})),
+    Variation("locales", "LANG, LC_ALL, LANGUAGE", "locale", _locales, _lacks_locale),
+    Variation("exec_path", "PATH, one folder more", "PATH", _exec_path),
+    Variation("timezone", "TZ, 26 hours apart", "timestamp", _variables({"TZ": "GMT+12"}, {"TZ": "GMT-14"})),
+    Variation("umask", "0002 for 0022", "file mode", lambda s, bench, vary: replace(s, umask=2 if vary else 0o22)),
+    Variation("hash_seed", "seeds of Python's and Perl's hashes", "hash order", _variables(*_SEEDS)),
+    Variation(
+        "input_order", "sources, symbols and relocations as buildplug meets them", "input order",
+        _variables({}, {input_order.VARIABLE: "varied"}), _lacks_shuffle,
+    ),
+    Variation(
+        "launcher", "compilers run by distcc on loopback", "remote compiler", distributed, _lacks_server
+    ),
+    Variation("cache", "objects out of ccache", "compiler cache", cached, _needs("ccache")),
+)  # fmt: skip
+BY_NAME = {variation.name: variation for variation in VARIATIONS}

@@ -1,0 +1,190 @@
+"""Where `buildplug repro` builds: copies of a project in a folder of its own, with what has to run or be mounted
+meanwhile. Of all that nothing is left, however it ends; the originals are only read."""
+
+import glob
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from buildplug.base import files
+from buildplug.base.errors import BuildplugError
+from buildplug.base.process import adopting, run, run_alone, serving
+from buildplug.config.project import read
+from buildplug.config.rule import Rule, find_shipped
+from buildplug.repro.setting import ANYBODY, Bench, Setting
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+KEPT = "kept"  # the folder of builds that are done
+
+
+@dataclass(frozen=True)
+class Project:
+    """What is built. Paths and globs are relative to `root`, where the command runs."""
+
+    root: Path
+    command: tuple[str, ...]
+    outputs: tuple[str, ...]  # globs of what is compared; a folder means all files in it
+    fresh: tuple[str, ...]  # what is removed before a build
+    rules: tuple[Rule, ...]  # of tables that may be in an output
+    ours: bool  # whether it is a configuration of buildplug's
+
+
+def project(path: Path, command: Sequence[str], outputs: Sequence[str]) -> Project:
+    """The project at `path`: what its configuration says, or a command in that folder. Raises BuildplugError."""
+    for pattern in outputs:
+        parts = Path(pattern).parts
+        if not parts or parts[0] == "/" or ".." in parts or any("**" in part != "**" for part in parts):
+            raise BuildplugError("--output", f"expected a path or a glob in the project, found {pattern!r}", status=2)
+    rules = find_shipped()
+    if command:
+        if not outputs:
+            raise BuildplugError("repro", "expected --output for what the command makes, found none", status=2)
+        if not path.is_dir():
+            raise BuildplugError(path, "expected a folder to run the command in", "name the project's folder")
+        return Project(path.resolve(), tuple(command), tuple(outputs), tuple(outputs), tuple(rules), False)
+    wanted = read(path)
+    build = wanted.build.relative_to(wanted.root) if wanted.build.is_relative_to(wanted.root) else Path("build")
+    words = (sys.executable, "-P", "-m", "buildplug", "build", wanted.path.name, "--build-dir", str(build))
+    rules += [table.rule for table in wanted.tables if table.rule not in rules]
+    outputs = tuple(outputs) or (glob.escape(str(build / wanted.kernel.name)),)
+    return Project(wanted.root, words, tuple(outputs), (glob.escape(str(build)),), tuple(rules), True)
+
+
+def build(wanted: Project, bench: Bench, setting: Setting) -> Path:
+    """Builds in a copy of the project; returns where it lies now."""
+    tree = bench.work / "below" if setting.listing else setting.tree
+    for path in {tree, setting.tree}:
+        remove(path)
+        path.mkdir(parents=True)
+    copy = ["cp", "-R", "-P", "--preserve=mode,timestamps,links", "--reflink=auto", f"{wanted.root}/.", str(tree)]
+    run(copy, bench.work, "copy the project")
+    tree.chmod(tree.stat().st_mode | stat.S_IRWXU)  # whatever the project's is
+    for pattern in wanted.fresh:
+        for path in sorted(tree.glob(pattern)):
+            if not path.parent.resolve().is_relative_to(tree.resolve()):
+                raise BuildplugError(pattern, "expected a file of the project, found one behind a symbolic link")
+            remove(path)
+    with ExitStack() as stack:
+        if setting.listing:
+            stack.enter_context(_mounted(tree, setting, bench))
+        if setting.distcc:
+            stack.enter_context(_compile_server(setting.distcc, bench))
+        env = {**setting.env, "PWD": str(setting.tree)}
+        run_alone(wanted.command, setting.tree, "build", env, setting.umask, setting.prefix)
+    return tree
+
+
+@contextmanager
+def _mounted(below: Path, setting: Setting, bench: Bench) -> Iterator[None]:
+    """Has the tree be a view of the folder `below` that lists its files in the setting's order."""
+    command: list[str | Path] = ["disorderfs", "-f", "-q", *setting.listing, below, setting.tree]
+    log = bench.work / "disorderfs.log"
+    try:
+        with serving(command, bench.work, "order files", os.environ, log, lambda: os.path.ismount(setting.tree)):
+            yield
+    finally:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # an interrupt waits until it is done
+        with suppress(BuildplugError):  # it never was mounted
+            run(["fusermount", "-u", "-z", setting.tree], bench.work, "unmount")
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _compile_server(log: Path, bench: Bench) -> Iterator[None]:
+    def listens() -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", bench.port)) == 0
+
+    command = [*ANYBODY, "distccd", "--daemon", "--no-detach", "--listen", "127.0.0.1", "--allow", "127.0.0.1",
+               "--port", str(bench.port), "--log-stderr", "--log-level", "info"]  # fmt: skip
+    with serving(command, bench.work, "compile", os.environ | {"TMPDIR": str(bench.work)}, log, listens):
+        yield
+
+
+def digests(wanted: Project, tree: Path) -> dict[str, str]:
+    """The SHA-256 of each output, by its path in the tree. A symbolic link is one by its path and target, and what it
+    leads to another, if that is in the tree. Raises BuildplugError for one that is missing."""
+    found: dict[str, str] = {}
+    for pattern in wanted.outputs:
+        before = len(found)
+        for top in sorted(tree.glob(pattern)):
+            for path in (top, *sorted(top.rglob("*"))):
+                name = str(path.relative_to(tree))
+                if path.is_symlink():
+                    target = path.readlink()
+                    found[f"{name} -> {target}"] = hashlib.sha256(os.fsencode(target)).hexdigest()
+                    if target.is_absolute() or not Path(os.path.realpath(path)).is_relative_to(tree.resolve()):
+                        if path == top:
+                            raise BuildplugError(name, f"expected a file of the project, found a link to {target}",
+                                                 "name what it leads to with --output")  # fmt: skip
+                        continue
+                if path.is_file():
+                    found[name] = files.digest(path)
+        if len(found) == before:
+            raise BuildplugError(pattern, "expected an output of that name, found none", "name it with --output")
+    return found
+
+
+def remove(path: Path) -> None:
+    """Removes a file, or a folder with all that is in it, also where it may not be written to."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        run(["chmod", "-R", "u+rwX", path], path.parent, "remove it")
+        shutil.rmtree(path)
+
+
+@contextmanager
+def workshop(wanted: Project, env: Mapping[str, str]) -> Iterator[Bench]:
+    """A folder to build in, with the environment `env`. At the end only trees that are kept are left, or nothing."""
+    work = Path(tempfile.mkdtemp(prefix="buildplug-repro-"))
+    keep = False
+    try:
+        if work.resolve().is_relative_to(wanted.root):
+            raise BuildplugError(work, "expected a temporary folder outside of the project", "set TMPDIR")
+        (work / KEPT).mkdir()
+        with adopting(), socket.socket() as port:
+            port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # nobody gets this port but who asks for it
+            port.bind(("127.0.0.1", 0))
+            yield Bench(work, int(time.time()), int(port.getsockname()[1]), wanted.ours, env)
+        keep = any((work / KEPT).iterdir())
+    finally:
+        for path in work.iterdir() if keep else [work]:
+            if path.name != KEPT:
+                remove(path)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Makes an error of the first signal that would end us; what comes after it waits until all is cleared away."""
+    before = {n: signal.getsignal(n) for n in SIGNALS if signal.getsignal(n) != signal.SIG_IGN}  # as nohup(1) has it
+    came: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        for one in before:
+            signal.signal(one, signal.SIG_IGN)
+        came.append(number)
+        raise KeyboardInterrupt
+
+    for number in before:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        name = signal.Signals(came[0]).name
+        raise BuildplugError("repro", f"interrupted by {name}; nothing of it is left", status=128 + came[0]) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,204 @@
+"""The reference of the boot-time fixup: the same steps as templates/runtime/fixup.c.j2, in the same order, on a file.
+
+Addresses are those of the link. Neither imports from the other; tests compare the two byte for byte.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from buildplug.arch.model import (
+    ABS32S,
+    ADDRESS,
+    COND_JUMP,
+    JUMP,
+    POINTER,
+    REL32,
+    SLOT_JUMP,
+    WIDTH,
+    Arch,
+    Form,
+)  # fmt: skip
+from buildplug.base.files import write as write_file
+from buildplug.config.ops import OP_BITS
+from buildplug.image.elf import SHT_NOBITS, Image
+from buildplug.runtime.memory import Memory, Status, memory_of
+from buildplug.tables.sites_format import BACKEND_MAGIC, ERRORS, NONE, Table, decode, dtype, inspect
+
+
+def get(arch: Arch, encoding: int, field: bytes, end: int) -> int:
+    """The address that a field says; `end` is the address of the end of its instruction."""
+    value = int.from_bytes(field, arch.order, signed=encoding in (REL32, ABS32S))
+    return (value + (end if encoding == REL32 else 0)) % arch.modulus
+
+
+def put(arch: Arch, encoding: int, end: int, address: int) -> bytes | None:
+    """The field that says `address`; None if it cannot."""
+    value = (address - (end if encoding == REL32 else 0)) % (1 << 8 * WIDTH[encoding])
+    field = value.to_bytes(WIDTH[encoding], arch.order)
+    return field if get(arch, encoding, field, end) == address else None
+
+
+def _pad(arch: Arch, code: bytes, length: int) -> bytes:
+    while len(code) < length:
+        code += arch.nops[min(length - len(code), len(arch.nops) - 1)]
+    return code
+
+
+@dataclass(frozen=True)
+class _Fixup:
+    arch: Arch
+    memory: Memory
+    table: Table
+    at: int  # address of the table
+    origin: int  # address of the backend whose work the sites hold; 0: none's
+    backend: int  # address of the backend that they are to get; 0: none
+    start: int  # of the image
+    end: int
+
+    def inside(self, at: int, size: int) -> bool:
+        """Whether `size` bytes at `at` lie in the image."""
+        return self.start <= at <= self.end and self.end - at >= size
+
+    def base(self, section: int) -> int:
+        return (self.at + int(self.table.bases[section])) % self.arch.modulus
+
+    def make(self, backend: int, form: Form, number: int, site: int, found: bytes) -> tuple[str, bytes]:
+        """The bytes of a site, at which `found` stands, with a backend; without one (0), those that were linked."""
+        op = self.table.ops[number]
+        record = dtype("implementation", self.arch.byteorder)
+        at_way = backend + dtype("backend", self.arch.byteorder).itemsize + record.itemsize * number
+        offered, code_length = 0, 0
+        if backend:
+            way = self.memory.read(at_way, record.itemsize).ljust(record.itemsize, b"\0")
+            offered, code_length = np.frombuffer(way, record)[0].item()
+        jumps = form.kind in (JUMP, SLOT_JUMP)
+        which = "slot" if form.of_slot else "function"
+        section = int(op[f"{which}_section"])
+        end = (site + form.end) % self.arch.modulus
+        if section == NONE:
+            return "bad_site", b""
+        function = 0
+        if not backend:
+            function = (self.base(section) + int(op[which])) % self.arch.modulus
+        elif offered:
+            function = (at_way + offered) % self.arch.modulus
+        elif op["function_section"] != NONE:
+            function = (self.base(int(op["function_section"])) + int(op["function"])) % self.arch.modulus
+        if not function:
+            return "no_function", b""
+
+        if not backend or form.kind in (COND_JUMP, ADDRESS, POINTER):
+            code = bytes(c | f & ~m for c, m, f in zip(form.code, form.mask, found, strict=False))
+            changed = put(self.arch, form.encoding, end, function)
+            return ("out_of_range", b"") if changed is None else ("ok", code + changed + form.tail)
+        ret = self.arch.ret if jumps else b""
+        if offered and code_length + len(ret) <= form.length:
+            if not self.inside(function, code_length):
+                return "bad_bounds", b""
+            code = self.memory.read(function, code_length) + ret
+        else:
+            opcode = self.arch.jump if jumps else self.arch.call
+            distance = put(self.arch, REL32, (site + len(opcode) + 4) % self.arch.modulus, function)
+            if distance is None:
+                return "out_of_range", b""
+            code = opcode + distance
+        return "ok", _pad(self.arch, code, form.length)
+
+    def redirect(self, form: Form, number: int, site: int) -> tuple[str, bytes, bytes]:
+        """The bytes of a site, if they are what they must be, and those that take their place."""
+        found = self.memory.read(site, form.length)
+        error, before = self.make(self.origin, form, number, site, found)
+        if error != "ok":
+            return "bad_bytes" if not self.origin and error == "out_of_range" else error, b"", b""
+        return (
+            ("bad_bytes", b"", b"") if before != found else (*self.make(self.backend, form, number, site, found), found)
+        )
+
+    def walk(self, write: Callable[[int, bytes], None] | None) -> Status:
+        """Goes through all sites; writes if there is a writer."""
+        entry, forms = 0, self.arch.forms
+        for section, record in enumerate(self.table.sections):
+            size, past = int(record["size"]), 0
+            for offset, info in self.table.sites[entry : entry + int(record["sites"])].tolist():
+                form, op = info >> OP_BITS, info & ((1 << OP_BITS) - 1)
+                if form >= len(forms) or op >= len(self.table.ops) or not past <= offset <= size - forms[form].length:
+                    return Status("bad_site", entry)
+                past = offset + forms[form].length
+                site = (self.base(section) + offset) % self.arch.modulus
+                error, code, found = self.redirect(forms[form], op, site)
+                if error != "ok":
+                    return Status(error, entry)
+                if write is not None and code != found:
+                    write(site, code)
+                entry += 1
+        return Status("ok", 0)
+
+
+def fixup(
+    arch: Arch, memory: Memory, at: int, backend: int, start: int, end: int, *, origin: int = 0, dry: bool = False
+) -> Status:  # fmt: skip
+    """Redirects every site of the table at address `at` to the backend at `backend`; both inside [start, end).
+
+    Checks everything before it writes anything. `dry`: only checks. `origin`: the backend whose work the sites hold,
+    if they are not as linked; a `backend` of 0 brings back what was linked.
+    """
+    if not start <= at <= end:
+        return Status("bad_bounds", 0)
+    data = memory.read(at, end - at)
+    error = inspect(data, arch)
+    if error != "ok":
+        return Status(error, 0)
+    work = _Fixup(arch, memory, decode(data, arch, f"{at:#x}"), at, origin, backend, start, end)
+    past = start
+    for number, record in enumerate(work.table.sections):
+        base = work.base(number)
+        if base < past or not work.inside(base, int(record["size"])):  # ascending, apart: no two sites can overlap
+            return Status("bad_bounds", number)
+        past = base + int(record["size"])
+    for number, op in enumerate(work.table.ops):
+        for which in ("function", "slot"):
+            section = int(op[f"{which}_section"])
+            if section != NONE and (
+                section >= len(work.table.sections) or op[which] >= work.table.sections[section]["size"]
+            ):
+                return Status("bad_bounds", number)
+    head_size, way_size = (dtype(name, arch.byteorder).itemsize for name in ("backend", "implementation"))
+    size = head_size + way_size * len(work.table.ops)
+    for given in (origin, backend):
+        head = memory.read(given, size)
+        if given and (not work.inside(given, size) or len(head) < size):
+            return Status("bad_magic", 1)
+        magic, ops = np.frombuffer(head[:head_size], dtype("backend", arch.byteorder))[0].item() if given else (0, 0)
+        if given and (magic != BACKEND_MAGIC or (len(work.table.ops) and ops != len(work.table.ops))):
+            return Status("bad_magic", 1)
+    status = work.walk(None)
+    return status if status.error != "ok" or dry else work.walk(memory.write)
+
+
+def apply(image: Image, table_symbol: str, backend_symbol: str, output: Path) -> int:
+    """Writes to `output` the image as it stands in memory after the fixup; returns the number of sites.
+
+    Raises BuildplugError if the image lacks the table or the backend, or if the fixup returns an error.
+    """
+    addresses = []
+    for symbol, what in ((table_symbol, "table"), (backend_symbol, "backend")):
+        address = image.address_of(symbol)
+        if address is None:
+            raise image.bad(f"expected the {what} {symbol}, found no such symbol", "name one that the image has")
+        addresses.append(address)
+    memory, start, end = memory_of(image)
+    status = fixup(image.arch, memory, addresses[0], addresses[1], start, end)
+    if status.error != "ok":
+        raise image.bad(
+            f"{table_symbol}, entry {status.entry}: expected a table true of the image, found {status.error}"
+            f" ({ERRORS[status.error]})"
+        )
+    data = bytearray(image.data.tobytes())
+    with_content = [s for s in image.sections if s.alloc and s.size and s.type != SHT_NOBITS]
+    for section, (_, content) in zip(with_content, memory.regions, strict=True):
+        data[section.offset : section.offset + section.size] = content
+    write_file(output, bytes(data))
+    return len(decode(memory.read(addresses[0], end - addresses[0]), image.arch, image.path).sites)

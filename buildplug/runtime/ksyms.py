@@ -1,0 +1,57 @@
+"""Lookups in a table of symbols, as the kernel does them: templates/runtime/ksyms.c.j2."""
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+
+import numpy as np
+
+from buildplug.tables.ksyms_format import ABSOLUTE, Ksyms
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """What a lookup finds."""
+
+    index: int
+    address: int
+    size: int
+    type: str
+    name: bytes
+
+
+def symbol(table: Ksyms, at: int, index: int) -> Symbol:
+    """The symbol of that index, in a table that stands at address `at`. C: bp_ksyms_get()."""
+    section, offset, size, kind = table.rows[index].tolist()
+    return Symbol(index, (_base(table, at, section) + offset) % table.arch.modulus, size, chr(kind), table.names[index])
+
+
+def _base(table: Ksyms, at: int, section: int) -> int:
+    return int(table.bases[section]) + (0 if table.sections["flags"][section] & ABSOLUTE else at)
+
+
+def find(table: Ksyms, at: int, address: int) -> Symbol | None:
+    """The last symbol at or before an address, in the section that holds it. C: bp_ksyms_find()."""
+    for section, size in enumerate(table.sections["size"].tolist()):
+        offset = (address - _base(table, at, section)) % table.arch.modulus
+        if offset < size:
+            first, end = table.first[section : section + 2].tolist()
+            count = int(np.searchsorted(table.rows["offset"][first:end], np.uint64(offset), "right"))
+            return symbol(table, at, first + count - 1) if count else None
+    return None
+
+
+def lookup(table: Ksyms, at: int, name: bytes) -> list[Symbol]:
+    """All symbols of a name, by index. C: bp_ksyms_lookup(), bp_ksyms_next()."""
+    if not table.by_name:
+        return []
+    low = bisect_left(table.order, name, key=table.names.__getitem__)
+    high = bisect_right(table.order, name, key=table.names.__getitem__)
+    return [symbol(table, at, index) for index in table.order[low:high].tolist()]
+
+
+def format_address(table: Ksyms, at: int, address: int) -> bytes:
+    """name+0x12/0x40, or the address alone if there is no symbol. C: bp_ksyms_print()."""
+    found = find(table, at, address)
+    if found is None:
+        return b"%#x" % address
+    return b"%s+%#x/%#x" % (found.name, (address - found.address) % table.arch.modulus, found.size)

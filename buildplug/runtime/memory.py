@@ -1,0 +1,44 @@
+"""The memory of a kernel, as the reference implementations see it."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from buildplug.image.elf import SHT_NOBITS, Image
+
+
+class Status(NamedTuple):
+    """What the fixup returns: one of table.ERRORS, and the section, op or site that is wrong."""
+
+    error: str
+    entry: int
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The bytes of an image where the kernel sees them: (address, content) of each region."""
+
+    regions: tuple[tuple[int, bytearray], ...]
+
+    def _find(self, address: int) -> tuple[bytearray, int]:
+        for start, content in self.regions:
+            if start <= address < start + len(content):
+                return content, address - start
+        return bytearray(), 0
+
+    def read(self, address: int, size: int) -> bytes:
+        """Up to `size` bytes; fewer where the region ends."""
+        content, at = self._find(address)
+        return bytes(content[at : at + size])
+
+    def write(self, address: int, data: bytes) -> None:
+        content, at = self._find(address)
+        content[at : at + len(data)] = data
+
+
+def memory_of(image: Image, slide: int = 0) -> tuple[Memory, int, int]:
+    """The allocated sections of an image that have content, and the bounds of all of them, addresses; loaded `slide`
+    bytes from where it was linked."""
+    alloc = [s for s in image.sections if s.alloc and s.size]
+    regions = [(s.address + slide, bytearray(image.bytes_of(s).tobytes())) for s in alloc if s.type != SHT_NOBITS]
+    start, end = min(s.address for s in alloc), max(s.address + s.size for s in alloc)
+    return Memory(tuple(regions)), start + slide, end + slide

@@ -1,0 +1,103 @@
+"""The reference of relocation at boot: the same steps as templates/runtime/relocs.c.j2, in the same order, on memory.
+
+Addresses are those that the image runs at. Neither imports from the other; tests compare the two byte for byte.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from buildplug.arch.model import RELATIVE, WIDTH, Arch
+from buildplug.image.elf import Array
+from buildplug.runtime.fixup import get, put
+from buildplug.runtime.memory import Memory, Status
+from buildplug.tables.relocs import ENCODING_BITS, LONGEST, MAGIC, VERSION, dtype, sizes
+from buildplug.tables.sites_format import checksum
+
+
+@dataclass(frozen=True)
+class _Table:
+    sections: Array
+    bases: Array
+    fields: bytes  # their numbers
+
+
+def _inspect(arch: Arch, memory: Memory, at: int, start: int, end: int) -> tuple[str, int, _Table | None]:
+    """Everything that can be said of a table before its fields are looked at."""
+    order = arch.byteorder
+    if at % 8 or not (start <= at <= end and end - at >= dtype("relocs", order).itemsize):
+        return "bad_place", 0, None
+    data = memory.read(at, end - at)
+    head = np.frombuffer(data, dtype("relocs", order), 1)[0]
+    if head["magic"] != MAGIC:
+        return "bad_magic", 0, None
+    if (head["version"], head["machine"]) != (VERSION, arch.machine):
+        return "bad_version", 0, None
+    count = int(head["sections"])
+    at_fields, at_bases, size = sizes(arch, count, int(head["bytes"]))
+    if head["size"] != size or size > len(data):
+        return "bad_size", 0, None
+    if head["checksum"] != checksum(data[8:at_bases], order):
+        return "bad_checksum", 0, None
+    sections = np.frombuffer(data, dtype("relocs_section", order), count, dtype("relocs", order).itemsize)
+    bases = np.frombuffer(data, arch.base_type, count, at_bases)
+    if int(sections["fields"].sum(dtype="u8")) != head["fields"]:
+        return "bad_size", 0, None
+    past = start
+    for number, length in enumerate(sections["size"].tolist()):
+        base = (at + int(bases[number])) % arch.modulus
+        on_table = base < at + size and base + length > at
+        if not past <= base <= end or end - base < length or on_table:
+            return "bad_bounds", number, None
+        past = base + length
+    return "ok", 0, _Table(sections, bases, data[at_fields : at_fields + int(head["bytes"])])
+
+
+def _number(data: bytes, at: int) -> tuple[int | None, int]:
+    """The number of a field at offset `at`, and where the next one is; None where they end, or one is too long."""
+    value = 0
+    for shift, byte in enumerate(data[at : at + LONGEST]):
+        value |= (byte & 127) << 7 * shift
+        if byte < 128:
+            return value, at + shift + 1
+    return None, at
+
+
+def _walk(
+    arch: Arch, memory: Memory, at: int, table: _Table, slide: int, write: Callable[[int, bytes], None] | None
+) -> Status:
+    """Goes through all fields; writes if there is a writer."""
+    entry, done = 0, 0
+    for section, (size, count) in enumerate(table.sections.tolist()):
+        past = 0
+        for _ in range(count):
+            number, done = _number(table.fields, done)
+            if number is None:
+                return Status("bad_field", entry)
+            encoding = number & ((1 << ENCODING_BITS) - 1)
+            offset, width = past + (number >> ENCODING_BITS), WIDTH[encoding]
+            if width > arch.word or offset + width > size:
+                return Status("bad_field", entry)
+            place = (at + int(table.bases[section]) + offset) % arch.modulus
+            end = (place + width) % arch.modulus
+            address = get(arch, encoding, memory.read(place, width), end)
+            # the place has moved already: what is relative to it says an address that has moved, too
+            address += -slide if encoding in RELATIVE else slide
+            changed = put(arch, encoding, end, address % arch.modulus)
+            if changed is None:
+                return Status("overflow", entry)
+            if write is not None:
+                write(place, changed)
+            past, entry = offset + width, entry + 1
+    return Status("ok", 0) if done == len(table.fields) else Status("bad_field", entry)
+
+
+def relocate(arch: Arch, memory: Memory, at: int, start: int, end: int, slide: int) -> Status:
+    """Changes every field of the table at address `at` for an image that is `slide` bytes from where it was linked, and
+    lies in [start, end) now. Checks everything before it writes anything."""
+    error, entry, table = _inspect(arch, memory, at, start, end)
+    if table is None:
+        return Status(error, entry)
+    status = _walk(arch, memory, at, table, slide, None)
+    return status if status.error != "ok" else _walk(arch, memory, at, table, slide, memory.write)

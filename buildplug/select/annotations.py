@@ -1,0 +1,182 @@
+"""Records of fixed size that a kernel's own annotations leave in sections: image -> columns.
+
+The linker has resolved their members, so that the bytes say what they hold. The relocations that it kept say what the
+bytes cannot: which of several symbols at an address is meant, which of the sections that are not in memory a string
+lies in, and the words of a position-independent image that its loader fills in.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from buildplug.base.errors import BuildplugError
+from buildplug.base.globs import globs
+from buildplug.config.rule import Member, Rule
+from buildplug.image.elf import (
+    SHN_UNDEF,
+    SHT_NOBITS,
+    SHT_REL,
+    SHT_RELA,
+    STT_FILE,
+    STT_FUNC,
+    STT_OBJECT,
+    STT_SECTION,
+    Array,
+    Image,
+    Section,
+    among,
+)  # fmt: skip
+from buildplug.select.symbols import bound
+
+LONGEST = 4095  # bytes of a string: each takes as much room as the longest
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Records that lie together: their section, the address of the first, and they, shape (records,)."""
+
+    section: Section
+    start: int
+    raw: Array
+
+    def bad(self, image: Image, rule: Rule, member: Member, record: int, expected: str, found: str) -> BuildplugError:
+        where = f"rule {rule.name}: {self.section.name}, record {record}, member {member.name}"
+        return image.bad(f"{where}: expected {expected}, found {found}", "mend the record, or the rule's members")
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A member of the records of a piece: its values as addresses; the relocation of each, where there is one that
+    says the same: the index of its symbol, else -1. Shape (records,)."""
+
+    values: Array
+    symbols: Array
+
+
+def records_of(image: Image, rule: Rule) -> dict[str, Array]:
+    """Value -> column, shape (records,), in the order of the image: each member, and the names of the symbols that
+    fields or the order ask for. Raises BuildplugError."""
+    if not len(image.symbols):
+        raise image.bad(f"rule {rule.name}: expected symbols, found none", "do not strip the image")
+    asked = {*rule.table.sort, *(field.value for field in rule.table.fields)}
+    parts: dict[str, list[Array]] = {}
+    for piece in _pieces(image, rule):
+        relocations = _relocations(image, piece.section)
+        for member in rule.select.members:
+            column = _column(image, piece, member, relocations)
+            found = {member.name: piece.raw[member.name] if member.holds == "number" else column.values}
+            if member.holds == "string":
+                found[member.name] = _strings(image, rule, piece, member, column)
+            elif f"{member.name}.symbol" in asked:
+                found[f"{member.name}.symbol"] = _names(image, rule, piece, member, column)
+            for value, part in found.items():
+                parts.setdefault(value, []).append(part)
+    return {value: np.concatenate(columns) for value, columns in parts.items()}
+
+
+def _pieces(image: Image, rule: Rule) -> list[_Piece]:
+    """The records, by the sections and the ranges that the rule names; at least one piece, which may be empty."""
+    select = rule.select
+    kinds = [f"u{image.arch.word}" if member.type == "word" else member.type for member in select.members]
+    dtype = np.dtype([(m.name, image.arch.byteorder + kind) for m, kind in zip(select.members, kinds, strict=True)])
+    skipped, places = globs((*select.skip, rule.section)), []
+    for pattern in select.sections if select.sections != ("*",) else ():
+        wanted = globs((pattern,))
+        found = [s for s in image.sections if s.index and s.type not in (SHT_REL, SHT_RELA) and wanted(s.name)]
+        if not (found or select.optional):
+            raise image.bad(
+                f"rule {rule.name}: expected a section {pattern}, found none",
+                "correct the rule, or say optional = true if there need not be records",
+            )
+        places += [(s, s.address, s.address + s.size) for s in found if not skipped(s.name)]
+    for bounds in select.ranges:
+        start, end = (bound(image, rule, bounds, number) for number in (0, 1))
+        home = image.section_at(start) if start < end else image.sections[0]
+        if home is None or start > end or (start < end and end > home.address + home.size):
+            raise image.bad(f"rule {rule.name}: ranges: expected {'–'.join(bounds)} inside a section", "see nm")
+        places.append((home, start, end) if start < end else (home, home.address, home.address))
+    pieces = []
+    for section, start, end in dict.fromkeys(places):
+        if (end - start) % dtype.itemsize:
+            raise image.bad(
+                f"rule {rule.name}: {section.name}: expected records of {dtype.itemsize} bytes, found {end - start}",
+                "correct the rule's members",
+            )
+        if section.type == SHT_NOBITS and end > start:
+            raise image.bad(f"rule {rule.name}: {section.name}: expected records, found a section without content")
+        content = image.bytes_of(section)[start - section.address : end - section.address]
+        pieces.append(_Piece(section, start, np.frombuffer(content.tobytes(), dtype)))
+    return pieces or [_Piece(image.sections[0], 0, np.zeros(0, dtype))]
+
+
+def _relocations(image: Image, section: Section) -> Array:
+    """The relocations of a section, sorted by offset, then one that lies behind every section."""
+    found = image.relocations_of(section)
+    last = np.zeros(1, found.dtype)
+    last["offset"] = np.iinfo("u8").max
+    return np.concatenate([found[np.argsort(found["offset"], kind="stable")], last])
+
+
+def _column(image: Image, piece: _Piece, member: Member, relocations: Array) -> _Column:
+    held, (_, first, *_) = piece.raw[member.name], dict(piece.raw.dtype.fields or {})[member.name]
+    offsets = (piece.start - piece.section.address + first + piece.raw.itemsize * np.arange(len(held))).astype("u8")
+    values = held.astype("i8" if held.dtype.kind == "i" else "u8").astype("u8")
+    ours = relocations[np.searchsorted(relocations["offset"], offsets)]
+    there = ours["offset"] == offsets
+    said = image.symbols["value"][ours["symbol"] * there] + ours["addend"].astype("u8")
+    if member.base == "here":
+        values += np.uint64(piece.section.address) + offsets
+    elif member.base == "table":
+        values += np.uint64(piece.start)
+    elif image.type == "ET_DYN" and piece.section.alloc:
+        values = np.where((values == 0) & there, said, values)
+    values &= np.uint64(image.arch.modulus - 1)
+    agree = there & (said & np.uint64(image.arch.modulus - 1) == values)
+    return _Column(values, np.where(agree, ours["symbol"].astype("i8"), -1))
+
+
+def _strings(image: Image, rule: Rule, piece: _Piece, member: Member, column: _Column) -> Array:
+    """The strings at the addresses of a column."""
+    homes = image.symbols["section"][column.symbols].astype("i8")
+    known = (column.symbols >= 0) & (homes != SHN_UNDEF) & (homes < len(image.sections))
+    texts: dict[tuple[int, int], str] = {}
+    contents: dict[int, bytes] = {}
+    places = list(zip(column.values.tolist(), np.where(known, homes, -1).tolist(), strict=True))
+    for record, (address, index) in enumerate(places):
+        if (address, index) in texts:
+            continue
+        home = image.sections[index] if index >= 0 else image.section_at(address)
+        if home is None or not home.address <= address < home.address + home.size:
+            raise piece.bad(image, rule, member, record, "the address of a string", f"{address:#x}, in no section")
+        if home.index not in contents:
+            contents[home.index] = image.bytes_of(home).tobytes()
+        content = contents[home.index]
+        start = address - home.address
+        end = content.find(0, start, start + LONGEST + 1)
+        if end < 0:
+            raise piece.bad(image, rule, member, record, f"a zero within {LONGEST} bytes and {home.name}", "none")
+        try:
+            texts[address, index] = content[start:end].decode()
+        except UnicodeDecodeError:
+            raise piece.bad(image, rule, member, record, "UTF-8", f"{content[start:end]!r:.60}") from None
+    return np.array([texts[place] for place in places], str)
+
+
+def _names(image: Image, rule: Rule, piece: _Piece, member: Member, column: _Column) -> Array:
+    """The names of the symbols at the addresses of a column: the one that the relocation is against; else of those
+    there a function or an object before a label, a global before a local one, the first."""
+    symbols = image.symbols
+    in_memory = np.array([section.alloc for section in image.sections])
+    named = (symbols["section"] < len(image.sections)) & ~among(symbols["type"], (STT_SECTION, STT_FILE))
+    named &= in_memory[np.where(named, symbols["section"], 0)] & np.isin(symbols["value"], column.values)
+    label = ~among(symbols["type"], (STT_FUNC, STT_OBJECT))
+    order = np.flatnonzero(named)
+    order = order[np.lexsort((symbols["bind"][order] == 0, label[order], symbols["value"][order]))]
+    found = np.append(order, 0)[np.searchsorted(symbols["value"][order], column.values)]
+    meant = column.symbols
+    found = np.where((meant >= 0) & named[meant] & (symbols["value"][meant] == column.values), meant, found)
+    wrong = np.flatnonzero(~named[found] | (symbols["value"][found] != column.values))
+    if len(wrong):
+        address = int(column.values[wrong[0]])
+        raise piece.bad(image, rule, member, int(wrong[0]), "a symbol at the address", f"none at {address:#x}")
+    return np.array([image.name_of(index) for index in found.tolist()], str)

@@ -1,0 +1,228 @@
+"""References to a rule's symbols: image -> rows.
+
+A relocation says where a reference is and what it refers to; the bytes around it say what kind of site that is.
+Both must agree, and the field must hold the address that the relocation claims: linkers rewrite instructions and
+keep old relocations.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from buildplug.arch import model
+from buildplug.base.globs import globs
+from buildplug.config.rule import Rule
+from buildplug.image.elf import SHN_UNDEF, STT_FUNC, STT_OBJECT, STT_SECTION, Array, Image, Section, among
+from buildplug.image.fields import IGNORED, UNKNOWN, check_linked, check_relocations, encodings
+from buildplug.select.symbols import Target, disjoint, targets
+
+if TYPE_CHECKING:
+    from buildplug.image.code import Sweeper
+
+# section: index; offset: of the site in it; form: index in Arch.forms; target: index in References.targets;
+# value: the address that the site refers to; addend: the relocation's, relative to the target.
+REFERENCE = np.dtype(
+    [("section", "u4"), ("offset", "u8"), ("form", "u1"), ("target", "u4"), ("value", "u8"), ("addend", "i8")]
+)
+
+
+@dataclass(frozen=True)
+class References:
+    """The references of an image that a rule selects: rows of REFERENCE sorted by section and offset, and the
+    counts of those that the rule leaves alone, by kind."""
+
+    targets: tuple[Target, ...]
+    rows: Array
+    left: dict[str, int]
+
+
+def extract(image: Image, rule: Rule) -> References:
+    """The references of `image` that `rule` selects.
+
+    Raises BuildplugError for an image without relocations, and for a reference of a kind that the rule neither
+    takes nor leaves alone.
+    """
+    check_linked(image)
+    chosen = targets(image, rule)
+    sections, skipped = globs(rule.select.sections), globs(rule.select.skip)
+    parts, left = [], Counter[str]()
+    check_relocations(image)
+    for section, relocations in image.relocations(_named(image, chosen)):
+        if sections(section.name) and not skipped(section.name) and section.name != rule.section:
+            parts.append(_Finder(image, rule, section, chosen).find(relocations, left))
+    rows = np.concatenate([*parts, np.zeros(0, REFERENCE)])
+    rows = rows[np.lexsort((rows["offset"], rows["section"]))]
+    return References(chosen, rows, dict(sorted(left.items())))
+
+
+def _named(image: Image, chosen: tuple[Target, ...]) -> Array:
+    """Whether a relocation against each symbol may mean a target, shape (symbols,): it may be against the target, its
+    section, or an alias; but a label of a linker script at the same place means another thing."""
+    symbols = image.symbols
+    starts, ends, owners = disjoint(chosen)
+    index = np.searchsorted(starts, symbols["value"], "right") - 1
+    owner = np.where((index >= 0) & (symbols["value"] < ends[index]), owners[index], -1)
+    named: Array = (owner >= 0) & among(symbols["type"], (STT_FUNC, STT_OBJECT)) | (symbols["type"] == STT_SECTION)
+    for symbol in np.flatnonzero((owner >= 0) & ~named).tolist():
+        named[symbol] = image.name_of(symbol) in chosen[owner[symbol]].names
+    defined: Array = named & (symbols["section"] != SHN_UNDEF)
+    return defined
+
+
+class _Finder:
+    """The references from one section."""
+
+    def __init__(self, image: Image, rule: Rule, section: Section, chosen: tuple[Target, ...]):
+        self.image, self.rule, self.section, self.targets = image, rule, section, chosen
+        self.arch = image.arch
+        self.starts = np.array([t.address for t in chosen], "u8")
+        self.pieces = disjoint(chosen)
+        self.slots = np.array([t.slot for t in chosen])
+        self.content = image.bytes_of(section)
+
+    def lookup(self, values: Array) -> Array:
+        """The index of the target that holds each address; -1 for none."""
+        starts, ends, owners = self.pieces
+        index = np.searchsorted(starts, values, "right") - 1
+        found: Array = np.where((index >= 0) & (values < ends[index]), owners[index], -1)
+        return found
+
+    def find(self, relocations: Array, left: Counter[str]) -> Array:
+        """Rows of REFERENCE, unsorted; counts in `left` what the rule leaves alone."""
+        near = self.image.symbols["value"][relocations["symbol"]] + relocations["addend"].astype("u8")  # modulo 2^64
+        # Most lie far from every target: first from all of them, then from the nearest, for all that may stand between
+        # a field and its end.
+        starts, ends, _ = self.pieces
+        reach = np.uint64(max(self.arch.trailing))
+        end = near + reach
+        at = np.flatnonzero(end - starts[0] < ends[-1] - starts[0] + reach)
+        index = np.maximum(np.searchsorted(starts, end[at], "right") - 1, 0)
+        at = at[end[at] - starts[index] < (ends - starts)[index] + reach]
+        relocations, near = relocations[at], near[at]
+        encoding = encodings(self.arch)[np.minimum(relocations["type"], 255)]
+        # near itself is meant by data, also among code; of an unknown type anything may be.
+        guesses = [near + np.uint64(rest) * self.section.executable for rest in (0, *self.arch.trailing, 1, 2)]
+        wanted = (encoding != IGNORED) & np.any([self.lookup(guess) >= 0 for guess in guesses], axis=0)
+        at = np.flatnonzero(wanted)
+        return self.classify(relocations[at], encoding[at], near[at], left) if len(at) else np.zeros(0, REFERENCE)
+
+    def classify(self, relocations: Array, encoding: Array, near: Array, left: Counter[str]) -> Array:
+        """find() for relocations that may well refer to a target; `near`: symbol plus addend."""
+        from buildplug.image.code import Sweeper  # imports capstone: only when something is to be decoded
+
+        unknown = np.flatnonzero(encoding == UNKNOWN)
+        if len(unknown):
+            row = relocations[unknown[0]]
+            raise self.image.bad(
+                f"{self.section.name}+{int(row['offset']):#x}: expected a relocation of a known type, found type "
+                f"{int(row['type'])} against {self.image.name_of(int(row['symbol']))}",
+                "compile so that it refers to the op by a wider field",
+            )
+        place = relocations["offset"].astype("i8")
+        relaxed = among(relocations["type"], list(self.arch.relaxed))
+        sweeper = Sweeper(self.image, self.section)
+        data = sweeper.is_data(place)
+        rows = np.zeros(len(place), REFERENCE)
+        rows["section"], rows["form"] = self.section.index, UNKNOWN
+        for number, form in enumerate(self.arch.forms):
+            for shift in (0, 1):  # lld leaves the relocation of a relaxed `jmp *` a byte behind the field
+                open_ = (rows["form"] == UNKNOWN) & (data == (form.kind == model.POINTER))
+                open_ &= relaxed if shift else relaxed | (encoding == form.encoding)
+                self._match(rows, open_, number, place - shift)
+        self._without_prefix(sweeper, rows, ~data, relaxed, encoding, place)
+        for i in np.flatnonzero((rows["form"] == UNKNOWN) | (~data & self._unsure(rows))).tolist():
+            if data[i]:
+                value, kind = int(near[i]), "relative-pointer" if encoding[i] in model.RELATIVE else "other"
+                kind = "slot-address" if encoding[i] in (model.ABS64, model.ABS32) else kind
+            else:
+                value, kind = self._decode(sweeper, rows[i], int(place[i]), int(encoding[i]), int(near[i]))
+            if not kind:
+                continue
+            rows["form"][i] = UNKNOWN
+            target = int(self.lookup(np.array([value % 2**64], "u8"))[0])
+            if target >= 0:  # else it refers to a neighbour
+                if not self.slots[target] and kind != "relative-pointer":
+                    kind = "got" if relaxed[i] else "other"
+                inside = not self.slots[target] and value != self.starts[target]
+                self._leave("interior" if inside else kind, int(place[i]), target, left)
+        return self._taken(rows[rows["form"] != UNKNOWN], left)
+
+    def _match(self, rows: Array, open_: Array, number: int, place: Array) -> None:
+        """Gives those `open_` rows the form `number` whose bytes agree and whose field holds a target's address."""
+        form = self.arch.forms[number]
+        start = place - form.field
+        at = np.flatnonzero(open_ & (start >= 0) & (start + form.length <= len(self.content)))
+        for k, (code, mask) in enumerate(zip(form.code, form.mask, strict=True)):
+            at = at[(self.content[start[at] + k] & mask) == code]
+        for k, code in enumerate(form.tail, form.end):
+            at = at[self.content[start[at] + k] == code]
+        value = self.image.fields(self.section, place[at], form.encoding).astype("u8")
+        if form.encoding == model.REL32:
+            value += start[at].astype("u8") + np.uint64((self.section.address + form.end) % 2**64)
+        value &= np.uint64(self.arch.modulus - 1)
+        target = self.lookup(value)
+        good = (target >= 0) & (self.slots[target] == form.of_slot) & (form.of_slot | (value == self.starts[target]))
+        at, value, target = at[good], value[good], target[good]
+        rows["form"][at], rows["value"][at], rows["target"][at], rows["offset"][at] = number, value, target, start[at]
+
+    def _without_prefix(
+        self, sweeper: "Sweeper", rows: Array, code: Array, relaxed: Array, encoding: Array, place: Array
+    ) -> None:
+        """Matches rows anew whose form starts with a prefix, if that is the end of the instruction before."""
+        forms = self.arch.forms
+        prefixed = [f.kind != model.ADDRESS and f.code[:1] != b"" and f.code[0] in self.arch.prefixes for f in forms]
+        again = np.zeros(len(rows), bool)
+        for i in np.flatnonzero(code & np.array(prefixed + [False] * 256)[rows["form"]]).tolist():
+            found = sweeper.instruction(int(place[i]))
+            again[i] = found is not None and found.address - self.section.address != rows["offset"][i]
+        rows["form"][again] = UNKNOWN
+        for number, form in enumerate(forms):
+            if not prefixed[number] and form.kind != model.POINTER:
+                open_ = again & (rows["form"] == UNKNOWN) & (relaxed | (encoding == form.encoding))
+                self._match(rows, open_, number, place)
+
+    def _unsure(self, rows: Array) -> Array:
+        """Whether the bytes alone may deceive: an opcode of one byte in front of an immediate, or a possible prefix."""
+        is_address = np.array([form.kind == model.ADDRESS for form in self.arch.forms] + [False] * 256)[rows["form"]]
+        before = self.content[np.maximum(rows["offset"].astype("i8") - 1, 0)]
+        unsure: Array = is_address | among(before, list(self.arch.prefixes))
+        return unsure
+
+    def _decode(self, sweeper: "Sweeper", row: Array, place: int, encoding: int, near: int) -> tuple[int, str]:
+        """What the instruction at `place` refers to: the address, the kind of reference ("": its form is right)."""
+        from buildplug.arch.decode import slot_use
+
+        form = self.arch.forms[row["form"]] if row["form"] != UNKNOWN else None
+        instruction = sweeper.instruction(place)
+        if instruction is None:  # data in the code before it
+            sure = form is not None and form.field > 1  # two bytes of opcode and a right target: no accident
+            return near + 4 * (encoding == model.REL32), "" if sure else "other"
+        start = instruction.address - self.section.address
+        bare = form is not None and not form.field and instruction.imm_offset == place - start
+        if form is not None and (row["offset"] == start or bare):
+            return near, ""
+        after = start + instruction.size - place
+        return near + after * (encoding == model.REL32), slot_use(self.arch, instruction, place - start)
+
+    def _taken(self, rows: Array, left: Counter[str]) -> Array:
+        """The rows of the kinds that the rule takes, with their addends."""
+        forms = self.arch.forms
+        rest = np.array([(f.end - f.field) * (f.encoding == model.REL32) for f in forms])[rows["form"]]
+        rows["addend"] = (rows["value"] - self.starts[rows["target"]]).astype("i8") - rest
+        kinds = np.array([model.KINDS[f.kind] for f in forms])[rows["form"]]
+        taken = among(kinds, self.rule.select.kinds)
+        for row, kind in zip(rows[~taken], kinds[~taken], strict=True):
+            self._leave(str(kind), int(row["offset"]), int(row["target"]), left)
+        return rows[taken]
+
+    def _leave(self, kind: str, offset: int, target: int, left: Counter[str]) -> None:
+        if kind not in self.rule.select.leave:
+            found = self.content[max(0, offset - 4) : offset + 8].tobytes().hex(" ")
+            raise self.image.bad(
+                f"{self.section.name}+{offset:#x}: expected a site of rule {self.rule.name}, "
+                f"found {kind} of {self.targets[target].name} ({model.LEFT_KINDS.get(kind, 'a site')}), bytes {found}",
+                f"change the code, or add '{kind}' to the rule's leave",
+            )
+        left[kind] += 1

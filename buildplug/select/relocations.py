@@ -1,0 +1,118 @@
+"""Relocations that a rule selects: image -> the fields that change when the image slides.
+
+An image that runs at another address than it was linked for, `slide` bytes further, must add `slide` to each field that
+holds the address of something that moves with it, and subtract it from each that holds the distance to something that
+does not. All others stay right.
+"""
+
+import numpy as np
+
+from buildplug.arch import model
+from buildplug.base.errors import BuildplugError
+from buildplug.base.globs import globs
+from buildplug.config.rule import Rule
+from buildplug.image.elf import SHN_ABS, SHN_UNDEF, Array, Image, Section, among
+from buildplug.image.fields import UNKNOWN, check_linked, check_relocations, claims, encodings
+
+# section: index; offset: of the field in it; encoding: of the field, one of arch.ENCODINGS; symbol: index
+FIELD = np.dtype(
+    [("section", "u4"), ("offset", "u8"), ("encoding", "u1"), ("type", "u4"), ("symbol", "u4"), ("addend", "i8")]
+)
+
+
+def fields(image: Image, rule: Rule) -> Array:
+    """The fields that `rule` selects, dtype FIELD, by section and offset.
+
+    Raises BuildplugError for an image without relocations, a relocation of an unknown type, and a field that does not
+    hold what its relocation says: nobody could tell what to add to it.
+    """
+    check_linked(image)
+    check_relocations(image)
+    select = rule.select
+    wanted, skipped = globs(select.sections), globs(select.skip)
+    moves, excluded = _moving(image, rule), _excluded(image, rule)
+    by_type = encodings(image.arch)
+    relative = np.isin(np.arange(256), model.RELATIVE)
+    chosen = np.isin(np.arange(256), [model.ENCODINGS.index(name) for name in select.encodings])
+    parts = [np.zeros(0, FIELD)]
+    for section, rows in image.relocations():
+        if not wanted(section.name) or skipped(section.name) or section.name == rule.section:
+            continue
+        rows = rows[~excluded[rows["symbol"]]]
+        kinds = by_type[np.minimum(rows["type"], 255)]
+        _check_known(image, section, rows, kinds)
+        changes = (moves[rows["symbol"]] != relative[kinds]) & chosen[kinds]
+        relaxed = among(rows["type"], list(image.arch.relaxed))  # the field may be of another encoding by now
+        _check_true(image, section, rows, kinds, changes | relaxed)
+        at = np.flatnonzero(changes)
+        part = np.zeros(len(at), FIELD)
+        part["section"], part["encoding"] = section.index, kinds[at]
+        for name in ("offset", "type", "symbol", "addend"):
+            part[name] = rows[name][at]
+        parts.append(part)
+    found = np.concatenate(parts)
+    return found[np.lexsort((found["offset"], found["section"]))]
+
+
+def places(image: Image, rule: Rule, rows: Array) -> Array:
+    """Where fields lie in memory, addresses, shape as rows. Raises BuildplugError."""
+    starts = np.array([section.address for section in image.sections], "u8")
+    for name, symbol in rule.select.fixed.items():
+        at = image.address_of(symbol) if symbol else None
+        if symbol and at is None:
+            raise BuildplugError(
+                f"rule {rule.name}: fixed", f"expected the symbol {symbol}, found none", f"see nm {image.path}"
+            )
+        for section in image.sections:
+            if section.name == name and at is not None:
+                starts[section.index] = at
+    found: Array = starts[rows["section"]] + rows["offset"]
+    return found
+
+
+def _moving(image: Image, rule: Rule) -> Array:
+    """Whether each symbol moves with the image, shape (symbols,): those in its sections do, unless the rule says that
+    a section is fixed; absolute ones do not, unless the rule says that a symbol moves."""
+    symbols = image.symbols
+    fixed = np.array([section.name in rule.select.fixed for section in image.sections])
+    absolute = among(symbols["section"], (SHN_UNDEF, SHN_ABS)) | (symbols["section"] >= len(fixed))
+    moving: Array = ~absolute & ~fixed[np.where(absolute, 0, symbols["section"])]
+    if rule.select.moving:
+        moves = globs(rule.select.moving)
+        for index in np.flatnonzero(~moving & (symbols["section"] != SHN_UNDEF)).tolist():
+            moving[index] = bool(moves(image.name_of(index)))
+    return moving
+
+
+def _excluded(image: Image, rule: Rule) -> Array:
+    excluded = globs(rule.select.exclude)
+    names = image.names if rule.select.exclude else ()
+    return np.fromiter((bool(excluded(name)) for name in names), bool) if names else np.zeros(len(image.symbols), bool)
+
+
+def _check_known(image: Image, section: Section, rows: Array, kinds: Array) -> None:
+    wrong = np.flatnonzero(kinds == UNKNOWN)
+    if len(wrong):
+        row = rows[wrong[0]]
+        raise image.bad(
+            f"{section.name}+{int(row['offset']):#x}: expected a relocation of a known type, found type "
+            f"{int(row['type'])} against {image.name_of(int(row['symbol']))}",
+            "compile so that the field is wider, or have the rule skip the section or exclude the symbol",
+        )
+
+
+def _check_true(image: Image, section: Section, rows: Array, kinds: Array, asked: Array) -> None:
+    for encoding, name in enumerate(model.ENCODINGS):
+        at = np.flatnonzero(asked & (kinds == encoding))
+        said, found = claims(image, section, rows[at], encoding)
+        wrong = np.flatnonzero(said != found)
+        # What a tool has sorted since, as Linux's build does with some tables, is right all the same.
+        if len(wrong) and not np.array_equal(np.sort(said[wrong]), np.sort(found[wrong])):
+            row = rows[at[wrong[0]]]
+            symbol = f"{image.name_of(int(row['symbol']))}{int(row['addend']):+#x}"
+            addresses = [int(column[wrong[0]]) for column in (said, found)]
+            raise image.bad(
+                f"{section.name}+{int(row['offset']):#x}: the field does not hold what its relocation says: expected "
+                f"{name} of {symbol}, {addresses[0]:#x} (type {int(row['type'])}), found {addresses[1]:#x}",
+                "link without -pie, and compile with -fno-pic -fplt, so that nothing goes through a GOT",
+            )

@@ -1,0 +1,71 @@
+"""What a rule's rows hold, by kind of rows: image -> columns."""
+
+import numpy as np
+
+from buildplug.config.rule import Rule
+from buildplug.image.elf import Array, Image
+from buildplug.image.symbols import letters
+from buildplug.select.annotations import records_of
+from buildplug.select.references import References, extract
+from buildplug.select.relocations import fields, places
+from buildplug.select.symbols import selected
+
+
+def columns_of(image: Image, rule: Rule) -> tuple[dict[str, Array], dict[str, int]]:
+    """The values of the rows, sorted as the rule says: value -> column; and the counts of references left alone.
+
+    Raises BuildplugError.
+    """
+    left: dict[str, int] = {}
+    if rule.select.rows == "references":
+        references = extract(image, rule)
+        columns, left = _references(image, references), references.left
+    else:
+        kinds = {"symbols": _symbols, "relocations": _relocations, "records": records_of}
+        columns = kinds[rule.select.rows](image, rule)
+    values = [field.value for field in rule.table.fields]
+    keys = rule.table.sort or tuple(value for value in values if rule.holds[value] == "address")[:1] or values[:1]
+    order = np.lexsort([columns[key] for key in reversed(keys)])
+    if rule.table.unique:
+        ordered = columns[keys[0]][order]
+        twice = np.flatnonzero(ordered[1:] == ordered[:-1])
+        if len(twice):
+            raise image.bad(
+                f"rule {rule.name}: expected each {keys[0]} once, found {ordered[twice[0]]} twice", "drop one"
+            )
+    return {name: column[order] for name, column in columns.items()}, left
+
+
+def _references(image: Image, found: References) -> dict[str, Array]:
+    rows, forms = found.rows, image.arch.forms
+    starts = np.array([section.address for section in image.sections], "u8")
+    homes = np.array([target.address for target in found.targets], "u8")
+    return {
+        "site": starts[rows["section"]] + rows["offset"],
+        "target": rows["value"],
+        "symbol": np.array([found.targets[t].name for t in rows["target"]], str),
+        "length": np.array([form.length for form in forms])[rows["form"]],
+        "kind": np.array([form.kind for form in forms])[rows["form"]],
+        "addend": rows["addend"],
+        "slot": (rows["value"] - homes[rows["target"]]) // np.uint64(image.arch.word),
+        "zero": np.zeros(len(rows), "u8"),
+    }
+
+
+def _relocations(image: Image, rule: Rule) -> dict[str, Array]:
+    found = fields(image, rule)
+    columns = {name: found[name] for name in ("encoding", "addend", "type")} | {"place": places(image, rule, found)}
+    if "symbol" in (*(field.value for field in rule.table.fields), *rule.table.sort):  # they are many, and names long
+        columns["symbol"] = np.array([image.name_of(index) for index in found["symbol"].tolist()], str)
+    return columns
+
+
+def _symbols(image: Image, rule: Rule) -> dict[str, Array]:
+    at = selected(image, rule)
+    return {
+        "address": image.symbols["value"][at],
+        "name": np.array([image.name_of(index) for index in at], str),
+        "size": image.symbols["size"][at],
+        "letter": letters(image)[at],
+        "zero": np.zeros(len(at), "u8"),
+    }

@@ -1,0 +1,139 @@
+"""Symbols that a rule selects: image -> targets."""
+
+from dataclasses import dataclass
+from re import split
+
+import numpy as np
+
+from buildplug.base.errors import BuildplugError
+from buildplug.base.globs import globs
+from buildplug.config.rule import Rule
+from buildplug.image.elf import (
+    SHN_ABS,
+    SHN_LORESERVE,
+    SHN_UNDEF,
+    STT_FILE,
+    STT_FUNC,
+    STT_OBJECT,
+    STT_SECTION,
+    STT_TLS,
+    Array,
+    Image,
+    among,
+)  # fmt: skip
+from buildplug.image.symbols import functions
+
+FEW = 5000  # symbols
+
+
+@dataclass(frozen=True)
+class Target:
+    """A symbol that a rule selects. A function is referred to by its start, a slot object by any of its words."""
+
+    name: str
+    address: int
+    size: int  # as the symbol has it, 0 if unknown
+    extent: int  # bytes that references may fall into
+    slot: bool
+    names: frozenset[str]  # all that the rule selects at this address
+
+
+def selected(image: Image, rule: Rule) -> list[int]:
+    """The indices of the symbols that a rule selects.
+
+    Raises BuildplugError if there is none: a rule that matches nothing is a spelling mistake. And if the rule names, by
+    its whole name, an absolute symbol that no place can be given for.
+    """
+    select, symbols = rule.select, image.symbols
+    references = select.rows == "references"
+    is_function, is_object = globs(select.functions), globs(select.slots + select.objects)
+    excluded, wanted, skipped = globs(select.exclude), globs(select.sections), globs(select.skip)
+    in_range = np.zeros(len(symbols), bool)
+    for bounds in select.ranges:
+        start, end = (bound(image, rule, bounds, number) for number in (0, 1))
+        in_range |= (symbols["value"] >= np.uint64(start)) & (symbols["value"] < np.uint64(end))
+    maybe = in_range.copy()
+    defined = (symbols["section"] != SHN_UNDEF) & (symbols["section"] < SHN_LORESERVE)
+    defined &= ~among(symbols["type"], (STT_SECTION, STT_FILE, STT_TLS))  # a thread's variable has no address
+    if not (references or select.untyped):
+        defined &= among(symbols["type"], (STT_FUNC, STT_OBJECT))
+    for literal in {_literal(glob) for glob in (*select.functions, *select.slots, *select.objects)}:
+        maybe[image.starting(literal)] = True
+    if not references:
+        homes = np.array([bool(wanted(s.name) and not skipped(s.name)) for s in image.sections])
+        defined &= homes[np.where(defined, symbols["section"], 0)]
+    absolute = (symbols["section"] == SHN_ABS) & (symbols["type"] != STT_FILE)
+    if select.absolute:
+        defined |= absolute
+    elif not references:
+        asked_for = {*select.functions, *select.objects}
+        for name in map(image.name_of, np.flatnonzero(absolute & maybe).tolist()):
+            if name in asked_for and not excluded(name):
+                raise image.bad(f"rule {rule.name}: symbol {name} is absolute, no place in the image", "exclude it")
+    at = np.flatnonzero(defined & maybe)
+    # One by one if they are few: that spares all the other names.
+    names = [image.name_of(i) for i in at.tolist()] if len(at) < FEW else [image.names[i] for i in at.tolist()]
+    if "*" in select.functions and "*" in select.objects:
+        found = [index for index, name in zip(at.tolist(), names, strict=True) if not excluded(name)]
+    else:
+        kinds = zip(at.tolist(), names, functions(image)[at].tolist(), in_range[at].tolist(), strict=True)
+        found = [
+            index
+            for index, name, function, inside in kinds
+            if (inside or (is_function if function else is_object)(name)) and not excluded(name)
+        ]
+    if not found:
+        asked = ", ".join((*select.functions, *select.slots, *select.objects, *("–".join(r) for r in select.ranges)))
+        raise image.bad(f"rule {rule.name}: expected symbols {asked}, found none", "check the rule's names")
+    return found
+
+
+def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
+    """The symbols that a rule selects, by address; of those at one address the first by name, with the largest size.
+
+    Raises BuildplugError if there is none.
+    """
+    found: dict[int, Target] = {}
+    is_function = functions(image)
+    for index in selected(image, rule):
+        name, row, function = image.name_of(index), image.symbols[index], bool(is_function[index])
+        address, size = int(row["value"]), int(row["size"])
+        extent = size or (1 if function else image.arch.word)
+        other = found.get(address, Target(name, address, size, extent, not function, frozenset()))
+        found[address] = Target(
+            min(name, other.name), address, max(size, other.size), max(extent, other.extent), not function,
+            other.names | {name},
+        )  # fmt: skip
+    return tuple(found[address] for address in sorted(found))
+
+
+def _literal(glob: str) -> str:
+    """What a name begins with if it matches a glob; escapes such as \\x80 in it stand for bytes."""
+    return split(r"[*?[\\]", glob, maxsplit=1)[0]
+
+
+def disjoint(chosen: tuple[Target, ...]) -> tuple[Array, Array, Array]:
+    """The addresses of targets as pieces that do not overlap: starts, ends, and the index of the target that each
+    belongs to, the innermost. Shape (pieces,), ascending."""
+    starts = np.array([target.address for target in chosen], "u8")
+    ends = starts + np.array([target.extent for target in chosen], "u8")
+    edges = np.array(sorted({*starts.tolist(), *ends.tolist()}), "u8")
+    owners = np.full(len(edges), -1)
+    for index in np.argsort([-target.extent for target in chosen], kind="stable"):
+        first, last = np.searchsorted(edges, (starts[index], ends[index]))
+        owners[first:last] = index
+    covered = np.flatnonzero(owners[:-1] >= 0)
+    return edges[:-1][covered], edges[1:][covered], owners[covered]
+
+
+def bound(image: Image, rule: Rule, bounds: tuple[str, ...], end: int) -> int:
+    where = f"rule {rule.name}: ranges"
+    if len(bounds) != 2:
+        raise BuildplugError(where, f"expected [start, end], found {len(bounds)} values")
+    try:
+        return int(bounds[end], 0)
+    except ValueError:
+        address = image.address_of(bounds[end])
+    if address is None:
+        raise BuildplugError(where, f"expected a symbol or an integer, found {bounds[end]!r}", f"see nm {image.path}")
+    return address

@@ -1,0 +1,164 @@
+"""The proof that the tables of a final image are true of it, and that the relink changed nothing else.
+
+A table is true if it equals what a new extraction from the final image says; compare.py has the other sections, which
+are loaded as in the draft.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+
+from buildplug.base.errors import BuildplugError
+from buildplug.config.ops import Ops
+from buildplug.config.rule import Rule
+from buildplug.image.compare import compare
+from buildplug.image.elf import SHT_NOBITS, Array, Image, Section
+from buildplug.stage import segments
+from buildplug.tables.registry import Contents, make
+from buildplug.tables.sites import resolved_of
+from buildplug.tables.sites_format import Table, decode
+
+SHOWN = 3  # entries that a message names
+
+
+@dataclass(frozen=True)
+class TableProof:
+    """A rule's table in a final image: what would be true, and the differences from it, none if it is true."""
+
+    rule: Rule
+    truth: Contents
+    differences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """moved: how sections differ because the linker moved their parts; changed: how they differ otherwise."""
+
+    tables: tuple[TableProof, ...]
+    moved: tuple[str, ...]
+    changed: tuple[str, ...]
+    sections: int  # that were compared
+
+
+def verify(
+    draft: Image,
+    final: Image,
+    wanted: Iterable[tuple[Rule, Ops | None]],
+    truths: Iterable[Contents | None] = repeat(None),
+) -> Proof:
+    """Compares two links of one kernel; of one link, given twice, only what it says itself. Without declared ops, a
+    table's own are taken. `truths`: for each table, what an extraction from the final image has found already.
+
+    Raises BuildplugError where there is no table, or no relocations to compare it with.
+    """
+    proofs = tuple(prove_table(final, rule, ops, truth) for (rule, ops), truth in zip(wanted, truths, strict=False))
+    own = {proof.rule.section for proof in proofs}
+    moved, changed, count = compare(draft, final, own)
+    changed += segments.changed(draft, final, own)
+    segments.check(final, [(proof.rule, _place(final, proof.rule)[1]) for proof in proofs])
+    return Proof(proofs, tuple(moved), tuple(changed), count)
+
+
+def _place(final: Image, rule: Rule) -> tuple[int, Section, int]:
+    """Address, section and room (bytes) of a rule's table."""
+    row = final.symbol(rule.symbol)
+    if row is None:
+        raise final.bad(f"rule {rule.name}: expected its table {rule.symbol}, found no such symbol")
+    section = final.section_at(int(row["value"]))
+    if section is None or section.type == SHT_NOBITS:
+        raise final.bad(f"rule {rule.name}: its table {rule.symbol} lies in no section with content")
+    end = section.address + section.size - int(row["value"])
+    return int(row["value"]), section, min(int(row["size"]) or end, end)
+
+
+def prove_table(final: Image, rule: Rule, ops: Ops | None, truth: Contents | None = None) -> TableProof:
+    """Compares the table in the image's own bytes with a new extraction, or with the `truth` that one has found."""
+    at, section, room = _place(final, rule)
+    data = _loaded(final, section)[at - section.address :][:room].tobytes()
+    if rule.format != "sites":
+        truth = truth or make(final, rule, None)[0]
+        return TableProof(rule, truth, tuple(_byte_differences(truth, data)))
+    found = decode(data, final.arch, f"{final.path}: {rule.symbol}")
+    truth, _ = make(final, rule, ops or resolved_of(final, found, at))
+    if found.encode() == truth.encode():
+        return TableProof(rule, truth, ())
+    assert isinstance(truth, Table)
+    return TableProof(rule, truth, tuple(_differences(final, found, truth, at)) or ("its header differs",))
+
+
+def _loaded(image: Image, section: Section) -> Array:
+    """The content of a section when it is loaded where it was linked."""
+    content = image.bytes_of(section).copy()
+    rows, places = _filled(image, section.address, section.size)
+    addresses = np.ascontiguousarray(rows["address"]).astype(f"{image.arch.byteorder}u{image.arch.word}")
+    content[places] = addresses.view("u1").reshape(places.shape)
+    return content
+
+
+def _filled(image: Image, address: int, size: int) -> tuple[Array, Array]:
+    """The fields from an address on that the loader fills, shape (n,), and the offsets of their bytes, (n, word)."""
+    word = image.arch.word
+    offsets = (image.loaded["place"] - np.uint64(address)).astype("i8")
+    inside = (offsets >= 0) & (offsets <= size - word)
+    return image.loaded[inside], offsets[inside][:, None] + np.arange(word)
+
+
+def _byte_differences(truth: Contents, data: bytes) -> list[str]:
+    """How the bytes of a table differ from the true ones, as text; what is behind the table must be zeros."""
+    expected = truth.encode()
+    true, found = expected.ljust(len(data), b"\0"), data.ljust(len(expected), b"\0")
+    if true == found:
+        return []
+    at = int(np.argmax(np.frombuffer(true, "u1") != np.frombuffer(found, "u1")))
+    return [f"{truth.describe(at)}: byte +{at:#x} is {found[at]:#04x}, the image says {true[at]:#04x}"]
+
+
+def _differences(final: Image, found: Table, truth: Table, at: int) -> list[str]:
+    """The first entries in which two tables differ, as text."""
+
+    def rows(table: Table) -> dict[int, str]:
+        forms = final.arch.forms
+        return {a: f"{forms[form].name} of op {op}" for a, form, op in table.rows(at, final.arch.modulus)}
+
+    said, is_ = rows(found), rows(truth)
+    different = sorted(address for address in said.keys() | is_.keys() if said.get(address) != is_.get(address))
+    lines = []
+    for address in different[:SHOWN]:
+        section = final.section_at(address)
+        place = f"{section.name}+{address - section.address:#x}" if section else f"{address:#x}"
+        lines.append(f"{place}: table says {said.get(address, 'nothing')}, image has {is_.get(address, 'nothing')}")
+    if len(different) > SHOWN:
+        lines.append(f"and {len(different) - SHOWN} more")
+    if not different and not np.array_equal(found.ops, truth.ops):
+        lines.append("the ops' functions or slots differ")
+    return lines
+
+
+def rewrite(path: Path, final: Image, proof: TableProof) -> None:
+    """Makes the table in the file at `path`, a copy of `final`, true. Raises BuildplugError if it has no room."""
+    at, section, room = _place(final, proof.rule)
+    data = proof.truth.encode()
+    if len(data) > room:
+        raise BuildplugError(
+            final.path,
+            f"rule {proof.rule.name}: the relink moved sites, and the true table needs {len(data)} bytes, found room "
+            f"for {room}: {'; '.join(proof.differences)}",
+            f"set slack = {len(data) - room} or more in its [[table]]",
+        )
+    with path.open("r+b") as file:
+        file.seek(section.offset + at - section.address)
+        file.write(data.ljust(room, b"\0"))
+        # what stands for the addresses of sections, and relocations that are kept are against, says them now
+        anchors = {proof.rule.anchor(number): name for number, name in enumerate(proof.truth.section_names)}
+        for symbol in final.starting(proof.rule.anchor(0)[:-1]).tolist():
+            if name := anchors.get(final.name_of(symbol)):
+                file.seek(final.value_at(symbol))
+                file.write(final.section(name).address.to_bytes(final.arch.word, final.arch.order))
+    rows, offsets = _filled(final, at, len(data))
+    if len(rows):  # what the loader puts there would go before
+        whole = np.memmap(path, np.uint8, "r+")
+        whole[rows["offset"].astype("i8")[:, None] + np.arange(final.arch.word)] = np.frombuffer(data, "u1")[offsets]
+        whole.flush()

@@ -1,0 +1,71 @@
+"""What the segments of an image must be for its tables to be in memory as their sections say."""
+
+import numpy as np
+
+from buildplug.base.errors import BuildplugError
+from buildplug.config.rule import Rule
+from buildplug.image.elf import PF_R, PF_W, PF_X, PT_LOAD, PT_LOOS, SHF_WRITE, Array, Image, Section
+
+
+def changed(draft: Image, final: Image, own: set[str]) -> list[str]:
+    """How the flags with which sections other than the tables are loaded differ in two links, as text. The number of
+    segments may: where load addresses are aligned in another way, one becomes two."""
+    before, after = (
+        {s.name: _kinds(i, s) for s in i.sections if s.alloc and s.name not in own} for i in (draft, final)
+    )
+    return [
+        f"{name}: its segments {before[name] or 'none'} became {after[name] or 'none'}"
+        for name in before.keys() & after.keys()
+        if before[name] != after[name]
+    ]
+
+
+def check(final: Image, tables: list[tuple[Rule, Section]]) -> None:
+    """Raises BuildplugError unless each rule's table lies in exactly one segment that is loaded, with the flags that
+    it needs, and in no other that means something; and has not made a segment writable that was not."""
+    own = {table for _, table in tables}
+    others = [section for section in final.sections if section.alloc and section.size and section not in own]
+    for rule, table in tables:
+        _check(final, rule, table, others)
+
+
+def _kinds(image: Image, section: Section) -> str:
+    """The segments that hold a section: each by its flags, and its type unless it is PT_LOAD."""
+    letters = {PF_R: "R", PF_W: "W", PF_X: "X"}
+    rows = image.segments[_holding(image, section)]
+    return " ".join(
+        (f"{kind:#x}:" if kind != PT_LOAD else "") + ("".join(letters[b] for b in letters if flags & b) or "none")
+        for kind, flags in zip(rows["type"].tolist(), rows["flags"].tolist(), strict=True)
+    )
+
+
+def _holding(image: Image, section: Section) -> Array:
+    """Which segments hold all of a section, shape as segments, bool."""
+    start, end = np.uint64(section.address), np.uint64(section.address + section.size)
+    rows = image.segments
+    inside: Array = (rows["vaddr"] <= start) & (end <= rows["vaddr"] + rows["memsz"])
+    return inside
+
+
+def _check(final: Image, rule: Rule, table: Section, without: list[Section]) -> None:
+    def bad(found: str, remedy: str) -> BuildplugError:
+        return final.bad(f"rule {rule.name}: expected {table.name} in one PT_LOAD, found it in {found}", remedy)
+
+    kinds, holding = final.segments["type"], _holding(final, table)
+    loads = np.flatnonzero(holding & (kinds == PT_LOAD))
+    others = kinds[holding & (kinds != PT_LOAD) & (kinds < PT_LOOS)]
+    if len(loads) != 1 or len(others):
+        found = f"{len(loads)}" + "".join(f", and in one of type {kind}" for kind in others)
+        raise bad(found, 'name its segment, such as into = ":text", in [link] or its [[table]]')
+    load, writable = loads[0], bool(table.flags & SHF_WRITE)
+    row = final.segments[load]
+    if int(row["offset"]) + table.address - int(row["vaddr"]) != table.offset:
+        raise bad("one that loads another part of the file", 'name its segment, such as into = ":text"')
+    remedy = f'set after = "{".data" if writable else ".rodata"}" or another section of its kind in its [[table]]'
+    needed = PF_R | PF_W * writable
+    if int(final.segments["flags"][load]) & needed != needed:
+        raise bad(f"one of flags {_kinds(final, table)}, and it needs {'RW' if writable else 'R'}", remedy)
+    beside = [section for section in without if _holding(final, section)[load]]
+    if writable and beside and not any(section.flags & SHF_WRITE for section in beside):
+        names = ", ".join(section.name for section in beside)
+        raise bad(f"one with {names}, which are only read, and nothing else that is written to", remedy)

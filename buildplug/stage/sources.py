@@ -1,0 +1,46 @@
+"""What a kernel compiles in to use its tables: generated C, assembly and headers. Knows no pass."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from buildplug.arch.model import Arch
+from buildplug.base import files
+from buildplug.config.project import Config, WantedTable
+from buildplug.linker.depfile import escaped
+from buildplug.stage import render
+
+
+def texts(tables: Sequence[WantedTable], arch: Arch, root: Path) -> dict[str, str]:
+    """File name -> text, for these tables; `root` has the user's templates."""
+    own: dict[str, str] = {}
+    for table in tables:
+        own |= render.table_files(arch, table.rule, table.ops, root)
+    wanted = {name for table in tables for name in render.RUNTIME.get(table.rule.format, ())}
+    if not any(table.ops for table in tables):
+        wanted -= {"fixup.c", "live.h", "live.c"}
+    return {name: text for name, text in render.runtime(arch, root).items() if name in wanted} | own
+
+
+def write(config: Config, folder: Path) -> list[Path]:
+    """Writes the files, each only if it changes; returns their paths."""
+    made = texts(config.tables, config.arch, config.root)
+    for name, text in made.items():
+        files.write(folder / name, text)
+    return [folder / name for name in made]
+
+
+def templates(config: Config) -> list[Path]:
+    """The templates of the user's that the tables are rendered by."""
+    return render.users([table.rule for table in config.tables], config.root)
+
+
+def inputs(config: Config) -> list[Path]:
+    """The files that say what the tables are: the configuration, rules, ops, and templates of the user's."""
+    return sorted({config.path, *(path for table in config.tables for path in table.files), *templates(config)})
+
+
+def depfile(targets: Sequence[Path], config: Config) -> str:
+    """The rules by which make and ninja learn that targets are made from inputs()."""
+    names = [escaped(str(path)) for path in inputs(config)]
+    made = " ".join(escaped(str(path)) for path in targets)
+    return f"{made}: {' '.join(names)}\n" + "".join(f"{name}:\n" for name in names)

@@ -1,0 +1,178 @@
+"""Plain tables: the rows of a rule with the fields that it gives them, as bytes and as assembler expressions.
+
+In memory: a head of two 32-bit words (rows; bytes a row) unless the rule wants none, the rows, then the strings, each
+ended by a zero. A field that holds an address is relative to itself, to the table, or to nothing, as the rule says; one
+that holds a string is relative to itself. So the linker can fill it in, and encode() can say what it must have made.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from buildplug.arch.model import Arch
+from buildplug.base.errors import BuildplugError
+from buildplug.config.rule import Field, Rule
+from buildplug.image.elf import Array, Image, Section
+from buildplug.select.rows import columns_of
+
+HEAD = 8  # bytes
+DIRECTIVE = {"1": ".byte", "2": ".short", "4": ".long", "8": ".quad"}
+
+
+class Address(NamedTuple):
+    """An address, as a template says it: the symbol of its section, the offset there, the section's name."""
+
+    anchor: str
+    offset: int
+    section: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a table, sorted as its rule says: value -> column, shape (rows,). Addresses are those of the image
+    that the rows come from; `at` is the table's own."""
+
+    rule: Rule
+    arch: Arch
+    at: int
+    columns: dict[str, Array]
+    section_names: tuple[str, ...]
+    section_starts: Array  # addresses, ascending
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of a row in memory."""
+        kinds = [
+            (f.name, self.arch.byteorder + ("i4" if f.type == "string" else f.type)) for f in self.rule.table.fields
+        ]
+        return np.dtype(kinds)
+
+    def encode(self) -> bytes:
+        """The table as it stands in the memory of the image. Raises BuildplugError for a row that does not fit."""
+        head = np.array([len(self), self.dtype.itemsize], self.arch.byteorder + "u4").tobytes() * self.rule.table.head
+        rows = np.zeros(len(self), self.dtype)
+        here = self.at + len(head) + self.dtype.itemsize * np.arange(len(self), dtype="i8").astype("u8")
+        pool, places = self._strings()
+        for field in self.rule.table.fields:
+            kind, offset = rows.dtype[field.name], rows.dtype.fields[field.name][1]
+            values = self.columns[field.value]
+            if self.rule.holds[field.value] == "string":
+                ends = self.at + len(head) + rows.nbytes
+                values = (np.array([places[text] for text in values.tolist()], "u8") + np.uint64(ends)) - here
+                values = (values - np.uint64(offset)).astype("i8")
+            elif self.rule.holds[field.value] == "address":
+                values = values - {"here": here + np.uint64(offset), "table": np.uint64(self.at)}.get(
+                    field.base, np.uint64(0)
+                )
+                values = values.astype("i8" if kind.kind == "i" else "u8")
+            wrong = np.flatnonzero((values < np.iinfo(kind).min) | (values > np.iinfo(kind).max))
+            if len(wrong):
+                raise BuildplugError(
+                    f"rule {self.rule.name}, row {wrong[0]} ({self.comment(int(wrong[0]))})",
+                    f"field {field.name}: expected a value that fits {field.type}, found {int(values[wrong[0]]):#x}",
+                    "give the field a wider type, or another base",
+                )
+            rows[field.name] = values
+        return head + rows.tobytes() + pool
+
+    def _strings(self) -> tuple[bytes, dict[str, int]]:
+        """The strings' bytes, and the offset of each there."""
+        used = dict.fromkeys(
+            t
+            for f in self.rule.table.fields
+            if self.rule.holds[f.value] == "string"
+            for t in self.columns[f.value].tolist()
+        )
+        places, pool = {}, bytearray()
+        for text in used:
+            places[text] = len(pool)
+            pool += text.encode() + b"\0"
+        return bytes(pool), places
+
+    def describe(self, at: int) -> str:
+        """What the byte at offset `at` of the table is about."""
+        row = (at - HEAD * self.rule.table.head) // self.dtype.itemsize
+        return f"row {row} ({self.comment(row)})" if 0 <= row < len(self) else "its head or its strings"
+
+    def comment(self, row: int) -> str:
+        """What a row is about."""
+        return " ".join(
+            str(column[row]) for value, column in self.columns.items() if self.rule.holds[value] == "string"
+        )
+
+    def address(self, value: int) -> Address:
+        """An address of the rows, as the linker is to find it."""
+        number = int(np.searchsorted(self.section_starts, np.uint64(value), "right")) - 1
+        name = self.section_names[number]
+        return Address(self.rule.anchor(number), value - int(self.section_starts[number]), name)
+
+    def context(self) -> dict[str, Any]:
+        """What templates see: rows, each a record of its values, with `asm`, its fields for the assembler; strings."""
+        pool, places = self._strings()
+        used = {f.value for f in self.rule.table.fields if self.rule.holds[f.value] == "address"}
+        rows = []
+        for index in range(len(self)):
+            row: dict[str, Any] = {name: column[index].item() for name, column in self.columns.items()}
+            row |= {name: self.address(row[name]) for name in used}
+            row["asm"] = [self._expression(field, row[field.value], places) for field in self.rule.table.fields]
+            row["comment"] = self.comment(index)
+            rows.append(row)
+        texts = [(text, list(text.encode())) for text in places]
+        return {"rows": rows, "strings": texts, "row_size": self.dtype.itemsize, "pool": len(pool)}
+
+    def _expression(self, field: Field, value: Any, places: dict[str, int]) -> str:
+        if self.rule.holds[field.value] == "string":
+            return f".long .L{self.rule.symbol}_strings + {places[value]} - ."
+        directive = DIRECTIVE[field.type[1]]
+        if self.rule.holds[field.value] != "address":
+            return f"{directive} {value:#x}"
+        base = {"here": " - .", "table": f" - .L{self.rule.symbol}"}.get(field.base, "")
+        return f"{directive} {value.anchor} + {value.offset:#x}{base}"
+
+    def arrays(self) -> dict[str, Array]:
+        """All of it as arrays, for a file."""
+        kept = {f"column_{name}": column for name, column in self.columns.items()}
+        return kept | {
+            "names": np.array(self.section_names, str),
+            "starts": self.section_starts,
+            "at": np.array([self.at], "u8"),
+        }
+
+    @classmethod
+    def from_arrays(cls, rule: Rule, arch: Arch, kept: dict[str, Array]) -> "Rows":
+        columns = {name.removeprefix("column_"): c for name, c in kept.items() if name.startswith("column_")}
+        return cls(rule, arch, int(kept["at"][0]), columns, tuple(kept["names"].tolist()), kept["starts"])
+
+
+def empty(rule: Rule, arch: Arch) -> Rows:
+    """The rows of a draft."""
+    columns = {
+        field.value: np.zeros(0, "U1" if rule.holds[field.value] == "string" else "u8") for field in rule.table.fields
+    }
+    return Rows(rule, arch, 0, columns, (), np.zeros(0, "u8"))
+
+
+def rows_of(image: Image, rule: Rule) -> tuple[Rows, dict[str, int]]:
+    """The rows that `rule` makes of an image, and the counts of references left alone. Raises BuildplugError."""
+    at = image.address_of(rule.symbol)
+    if at is None:
+        raise image.bad(f"rule {rule.name}: expected the symbol {rule.symbol}, found none", "link the table's object")
+    columns, left = columns_of(image, rule)
+    sections: dict[int, Section] = {}
+    for value in {f.value for f in rule.table.fields if rule.holds[f.value] == "address"}:
+        for address in np.unique(columns[value]).tolist():
+            section = next((s for a, s in sections.items() if a <= address < a + s.size), None) or image.section_at(
+                address
+            )
+            if section is None:
+                row = int(np.argmax(columns[value] == np.uint64(address)))
+                named = [f", symbol {columns[name][row]}" for name in ("name", "symbol") if name in columns]
+                problem = f"rule {rule.name}{''.join(named)}: {value} {address:#x} lies in no section"
+                raise image.bad(problem, "exclude its symbol, or mend its record")
+            sections[section.address] = section
+    starts = np.array(sorted(sections), "u8")
+    return Rows(rule, image.arch, at, columns, tuple(sections[int(a)].name for a in starts), starts), left

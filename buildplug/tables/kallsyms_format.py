@@ -1,0 +1,253 @@
+"""Linux's kallsyms, as its 6.1 has it on 64-bit machines: encode and decode. See kernel/kallsyms.c there.
+
+Symbols are in the order of addresses, of several at one the most telling first. Of each, *offsets* has the address: of
+an absolute or per-CPU symbol as it is, any other a as -1 - (a - relative_base), below 0 (KALLSYMS_BASE_RELATIVE, with
+KALLSYMS_ABSOLUTE_PERCPU). *names* has a length, one or two bytes of LEB128, and so many codes, each the number of a
+token; the text of these tokens is the letter of the symbol's type and its name. *token_table* has the tokens, each
+ended by a zero, and *token_index* where they start there. *markers* has where every 256th name starts. *seqs_of_names*
+has the symbols' numbers in the order of names, three bytes each, the highest first.
+
+A byte that any name has is its own token. The other codes, from 255 down, become the pair of codes that is there most
+often, of several the one whose second, then first code is the least; so the bytes are those of scripts/kallsyms.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
+
+from buildplug.base.errors import BuildplugError
+from buildplug.image.elf import Array
+
+LONGEST = 511  # KSYM_NAME_LEN - 1
+MARKER = 256  # names from one marker to the next
+CODES = 256
+BETWEEN, TAKEN = CODES, CODES + 1  # between names, and what a pair that became one code leaves, while they are found
+
+
+@dataclass(frozen=True)
+class Kallsyms:
+    """The tables, each as Linux's of that name, in the order of the machine, which is little-endian."""
+
+    offsets: Array  # i4
+    relative_base: int
+    names: bytes
+    markers: Array  # u4
+    seqs_of_names: bytes
+    token_table: bytes
+    token_index: Array  # u2
+    order: Array = field(default_factory=lambda: np.zeros(0, "i8"))  # of the symbols given; not in the tables
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """What the tables say, in their order."""
+
+    addresses: Array  # u8
+    types: bytes  # nm's letters, but A for a per-CPU symbol
+    names: tuple[bytes, ...]
+    seqs: Array  # the symbols in the order of names
+
+
+def encode(addresses: Array, types: Array, names: Sequence[bytes], where: object) -> Kallsyms:
+    """The tables of symbols: addresses (u8), nm's letters (u1) and names. They may come in any order, but those of one
+    address and name stay as they come. `where` is what messages name.
+
+    Raises BuildplugError for a symbol that the tables cannot hold.
+    """
+
+    def bad(wrong: Array, expected: str, found: Callable[[int], str]) -> None:
+        if wrong.any():
+            i = int(np.argmax(wrong))
+            shown = names[i][:80].decode(errors="backslashreplace")
+            problem = f"symbol {shown}: expected {expected}, found {found(i)}"
+            raise BuildplugError(where, problem, "exclude it in the rule")
+
+    def address(i: int) -> str:
+        return f"{addresses[i]:#x}"
+
+    lengths = np.fromiter(map(len, names), "i8", len(names))
+    bad(lengths > LONGEST, f"a name of at most {LONGEST} bytes", lambda i: str(lengths[i]))
+    if b"\0" in b"".join(names):
+        bad(np.array([b"\0" in name for name in names]), "a name without zero bytes", lambda _: "one")
+    if len(names) >> 24:
+        raise BuildplugError(where, f"expected less than {1 << 24} symbols, found {len(names)}", "exclude some")
+    types = np.where(_percpu(addresses, names), ord("A"), types).astype("u1")
+    order, seqs = _orders(addresses, types, names)
+    absolute = types & ~np.uint8(32) == ord("A")
+    moving = order[~absolute[order]]
+    base = int(addresses[moving[0]]) if len(moving) else 0
+    bad(absolute & (addresses >> np.uint64(31) > 0), "an absolute address below 2 GiB", address)
+    bad(
+        ~absolute & (addresses - np.uint64(base) >> np.uint64(31) > 0),
+        f"an address below {base + (1 << 31):#x}",
+        address,
+    )
+    offsets = np.where(absolute, addresses, np.uint64(base) - addresses - np.uint64(1)).astype("i8").astype("<i4")
+    stream, markers, tokens = _names(types[order].tobytes(), tuple(map(names.__getitem__, order.tolist())))
+    return Kallsyms(
+        offsets[order], base, stream, markers, seqs.astype(">u4").view("u1").reshape(-1, 4)[:, 1:].tobytes(),
+        b"".join(token + b"\0" for token in tokens),
+        np.cumsum([0, *(len(token) + 1 for token in tokens[:-1])]).astype("<u2"), order,
+    )  # fmt: skip
+
+
+def _percpu(addresses: Array, names: Sequence[bytes]) -> Array:
+    """Which symbols lie between __per_cpu_start and __per_cpu_end, both included."""
+    bounds = [b"__per_cpu_start", b"__per_cpu_end"]
+    if not all(bound in names for bound in bounds):
+        return np.zeros(len(names), bool)
+    start, end = (addresses[names.index(bound)] for bound in bounds)
+    inside: Array = (addresses >= start) & (addresses <= end)
+    return inside
+
+
+def _orders(addresses: Array, types: Array, names: Sequence[bytes]) -> tuple[Array, Array]:
+    """The symbols in the order of the tables; the numbers that they have there in the order of names."""
+    name, underscores, assigned = _ranks(tuple(names))
+    weak = (types == ord("w")) | (types == ord("W"))
+    order = np.lexsort((name, underscores, assigned, weak, addresses))
+    return order, np.argsort(name[order], kind="stable")
+
+
+@lru_cache(maxsize=1)  # the names are those of the draft and then of the final image, mostly the same
+def _ranks(names: tuple[bytes, ...]) -> tuple[Array, Array, Array]:
+    """Of each name its place among them, its underscores in front, and whether a linker script assigned it."""
+    ranked = sorted(range(len(names)), key=names.__getitem__)
+    new = [i == 0 or names[ranked[i - 1]] != names[at] for i, at in enumerate(ranked)]
+    name = np.zeros(len(names), "i8")
+    name[ranked] = np.cumsum(new)
+    assigned = np.array([name.startswith(b"__") and _assigned(name) for name in names], bool)
+    underscores = np.array([len(name) - len(name.lstrip(b"_")) for name in names], "i8")
+    return name, underscores, assigned
+
+
+def _assigned(name: bytes) -> bool:
+    """Whether a name with two underscores in front is that of a bound, as linker scripts assign them."""
+    bound = name.startswith((b"__start_", b"__stop_", b"__end_")) or name.endswith((b"_start", b"_end"))
+    return bound and len(name) >= 8
+
+
+@lru_cache(maxsize=1)  # as above
+def _names(types: bytes, names: tuple[bytes, ...]) -> tuple[bytes, Array, list[bytes]]:
+    """The stream of names, its markers, and the tokens."""
+    flat = np.frombuffer(b"\0\0".join([b"", *names, b""]), "u1").astype("u2")
+    zeros = np.flatnonzero(flat == 0)  # in front of each name two, which become its start and its type
+    flat[zeros[0::2]] = BETWEEN
+    flat[zeros[1:-1:2]] = np.frombuffer(types, "u1")
+    codes, tokens = _tokens(flat[:-1])
+    at = np.flatnonzero(codes == BETWEEN)
+    lengths = np.diff(at) - 1
+    at, long = at[:-1], lengths > 127
+    codes[at] = lengths & 127 | long << 7
+    stream = np.insert(codes[:-1], at[long] + 1, lengths[long] >> 7).astype("u1")
+    return stream.tobytes(), (at + np.cumsum(long) - long)[::MARKER].astype("<u4"), tokens
+
+
+def _tokens(text: Array) -> tuple[Array, list[bytes]]:
+    """The codes of `text`, in which BETWEEN stands in front of each name and at the end, and the tokens."""
+    codes, used = text.copy(), np.bincount(text, minlength=CODES + 1)[:CODES]
+    tokens = [bytes([code]) if count else b"" for code, count in enumerate(used.tolist())]
+    before, after = np.arange(len(codes)) - 1, np.arange(len(codes)) + 1  # places that are left, linked
+    places = np.split(np.argsort(codes, kind="stable"), np.cumsum(used))  # by code, some of them taken since
+
+    def pairs(at: Array) -> Array:
+        found: Array = codes[at] + codes[after[at]].astype("i8") * (CODES + 1)
+        return found
+
+    counts = np.bincount(pairs(np.arange(len(codes) - 1)), minlength=(CODES + 1) ** 2)
+    table = counts.reshape(CODES + 1, CODES + 1)
+    for code in np.flatnonzero(used == 0)[::-1].tolist():
+        table[BETWEEN] = table[:, BETWEEN] = 0
+        best = int(counts.argmax())
+        if not counts[best]:
+            break
+        second, first = divmod(best, CODES + 1)
+        tokens[code] = tokens[first] + tokens[second]
+        at = places[first] = places[first][codes[places[first]] == first]
+        at = at[codes[after[at]] == second]
+        if first == second:  # of each run every other
+            starts = np.append(True, at[1:] != after[at[:-1]])
+            number = np.arange(len(at))
+            at = at[(number - np.maximum.accumulate(np.where(starts, number, 0))) % 2 == 0]
+        left, right = before[at], after[at]
+        left = left[np.append(True, left[1:] != right[:-1])]  # else that pair is counted already
+        np.subtract.at(counts, pairs(np.concatenate((left, at, right))), 1)
+        codes[at], codes[right] = code, TAKEN
+        after[at] = after[right]
+        before[after[at]] = at
+        np.add.at(counts, pairs(np.concatenate((left, at))), 1)
+        places[code] = at
+    return codes[codes != TAKEN], tokens
+
+
+def entries(tables: Kallsyms, where: object) -> list[bytes]:
+    """The entries of the names, each with its length, in the order of symbols. Raises BuildplugError."""
+    found: list[bytes] = []
+    at, stream = 0, tables.names
+    for _ in tables.offsets:
+        end = at + 1 + stream[at] if at < len(stream) and stream[at] < 128 else None
+        if end is None and at + 1 < len(stream):
+            end = at + 2 + (stream[at] & 127 | stream[at + 1] << 7)
+        if end is None or end > len(stream):
+            raise _bad(where, f"names that end behind {len(found)} symbols")
+        found.append(stream[at:end])
+        at = end
+    return found
+
+
+def decode(tables: Kallsyms, where: object) -> Symbols:
+    """What Linux reads in the tables; what is behind them is padding. Raises BuildplugError for what it could not."""
+    starts, text = tables.token_index.tolist(), tables.token_table
+    ends = [text.find(b"\0", start) for start in starts]
+    if len(starts) != CODES or min(ends) < 0:
+        raise _bad(where, "tokens that do not end")
+    tokens = [text[start:end] for start, end in zip(starts, ends, strict=True)]
+    listed = entries(tables, where)
+    named = [b"".join([tokens[code] for code in entry[1 + (entry[0] > 127) :]]) for entry in listed]
+    if not all(named):
+        raise _bad(where, f"no type of symbol {named.index(b'')}")
+    marked = np.cumsum([0, *map(len, listed)])[:-1][::MARKER]
+    if not np.array_equal(marked, tables.markers[: len(marked)]):
+        raise _bad(where, "markers that are not where names start")
+    digits = np.frombuffer(tables.seqs_of_names[: 3 * len(named)].ljust(3 * len(named), b"\0"), "u1")
+    seqs = digits.reshape(-1, 3) @ np.array([1 << 16, 1 << 8, 1])
+    if not np.array_equal(np.sort(seqs), np.arange(len(named))):
+        raise _bad(where, "an order of names that is no permutation")
+    offsets = tables.offsets.astype("i8")
+    addresses = np.where(offsets < 0, (~offsets).astype("u8") + np.uint64(tables.relative_base), offsets.astype("u8"))
+    return Symbols(addresses, bytes(name[0] for name in named), tuple(name[1:] for name in named), seqs)
+
+
+def _bad(where: object, found: str) -> BuildplugError:
+    return BuildplugError(where, f"expected kallsyms tables, found {found}", "build the image again")
+
+
+def assembly(tables: Kallsyms, text: int) -> dict[str, Any]:
+    """What the template kallsyms.S.j2 needs; `text` is the address of _text."""
+    behind = tables.relative_base - text
+    names = entries(tables, "kallsyms")
+    ends = list(accumulate(map(len, names), initial=0))
+    return {
+        "offsets": [f"{offset:#x}" if offset else "0" for offset in tables.offsets.view("<u4").tolist()],
+        "relative_base": f"_text {'-' if behind < 0 else '+'} {f'{abs(behind):#x}' if behind else 0}",
+        "names": _hex(tables.names, ends),
+        "markers": tables.markers.tolist(),
+        "seqs": _hex(tables.seqs_of_names, range(0, len(tables.seqs_of_names) + 1, 3)),
+        "tokens": [_quoted(token) for token in tables.token_table.split(b"\0")[:CODES]],
+        "token_index": tables.token_index.tolist(),
+    }
+
+
+def _hex(data: bytes, bounds: Sequence[int]) -> list[str]:
+    """The bytes from each bound to the next, as the assembler takes them."""
+    text, width = "0x" + data.hex(",").replace(",", ", 0x"), len("0x00, ")
+    return [text[width * start : width * end - 2] for start, end in pairwise(bounds)]
+
+
+def _quoted(token: bytes) -> str:
+    """Inside a string of the assembler."""
+    return "".join(chr(c) if 0x20 <= c < 0x7F and c not in b'\\"' else f"\\{c:03o}" for c in token)

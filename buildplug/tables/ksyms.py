@@ -1,0 +1,76 @@
+"""The symbols of an image that a rule selects, as tables: ksyms.py and linux_kallsyms.py have the formats."""
+
+import numpy as np
+
+from buildplug.arch.model import Arch
+from buildplug.config.rule import Rule
+from buildplug.image.elf import SHN_ABS, Image
+from buildplug.image.symbols import letters
+from buildplug.select.symbols import selected
+from buildplug.tables import kallsyms_format, ksyms_codec, ksyms_format
+from buildplug.tables.kallsyms_format import Kallsyms
+from buildplug.tables.ksyms_format import Ksyms
+from buildplug.tables.packed import Packed
+
+
+def empty(rule: Rule, arch: Arch) -> Packed:
+    """The table of a draft."""
+    return _encoded(rule, ksyms_format.collect(arch, [], np.zeros(0, ksyms_format.ROW), [], rule.name))
+
+
+def _encoded(rule: Rule, table: Ksyms) -> Packed:
+    stays = table.sections["flags"] & ksyms_format.ABSOLUTE > 0
+    names = tuple(name for name, stay in zip(table.section_names, stays, strict=True) if not stay)
+    fixed = tuple(base % table.arch.modulus for base in table.bases[stays].tolist())
+    return Packed(rule, table.arch, ksyms_codec.encode(table), len(table.rows), names, fixed)
+
+
+def symbols_of(image: Image, rule: Rule) -> Packed:
+    """The table that `rule` makes of an image. Raises BuildplugError."""
+    at = image.address_of(rule.symbol)
+    if at is None:
+        raise image.bad(f"rule {rule.name}: expected the symbol {rule.symbol}, found none", "link the table's object")
+    return _encoded(rule, collected(image, rule, at))
+
+
+def collected(image: Image, rule: Rule, at: int) -> Ksyms:
+    """The symbols that `rule` selects, for a table at address `at`; the sections are those that have any, and behind
+    them those that do not move with the kernel. Absolute symbols are in sections of no size, 4 GiB apart.
+
+    A symbol that a linker script assigned outside its section goes to the section that its address lies in or behind.
+    Raises BuildplugError for one that lies before every section.
+    """
+    chosen, count = np.array(selected(image, rule)), len(image.sections)
+    values, home = image.symbols["value"][chosen], image.symbols["section"][chosen].astype("u8")
+    starts, sizes = (np.array([getattr(s, field) for s in image.sections], "u8") for field in ("address", "size"))
+    absolute = home == SHN_ABS
+    home[absolute] = count + (values[absolute] >> np.uint64(32))
+    own = np.where(absolute, 0, home)
+    for index in np.flatnonzero(~absolute & (values - starts[own] > sizes[own])).tolist():
+        before = [s for s in image.sections if s.alloc and s.address <= int(values[index])]
+        if not before:
+            name = image.name_of(int(chosen[index]))
+            raise image.bad(f"rule {rule.name}: symbol {name} lies outside every section", "exclude it in the rule")
+        home[index] = max(before, key=lambda section: section.address).index
+    used, number = np.unique(home, return_inverse=True)
+    sections = [
+        (s.name, s.size, ksyms_format.ABSOLUTE * (s.name in rule.select.fixed), s.address)
+        for s in (image.sections[index] for index in used[used < count].tolist())
+    ]
+    sections += [("*ABS*", 0, ksyms_format.ABSOLUTE, (key - count) << 32) for key in used[used >= count].tolist()]
+    order = np.argsort([flags for _, _, flags, _ in sections], kind="stable")
+    rows = np.zeros(len(chosen), ksyms_format.ROW)
+    rows["section"] = ksyms_format.inverse(order)[number]
+    rows["offset"] = values - np.array([address for *_, address in sections], "u8")[number]
+    rows["size"], rows["type"] = image.symbols["size"][chosen], letters(image)[chosen]
+    homes = [(n, size, flags, address - at * (not flags)) for n, size, flags, address in (sections[i] for i in order)]
+    names = [image.raw_names[index] for index in chosen.tolist()]
+    return ksyms_format.collect(image.arch, homes, rows, names, f"rule {rule.name}", by_name=rule.table.by_name)
+
+
+def kallsyms_of(image: Image, rule: Rule) -> Kallsyms:
+    """The symbols that `rule` selects, as Linux's tables. Raises BuildplugError."""
+    chosen = selected(image, rule)
+    names = [image.raw_names[index] for index in chosen]
+    where = f"rule {rule.name}"
+    return kallsyms_format.encode(image.symbols["value"][chosen], letters(image)[chosen], names, where)

@@ -1,0 +1,298 @@
+"""Tables of symbols as bytes: encode and decode. The format and why it is so: ksyms.py."""
+
+import re
+from itertools import pairwise
+
+import numpy as np
+
+from buildplug.arch.model import Arch
+from buildplug.base.errors import BuildplugError
+from buildplug.tables.ksyms_format import (
+    ALPHABET,
+    BLOCK,
+    BY_NAME,
+    ERRORS,
+    LITERAL,
+    LONGEST,
+    MAGIC,
+    NAMES,
+    RARE,
+    ROW,
+    SAMPLE,
+    SHARED,
+    TOKENS,
+    VERSION,
+    Array,
+    Ksyms,
+    checksum,
+    dtype,
+    inverse,
+    layout,
+    width,
+)  # fmt: skip
+
+
+def encode(table: Ksyms) -> bytes:
+    """The table as it stands in memory."""
+    order, symbols = table.arch.byteorder, len(table.rows)
+    blocks, types, places = _places(table.rows, table.sections["symbols"], order)
+    index, starts, names, text, endings = _names(list(map(table.names.__getitem__, table.order.tolist())))
+    columns = [_bits(table.ranks), _bits(table.order) if table.by_name else b""]
+    head = np.zeros((), dtype("ksyms", order))
+    counts = len(table.sections), symbols, len(blocks), len(places), len(names), len(text), endings
+    for field, value in zip(list(head.dtype.names or ())[6:], (BY_NAME * table.by_name, *counts), strict=True):
+        head[field] = value
+    parts = [blocks.tobytes(), index.astype(order + "u4").tobytes(), starts.astype(order + "u2").tobytes(), types]
+    body = b"".join([table.sections.tobytes(), *parts, *columns, places, names, text])
+    body += bytes(-(len(body) + head.dtype.itemsize) % 8)
+    head["magic"], head["version"], head["machine"] = MAGIC, VERSION, table.arch.machine
+    head["size"], head["body"] = layout(table.arch, head)["end"], checksum(body, order)
+    head["head"] = checksum(head.tobytes()[16:], order)
+    return head.tobytes() + body + table.bases.tobytes()
+
+
+def _bits(values: Array) -> bytes:
+    bits = np.unpackbits(values.astype("<u4").view("u1").reshape(-1, 4), axis=1, bitorder="little")
+    return np.packbits(bits[:, : width(len(values))], bitorder="little").tobytes() + bytes(4)
+
+
+def varints(values: Array) -> tuple[Array, Array]:
+    """Values of 32 bits as LEB128: their bytes, shape (n, 5), and which of them count."""
+    groups = values[:, None] >> np.arange(0, 35, 7)
+    return (groups & 127 | (groups > 127) << 7).astype("u1"), (groups > 0) | (np.arange(5) == 0)
+
+
+def _places(rows: Array, counts: Array, order: str) -> tuple[Array, bytes, bytes]:
+    """The blocks, the types, and the places of symbols."""
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    starts = np.flatnonzero((np.arange(len(rows)) - first) % BLOCK == 0)
+    offset, size = rows["offset"].astype("i8"), rows["size"].astype("i8")
+    before, end = np.roll(offset, 1), np.roll(offset + size, 1)
+    before[starts] = end[starts] = offset[starts]
+    gap = offset - end
+    near = (gap >= 0) & (gap < LITERAL)
+    used = np.bincount(rows["type"], minlength=256)
+    types = [letter for letter in np.argsort(-used, kind="stable")[:LITERAL].tolist() if used[letter]]
+    number = np.full(256, LITERAL, "u1")
+    number[types] = np.arange(len(types))
+    kind = number[rows["type"]]
+    step, step_used = varints(offset - before)
+    extent, extent_used = varints(size)
+    info = kind | np.where(near, gap, LITERAL).astype("u1") << 4
+    every = np.ones((len(rows), 1), bool)
+    chosen = np.hstack((every, (kind == LITERAL)[:, None], step_used & ~near[:, None], extent_used))
+    stream = np.hstack((info[:, None], rows["type"][:, None], step, extent))[chosen]
+    at = np.append(0, np.cumsum(chosen.sum(axis=1)))
+    blocks = np.zeros(len(starts), dtype("ksyms_block", order))
+    blocks["offset"], blocks["at"] = offset[starts], at[starts]
+    return blocks, bytes(types).ljust(LITERAL, b"\0"), stream.tobytes()
+
+
+def _names(names: list[bytes]) -> tuple[Array, Array, bytes, bytes, int]:
+    """Names in their order: the index, the tokens' starts, the stream, the tokens' text, the first that ends names."""
+    flat = np.frombuffer(b"\0".join([*names, b""]), "u1")
+    ends = np.flatnonzero(flat == 0)
+    starts = np.append(0, ends[:-1] + 1) if len(ends) else ends
+    shared = np.zeros(len(names), "i8")
+    same = np.flatnonzero(np.arange(len(names)) % NAMES)
+    for length in range(SHARED):  # all names at once, byte by byte, until all differ
+        at = starts[same] + length
+        byte = flat[at]
+        same = same[(byte == flat[starts[same - 1] + length]) & (byte != 0)]
+        if not len(same):
+            break
+        shared[same] = length + 1
+    edges = np.zeros(len(flat) + 1, "i1")
+    edges[starts + shared] += 1
+    edges[ends + 1] -= 1
+    codes, literal, tokens = _tokens(flat[np.cumsum(edges[:-1], dtype="i1").view(bool)])
+    endings = next(code for code in range(TOKENS + 1) if code == TOKENS or tokens[code].endswith(b"\0"))
+    last, escapes = np.flatnonzero(codes >= endings), np.flatnonzero(codes == 0)
+    first = np.append(0, last[:-1] + 1)[: len(last)]
+    stream = np.insert(codes, np.append(first, escapes + 1), np.append(shared, literal))
+    index = (first + np.arange(len(first)) + np.searchsorted(escapes, first))[::NAMES]
+    return index, np.cumsum([0, *map(len, tokens)]), stream.tobytes(), b"".join(tokens), endings
+
+
+def _pairs(codes: Array) -> Array:
+    return codes[:-1].astype("u2") << 8 | codes[1:]
+
+
+def _tokens(text: Array) -> tuple[Array, Array, list[bytes]]:
+    """Byte pair encoding of `text`, whose zeros end names: the codes, the bytes that stand behind each code 0, and
+    the tokens. Many pairs are merged at a time, those of which none can overlap another.
+    """
+    count = np.bincount(text, minlength=256)
+    count[0] += len(text) + 1  # the first
+    frequent = [int(byte) for byte in np.argsort(-count, kind="stable")[:ALPHABET] if count[byte] > len(text) // RARE]
+    tokens = [b"", *(bytes([byte]) for byte in frequent)]
+    code_of = np.zeros(256, "u1")
+    code_of[frequent] = np.arange(1, len(tokens))
+    codes = code_of[text]
+    literal = text[codes == 0]
+    step = -(-len(codes) // SAMPLE)
+    sample = codes[np.arange(len(codes)) // 4096 % step == 0] if step > 1 else codes
+    while len(tokens) < TOKENS:
+        found = np.bincount(_pairs(sample), minlength=1 << 16)
+        table = found.reshape(256, 256)
+        table[0] = table[:, 0] = 0
+        table[[code for code, token in enumerate(tokens) if token.endswith(b"\0")]] = 0
+        best = int(found.max())
+        if best < 4:
+            break
+        likely = np.flatnonzero(found * 3 >= best)
+        likely = likely[np.argsort(-found[likely], kind="stable")]
+        merged = np.zeros(1 << 16, "u1")
+        lefts: set[int] = set()
+        rights: set[int] = set()
+        for pair in likely.tolist():
+            left, right = pair >> 8, pair & 255
+            if len(tokens) < TOKENS and left not in rights and right not in lefts:
+                lefts.add(left)
+                rights.add(right)
+                merged[pair] = len(tokens)
+                tokens.append(tokens[left] + tokens[right])
+        codes = _merge(codes, merged)
+        sample = _merge(sample, merged) if step > 1 else codes
+    final = [token for token in tokens if token.endswith(b"\0")]
+    inner = [token for token in tokens if not token.endswith(b"\0")]
+    ordered = inner + [b""] * (TOKENS - len(tokens)) + final
+    place = {token: code for code, token in reversed([*enumerate(ordered)])}
+    return np.array([place[token] for token in tokens], "u1")[codes], literal, ordered
+
+
+def _merge(codes: Array, merged: Array) -> Array:
+    """The codes with each pair that has a code in `merged` replaced by it; of pairs that overlap, the first."""
+    new = merged.take(_pairs(codes))
+    at = np.flatnonzero(new != 0)
+    at = at[np.append(True, np.diff(at) > 1)] if len(at) else at
+    codes = codes.copy()
+    codes[at] = new[at]
+    kept = np.ones(len(codes), bool)
+    kept[at + 1] = False
+    return codes[kept]
+
+
+def inspect(data: bytes, arch: Arch) -> str:
+    """The first of ERRORS that `data`, which starts with a table and may go on behind it, has."""
+    order = arch.byteorder
+    if len(data) < dtype("ksyms", order).itemsize:
+        return "bad_place"
+    head = np.frombuffer(data, dtype("ksyms", order), 1)[0]
+    if head["magic"] != MAGIC:
+        return "bad_magic"
+    if head["version"] != VERSION or head["machine"] != arch.machine:
+        return "bad_version"
+    if head["head"] != checksum(data[16 : head.dtype.itemsize], order):
+        return "bad_head"
+    at = layout(arch, head)
+    if head["size"] != at["end"] or at["end"] > len(data):
+        return "bad_size"
+    return "ok" if head["body"] == checksum(data[head.dtype.itemsize : at["bases"]], order) else "bad_body"
+
+
+def decode(data: bytes, arch: Arch, where: object) -> Ksyms:
+    """The table at the start of `data`; what is behind it is padding. Raises BuildplugError."""
+
+    def bad(problem: str) -> BuildplugError:
+        return BuildplugError(where, f"expected a table of symbols, found {problem}", "build the image again")
+
+    error, order = inspect(data, arch), arch.byteorder
+    if error != "ok":
+        raise bad(f"{error} ({ERRORS[error]})")
+    head = np.frombuffer(data, dtype("ksyms", order), 1)[0]
+    at, symbols, by_name = layout(arch, head), int(head["symbols"]), bool(head["flags"] & BY_NAME)
+    sections = np.frombuffer(data, dtype("ksyms_section", order), head["sections"], at["sections"])
+    counts = sections["symbols"].astype("i8")
+    in_blocks = -(-counts // BLOCK)
+    if (counts.sum(), in_blocks.sum()) != (symbols, head["blocks"]):
+        raise bad("sections with other counts than the table")
+    blocks = np.frombuffer(data, dtype("ksyms_block", order), head["blocks"], at["blocks"])
+    number = np.arange(len(blocks)) - np.repeat(np.cumsum(in_blocks) - in_blocks, in_blocks)
+    filled = np.minimum(np.repeat(counts, in_blocks) - number * BLOCK, BLOCK)
+    rows = _unplaced(data[at["places"] : at["names"]], blocks, filled, data[at["types"] : at["ranks"]])
+    if rows is None:
+        raise bad("places that do not decode")
+    index = np.frombuffer(data, order + "u4", -(-symbols // NAMES), at["index"])
+    starts = np.frombuffer(data, order + "u2", TOKENS + 1, at["starts"]).tolist()
+    text = data[at["text"] : at["text"] + int(head["text"])]
+    tokens = [text[start:end] for start, end in pairwise(starts)]
+    names = _unnamed(data[at["names"] : at["text"]], tokens, index.tolist(), int(head["endings"]))
+    if names is None or len(names) != symbols:
+        raise bad("names that do not decode")
+    ranks = _unbits(data[at["ranks"] :], symbols)
+    if not np.array_equal(np.sort(ranks), np.arange(symbols)):
+        raise bad("ranks that are no permutation")
+    if by_name and not np.array_equal(_unbits(data[at["order"] :], symbols), inverse(ranks)):
+        raise bad("an order that is not that of the ranks")
+    rows["section"] = np.repeat(np.arange(len(sections)), counts)
+    bases = np.frombuffer(data, arch.base_type, head["sections"], at["bases"])
+    return Ksyms(arch, sections, bases, rows, tuple(map(names.__getitem__, ranks.tolist())), ranks, by_name)
+
+
+def _unbits(data: bytes, count: int) -> Array:
+    bits = np.unpackbits(np.frombuffer(data, "u1", (count * width(count) + 7) // 8), bitorder="little")
+    rows = np.zeros((count, 32), "u1")
+    rows[:, : width(count)] = bits[: count * width(count)].reshape(count, width(count))
+    return np.packbits(rows, axis=1, bitorder="little").view("<u4")[:, 0].astype("u4")
+
+
+def _unplaced(stream: bytes, blocks: Array, filled: Array, types: bytes) -> Array | None:
+    """The rows of all blocks, whose numbers of symbols are `filled`: place after place, in all blocks at once."""
+    data, limit = np.frombuffer(stream + bytes(12), "u1").astype("i8"), len(stream)
+    at, offset, size = blocks["at"].astype("i8"), blocks["offset"].astype("i8"), np.zeros(len(blocks), "i8")
+    rows, wide = np.zeros((len(blocks), BLOCK), ROW), np.zeros(len(blocks), bool)
+
+    def take(chosen: Array, *, more: bool = False) -> Array:
+        """The byte, or the varint, of those blocks at their places; moves them on."""
+        value, shift = np.zeros(len(blocks), "i8"), 0
+        while chosen.any() and shift < 35:
+            byte = data[np.minimum(at, limit)]
+            value[chosen] |= (byte[chosen] & (127 if more else 255)) << shift
+            at[chosen] += 1
+            chosen, shift = chosen & (byte > 127) & more, shift + 7
+        return value
+
+    for i in range(BLOCK):
+        live = filled > i
+        info = take(live)
+        literal = take(live & (info & 15 == LITERAL))
+        stepped = live & (info >> 4 == LITERAL)
+        offset = np.where(stepped, offset + take(stepped, more=True), offset + size + (info >> 4))
+        size = take(live, more=True)
+        wide |= live & ((offset | size) >> 32 > 0)
+        letters = np.frombuffer(types + bytes(1), "u1")[info & 15]
+        for field, value in (("offset", offset), ("size", size), ("type", np.where(literal > 0, literal, letters))):
+            rows[field][:, i] = np.where(live, value, 0)
+    if not np.array_equal(at, np.append(blocks["at"][1:], limit)[: len(blocks)]) or wide.any():
+        return None
+    found: Array = rows[np.arange(BLOCK) < filled[:, None]]
+    return found
+
+
+def _unnamed(stream: bytes, tokens: list[bytes], index: list[int], endings: int) -> list[bytes] | None:
+    """All names, in their order; None if they are not as _names() writes them."""
+
+    def one_of(codes: list[int]) -> bytes:
+        return b"[%s]" % b"".join(b"\\x%02x" % code for code in codes) if codes else b"[^\\s\\S]"
+
+    ending = [code for code, token in enumerate(tokens) if token.endswith(b"\0")]
+    if ending != list(range(endings, TOKENS)) or any(b"\0" in token[:-1] for token in tokens):
+        return None
+    literal = one_of([code for code in range(endings) if not tokens[code]])
+    plain = one_of([code for code in range(endings) if tokens[code]])
+    pattern = re.compile(b"([\\s\\S])((?:%s[^\\0]|%s)*%s)" % (literal, plain, one_of(ending)))
+    names: list[bytes] = []
+    starts: list[int] = []
+    name, at = b"", 0
+    for found in pattern.finditer(stream):
+        shared, codes = found[1][0], iter(found[2])
+        starts.extend([at] * (len(names) % NAMES == 0))
+        if found.start() != at or shared > len(name) or (shared and len(names) % NAMES == 0):
+            return None
+        last, name = name, name[:shared] + b"".join([tokens[c] or bytes((next(codes),)) for c in codes])[:-1]
+        if name < last or len(name) > LONGEST:
+            return None
+        names.append(name)
+        at = found.end()
+    return names if at == len(stream) and starts == index else None

@@ -1,0 +1,56 @@
+"""A table whose bytes are made in one piece: the assembler includes them, the linker adds the sections' addresses."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from buildplug.arch.model import Arch
+from buildplug.config.rule import Rule
+from buildplug.image.elf import Array
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A table as the build handles it: the bytes, which end with the bases of its sections, the image's; and the
+    sections' names."""
+
+    rule: Rule
+    arch: Arch
+    data: bytes
+    count: int  # of rows
+    section_names: tuple[str, ...]  # of those whose addresses the linker fills in; behind them come
+    fixed: tuple[int, ...] = ()  # the addresses of those that stay where they are when the kernel moves
+
+    def __len__(self) -> int:
+        return self.count
+
+    def encode(self) -> bytes:
+        return self.data
+
+    def describe(self, at: int) -> str:
+        """What the byte at offset `at` of the table is about."""
+        return "the sections' addresses" if at >= self.before_bases else f"one of its {self.count} rows"
+
+    @property
+    def before_bases(self) -> int:
+        """Bytes of the table up to the addresses that the linker fills in."""
+        return len(self.data) - self.arch.word * (len(self.section_names) + len(self.fixed))
+
+    def context(self) -> dict[str, Any]:
+        """What templates see, the bytes up to the bases in a file apart."""
+        return {"rows": self.count, "fixed": self.fixed}
+
+    def arrays(self) -> dict[str, Array]:
+        """All of it as arrays, for a file."""
+        return {
+            "data": np.frombuffer(self.data, "u1"),
+            "count": np.array([self.count]),
+            "names": np.array(self.section_names, str),
+            "fixed": np.array(self.fixed, "u8"),
+        }
+
+    @classmethod
+    def from_arrays(cls, rule: Rule, arch: Arch, kept: dict[str, Array]) -> "Packed":
+        names, fixed = tuple(kept["names"].tolist()), tuple(kept["fixed"].tolist())
+        return cls(rule, arch, kept["data"].tobytes(), int(kept["count"][0]), names, fixed)

@@ -1,0 +1,126 @@
+"""The table of fields that change when an image slides: format, encoder. relocations.py says which fields those are.
+
+Like table.py's it is position-independent, packed, in the byte order of the machine, and this is its one definition:
+
+    relocs (the header), sections, fields, zeros up to a multiple of 8, bases (a word of the machine each)
+
+Sections are in the order of their addresses, fields in the order of their offsets. A field is a LEB128 number: the
+bytes between the end of the field before it in its section, or the section's start, and its own start, times four, plus
+its encoding. For most that is a byte.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from buildplug.arch.model import ENCODINGS, WIDTH, Arch
+from buildplug.config.rule import Rule
+from buildplug.image.elf import Array, Image
+from buildplug.select.relocations import FIELD, fields
+from buildplug.tables.ksyms_codec import varints
+from buildplug.tables.packed import Packed
+from buildplug.tables.sites_format import checksum
+
+MAGIC = 0x4C525042  # "BPRL" in the order of its bytes, little-endian
+VERSION = 1
+ENCODING_BITS = 2  # of a field's number: rel32, abs32, abs32s and abs64 fit
+LONGEST = 5  # bytes of a number
+LIMIT = (1 << 32) - 1  # of a section, bytes
+
+# name -> fields: (name, numpy type, what it is)
+RECORDS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "relocs": (
+        ("magic", "u4", "BP_RELOCS_MAGIC"),
+        ("checksum", "u4", "of what follows, up to the bases"),
+        ("size", "u4", "of the whole table, bytes"),
+        ("version", "u2", "BP_RELOCS_VERSION"),
+        ("machine", "u2", "e_machine"),
+        ("sections", "u4", "count"),
+        ("fields", "u4", "count"),
+        ("bytes", "u4", "of the fields' numbers"),
+        ("reserved", "u4", "0"),
+    ),
+    "relocs_section": (
+        ("size", "u4", "bytes, up to the end of its last field"),
+        ("fields", "u4", "count: the fields follow in the order of the sections"),
+    ),
+}
+
+# What relocation at boot returns, in the order in which it checks. The C header has them as BP_RELOCS_OK and so on.
+ERRORS = {
+    "ok": "done",
+    "bad_place": "no room for a table in the image, or not aligned to 8 bytes",
+    "bad_magic": "no table where one was expected",
+    "bad_version": "table of another version or another machine",
+    "bad_size": "counts and size disagree",
+    "bad_checksum": "checksum is wrong",
+    "bad_bounds": "a section lies outside the image, out of order, or on the table",
+    "bad_field": "a field lies outside its section, or its number is none",
+    "overflow": "a field cannot hold its address after the slide",
+}
+
+
+def dtype(record: str, byteorder: str) -> np.dtype[Any]:
+    """The numpy type of a record."""
+    return np.dtype([(name, byteorder + kind) for name, kind, _ in RECORDS[record]])
+
+
+def sizes(arch: Arch, sections: int, bytes_: int) -> tuple[int, int, int]:
+    """Offsets in bytes of the fields and the bases in a table, and its size, by the counts."""
+    at_fields = dtype("relocs", "<").itemsize + dtype("relocs_section", "<").itemsize * sections
+    at_bases = -(-(at_fields + bytes_) // 8) * 8
+    return at_fields, at_bases, at_bases + arch.word * sections
+
+
+def encode(arch: Arch, extents: Array, bases: Array, rows: Array) -> bytes:
+    """The table of `rows`, dtype FIELD, whose `section` counts from 0, in their order. `extents`: bytes of each
+    section, up to its last field's end; `bases`: its address minus the table's; shape (sections,)."""
+    section, start = rows["section"].astype("i8"), rows["offset"].astype("i8")
+    end = start + np.array(WIDTH)[rows["encoding"]]
+    before = np.where(section == np.roll(section, 1), np.roll(end, 1), 0)
+    before[:1] = 0
+    numbers, used = varints((start - before) << ENCODING_BITS | rows["encoding"])
+    body = numbers[used].tobytes()
+    records = np.zeros(len(extents), dtype("relocs_section", arch.byteorder))
+    records["size"], records["fields"] = extents, np.bincount(section, minlength=len(extents))
+    at_fields, at_bases, size = sizes(arch, len(records), len(body))
+    values = (MAGIC, 0, size, VERSION, arch.machine, len(records), len(rows), len(body), 0)
+    head = np.array(values, dtype("relocs", arch.byteorder))
+    rest = records.tobytes() + body + bytes(at_bases - at_fields - len(body))
+    head["checksum"] = checksum(head.tobytes()[8:] + rest, arch.byteorder)
+    return head.tobytes() + rest + bases.astype(arch.base_type).tobytes()
+
+
+def empty(rule: Rule, arch: Arch) -> Packed:
+    """The table of a draft."""
+    none = np.zeros(0, "u8")
+    return Packed(rule, arch, encode(arch, none, none, np.zeros(0, FIELD)), 0, ())
+
+
+def relocs_of(image: Image, rule: Rule) -> Packed:
+    """The table that `rule` makes of an image. Raises BuildplugError."""
+    at = image.address_of(rule.symbol)
+    if at is None:
+        raise image.bad(f"rule {rule.name}: expected the symbol {rule.symbol}, found none", "link the table's object")
+    rows = fields(image, rule)
+    used = sorted((image.sections[index] for index in np.unique(rows["section"]).tolist()), key=lambda s: s.address)
+    number = np.zeros(len(image.sections), "u4")
+    number[[section.index for section in used]] = np.arange(len(used))
+    rows["section"] = number[rows["section"]]
+    rows = rows[np.lexsort((rows["offset"], rows["section"]))]
+    end = rows["offset"] + np.array(WIDTH, "u8")[rows["encoding"]]
+    last = np.append(rows["section"][:-1] != rows["section"][1:], True)[: len(rows)]
+    limits = np.array([min(s.size, LIMIT) * (not rule.select.fixed.get(s.name)) for s in used], "u8")
+    limits = np.where(last, limits[rows["section"]], np.roll(rows["offset"], -1))
+    wrong = np.flatnonzero((end > limits) | (rows["encoding"] >> ENCODING_BITS > 0))
+    if len(wrong):
+        row = rows[wrong[0]]
+        raise image.bad(
+            f"rule {rule.name}: {used[row['section']].name}+{int(row['offset']):#x}: expected a field of 32 bits or an "
+            f"absolute one of 64, apart from the next, in a section whose bytes are where its address says, found "
+            f"{ENCODINGS[row['encoding']]} of {image.name_of(int(row['symbol']))}",
+            "exclude the symbol, or skip the section",
+        )
+    starts = np.array([section.address for section in used], "u8")
+    data = encode(image.arch, end[last], starts - np.uint64(at), rows)
+    return Packed(rule, image.arch, data, len(rows), tuple(section.name for section in used))

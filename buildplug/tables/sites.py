@@ -1,0 +1,187 @@
+"""References to ops -> the table of sites that the fixup walks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from buildplug.base.errors import BuildplugError
+from buildplug.config.ops import OP_BITS, Ops
+from buildplug.config.rule import Rule
+from buildplug.image.elf import Array, Image
+from buildplug.select.references import References, extract
+from buildplug.tables.sites_format import NONE, Table, dtype
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The ops of an image, by number: name, address of the default function, address of the slot."""
+
+    names: tuple[str, ...]
+    functions: tuple[int | None, ...]
+    slots: tuple[int | None, ...]
+
+
+def table_of(image: Image, rule: Rule, declared: Ops | Resolved | None) -> tuple[Table, dict[str, int]]:
+    """What the table of `rule` has to say of `image`. Its bases are relative to the rule's symbol, which every link
+    has. Without declared ops, each function and slot that is referred to is one.
+
+    Raises BuildplugError for a reference to what no op declares, and for ops that the image lacks.
+    """
+    references = extract(image, rule)
+    rows = references.rows
+    resolved = _declared(image, declared) if isinstance(declared, Ops) else declared or _found(image, references)
+    names, functions, slots = resolved.names, resolved.functions, resolved.slots
+    slot_number = {address: number for number, address in enumerate(slots) if address is not None}
+    function_number = {
+        address: number for number, address in enumerate(functions) if address is not None and slots[number] is None
+    }
+    of_slot = np.array([form.of_slot for form in image.arch.forms])[rows["form"]]
+    rows_op = np.full(len(rows), -1)
+    for numbers, chosen in ((slot_number, of_slot), (function_number, ~of_slot)):
+        values, inverse = np.unique(rows["value"][chosen], return_inverse=True)
+        rows_op[chosen] = np.array([numbers.get(int(v), -1) for v in values], int)[inverse]
+    sections, offsets, info = rows["section"], rows["offset"], rows["form"].astype("u4") << OP_BITS | rows_op
+    # A slot is itself a site: what reads it must find the backend's function. Its reference, if it is to an op's
+    # own function, is the slot's.
+    held = {slot: number for slot, number in slot_number.items() if functions[number] is not None}
+    homes = [_home(image, slot, names[number]) for slot, number in held.items()]
+    if homes:
+        pointer = image.arch.pointer
+        places = np.array(homes, "u8").reshape(-1, 2)
+        # a section's offsets are below 2^32 (checked below), so that one number names a place
+        keys = places[:, 0] << np.uint64(32) | places[:, 1]
+        free = ~np.isin(rows["section"].astype("u8") << np.uint64(32) | offsets, keys)
+        sections = np.concatenate([sections[free], places[:, 0].astype("u4")])
+        offsets = np.concatenate([offsets[free], places[:, 1]])
+        info = np.concatenate([info[free], pointer << OP_BITS | np.array(list(held.values()))])
+        rows_op = rows_op[free]
+        rows = rows[free]
+    if (rows_op < 0).any():
+        row = rows[int(np.argmin(rows_op))]
+        target = references.targets[row["target"]]
+        raise image.bad(
+            f"{image.sections[row['section']].name}+{int(row['offset']):#x}: expected a declared op, "
+            f"found {target.name}+{int(row['value']) - target.address:#x}",
+            f"declare it in the ops file of rule {rule.name}, or exclude it in the rule",
+        )
+    order = np.lexsort((offsets, sections))
+    return _pack(image, rule, resolved, sections[order], offsets[order], info[order]), references.left
+
+
+def resolved_of(image: Image, table: Table, at: int) -> Resolved:
+    """The ops as a table at address `at` has them."""
+    columns = []
+    for field in ("function", "slot"):
+        sections, offsets = table.ops[f"{field}_section"].tolist(), table.ops[field].tolist()
+        columns.append(
+            tuple(
+                None if s == NONE else (at + int(table.bases[s]) + offset) % image.arch.modulus
+                for s, offset in zip(sections, offsets, strict=True)
+            )
+        )
+    return Resolved(tuple(f"op {number}" for number in range(len(table.ops))), columns[0], columns[1])
+
+
+def _declared(image: Image, declared: Ops) -> Resolved:
+    functions: list[int | None] = []
+    slots: list[int | None] = []
+    for name, op in declared.ops.items():
+        symbol, _, offset = (op.slot or op.function).partition("+")
+        row = image.symbol(symbol)
+        if row is None:
+            raise image.bad(f"op {name}: expected a symbol {symbol}, found none", "define it or correct the ops file")
+        address, size, word = int(row["value"]), int(row["size"]), image.arch.word
+        if op.function and offset:
+            raise BuildplugError(f"op {name}", f"function: expected a symbol, found {op.function!r}", "drop the offset")
+        if op.function:
+            functions.append(address)
+            slots.append(None)
+            continue
+        try:
+            at = int(offset, 0) if offset else 0
+        except ValueError:
+            raise BuildplugError(f"op {name}", f"slot: expected symbol+offset, found {op.slot!r}") from None
+        if size and not (0 <= at <= size - word and at % word == 0):
+            raise image.bad(
+                f"op {name}: expected a word of {symbol}, {size} bytes, found {op.slot}", "correct the ops file"
+            )
+        slots.append(address + at)
+        functions.append(_content(image, address + at, name))
+        if functions[-1] is None:
+            raise image.bad(f"op {name}: expected {op.slot} to hold the address of a function", "initialise the slot")
+    seen: dict[tuple[bool, int | None], str] = {}
+    for name, function, slot in zip(declared.ops, functions, slots, strict=True):
+        other = seen.setdefault((slot is None, function if slot is None else slot), name)
+        if other != name:
+            raise image.bad(
+                f"ops {other} and {name}: expected two addresses, found one",
+                "keep compiler and linker from folding them (noipa, --icf=none), or declare one",
+            )
+    return Resolved(tuple(declared.ops), tuple(functions), tuple(slots))
+
+
+def _found(image: Image, references: References) -> Resolved:
+    """An op for each address that is referred to."""
+    names, functions, slots = [], [], []
+    for value, target in sorted({(int(r["value"]), int(r["target"])) for r in references.rows}):
+        symbol = references.targets[target]
+        names.append(f"{symbol.name}+{value - symbol.address:#x}" if symbol.slot else symbol.name)
+        functions.append(_content(image, value, symbol.name) if symbol.slot else value)
+        slots.append(value if symbol.slot else None)
+    return Resolved(tuple(names), tuple(functions), tuple(slots))
+
+
+def _home(image: Image, address: int, name: str) -> tuple[int, int]:
+    section = image.section_at(address)
+    if section is None:
+        raise image.bad(f"op {name}: address {address:#x} lies in no section", "correct the ops file")
+    return section.index, address - section.address
+
+
+def _content(image: Image, slot: int, name: str) -> int | None:
+    """The function whose address a slot holds at link time; None if it holds none."""
+    index, offset = _home(image, slot, name)
+    encoding = image.arch.forms[image.arch.pointer].encoding
+    value = int(image.fields(image.sections[index], np.array([offset]), encoding)[0]) % image.arch.modulus
+    home = image.section_at(value)
+    return value if home is not None and home.executable else None
+
+
+def _pack(
+    image: Image, rule: Rule, resolved: Resolved,
+    sections: Array, offsets: Array, info: Array,
+) -> Table:  # fmt: skip
+    """The sections that are in use get consecutive numbers in the order of the image."""
+    own = image.address_of(rule.symbol)
+    if own is None:
+        raise image.bad(f"rule {rule.name}: expected the symbol {rule.symbol}, found none", "link the table's object")
+    if len(resolved.names) > 1 << OP_BITS:
+        raise image.bad(f"rule {rule.name}: expected up to {1 << OP_BITS} ops, found {len(resolved.names)}")
+    homes = [
+        [None if a is None else _home(image, a, resolved.names[i]) for i, a in enumerate(addresses)]
+        for addresses in (resolved.functions, resolved.slots)
+    ]
+    used = {int(s) for s in sections} | {h[0] for column in homes for h in column if h is not None}
+    in_order = sorted(used, key=lambda index: image.sections[index].address)
+    number = {index: i for i, index in enumerate(in_order)}
+    for index in in_order:
+        section = image.sections[index]
+        if section.size >= 1 << 32:
+            raise image.bad(f"section {section.name}: expected less than 4 GiB, found {section.size} bytes")
+    order = image.arch.byteorder
+    records = np.zeros(len(in_order), dtype("section", order))
+    records["size"] = [image.sections[index].size for index in in_order]
+    records["sites"] = [int((sections == index).sum()) for index in in_order]
+    ops = np.zeros(len(resolved.names), dtype("op", order))
+    for field, column in zip(("function", "slot"), homes, strict=True):
+        ops[field] = [0 if h is None else h[1] for h in column]
+        ops[f"{field}_section"] = [NONE if h is None else number[h[0]] for h in column]
+    sites = np.zeros(len(offsets), dtype("site", order))
+    sites["offset"], sites["info"] = offsets, info
+    bases = np.array(
+        [image.arch.signed(image.sections[index].address - own) for index in in_order], image.arch.base_type
+    )
+    return Table(
+        image.arch, records, ops, sites, bases,
+        tuple(image.sections[index].name for index in in_order), resolved.names,
+    )  # fmt: skip

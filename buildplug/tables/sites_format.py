@@ -1,0 +1,222 @@
+"""The one definition of the binary format: Python encodes and decodes with it, the C header is generated from it.
+
+A table is position-independent: every address in it is a section and an offset in that section, and the sections'
+addresses are relative to the table itself. So it needs no relocation at boot, and moving sections does not make it
+untrue. In this order, each record packed, in the byte order of the machine:
+
+    table (the header), sections, ops, sites, zeros up to a multiple of 8, bases (a word of the machine each)
+
+The checksum covers everything between itself and the bases, which the linker fills in.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from buildplug.arch.model import Arch
+from buildplug.base.errors import BuildplugError
+from buildplug.config.ops import OP_BITS
+from buildplug.config.rule import Rule
+from buildplug.image.elf import Array
+
+MAGIC = 0x42545042  # "BPTB" in the order of its bytes, little-endian
+BACKEND_MAGIC = 0x45425042  # "BPBE"
+VERSION = 1
+NONE = 0xFFFF  # no section: the op has no function, or no slot
+NOT_INLINE = 0xFFFFFFFF  # the length of an implementation that is only to be called
+CHECKSUM_FACTOR = 0x9E3779B1  # odd, so that multiplying is a bijection
+
+# name -> fields: (name, numpy type, what it is)
+RECORDS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "table": (
+        ("magic", "u4", "BP_MAGIC"),
+        ("checksum", "u4", "of what follows, up to the bases"),
+        ("size", "u4", "of the whole table, bytes"),
+        ("version", "u2", "BP_VERSION"),
+        ("machine", "u2", "e_machine"),
+        ("sections", "u2", "count"),
+        ("ops", "u2", "count"),
+        ("sites", "u4", "count"),
+        ("forms", "u4", "BP_FORMS"),
+    ),
+    "section": (
+        ("size", "u4", "bytes"),
+        ("sites", "u4", "count: the sites follow in the order of the sections"),
+    ),
+    "op": (
+        ("function", "u4", "the default implementation: offset in its section"),
+        ("slot", "u4", "the slot: offset in its section"),
+        ("function_section", "u2", "index, or BP_NONE"),
+        ("slot_section", "u2", "index, or BP_NONE"),
+    ),
+    "site": (
+        ("offset", "u4", "in the section, bytes; ascending"),
+        ("info", "u2", "form << BP_OP_BITS | op"),
+    ),
+    "backend": (
+        ("magic", "u4", "BP_BACKEND_MAGIC"),
+        ("ops", "u4", "count: as many implementations follow"),
+    ),
+    "implementation": (
+        ("function", "i4", "relative to this record; 0: the op's default"),
+        ("length", "u4", "of the function's code that can stand inline, bytes; BP_NOT_INLINE"),
+    ),
+}
+
+# What the fixup returns, in the order in which it checks. The C header has them as BP_OK and so on.
+ERRORS = {
+    "ok": "done",
+    "bad_magic": "no table or no backend where one was expected",
+    "bad_version": "table of another version or another machine",
+    "bad_size": "counts and size disagree",
+    "bad_checksum": "checksum is wrong",
+    "bad_bounds": "a section or an op lies outside the image",
+    "bad_site": "site of no known form or op, or out of order",
+    "bad_bytes": "site does not hold what the table says",
+    "no_function": "neither backend nor kernel has a function for the op",
+    "out_of_range": "function is out of reach of the site",
+}
+
+
+def dtype(record: str, byteorder: str) -> np.dtype[Any]:
+    """The numpy type of a record."""
+    return np.dtype([(name, byteorder + kind) for name, kind, _ in RECORDS[record]])
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table. Arrays have the dtypes of RECORDS; bases are Arch.base_type, section minus table."""
+
+    arch: Arch
+    sections: Array
+    ops: Array
+    sites: Array
+    bases: Array
+    section_names: tuple[str, ...] = ()  # not in the binary: for messages, comments and anchors
+    op_names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.sites)
+
+    @property
+    def site_sections(self) -> Array:
+        """The section of each site, shape as sites."""
+        return np.repeat(np.arange(len(self.sections)), self.sections["sites"])
+
+    def rows(self, at: int, modulus: int) -> list[tuple[int, int, int]]:
+        """The sites of a table that stands at address `at`: (address, form, op) each."""
+        bases = [(at + int(base)) % modulus for base in self.bases]
+        places = zip(self.site_sections.tolist(), self.sites.tolist(), strict=True)
+        return [(bases[s] + offset, info >> OP_BITS, info & ((1 << OP_BITS) - 1)) for s, (offset, info) in places]
+
+    def encode(self) -> bytes:
+        """The table as it stands in memory."""
+        return head(self).tobytes() + _body(self) + self.bases.tobytes()
+
+    def describe(self, at: int) -> str:
+        """What the byte at offset `at` of the table is about."""
+        start, end = sizes(self.arch, len(self.sections), len(self.ops), len(self))[1:3]
+        return f"site {(at - start) // self.sites.dtype.itemsize}" if start <= at < end else "its head or its bases"
+
+    def context(self) -> dict[str, Any]:
+        """What templates see: the table, its head, and its sites with the names that comments give."""
+        places = zip(self.site_sections.tolist(), self.sites.tolist(), strict=True)
+        sites = [
+            {
+                "section": self.section_names[section],
+                "offset": offset,
+                "info": info,
+                "form": self.arch.forms[info >> OP_BITS].name,
+                "op": self.op_names[info & ((1 << OP_BITS) - 1)],
+            }
+            for section, (offset, info) in places
+        ]
+        return {"table": self, "head": head(self), "sites": sites, "records": RECORDS}
+
+    def arrays(self) -> dict[str, Array]:
+        """All of it as arrays, for a file."""
+        names = {key: np.array(getattr(self, key), str) for key in ("section_names", "op_names")}
+        return {key: getattr(self, key) for key in ("sections", "ops", "sites", "bases")} | names
+
+    @classmethod
+    def from_arrays(cls, rule: Rule, arch: Arch, kept: dict[str, Array]) -> "Table":
+        names = [tuple(kept[key].tolist()) for key in ("section_names", "op_names")]
+        return cls(arch, kept["sections"], kept["ops"], kept["sites"], kept["bases"], *names)
+
+
+def empty(arch: Arch) -> Table:
+    """The table of the draft link: a kernel that uses it runs every op through its default."""
+    none = {name: np.zeros(0, dtype(name, arch.byteorder)) for name in ("section", "op", "site")}
+    return Table(arch, none["section"], none["op"], none["site"], np.zeros(0, arch.base_type))
+
+
+def checksum(data: bytes, byteorder: str) -> int:
+    """The checksum of a multiple of 4 bytes: each 32-bit word is mixed in by a bijection, so that no change of a
+    single word goes unnoticed."""
+    value = 0
+    for word in np.frombuffer(data, byteorder + "u4").tolist():
+        value ^= word
+        value = (value << 5 | value >> 27) * CHECKSUM_FACTOR & 0xFFFFFFFF
+    return value
+
+
+def sizes(arch: Arch, sections: int, ops: int, sites: int) -> tuple[int, int, int, int]:
+    """Offsets in bytes of ops, sites and bases in a table, and its size, by the counts."""
+    item = {name: dtype(name, arch.byteorder).itemsize for name in ("table", "section", "op", "site")}
+    at_ops = item["table"] + item["section"] * sections
+    at_sites = at_ops + item["op"] * ops
+    at_bases = -(-(at_sites + item["site"] * sites) // 8) * 8
+    return at_ops, at_sites, at_bases, at_bases + arch.word * sections
+
+
+def head(table: Table) -> Array:
+    """The header record of a table, shape ()."""
+    counts = len(table.sections), len(table.ops), len(table.sites)
+    size = sizes(table.arch, *counts)[3]
+    values = (MAGIC, 0, size, VERSION, table.arch.machine, *counts, table.arch.forms_digest)
+    row = np.array(values, dtype("table", table.arch.byteorder))
+    row["checksum"] = checksum((row.tobytes() + _body(table))[8:], table.arch.byteorder)
+    return row
+
+
+def _body(table: Table) -> bytes:
+    body = table.sections.tobytes() + table.ops.tobytes() + table.sites.tobytes()
+    return body + bytes(-(len(body) + dtype("table", table.arch.byteorder).itemsize) % 8)
+
+
+def inspect(data: bytes, arch: Arch) -> str:
+    """The first of ERRORS that `data`, which starts with a table and may go on behind it, has in its header."""
+    order = arch.byteorder
+    if len(data) < dtype("table", order).itemsize:
+        return "bad_bounds"
+    row = np.frombuffer(data, dtype("table", order), 1)[0]
+    if row["magic"] != MAGIC:
+        return "bad_magic"
+    if (row["version"], row["machine"], row["forms"]) != (VERSION, arch.machine, arch.forms_digest):
+        return "bad_version"
+    _, _, at_bases, size = sizes(arch, int(row["sections"]), int(row["ops"]), int(row["sites"]))
+    if row["size"] != size or size > len(data):
+        return "bad_size"
+    if row["checksum"] != checksum(data[8:at_bases], order):
+        return "bad_checksum"
+    total = np.frombuffer(data, dtype("section", order), row["sections"], dtype("table", order).itemsize)
+    return "ok" if int(total["sites"].sum(dtype="u8")) == row["sites"] else "bad_size"
+
+
+def decode(data: bytes, arch: Arch, where: object) -> Table:
+    """The table at the start of `data`; what is behind it is padding. Raises BuildplugError."""
+    error = inspect(data, arch)
+    if error != "ok":
+        raise BuildplugError(where, f"expected a table, found {error} ({ERRORS[error]})", "build the image again")
+    order = arch.byteorder
+    row = np.frombuffer(data, dtype("table", order), 1)[0]
+    at_ops, at_sites, at_bases, _ = sizes(arch, int(row["sections"]), int(row["ops"]), int(row["sites"]))
+    at_sections = dtype("table", order).itemsize
+    return Table(
+        arch,
+        np.frombuffer(data, dtype("section", order), row["sections"], at_sections),
+        np.frombuffer(data, dtype("op", order), row["ops"], at_ops),
+        np.frombuffer(data, dtype("site", order), row["sites"], at_sites),
+        np.frombuffer(data, arch.base_type, row["sections"], at_bases),
+    )

@@ -1,0 +1,9 @@
+"""For doit: `doit -f $(buildplug path doit) -d DIR` builds the kernel in DIR, pass by pass. Or copy what is here."""
+
+from pathlib import Path
+
+from buildplug.pipeline.doit_tasks import tasks
+
+
+def task_kernel():
+    yield from tasks(Path.cwd() / "buildplug.toml")

@@ -1,9 +1,0 @@
-"""For doit: `doit -f $(buildplug path doit) -d DIR` builds the kernel in DIR, pass by pass. Or copy what is here."""
-
-from pathlib import Path
-
-from buildplug.pipeline import tasks
-
-
-def task_kernel():
-    yield from tasks(Path.cwd() / "buildplug.toml")

@@ -1,0 +1,90 @@
+"""`buildplug doctor`, on machines that lack something."""
+
+import json
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buildplug.cli.doctor import QEMU
+from tests.samples import SAMPLE, buildplug, one_line
+
+
+def findings(*words: str | Path, **options: Any) -> dict[str, dict[str, Any]]:
+    """Tool -> what the command says of it."""
+    done = buildplug("doctor", "--json", *words, **options)
+    assert done.returncode in (0, 1), done.stderr
+    return {finding["tool"]: finding for finding in json.loads(done.stdout)}
+
+
+def config(folder: Path, **tools: str) -> Path:
+    lines = [f"{key} = {json.dumps(value)}" for key, value in tools.items()]
+    (folder / "buildplug.toml").write_text("\n".join(["[toolchain]", *lines, "[link]", 'script = "kernel.lds"']))
+    return folder
+
+
+def test_this_machine_will_do() -> None:
+    done = buildplug("doctor", SAMPLE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {line.split()[0] for line in done.stdout.splitlines()} == {"ok"}
+
+
+@pytest.mark.parametrize("key", ["cc", "ld"])
+def test_a_missing_tool_comes_with_the_command_that_installs_it(tmp_path: Path, key: str) -> None:
+    tool = {"cc": "gcc-99", "ld": "ld.lld-99"}[key]
+    done = buildplug("doctor", config(tmp_path, **{key: tool}))
+    assert done.returncode == 1
+    package = {"cc": "gcc-99", "ld": "lld-99"}[key]
+    assert one_line(done.stderr) == f"buildplug: doctor: {tool} will not do; apt-get install {package}"
+
+
+def test_what_is_only_for_the_sample_kernel_is_no_error(tmp_path: Path) -> None:
+    for tool in ("gcc", "ld", "as"):
+        (tmp_path / tool).symlink_to(shutil.which(tool) or "")
+    (tmp_path / "cc").symlink_to("gcc")
+    done = buildplug("doctor", cwd=tmp_path, env={"PATH": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    (line,) = (line for line in done.stdout.splitlines() if QEMU in line)
+    assert line.startswith("optional")
+    assert line.endswith("is missing; apt-get install qemu-system-x86")
+
+
+@pytest.mark.parametrize("ld", ["ld.gold", "mold"])
+def test_a_linker_that_takes_no_scripts_is_told_apart(tmp_path: Path, ld: str) -> None:
+    found = findings(config(tmp_path, ld=ld))[ld]
+    assert found["problem"].startswith("does not take what a build needs: ")
+    assert found["remedy"] == "use GNU ld or lld: apt-get install binutils"
+
+
+def test_a_linker_that_is_too_old_is_found_by_trying_it(tmp_path: Path) -> None:
+    (tmp_path / "ld.old").write_text(
+        """#!/bin/sh
+case "$*" in
+*--version) echo "GNU ld 2.30" ;;
+*--dependency-file*) echo "ld.old: error: unrecognized option '--dependency-file'"; exit 1 ;;
+*) exec ld "$@" ;;
+esac
+"""
+    )
+    (tmp_path / "ld.old").chmod(0o755)
+    (found,) = [f for tool, f in findings(config(tmp_path, ld=str(tmp_path / "ld.old"))).items() if "ld.old" in tool]
+    assert found["found"] == "GNU ld 2.30"
+    assert "unrecognized option '--dependency-file'" in found["problem"]
+
+
+def test_an_old_python_package_comes_with_the_command_that_replaces_it(tmp_path: Path) -> None:
+    (tmp_path / "numpy-1.2.dist-info").mkdir()
+    (tmp_path / "numpy-1.2.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 1.2\n")
+    path = os.pathsep.join([str(tmp_path), str(SAMPLE.parent)])
+    found = findings(cwd=tmp_path, env={"PYTHONPATH": path})["numpy"]
+    assert (found["found"], found["needed"]) == ("1.2", True)
+    assert shlex.split(found["remedy"])[:4] == [sys.executable, "-m", "pip", "install"]
+
+
+def test_a_configuration_that_does_not_parse_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "buildplug.toml").write_text("[")
+    assert "expected TOML" in one_line(buildplug("doctor", tmp_path).stderr)

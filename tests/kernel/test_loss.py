@@ -1,0 +1,70 @@
+"""A paravirt kernel on bare hardware loses nothing: the same work in the sample kernel with paravirt and without it,
+by QEMU's count of instructions; and every site that fixup leaves, by objdump."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bench import loss
+from bench.executed import counted, traced
+from buildplug.arch.model import ADDRESS, CALL, COND_JUMP, JUMP, POINTER, SLOT_CALL, SLOT_JUMP
+from buildplug.config.ops import read
+from buildplug.image.elf import Image
+from tests.conftest import tool
+
+WORKS = {"irq": 100, "pte": 2, "storm": 20, "mixed": 20}  # rounds
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> loss.Kernels:
+    return loss.kernels(tmp_path_factory.mktemp("loss") / "kernel")
+
+
+def test_counter_is_one_of_instructions(kernels: loss.Kernels) -> None:
+    assert counted(kernels.native, "loop", 3000) - counted(kernels.native, "loop", 1000) == 2 * 2000
+
+
+def test_patched_kernel_executes_what_one_without_paravirt_does_and_nops(kernels: loss.Kernels) -> None:
+    for work, rounds in WORKS.items():
+        native, unpatched = (counted(way, work, rounds) for way in (kernels.native, kernels.unpatched))
+        patched = traced(kernels.patched, work, rounds)
+        assert native < patched.instructions < unpatched, work
+        assert patched.instructions - patched.among(kernels.nops) <= native * 1.001, work
+
+
+def test_every_site_has_the_native_instructions_and_nops(kernels: loss.Kernels, tmp_path: Path) -> None:
+    declared = read(kernels.patched.image.parent.parent / "x86_64" / "paravirt.toml")
+    names, forms = list(declared.ops), kernels.patched.text.arch.forms
+    native = declared.backends["native"]
+    (tmp_path / "ops.S").write_text("".join(f"{name}: {way.inline}\n nop\n" for name, way in native.items()))
+    tool("gcc", "-c", "ops.S", "-o", "ops.o", cwd=tmp_path)
+    wanted = dict[str, list[str]]()
+    for label, text in re.findall(r"<(\w+)>:\n((?:.+\n)+)", listing(tmp_path / "ops.o")):
+        wanted[label] = [code for _, code in lines(text)][:-1]
+    code = dict(lines(listing(kernels.patched.text.path)))
+    longer = set()
+    for address, number, op in loss.sites(Image(kernels.patched.image)):
+        form, name = forms[number], names[op]
+        if form.kind in (COND_JUMP, ADDRESS, POINTER):
+            continue
+        assert form.kind in (CALL, JUMP, SLOT_CALL, SLOT_JUMP)
+        expected = wanted[name] + ["ret"] * (form.kind in (JUMP, SLOT_JUMP))
+        found = [code[place] for place in range(address, address + form.length) if place in code]
+        if found[0].endswith(f"<bp_paravirt_native__{name}>"):
+            longer.add((name, form.kind))
+        else:
+            assert found[: len(expected)] == expected, (hex(address), name)
+            found = found[len(expected) :]
+            assert all(re.match(r"(data16 |cs |ds )*(nop|xchg +%ax,%ax)", nop) for nop in found), (hex(address), found)
+    assert longer == {("flush_tlb", JUMP)}
+
+
+def listing(path: Path) -> str:
+    return tool("objdump", "-d", "--no-show-raw-insn", path)
+
+
+def lines(text: str) -> list[tuple[int, str]]:
+    """Address and instruction of each line of a listing."""
+    found = re.findall(r"^ *([0-9a-f]+):\t(.+?) *(?:#.*)?$", text, re.M)
+    return [(int(address, 16), re.sub(r"\s+", " ", code)) for address, code in found]

@@ -1,0 +1,289 @@
+"""The sample kernel, built by buildplug and booted: the guest's memory is the oracle of the reference fixup."""
+
+import json
+import re
+import shutil
+import struct
+import tomllib
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from buildplug.arch.model import ADDRESS, COND_JUMP, KINDS, POINTER
+from buildplug.config.ops import read
+from buildplug.config.rule import find
+from buildplug.image.elf import SHT_NOBITS, Image
+from buildplug.runtime.fixup import apply, fixup
+from buildplug.runtime.memory import memory_of
+from buildplug.runtime.relocate import relocate
+from buildplug.stage.proof import prove_table
+from buildplug.tables import relocs
+from buildplug.tables.sites_format import Table
+from sample_kernel.boot import EXIT_OK, boot, loaded_elsewhere, memory
+from tests.conftest import tool
+from tests.samples import built, copy_sample, edit
+
+KERNELS = {  # configuration, compiler, linker
+    "gcc": ("buildplug.toml", "gcc", "ld"),
+    "clang": ("buildplug.toml", "clang", "ld.lld"),
+    "i386-gcc": ("i386.toml", "gcc", "ld"),
+    "i386-clang": ("i386.toml", "clang", "ld.lld"),
+}
+WORDS = {4: "I", 8: "Q"}  # bytes of an address -> struct's letter
+
+
+@pytest.fixture(scope="module", params=KERNELS)
+def kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = copy_sample(tmp_path_factory.mktemp(request.param) / "kernel")
+    name, cc, ld = KERNELS[request.param]
+    edit(folder / name, ('cc = "gcc"', f'cc = "{cc}"'), ('ld = "ld"', f'ld = "{ld}"'))
+    assert built(folder / name, "--build-dir", folder / "build")["links"] == 2
+    return folder / "build" / "vmlinux"
+
+
+@pytest.mark.parametrize("backend", ["native", "shim"])
+def test_kernel_passes_its_own_checks_under_each_backend(kernel: Path, backend: str) -> None:
+    status, said = boot(kernel, f"backend={backend}")
+    assert (status, said.splitlines()[-1].endswith(" 0 failed")) == (EXIT_OK, True), said
+    assert f"backend {backend}, fixup done" in said
+
+
+def test_kernel_boots_from_a_folder_with_a_long_name(kernel: Path, tmp_path: Path) -> None:
+    """By multiboot the command line begins with the path."""
+    folder = tmp_path / ("a" * 250) / ("b" * 250)
+    folder.mkdir(parents=True)
+    shutil.copy(kernel, folder)
+    status, said = boot(folder / kernel.name, "backend=shim")
+    assert status == EXIT_OK, said
+    assert "backend shim, fixup done" in said
+
+
+@pytest.mark.parametrize("backend", ["native", "shim"])
+def test_guest_memory_equals_the_reference(kernel: Path, backend: str, tmp_path: Path) -> None:
+    apply(Image(kernel), "bp_paravirt", f"bp_paravirt_{backend}", tmp_path / "reference")
+    reference = Image(tmp_path / "reference")
+    sections = [s for s in reference.sections if s.alloc and s.size and s.type != SHT_NOBITS]
+    _, contents = memory(kernel, f"backend={backend}", [(s.address, s.size) for s in sections])
+    different = [s.name for s, c in zip(sections, contents, strict=True) if c != reference.bytes_of(s).tobytes()]
+    assert not different
+    assert {".text", ".rodata", ".data"} <= {s.name for s in sections}
+
+
+@pytest.mark.parametrize("slide", [4096, 2 << 20, 21 * (1 << 20) + 12288])
+@pytest.mark.parametrize("backend", ["native", "shim"])
+def test_kernel_loaded_elsewhere_is_as_the_references_say(
+    kernel: Path, backend: str, slide: int, tmp_path: Path
+) -> None:
+    image = Image(kernel)
+    loaded_elsewhere(kernel, slide, tmp_path / "vmlinux")
+    relocated, start, end = memory_of(image, slide)
+    at = {
+        name: (image.address_of(name) or 0) + slide for name in ("bp_relocs", "bp_paravirt", f"bp_paravirt_{backend}")
+    }
+    linked = relocated.regions
+    assert relocate(image.arch, relocated, at["bp_relocs"], start, end, slide) == ("ok", 0)
+    assert fixup(image.arch, relocated, at["bp_paravirt"], at[f"bp_paravirt_{backend}"], start, end) == ("ok", 0)
+    status, said = boot(tmp_path / "vmlinux", f"backend={backend}")
+    assert (status, said.splitlines()[-1].endswith(" 0 failed")) == (EXIT_OK, True), said
+    regions = [(address, len(content)) for address, content in linked]
+    _, contents = memory(tmp_path / "vmlinux", f"backend={backend}", regions)
+    assert contents == [bytes(content) for _, content in relocated.regions]
+
+
+@pytest.mark.parametrize("how", ["crash", "crash=trap"])
+def test_kernel_loaded_elsewhere_says_who_called_whom(kernel: Path, how: str, tmp_path: Path) -> None:
+    loaded_elsewhere(kernel, 2 << 20, tmp_path / "vmlinux")
+    _, said = boot(tmp_path / "vmlinux", how)
+    trace = said.partition("backtrace:\n")[2].splitlines()
+    assert [line.split("+")[0].strip() for line in trace] == ["crash_here", "crash", "kernel_main", "high_half"]
+
+
+def test_kernel_loaded_elsewhere_with_a_spoilt_list_ends_before_it_is_relocated(kernel: Path, tmp_path: Path) -> None:
+    section = Image(kernel).section(".bp_relocs")
+    data = bytearray(kernel.read_bytes())
+    data[section.offset + section.size // 2] ^= 1
+    (tmp_path / "spoilt").write_bytes(data)
+    loaded_elsewhere(tmp_path / "spoilt", 1 << 20, tmp_path / "vmlinux")
+    status, said = boot(tmp_path / "vmlinux", "backend=native")
+    not_relocated = 0x20  # boot.S
+    assert (status, said) == ((not_relocated + list(relocs.ERRORS).index("bad_checksum")) << 1 | 1, "")
+
+
+def test_fault_that_no_table_lists_is_the_end(kernel: Path) -> None:
+    status, said = boot(kernel, "crash=trap")
+    assert status != EXIT_OK
+    assert "exception 14" in said
+    assert "panic: unexpected exception" in said
+
+
+def test_one_relink_makes_every_table(kernel: Path) -> None:
+    record = json.loads(kernel.with_name("vmlinux.buildplug.json").read_text())
+    wanted = tomllib.loads((kernel.parent.parent / "buildplug.toml").read_text())["table"]
+    assert record["links"] == 2
+    assert set(record["tables"]) == {table["rule"] for table in wanted}
+    assert len(record["tables"]) >= 6
+    for name, table in record["tables"].items():
+        assert table["rows"] > 0, name
+
+
+@pytest.mark.parametrize(
+    ("table", "target"),
+    [("calls", r"<__fentry__>"), ("retpolines", r"<__x86_indirect_thunk_\w+>"), ("static_calls", r"<__SCT__\w+>")],
+)
+def test_sites_are_those_that_objdump_shows(kernel: Path, table: str, target: str) -> None:
+    expected = [
+        line.split(":")[0] for line in tool("objdump", "-d", kernel).splitlines() if re.search(f"\\s{target}$", line)
+    ]
+    data, at, places = rows_of_table(kernel, table)
+    assert [at + place + struct.unpack_from("<i", data, place)[0] for place in places] == [int(a, 16) for a in expected]
+
+
+def test_static_calls_say_trampoline_length_and_kind(kernel: Path) -> None:
+    data, at, places = rows_of_table(kernel, "static_calls")
+    named = {address: name for name, address in symbols(kernel).items() if name.startswith("__SCT__")}
+    rows = [struct.unpack_from("<iiHH", data, place) for place in places]
+    targets = [named[at + place + 4 + row[1]] for place, row in zip(places, rows, strict=True)]
+    assert {(name, length, KINDS[kind]) for name, (_, _, length, kind) in zip(targets, rows, strict=True)} == {
+        ("__SCT__times", 5, "call"),
+        ("__SCT__times", 5, "jump"),
+    }
+
+
+def test_table_of_faults_has_the_records_in_order(kernel: Path) -> None:
+    records, _ = content(kernel, ".bp_records.extable")
+    data, at, places = rows_of_table(kernel, "extable")
+    rows = [struct.unpack_from("<ii", data, place) for place in places]
+    found = [(at + place + insn, at + place + 4 + fixup) for place, (insn, fixup) in zip(places, rows, strict=True)]
+    assert found == sorted(struct.iter_unpack(f"<2{WORDS[Image(kernel).arch.word]}", records))
+    listed = tool("objdump", "-d", kernel)
+    copies = [int(m[1], 16) for m in re.finditer(r"^(\w+):.*\brep movsb", listed, re.M)]
+    inside = range(symbols(kernel)["check_extable"], symbols(kernel)["extable_recover"])
+    assert {insn for insn, _ in found} >= {at for at in copies if at in inside}
+
+
+def test_table_of_exports_is_what_the_source_exports(kernel: Path) -> None:
+    source = (kernel.parent.parent / "exports.c").read_text()
+    expected = sorted(re.findall(r'^BP_EXPORT\((\w+), "(\w*)"\);', source, re.M))
+    data, at, places = rows_of_table(kernel, "exports")
+    found = []
+    for place in places:
+        name, address, namespace = struct.unpack_from("<iii", data, place)
+        texts = [data[start : data.index(0, start)].decode() for start in (place + name, place + 8 + namespace)]
+        assert at + place + 4 + address == symbols(kernel)[texts[0]]
+        found.append(tuple(texts))
+    assert found == expected
+    assert len(found) > 2
+
+
+def rows_of_table(kernel: Path, name: str) -> tuple[bytes, int, range]:
+    """The bytes of a table with a head, its address, and the offsets of its rows."""
+    data, at = content(kernel, f".bp_{name}")
+    count, size = struct.unpack_from("<II", data)
+    return data, at, range(8, 8 + count * size, size)
+
+
+def content(kernel: Path, name: str) -> tuple[bytes, int]:
+    """Content and address of a section, by pyelftools."""
+    with kernel.open("rb") as file:
+        ((data, at),) = [(s.data(), s["sh_addr"]) for s in ELFFile(file).iter_sections() if s.name == name]
+    return data, at
+
+
+def symbols(kernel: Path) -> dict[str, int]:
+    """Name -> address, by nm."""
+    return {line.split()[-1]: int(line.split()[0], 16) for line in tool("nm", kernel).splitlines()}
+
+
+def test_without_fixup_everything_runs_through_the_defaults(kernel: Path) -> None:
+    status, said = boot(kernel, "backend=shim fixup=off")
+    assert status == EXIT_OK, said
+    assert "backend default, fixup off" in said
+
+
+def test_draft_kernel_boots_too(kernel: Path) -> None:
+    status, said = boot(kernel.with_suffix(".draft"), "backend=native")
+    assert status == EXIT_OK, said
+
+
+def test_draft_kernel_notices_that_the_shim_did_not_run(kernel: Path) -> None:
+    status, said = boot(kernel.with_suffix(".draft"), "backend=shim")
+    assert status != EXIT_OK
+    assert "FAILED" in said
+
+
+def test_kernel_with_a_spoilt_table_refuses_it(kernel: Path, tmp_path: Path) -> None:
+    image = Image(kernel)
+    section = image.section(".bp_paravirt")
+    data = bytearray(kernel.read_bytes())
+    data[section.offset + section.size // 2] ^= 1
+    (tmp_path / "vmlinux").write_bytes(data)
+    status, said = boot(tmp_path / "vmlinux", "backend=native")
+    assert status != EXIT_OK
+    assert "fixup failed: error checksum is wrong" in said
+
+
+def test_kernel_has_a_site_of_every_kind(kernel: Path) -> None:
+    image = Image(kernel)
+    table = prove_table(image, find("paravirt", Path()), None).truth
+    assert isinstance(table, Table)
+    forms = image.arch.forms
+    assert {forms[form].kind for _, form, _ in table.rows(0, image.arch.modulus)} == set(range(len(KINDS)))
+
+
+def test_bare_hardware_loses_nothing(kernel: Path, tmp_path: Path) -> None:
+    """On native every site holds the op's own instructions and nops; or goes where they stand, if they do not fit."""
+    apply(Image(kernel), "bp_paravirt", "bp_paravirt_native", tmp_path / "native")
+    before, after = Image(kernel), Image(tmp_path / "native")
+    ops = read(kernel.parent.parent / before.arch.name / "paravirt.toml")
+    at = before.address_of("bp_paravirt")
+    assert at is not None
+    inline = 0
+    table = prove_table(before, find("paravirt", Path()), ops).truth
+    assert isinstance(table, Table)
+    for address, number, op in table.rows(at, before.arch.modulus):
+        form, name = before.arch.forms[number], list(ops.ops)[op]
+        way = ops.backends["native"][name]
+        if form.kind in (ADDRESS, COND_JUMP, POINTER) or way.function:
+            continue
+        code = _code(before, f"bp_paravirt_native__{name}")
+        section = after.section_at(address)
+        assert section is not None
+        found = after.bytes_of(section)[address - section.address :][: form.length].tobytes()
+        if len(code) <= form.length - ("jump" in KINDS[form.kind]):
+            assert found.startswith(code), (hex(address), name)
+            inline += 1
+    assert inline > 50
+
+
+def test_code_too_long_for_a_call_is_inline_where_a_macro_made_room(kernel: Path, tmp_path: Path) -> None:
+    """As objdump shows the kernel under the shim: its cli is a store, or a call of that."""
+    apply(Image(kernel), "bp_paravirt", "bp_paravirt_shim", tmp_path / "shim")
+    flag = f"{symbols(kernel)['shim_if']:x}"
+    linked, shim = (
+        dict(re.findall(r"^ *(\w+):\t(.*\S)", tool("objdump", "-d", "--no-show-raw-insn", image), re.M))
+        for image in (kernel, tmp_path / "shim")
+    )
+    found = [shim[at] for at, text in linked.items() if text.startswith("call") and text.endswith("<pv_irq_disable>")]
+    called = [text for text in found if text.endswith("<bp_paravirt_shim__irq_disable>")]
+    stored = [text for text in found if re.fullmatch(rf"movl +\$0x0,0x{flag}( <shim_if>)?", text)]
+    assert called
+    assert stored
+    assert len(called) + len(stored) == len(found)
+
+
+def test_record_says_what_calling_c_with_every_register_live_costs(kernel: Path) -> None:
+    record = json.loads(kernel.with_name("vmlinux.buildplug.json").read_text())
+    cost = record["tables"]["paravirt"]["targets"]["shim"]["io_delay"]
+    start, end = cost["address"], cost["address"] + cost["bytes"]
+    code = tool("objdump", "-d", f"--start-address={start}", f"--stop-address={end}", kernel)
+    assert cost["saves"] == len(re.findall(r"\tpush", code)) == len(re.findall(r"\tpop", code)) > 0
+    assert "<shim_io_delay>" in code
+
+
+def _code(image: Image, symbol: str) -> bytes:
+    """The inline code that stands at a symbol, without the return behind it."""
+    row = image.symbols[image.names.index(symbol)]
+    section = image.sections[row["section"]]
+    start = int(row["value"]) - section.address
+    return image.bytes_of(section)[start : start + int(row["size"]) - len(image.arch.ret)].tobytes()

@@ -1,0 +1,125 @@
+"""Real Linux 6.1 with our link stage, booted: kallsyms and paravirt sites, as its own code sees and uses them."""
+
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from buildplug.base.data import build_system
+from buildplug.linux.kbuild import EMPTIED, SCRIPT
+from tests import linux_image
+from tests.conftest import tool
+from tests.linux_boot import boot
+from tests.linux_patching import CALL, Memory, members, patch, xen_ops
+from tests.samples import buildplug, logging_tool
+
+pytestmark = pytest.mark.linux
+BZIMAGE = "arch/x86/boot/bzImage"
+
+Symbols = list[tuple[int, str, str]]  # address, type, name
+
+
+def symbols(text: str) -> Symbols:
+    """The lines of a System.map or of /proc/kallsyms; modules have a fourth word."""
+    rows = (line.split() for line in text.splitlines())
+    return [(int(row[0], 16), row[1], row[2]) for row in rows if len(row) == 3]
+
+
+@pytest.fixture(scope="module")
+def tree(vmlinux: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the cached tree, its bzImage built with our stage; the linker's runs in ld.log."""
+    folder = tmp_path_factory.mktemp("kbuild")
+    tree = linux_image.copy(vmlinux.parent, folder / "linux")
+    logging_tool(folder / "ld", "ld", folder / "ld.log")
+    done = buildplug("kbuild", tree, "--", "bzImage", env={"PATH": f"{folder}:{os.environ['PATH']}"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return tree
+
+
+@pytest.fixture(scope="module")
+def paravirt_tree(vmlinux: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of the tree that was compiled without its annotations of paravirt sites."""
+    cached = linux_image.unannotated()
+    tree = linux_image.copy(cached, tmp_path_factory.mktemp("kbuild") / "linux")
+    done = buildplug("kbuild", "--paravirt", tree, "--", "bzImage")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return tree
+
+
+def test_there_are_two_links(tree: Path) -> None:
+    log = (tree.parent / "ld.log").read_text().splitlines()
+    links = [line for line in log if "--script=./arch/x86/kernel/vmlinux.lds" in line]
+    assert len(links) == 2
+
+
+def test_link_after_a_change_is_one_and_gives_the_same_bytes(tree: Path, tmp_path: Path) -> None:
+    """After a function more, once with the image of before in its place and once without."""
+    (tmp_path / "more.S").write_text(".text\n.globl more\n.type more, @function\nmore: .fill 4095, 1, 0x90\nret\n")
+    tool("gcc", "-c", "more.S", cwd=tmp_path)
+    output, log, made = tmp_path / "vmlinux", tree.parent / "ld.log", []
+    words: list[str | Path] = [*linux_image.link_words(tree), tmp_path / "more.o", "-o", output]
+    shutil.copy(tree / "vmlinux", output)
+    for links in (1, 2):
+        log.unlink()
+        config = build_system("kbuild-kallsyms.config")
+        done = buildplug("ld", "--config", config, "--ld", tree.parent / "ld", *words, cwd=tree)
+        assert done.returncode == 0, done.stderr
+        assert len(log.read_text().splitlines()) == 1 + links  # and one that asks for the version
+        made.append(output.read_bytes())
+        output.unlink()
+    assert made[0] == made[1] != (tree / "vmlinux").read_bytes()
+
+
+def test_the_tree_is_as_it_was(tree: Path, vmlinux: Path) -> None:
+    for name in (SCRIPT, *EMPTIED):
+        ours, theirs = tree / name, vmlinux.parent / name
+        assert ours.read_bytes() == theirs.read_bytes()
+        assert ours.stat().st_mode == theirs.stat().st_mode
+    assert not (tree / ".buildplug").exists()
+
+
+def test_kallsyms_of_the_booted_kernel_equals_system_map(tree: Path, vmlinux: Path, tmp_path: Path) -> None:
+    output, _ = boot(tree / BZIMAGE, "-- /proc/kallsyms", lambda _: (), tmp_path)
+    booted = symbols(output)
+    listed = {name: address for address, _, name in symbols((tree / "System.map").read_text())}
+    slide = next(address for address, _, name in booted if name == "_text") - listed["_text"]
+    assert slide  # KASLR
+    linked = Counter((a - slide * (a >= slide and kind != "A"), name) for a, kind, name in booted)
+    mapped = Counter((address, name) for address, _, name in symbols((tree / "System.map").read_text()))
+    assert not linked - mapped
+    stock = symbols((vmlinux.parent / "System.map").read_text())
+    percpu = next(address for address, _, name in stock if name == "__per_cpu_end")
+    named = Counter(("A" if address <= percpu else kind, name) for address, kind, name in stock)
+    found = Counter((kind, name) for _, kind, name in booted)
+    assert not found - named
+    # what scripts/kallsyms leaves out: absolute symbols, and its own
+    left = {name for kind, name in named - found}
+    absolute = {name for address, kind, name in stock if kind == "A"}
+    assert {name for name in left - absolute if not name.startswith("kallsyms_")} == set()
+
+
+@pytest.mark.slow  # its headers are patched: Linux is compiled anew
+@pytest.mark.parametrize("backend", ["bare", "xen"])
+def test_paravirt_sites_hold_what_the_reference_says(
+    paravirt_tree: Path, backend: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    linked, memory = Memory(paravirt_tree / "vmlinux"), Memory(paravirt_tree / "vmlinux")
+    found = members(paravirt_tree)
+    start, end = linked.symbols["_text"], linked.symbols["_etext"]
+    sites = {site: slot for site, slot in linked.sites.items() if start <= site < end}  # the others are freed at boot
+    ops = linked.words("pv_ops") if backend == "bare" else xen_ops(linked, paravirt_tree, found)
+    expected = patch(memory, ops, {found.features["XENPV"]} if backend == "xen" else set())
+    output, (text,) = boot(
+        paravirt_tree / BZIMAGE, "nokaslr", lambda _: [(start, end - start)], tmp_path, xen=backend == "xen"
+    )
+    assert ("Xen" in output) <= (backend == "xen")
+    held = {site: text[site - start :][: len(expected[site])] for site in sites}
+    assert len(sites) > 1000
+    assert {hex(s): (held[s].hex(), expected[s].hex()) for s in sites if held[s] != expected[s]} == {}
+    assert not [site for site in sites if held[site].startswith(CALL)]
+    names = {address: name for name, address in linked.symbols.items()}
+    counts = Counter(names.get(ops[slot], hex(ops[slot])) for slot in sites.values())
+    with capsys.disabled():
+        print(f"\n{backend}: {len(sites)} sites; " + ", ".join(f"{n} {name}" for name, n in counts.most_common()))

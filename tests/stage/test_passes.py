@@ -1,0 +1,190 @@
+"""The passes without a build system: whoever can link and assemble gets tables."""
+
+from pathlib import Path
+
+import pytest
+
+from buildplug.arch.x86 import X86_64
+from buildplug.base.errors import BuildplugError
+from buildplug.config.project import WantedTable
+from buildplug.config.rule import find
+from buildplug.image import build_id
+from buildplug.image.elf import Image
+from buildplug.linker.script import Placed, Placement
+from buildplug.stage.passes import Note, Stage
+from tests.conftest import LOW, SCRIPT, tool
+
+SOURCE = """
+    .globl pv_one
+    .type pv_one, @function
+pv_one: ret
+    .size pv_one, . - pv_one
+    .globl start
+    .type start, @function
+start: call pv_one
+    ret
+    .size start, . - start
+    .section .rodata
+    .weak bp_functions
+    .quad bp_functions
+    .section .note.GNU-stack, "", @progbits
+"""
+
+
+@pytest.fixture
+def links(tmp_path: Path) -> list[list[str]]:
+    """The words of each link that a stage() of the test does."""
+    return []
+
+
+def compile_kernel(folder: Path, more: str = "") -> None:
+    (folder / "kernel.S").write_text(SOURCE + more)
+    tool("gcc", "-c", "kernel.S", cwd=folder)
+
+
+@pytest.fixture
+def stage(tmp_path: Path, links: list[list[str]]) -> Stage:
+    """A stage that links by the compiler driver, with a script."""
+    return made(tmp_path, links, "functions")
+
+
+def made(tmp_path: Path, links: list[list[str]], rule_name: str, identity: str = "none") -> Stage:
+    compile_kernel(tmp_path)
+    (tmp_path / "kernel.lds").write_text(SCRIPT % LOW)
+
+    def assemble(text: Path, output: Path) -> list[str]:
+        command = ["gcc", "-c", str(text), "-o", str(output)]
+        tool(*command, cwd=text.parent)
+        return command
+
+    def link(tables: list[Path], output: Path) -> Note:
+        scripts = ["-Wl,-T," + str(built.placement), "-T", "kernel.lds"]
+        options = f"-Wl,-e,start,--emit-relocs,--build-id={identity}"
+        words = ["gcc", "-nostdlib", "-static", options, *scripts, "kernel.o"]
+        links.append([*words, *map(str, tables)])
+        tool(*links[-1], "-o", output, cwd=tmp_path)
+        return {"links": 1}
+
+    rule, generated = find(rule_name, tmp_path), tmp_path / "gen"
+    built = Stage(
+        (WantedTable(rule, None, 0, "", "", ()),), X86_64, tmp_path, lambda: Placement((Placed(rule, ".rodata", ""),)),
+        generated, lambda text: text.with_suffix(".o"), assemble, link, True,
+    )  # fmt: skip
+    return built
+
+
+def test_stage_makes_an_image_with_a_true_table_by_two_links(
+    stage: Stage, links: list[list[str]], tmp_path: Path
+) -> None:
+    draft, relinked, image = (tmp_path / name for name in ("draft", "relinked", "image"))
+    note = stage.run(draft, relinked, image)
+    assert note["tables"]["functions"]["rows"] == 2
+    assert note["rewritten"] == []
+    assert image.read_bytes() == relinked.read_bytes()
+    assert image.stat().st_mode == relinked.stat().st_mode
+    assert len(links) == 2
+    assert [w for w in links[0] if "gen" not in w] == [w for w in links[1] if "gen" not in w]
+
+
+def test_passes_one_by_one_are_those_of_run(stage: Stage, tmp_path: Path) -> None:
+    draft, relinked, image = (tmp_path / name for name in ("draft", "relinked", "image"))
+    stage.run(draft, relinked, image)
+    at_once = image.read_bytes()
+    image.unlink()
+    stage.prepare()
+    stage.assemble_all(stage.stubs)
+    stage.link_draft(draft)
+    stage.extract(draft)
+    stage.generate()
+    stage.assemble_all(stage.texts)
+    stage.relink(relinked)
+    stage.verify(draft, relinked, image)
+    assert image.read_bytes() == at_once
+
+
+@pytest.mark.parametrize(("segments", "count"), [(":odd", 0), (":one :two", 2)])
+def test_table_must_be_loaded_and_once(stage: Stage, tmp_path: Path, segments: str, count: int) -> None:
+    script = (
+        (SCRIPT % LOW).replace(".text.*) }", ".text.*) } :one").replace(".rodata.*) }", f".rodata.*) }} {segments}")
+    )
+    script = script.replace(".data.*) }", ".data.*) } :two")
+    (tmp_path / "kernel.lds").write_text("PHDRS { one PT_LOAD; two PT_LOAD; odd 0x60000001; }" + script)
+    with pytest.raises(BuildplugError, match=f"in one PT_LOAD, found it in {count}"):
+        stage.run(tmp_path / "draft", tmp_path / "relinked", tmp_path / "image")
+    assert not (tmp_path / "image").exists()
+
+
+KALLSYMS = """
+    .text
+    .globl {0}
+    .type {0}, @function
+{0}: .skip {1}, 0x90
+    ret
+    .size {0}, . - {0}
+    .data
+    .quad kallsyms_offsets, kallsyms_names, kallsyms_relative_base
+"""
+
+
+@pytest.mark.parametrize("identity", ["none", "sha1", "md5"])
+def test_change_that_keeps_the_tables_size_takes_one_link_for_the_same_bytes(
+    links: list[list[str]], tmp_path: Path, identity: str
+) -> None:
+    stage = made(tmp_path, links, "linux-kallsyms", identity)
+    draft, relinked, last, again, anew = (tmp_path / name for name in ("draft", "relinked", "last", "again", "anew"))
+    compile_kernel(tmp_path, KALLSYMS.format("first", 100))
+    assert stage.run(draft, relinked, last)["links"] == 2
+    compile_kernel(tmp_path, KALLSYMS.format("other_longer", 300))
+    assert stage.run(draft, relinked, again, last)["links"] == 1
+    assert stage.run(draft, relinked, anew)["links"] == 2
+    assert len(links) == 5
+    assert again.read_bytes() == anew.read_bytes() != last.read_bytes()
+
+
+def test_link_with_the_tables_of_before_is_the_draft_if_they_do_not_fit(links: list[list[str]], tmp_path: Path) -> None:
+    stage = made(tmp_path, links, "linux-kallsyms", "sha1")
+    draft, relinked, last, again, anew = (tmp_path / name for name in ("draft", "relinked", "last", "again", "anew"))
+    compile_kernel(tmp_path, KALLSYMS.format("first", 100))
+    stage.run(draft, relinked, last)
+    compile_kernel(tmp_path, "".join(KALLSYMS.format(f"function_{n}", n) for n in range(300)))
+    assert stage.run(draft, relinked, again, last)["links"] == 2
+    assert stage.run(draft, relinked, anew)["links"] == 2
+    assert again.read_bytes() == anew.read_bytes()
+
+
+def test_image_of_before_may_be_anything(links: list[list[str]], tmp_path: Path) -> None:
+    stage = made(tmp_path, links, "linux-kallsyms")
+    compile_kernel(tmp_path, KALLSYMS.format("first", 100))
+    draft, relinked, image, last = (tmp_path / name for name in ("draft", "relinked", "image", "last"))
+    stage.run(draft, relinked, image)
+    whole = image.read_bytes()
+    for content in (b"", b"\x7fELF", whole[: len(whole) // 2], (tmp_path / "kernel.o").read_bytes()):
+        last.write_bytes(content)
+        assert stage.run(draft, relinked, image, last)["links"] == 2
+        assert image.read_bytes() == whole
+
+
+@pytest.mark.parametrize("linker", ["ld", "ld.lld", "mold"])
+@pytest.mark.parametrize("kind", ["sha1", "md5"])
+def test_build_id_is_renewed_as_the_linker_would_have_made_it(tmp_path: Path, linker: str, kind: str) -> None:
+    for name, value in (("one", 1), ("two", 2)):
+        text = f".globl _start\n_start: ret\n.data\n.globl word\nword: .quad {value}\n.fill 300000, 8, 7\n"
+        (tmp_path / f"{name}.S").write_text(text)
+        tool("gcc", "-c", f"{name}.S", cwd=tmp_path)
+        tool(linker, f"--build-id={kind}", f"{name}.o", "-o", name, cwd=tmp_path)
+    one, two = (Image(tmp_path / name) for name in ("one", "two"))
+    way = build_id.way_of(one)
+    assert way is not None
+    data = one.section(".data")
+    changed = bytearray(one.data)
+    changed[data.offset] = 2
+    (tmp_path / "changed").write_bytes(changed)
+    build_id.renew(tmp_path / "changed", way)
+    assert (tmp_path / "changed").read_bytes() == two.data.tobytes()
+
+
+def test_build_id_that_no_content_makes_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "one.S").write_text(".globl _start\n_start: ret\n")
+    tool("gcc", "-c", "one.S", cwd=tmp_path)
+    tool("ld", "--build-id=0x1234", "one.o", "-o", "one", cwd=tmp_path)
+    assert build_id.way_of(Image(tmp_path / "one")) is None

@@ -1,0 +1,305 @@
+"""Plain tables: rules of a user's own, several in one relink, against nm and against the image."""
+
+import json
+import re
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from buildplug.image.elf import Image
+from tests.conftest import Link
+from tests.samples import SAMPLE, buildplug, built, copy_sample, edit, one_line
+
+OBJECTS = """
+name = "objects"
+about = "objects in .data, by name"
+[select]
+rows = "symbols"
+objects = ["*"]
+sections = [".data"]
+[table]
+sort = ["name"]
+fields = [
+    { name = "size", type = "u2", value = "size" },
+    { name = "object", type = "i4", value = "address", base = "table" },
+]
+"""
+
+OFFERED = """
+name = "offered"
+about = "what the kernel offers by name, from a list"
+[select]
+rows = "symbols"
+functions = ["print", "strcmp"]
+objects = ["ticks"]
+[table]
+sort = ["name"]
+fields = [
+    { name = "name", type = "string", value = "name" },
+    { name = "address", type = "i4", value = "address" },
+]
+"""
+
+PLAIN_C = """
+name = "plain-c"
+about = "the ops' functions with their sizes, as a C array"
+[select]
+rows = "symbols"
+functions = ["pv_*"]
+[table]
+head = false
+template = "plain.c.j2"
+fields = [
+    { name = "function", type = "u8", value = "address", base = "zero" },
+    { name = "size", type = "u8", value = "size" },
+]
+"""
+
+PLAIN_C_TEMPLATE = """
+{% for anchor in anchors %}
+extern const char {{ anchor }}[];
+{% endfor %}
+const struct { const char *function; unsigned long size; } {{ rule.symbol }}[]
+        __attribute__((section("{{ rule.section }}"))) = {
+{% for row in rows %}
+        { {{ row.address.anchor }} + {{ row.address.offset }}, {{ row.size }} }, /* {{ row.name | comment }} */
+{% endfor %}
+};
+"""
+
+
+def with_tables(folder: Path, *rules: str) -> Path:
+    """The sample kernel with more tables; those in files are written beside it."""
+    kernel = copy_sample(folder)
+    (kernel / "objects.toml").write_text(OBJECTS)
+    (kernel / "offered.toml").write_text(OFFERED)
+    (kernel / "plain.toml").write_text(PLAIN_C)
+    (kernel / "plain.c.j2").write_text(PLAIN_C_TEMPLATE)
+    # what is absolute in a table is first there when the list of relocations has been made
+    edit(kernel / "buildplug.toml", ('rule = "relocs"', 'rule = "relocs"\nslack = 128'))
+    with (kernel / "buildplug.toml").open("a") as file:
+        for rule in rules:
+            file.write(f'\n[[table]]\nrule = "{rule}"\n')
+    return kernel
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rules = ("functions", "objects.toml", "offered.toml", "plain.toml")
+    folder = with_tables(tmp_path_factory.mktemp("rows") / "kernel", *rules)
+    record = built(folder)
+    assert record["links"] == 2
+    assert {"functions", "objects", "offered", "plain-c"} < set(record["tables"])
+    return folder
+
+
+def content(kernel: Path, section: str) -> tuple[bytes, int]:
+    """Bytes and address of a section of the final image."""
+    image = Image(kernel / "build" / "vmlinux")
+    found = image.section(section)
+    return image.bytes_of(found).tobytes(), found.address
+
+
+def nm(kernel: Path) -> list[tuple[int, int, str]]:
+    """(address, size, name) of what nm lists; size 0 where it has none."""
+    listed = subprocess.run(
+        ["nm", "-S", kernel / "build" / "vmlinux"], capture_output=True, text=True, check=True
+    ).stdout
+    rows = [line.split() for line in listed.splitlines()]
+    return [(int(row[0], 16), int(row[1], 16) if len(row) == 4 else 0, row[-1]) for row in rows]
+
+
+def test_functions_are_those_of_nm(kernel: Path) -> None:
+    data, at = content(kernel, ".bp_functions")
+    count, size = struct.unpack_from("<II", data)
+    found = []
+    for place in range(8, 8 + count * size, size):
+        address, length, name = struct.unpack_from("<iIi", data, place)
+        start = place + 8 + name
+        found.append((at + place + address, length, data[start : data.index(0, start)].decode()))
+    image = Image(kernel / "build" / "vmlinux")
+    functions = {name for name, row in zip(image.names, image.symbols, strict=True) if row["type"] == 2}
+    assert sorted(found) == sorted(row for row in nm(kernel) if row[2] in functions)
+    assert found == sorted(found, key=lambda row: (row[0], row[2]))
+
+
+def test_calls_are_those_that_objdump_shows(kernel: Path) -> None:
+    listed = subprocess.run(
+        ["objdump", "-d", kernel / "build" / "vmlinux"], capture_output=True, text=True, check=True
+    ).stdout
+    calls = [int(line.split(":")[0], 16) for line in listed.splitlines() if line.endswith("<__fentry__>")]
+    data, at = content(kernel, ".bp_calls")
+    count, size = struct.unpack_from("<II", data)
+    places = range(8, 8 + count * size, size)
+    assert [at + place + struct.unpack_from("<i", data, place)[0] for place in places] == calls
+
+
+def test_rows_are_sorted_as_the_rule_says(kernel: Path) -> None:
+    data, at = content(kernel, ".bp_objects")
+    count, size = struct.unpack_from("<II", data)
+    rows = [struct.unpack_from("<Hi", data, 8 + i * size) for i in range(count)]
+    image = Image(kernel / "build" / "vmlinux")
+    data_section = image.section(".data")
+    inside = range(data_section.address, data_section.address + data_section.size)
+    named = sorted((name, size, address) for address, size, name in nm(kernel) if address in inside and size)
+    assert [(size, at + offset) for size, offset in rows] == [(size, address) for _, size, address in named]
+
+
+def test_list_of_names_makes_a_table_of_exports(kernel: Path) -> None:
+    data, at = content(kernel, ".bp_offered")
+    count, size = struct.unpack_from("<II", data)
+    found = []
+    for place in range(8, 8 + count * size, size):
+        name, address = struct.unpack_from("<ii", data, place)
+        found.append((data[place + name : data.index(0, place + name)].decode(), at + place + 4 + address))
+    listed = {name: address for address, _, name in nm(kernel)}
+    assert found == [(name, listed[name]) for name in ("print", "strcmp", "ticks")]
+
+
+def test_users_own_c_template_needs_no_python(kernel: Path) -> None:
+    data, _ = content(kernel, ".bp_plain_c")
+    rows = [struct.unpack_from("<QQ", data, place) for place in range(0, len(data), 16)]
+    assert rows == sorted(
+        (address, size) for address, size, name in nm(kernel) if name.startswith("pv_") and "ops" not in name
+    )
+
+
+def test_rule_of_the_readme_makes_the_table_that_it_promises(tmp_path: Path) -> None:
+    readme = (SAMPLE.parent / "README.md").read_text()
+    (text,) = re.findall(r"```toml\n(# irqs\.toml.*?)```", readme, re.S)
+    folder = copy_sample(tmp_path / "kernel")
+    (folder / "irqs.toml").write_text(text)
+    with (folder / "buildplug.toml").open("a") as file:
+        file.write('\n[[table]]\nrule = "irqs.toml"\n')
+    built(folder)
+    data, at = content(folder, ".bp_irqs")
+    count, size = struct.unpack_from("<II", data)
+    found = []
+    for place in range(8, 8 + count * size, size):
+        handler, length, name = struct.unpack_from("<iIi", data, place)
+        start = place + 8 + name
+        found.append((at + place + handler, length, data[start : data.index(0, start)].decode()))
+    assert found
+    assert found == [row for row in sorted(nm(folder)) if row[2].startswith("irq_")]
+    assert "struct bp_irqs" in (folder / "build" / "gen" / "bp_irqs.h").read_text()
+
+
+def test_verify_covers_each_table(kernel: Path, tmp_path: Path) -> None:
+    image = Image(kernel / "build" / "vmlinux")
+    rules = [word for name in ("objects", "offered", "plain") for word in ("--rule", kernel / f"{name}.toml")]
+    draft = kernel / "build" / "vmlinux.draft"
+    assert buildplug("verify", draft, image.path, *rules).returncode == 0
+    tables = json.loads((kernel / "build" / "vmlinux.buildplug.json").read_text())["tables"]
+    assert {"paravirt", "ksyms", "relocs", "plain-c"} < set(tables)
+    for name in (f"bp_{table.replace('-', '_')}" for table in tables):
+        data = bytearray(image.path.read_bytes())
+        section = image.section(f".{name}")
+        data[section.offset + section.size // 2] ^= 1
+        (tmp_path / "spoilt").write_bytes(data)
+        failed = buildplug("verify", draft, tmp_path / "spoilt", *rules)
+        assert failed.returncode == 1
+        assert name in one_line(failed.stderr)
+
+
+def test_plain_table_is_rewritten_when_the_linker_moves_what_it_names(tmp_path: Path) -> None:
+    kernel = with_tables(tmp_path / "kernel", "objects.toml")
+    edit(
+        kernel / "kernel.lds",
+        ("ADDR(.data) - kernel_base) ALIGN(4096)", "ADDR(.data) - kernel_base) ALIGN(16) SUBALIGN(16)"),
+        ("data_start = .;", "data_start = .; QUAD(0) . = ALIGN(4096);"),
+    )
+    edit(kernel / "buildplug.toml", ('"--fatal-warnings"', '"--no-warn-rwx-segments"'))
+    assert built(kernel)["rewritten"] == ["paravirt", "ksyms", "relocs", "objects"]
+    proved = buildplug(
+        "verify", kernel / "build" / "vmlinux.draft", kernel / "build" / "vmlinux", "--rule", kernel / "objects.toml"
+    )
+    assert proved.returncode == 0, proved.stderr
+
+
+def test_row_that_does_not_fit_its_field_names_rule_symbol_and_fix(tmp_path: Path) -> None:
+    kernel = with_tables(tmp_path / "kernel", "objects.toml")
+    edit(kernel / "objects.toml", ('type = "u2"', 'type = "u1"'), ('sections = [".data"]', 'sections = [".bss"]'))
+    error = one_line(buildplug("build", kernel).stderr)
+    assert "rule objects, row " in error
+    assert "field size: expected a value that fits u1" in error
+    assert "give the field a wider type" in error
+
+
+def test_symbol_outside_every_section_names_rule_and_fix(tmp_path: Path) -> None:
+    kernel = with_tables(tmp_path / "kernel", "objects.toml")
+    edit(
+        kernel / "objects.toml",
+        ('objects = ["*"]', 'untyped = true\nobjects = ["*_end"]'),
+        ('sections = [".data"]', ""),
+    )
+    error = one_line(buildplug("build", kernel).stderr)
+    assert re.search(r"rule objects, symbol \w*_end: address 0x\w+ lies in no section; exclude its symbol", error)
+
+
+@pytest.mark.parametrize("others", ["", '"print", '])
+def test_absolute_symbol_names_rule_and_fix(link: Link, tmp_path: Path, others: str) -> None:
+    image = link(".globl print, five\nprint: nop\n.set five, 5").path
+    (tmp_path / "offered.toml").write_text(
+        OFFERED.replace('objects = ["ticks"]', f'untyped = true\nobjects = [{others}"five"]')
+    )
+    error = one_line(buildplug("ksyms", image, "--rule", tmp_path / "offered.toml").stderr)
+    assert error.rstrip().endswith("rule offered: symbol five is absolute, no place in the image; exclude it")
+
+
+def test_two_rules_that_claim_one_section_are_refused(tmp_path: Path) -> None:
+    kernel = with_tables(tmp_path / "kernel", "objects.toml", "plain.toml")
+    edit(kernel / "plain.toml", ("head = false", 'head = false\nsection = ".bp_objects"'))
+    assert "found .bp_objects for objects, plain-c" in one_line(buildplug("build", kernel).stderr)
+
+
+def test_template_that_does_not_render_names_rule_line_and_fix(tmp_path: Path) -> None:
+    kernel = with_tables(tmp_path / "kernel", "plain.toml")
+    edit(kernel / "plain.c.j2", ("{{ row.size }}", "{{ row.sise }}"))
+    error = one_line(buildplug("build", kernel).stderr)
+    line = next(n for n, text in enumerate(PLAIN_C_TEMPLATE.splitlines(), 1) if "row.size" in text)
+    assert f"rule plain-c: plain.c.j2:{line}: does not render: " in error
+    assert error.rstrip().endswith("no attribute 'sise'; correct the template")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[select]", "[slect]", "unknown key 'slect'; did you mean 'select'?"),
+        ('value = "size"', 'value = "sise"', "unknown value 'sise'; did you mean 'size'?"),
+        ('type = "u2"', 'type = "u3"', "unknown type 'u3'"),
+        ('rows = "symbols"', 'rows = "symbol"', "unknown rows 'symbol'; did you mean 'symbols'?"),
+        ('sort = ["name"]', 'sort = ["nam"]', "unknown value 'nam'; did you mean 'name'?"),
+    ],
+)
+def test_rules_check_says_what_is_wrong(tmp_path: Path, old: str, new: str, said: str) -> None:
+    (tmp_path / "rule.toml").write_text(OBJECTS.replace(old, new))
+    failed = buildplug("rules", "check", tmp_path / "rule.toml")
+    assert failed.returncode == 1
+    assert said in one_line(failed.stderr)
+
+
+def test_rules_check_of_a_good_rule_is_silent(tmp_path: Path) -> None:
+    (tmp_path / "rule.toml").write_text(OBJECTS)
+    done = buildplug("rules", "check", tmp_path / "rule.toml")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_rules_are_listed_and_explained() -> None:
+    refused = buildplug("rules", "list", "paravirt")
+    assert refused.returncode == 2
+    assert "list: expected nothing behind it, found paravirt" in one_line(refused.stderr)
+    listed = json.loads(buildplug("rules", "--json").stdout)
+    assert {"paravirt", "linux-paravirt", "calls", "functions", "retpolines"} <= set(listed)
+    for name in listed:
+        shown = buildplug("rules", "show", name)
+        assert (shown.returncode, shown.stderr) == (0, "")
+        assert listed[name]["about"] in shown.stdout
+
+
+def test_rule_is_explained_with_its_selection_flags_and_order(tmp_path: Path) -> None:
+    (tmp_path / "rule.toml").write_text(OBJECTS.replace("[table]", 'untyped = true\n[table]\nflags = "aw"'))
+    lines = buildplug("rules", "show", tmp_path / "rule.toml").stdout.splitlines()
+    assert "table bp_objects in section .bp_objects, flags aw, template rows.S.j2" in lines
+    assert {"untyped: yes", "sections: .data", "sort: name"} <= set(lines)
