@@ -12,13 +12,14 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from buildplug.arch.decode import IMMEDIATE, MEMORY, instructions
-from buildplug.arch.model import ADDRESS, KINDS, POINTER, WIDTH, Form
+from buildplug.arch.form import COND_JUMP, Form
 from buildplug.base.errors import BuildplugError
 from buildplug.config.project import Config, read
 from buildplug.image.elf import SHT_NOBITS, STT_SECTION, Image, Section
 from buildplug.pipeline.doit_tasks import PASSES
 from buildplug.pipeline.run import build
-from buildplug.runtime.fixup import apply, get
+from buildplug.runtime.fixup import apply
+from buildplug.runtime.memory import get
 from buildplug.stage.proof import prove_table
 from buildplug.tables.sites_format import Table
 from sample_kernel.boot import EXIT_OK, boot, memory
@@ -47,10 +48,8 @@ def show(image: Image, address: int, form: Form) -> str:
     section = image.section_at(address)
     assert section is not None
     content = image.bytes_of(section)[address - section.address :][: form.length].tobytes()
-    if form.kind in (ADDRESS, POINTER):
-        return "&" + named(
-            image, get(image.arch, form.encoding, content[form.field :][: WIDTH[form.encoding]], address + form.length)
-        )
+    if not form.kind.inline and form.kind is not COND_JUMP:
+        return "&" + named(image, get(image.arch, form.field, content[form.at :], address + form.pc))
     texts = []
     for instruction in instructions(image.arch, content, address):
         if bytes(instruction.bytes) in image.arch.nops:
@@ -100,7 +99,7 @@ def compare(console: Console, config: Config) -> None:
     seen = set[tuple[str, str]]()
     for address, number, op in sites:
         form = image.arch.forms[number]
-        kind = form.name if form.tail else KINDS[form.kind]
+        kind = form.name if form.padding else form.kind.name
         texts = [show(i, address, form) for i in (image, *reference.values())]
         way = re.sub(r"[&\w]*_\w+", "", texts[1])  # one row for each thing that native does to a kind of site
         if (kind, way) not in seen and table.op_names[op] in SHOWN.get(image.arch.name, table.op_names):

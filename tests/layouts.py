@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from buildplug.arch.model import ABS32S, REL32, WIDTH, Arch, Form
+from buildplug.arch.form import Form
+from buildplug.arch.model import Arch
 from buildplug.arch.registry import ARCHES
 from buildplug.arch.x86 import X86_64
 from buildplug.config.ops import OP_BITS
@@ -87,10 +88,9 @@ class Layout:
 
 def field(form: Form, site: int, target: int) -> bytes | None:
     """The field of a site that refers to a target; None if it cannot. Not by way of the reference."""
-    value = target - (site + form.end if form.encoding == REL32 else 0)
-    signed, width = form.encoding in (REL32, ABS32S), WIDTH[form.encoding]
+    value = target - (site + form.pc if form.field.relative else 0)
     try:
-        return value.to_bytes(width, "little", signed=signed)
+        return value.to_bytes(form.field.size, "little", signed=form.field.signed)
     except OverflowError:
         return None
 
@@ -133,11 +133,12 @@ def lay_out(
     addresses = []
     for site in sites:
         form, op = ALL_FORMS[arch.name][site.form][1], ops[site.op]
-        target = op.slot if form.of_slot else op.function
+        target = op.slot if form.kind.slot else op.function
         address = sections[site.section][0] + site.offset
-        code = bytes(c | (s & ~m) for c, m, s in zip(form.code, form.mask, spare, strict=False))
+        prefix = zip(form.opcode, form.mask, spare, strict=False)
+        code = bytes(c | (s & ~m) for c, m, s in prefix)
         value = field(form, address, sections[target[0]][0] + target[1]) if target else None
-        memory.write(address, code + (value if value is not None else bytes(WIDTH[form.encoding])) + form.tail)
+        memory.write(address, code + (value if value is not None else bytes(form.field.size)) + form.tail)
         addresses.append(address)
     start = min(start for start, _ in memory.regions)
     end = max(start + len(content) for start, content in memory.regions)
@@ -204,7 +205,7 @@ def _sites(
         offset += rng.choice((0, 0, 1, rng.randrange(40)))
         if number == count - 1 and rng.random() < 0.5:
             offset = max(offset, size - form.length)
-        target = ops[op].slot if form.of_slot else ops[op].function
+        target = ops[op].slot if form.kind.slot else ops[op].function
         if target is None or offset + form.length > size:
             continue
         if field(form, address + offset, sections[target[0]][0] + target[1]) is not None:

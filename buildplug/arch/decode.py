@@ -33,7 +33,7 @@ def register(arch: Arch, name: str) -> str:
 
 
 def slot_use(arch: Arch, instruction: capstone.CsInsn, field: int) -> str:
-    """What an instruction does with a slot whose address is in the field at `field` (bytes): one of arch.LEFT_KINDS."""
+    """What an instruction does with a slot whose address is in its field at offset `field`: one of IGNORED_KINDS."""
     if instruction.imm_offset == field:
         return "slot-address"
     operand = next((o for o in instruction.operands if o.type == MEMORY), None)
@@ -41,11 +41,11 @@ def slot_use(arch: Arch, instruction: capstone.CsInsn, field: int) -> str:
         return "other"
     if operand.mem.index or (operand.mem.base and not pc_relative(arch, instruction)):
         return "indexed"
-    if instruction.mnemonic == "lea":
+    if instruction.mnemonic in arch.mnemonics.address:
         return "slot-address"
     if instruction.group(capstone.CS_GRP_CALL) or instruction.group(capstone.CS_GRP_JUMP):
         return "other"  # a call through the slot in a form that no fixup knows, such as one with a prefix
-    if instruction.mnemonic in ("cmp", "test"):
+    if instruction.mnemonic in arch.mnemonics.compare:
         return "slot-compare"
     return "slot-store" if operand.access & WRITE else "slot-load"
 

@@ -1,4 +1,4 @@
-"""What is different from one architecture to the next, as data: relocations, site forms, instructions.
+"""What differs from one architecture to the next, as data: relocations, forms of sites, instructions, registers.
 
 A pass takes what it needs from an `Arch` record; none asks which architecture it is.
 """
@@ -6,68 +6,36 @@ A pass takes what it needs from an `Arch` record; none asks which architecture i
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
-# Encodings of a relocated field: what the bytes of the field say about the address they refer to.
-# The numbers are part of the generated C header.
-REL32, ABS32, ABS32S, ABS64, REL64 = range(5)
-ENCODINGS = ("rel32", "abs32", "abs32s", "abs64", "rel64")
-WIDTH = (4, 4, 4, 8, 8)  # bytes of a field, by encoding
-RELATIVE = (REL32, REL64)  # to the field
-
-# Kinds of a site that the fixup can redirect; the number is part of the generated C header.
-KINDS = ("call", "jump", "cond-jump", "slot-call", "slot-jump", "address", "pointer")
-CALL, JUMP, COND_JUMP, SLOT_CALL, SLOT_JUMP, ADDRESS, POINTER = range(len(KINDS))
-
-# Kinds of a reference that no fixup can redirect: a rule leaves them alone by name, or they are errors.
-LEFT_KINDS = {
-    "interior": "the inside of a function, not its start",
-    "got": "through the global offset table",
-    "relative-pointer": "a difference in data",
-    "slot-load": "reads a slot",
-    "slot-store": "writes a slot",
-    "slot-compare": "compares a slot",
-    "slot-address": "takes the address of a slot",
-    "indexed": "a slot chosen by a register",
-    "other": "an instruction of no known form",
-}
+from buildplug.arch.field import Field
+from buildplug.arch.form import Form
 
 
 @dataclass(frozen=True)
-class Form:
-    """A way in which code or data refers to an address, and how to recognise it.
+class Mnemonics:
+    """The instructions that following code must understand, by capstone's names of them."""
 
-    The bytes `code` (under `mask`) stand directly before the relocated field, at the site's first byte. Behind the
-    instruction stands `tail`: a nop that says that the site is longer.
-    """
+    push: frozenset[str]  # put a word on the stack
+    pop: frozenset[str]
+    copy: frozenset[str]  # the first operand becomes the second
+    add: dict[str, int]  # add the second operand, times 1 or -1, to the first
+    address: frozenset[str]  # the first operand becomes the address of the second, which is not read
+    compare: frozenset[str]  # read their operands, and write only flags
+    leave: str  # undoes a frame
+    jump: frozenset[str]  # jumps that are always taken
+    stop: frozenset[str]  # nothing follows them
 
-    name: str
-    kind: int
-    encoding: int  # of the field
-    length: int  # of the site, bytes; the field may be followed by more of the instruction
-    code: bytes = b""
-    mask: bytes = b""
-    tail: bytes = b""
 
-    @property
-    def end(self) -> int:
-        """Offset in the site of the end of its instruction, bytes: the pc that the field is relative to."""
-        return self.length - len(self.tail)
+@dataclass(frozen=True)
+class Assembly:
+    """The assembler's text for generated code; `{}` is a register."""
 
-    @property
-    def field(self) -> int:
-        """Offset of the field in the site, bytes."""
-        return len(self.code)
-
-    @property
-    def own(self) -> int:
-        """The bits of the opcode that are a site's own; its first byte is the lowest of the number."""
-        return int.from_bytes(bytes(~byte & 0xFF for byte in self.mask), "little")
-
-    @property
-    def of_slot(self) -> bool:
-        """Whether the site names the slot that holds the function's address, not the function."""
-        return self.kind in (SLOT_CALL, SLOT_JUMP)
+    ret: str
+    call: str
+    save: tuple[str, str]  # pushes a register, and pops it
+    save_flags: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -78,7 +46,7 @@ class Arch:
     machine: int  # e_machine (gABI, chapter 4)
     bits: int
     byteorder: str  # numpy's: "<" or ">"
-    relocations: dict[int, int]  # r_type -> encoding of the field
+    relocations: dict[int, Field]  # r_type -> the field
     relaxed: frozenset[int]  # r_type whose instruction the linker may have rewritten, so that anything may be there
     thread: frozenset[int]  # r_type of fields of 4 bytes that lead to a thread's variables by way of the GOT
     relative: int  # r_type by which the loader puts an address of the image in place
@@ -87,24 +55,17 @@ class Arch:
     trailing: tuple[int, ...]  # bytes that an instruction may have behind a pc-relative field, and the field's width
     prefixes: frozenset[int]  # bytes that may belong to the instruction if they stand before a site
     nops: tuple[bytes, ...]  # nops[n]: the instruction of n bytes that does nothing; nops[0] is empty
-    call: bytes  # opcode of a direct call: a REL32 field follows
-    jump: bytes  # opcode of a direct jump: a REL32 field follows
+    call: str  # the name of the form of a direct call
+    jump: str  # of a direct jump
     ret: bytes  # a return
-    ret_text: str  # the same for the assembler
     capstone: tuple[int, int]  # CS_ARCH_*, CS_MODE_*
     caller_saved: frozenset[str]  # what a function may write by the C calling convention, "flags" and "memory" too
     stack: str  # the stack pointer
+    frame: str  # the register that compilers keep the frame's address in
     pc: frozenset[str]  # names of the program counter
     control: tuple[str, ...]  # how names of registers begin that no calling convention speaks of
-    push: frozenset[str]  # instructions that put a word on the stack
-    pop: frozenset[str]
-    frame: str  # the register that compilers keep the frame's address in
-    leave: str  # the instruction that undoes a frame
-    goes: frozenset[str]  # jumps that are always taken
-    stop: frozenset[str]  # instructions that nothing follows
-    save: tuple[str, str]  # the assembler's text that pushes a register, and that which pops it
-    save_flags: tuple[str, str]
-    call_text: str
+    mnemonics: Mnemonics
+    assembly: Assembly
     line: int  # bytes of a cache line
 
     def full(self, names: Iterable[str]) -> frozenset[str]:
@@ -137,15 +98,22 @@ class Arch:
         """A distance between two addresses as the word that holds it."""
         return (distance + self.modulus // 2) % self.modulus - self.modulus // 2
 
-    @property
+    @cached_property
     def pointer(self) -> int:
         """The form of a word of data that holds an address, an index into forms."""
-        return next(i for i, f in enumerate(self.forms) if f.kind == POINTER and f.length == self.word)
+        return next(i for i, f in enumerate(self.forms) if f.kind.data and f.length == self.word)
 
-    @property
+    @cached_property
+    def direct(self) -> dict[bool, Form]:
+        """What takes the place of a site that code does not fit into: a call, or where `returns` is true a jump."""
+        named = {form.name: form for form in self.forms}
+        return {False: named[self.call], True: named[self.jump]}
+
+    @cached_property
     def forms_digest(self) -> int:
         """Tells tables with other forms apart: 32 bits."""
-        return zlib.crc32(repr(self.forms).encode())
+        said = [(f.kind.name, f.field.name, f.at, f.pc, f.code.hex(), f.mask.hex()) for f in self.forms]
+        return zlib.crc32(repr(said).encode())
 
     @property
     def modulus(self) -> int:

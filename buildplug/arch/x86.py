@@ -2,22 +2,9 @@
 
 from dataclasses import replace
 
-from buildplug.arch.model import (
-    ABS32,
-    ABS32S,
-    ABS64,
-    ADDRESS,
-    CALL,
-    COND_JUMP,
-    JUMP,
-    POINTER,
-    REL32,
-    REL64,
-    SLOT_CALL,
-    SLOT_JUMP,
-    Arch,
-    Form,
-)
+from buildplug.arch.field import ABS32, ABS32S, ABS64, REL32, REL64, Field
+from buildplug.arch.form import ADDRESS, CALL, COND_JUMP, JUMP, POINTER, SLOT_CALL, SLOT_JUMP, Form, Kind
+from buildplug.arch.model import Arch, Assembly, Mnemonics
 
 
 def _x86_registers(wide: str) -> dict[str, str]:
@@ -37,17 +24,32 @@ _X86_NOPS = (  # Intel SDM vol. 2B, NOP: recommended multi-byte sequences
 )  # fmt: skip
 
 
-def _rooms(*lengths: int) -> tuple[Form, ...]:
+def _form(name: str, kind: Kind, field: Field, code: str = "", mask: str = "", padding: bytes = b"") -> Form:
+    """A form whose field of whole bytes stands behind the opcode, at the end of its instruction."""
+    opcode, length = bytes.fromhex(code), len(code) // 2
+    fixed = (bytes.fromhex(mask) if mask else b"\xff" * length) + bytes(field.size) + b"\xff" * len(padding)
+    code_ = opcode + bytes(field.size) + padding
+    return Form(name, kind, field, length, length + field.size, code_, fixed, len(padding))
+
+
+def _padded(*lengths: int) -> tuple[Form, ...]:
     """Calls that a macro has put a nop behind, so that longer code can stand inline: sites of these lengths, bytes. No
     assembler makes a nop with such prefixes of its own accord."""
     tails = {length: b"\x3e" * (length - 7) + b"\x66\x90" for length in lengths}
-    return tuple(Form(f"call in {n}", CALL, REL32, n, b"\xe8", b"\xff", tail) for n, tail in tails.items())
+    return tuple(_form(f"call in {n}", CALL, REL32, "e8", padding=tail) for n, tail in tails.items())
 
 
-def _form(name: str, kind: int, encoding: int, length: int, code: str = "", mask: str = "") -> Form:
-    opcode = bytes.fromhex(code)
-    return Form(name, kind, encoding, length, opcode, bytes.fromhex(mask) if mask else b"\xff" * len(opcode))
-
+_MNEMONICS = Mnemonics(
+    push=frozenset({"push", "pushf", "pushfq", "pushfd"}),
+    pop=frozenset({"pop", "popf", "popfq", "popfd"}),
+    copy=frozenset({"mov"}),
+    add={"add": 1, "sub": -1},
+    address=frozenset({"lea"}),
+    compare=frozenset({"cmp", "test"}),
+    leave="leave",
+    jump=frozenset({"jmp"}),
+    stop=frozenset({"ud2"}),
+)
 
 X86_64 = Arch(
     name="x86_64",
@@ -61,49 +63,42 @@ X86_64 = Arch(
     relative=8,
     ignored=frozenset({0, 16, 17, 18, 19, 20, 21, 22, 23, 32, 33, 34, 35, 36}),
     forms=(
-        _form("call *abs32s", SLOT_CALL, ABS32S, 7, "ff1425"),
-        _form("jmp *abs32s", SLOT_JUMP, ABS32S, 7, "ff2425"),
-        _form("lea rip, r64", ADDRESS, REL32, 7, "488d05", "fbffc7"),
-        _form("mov imm32s, r64", ADDRESS, ABS32S, 7, "48c7c0", "fefff8"),
-        _form("cs jcc", COND_JUMP, REL32, 7, "2e0f80", "fffff0"),
-        _form("call *rip", SLOT_CALL, REL32, 6, "ff15"),
-        _form("jmp *rip", SLOT_JUMP, REL32, 6, "ff25"),
-        _form("jcc", COND_JUMP, REL32, 6, "0f80", "fff0"),
-        _form("addr32 call", CALL, REL32, 6, "67e8"),
-        _form("cs call", CALL, REL32, 6, "2ee8"),
-        _form("cs jmp", JUMP, REL32, 6, "2ee9"),
-        _form("movabs imm64, r64", ADDRESS, ABS64, 10, "48b8", "fef8"),
-        _form("mov imm32, r8d-r15d", ADDRESS, ABS32, 6, "41b8", "fff8"),
-        *_rooms(8, 10, 12, 16),
-        _form("call", CALL, REL32, 5, "e8"),
-        _form("jmp", JUMP, REL32, 5, "e9"),
-        _form("mov imm32, r32", ADDRESS, ABS32, 5, "b8", "f8"),
-        _form("imm32s", ADDRESS, ABS32S, 4),
-        _form("imm32", ADDRESS, ABS32, 4),
-        _form("pointer", POINTER, ABS64, 8),
-        _form("pointer32", POINTER, ABS32, 4),
+        _form("call *abs32s", SLOT_CALL, ABS32S, "ff1425"),
+        _form("jmp *abs32s", SLOT_JUMP, ABS32S, "ff2425"),
+        _form("lea rip, r64", ADDRESS, REL32, "488d05", "fbffc7"),
+        _form("mov imm32s, r64", ADDRESS, ABS32S, "48c7c0", "fefff8"),
+        _form("cs jcc", COND_JUMP, REL32, "2e0f80", "fffff0"),
+        _form("call *rip", SLOT_CALL, REL32, "ff15"),
+        _form("jmp *rip", SLOT_JUMP, REL32, "ff25"),
+        _form("jcc", COND_JUMP, REL32, "0f80", "fff0"),
+        _form("addr32 call", CALL, REL32, "67e8"),
+        _form("cs call", CALL, REL32, "2ee8"),
+        _form("cs jmp", JUMP, REL32, "2ee9"),
+        _form("movabs imm64, r64", ADDRESS, ABS64, "48b8", "fef8"),
+        _form("mov imm32, r8d-r15d", ADDRESS, ABS32, "41b8", "fff8"),
+        *_padded(8, 10, 12, 16),
+        _form("call", CALL, REL32, "e8"),
+        _form("jmp", JUMP, REL32, "e9"),
+        _form("mov imm32, r32", ADDRESS, ABS32, "b8", "f8"),
+        _form("imm32s", ADDRESS, ABS32S),
+        _form("imm32", ADDRESS, ABS32),
+        _form("pointer", POINTER, ABS64),
+        _form("pointer32", POINTER, ABS32),
     ),
     trailing=(4, 5, 6, 8),
     prefixes=frozenset({0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3, *range(0x40, 0x50)}),
     nops=tuple(bytes.fromhex(nop) for nop in _X86_NOPS),
-    call=b"\xe8",
-    jump=b"\xe9",
+    call="call",
+    jump="jmp",
     ret=b"\xc3",
-    ret_text="ret",
     capstone=(3, 1 << 3),  # CS_ARCH_X86, CS_MODE_64
     caller_saved=frozenset({"rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "flags", "memory"}),
     stack="rsp",
     pc=frozenset({"rip", "eip"}),
     control=("cr", "dr"),
-    push=frozenset({"push", "pushf", "pushfq", "pushfd"}),
-    pop=frozenset({"pop", "popf", "popfq", "popfd"}),
     frame="rbp",
-    leave="leave",
-    goes=frozenset({"jmp"}),
-    stop=frozenset({"ud2"}),
-    save=("push %{}", "pop %{}"),
-    save_flags=("pushf", "popf"),
-    call_text="call",
+    mnemonics=_MNEMONICS,
+    assembly=Assembly("ret", "call", ("push %{}", "pop %{}"), ("pushf", "popf")),
     line=64,
     aliases=_x86_registers("r") | {f"r{number}{part}": f"r{number}" for number in range(8, 16) for part in "dwb"},
 )
@@ -126,17 +121,17 @@ I386 = replace(
     relative=8,
     ignored=frozenset({0, *range(14, 20), *range(24, 42)}),
     forms=(
-        _form("call *abs32", SLOT_CALL, ABS32, 6, "ff15"),
-        _form("jmp *abs32", SLOT_JUMP, ABS32, 6, "ff25"),
-        _form("lea abs32, r32", ADDRESS, ABS32, 6, "8d05", "ffc7"),
-        _form("jcc", COND_JUMP, REL32, 6, "0f80", "fff0"),
-        _form("addr16 call", CALL, REL32, 6, "67e8"),
-        *_rooms(8, 10, 12, 16),
-        _form("call", CALL, REL32, 5, "e8"),
-        _form("jmp", JUMP, REL32, 5, "e9"),
-        _form("mov imm32, r32", ADDRESS, ABS32, 5, "b8", "f8"),
-        _form("imm32", ADDRESS, ABS32, 4),
-        _form("pointer", POINTER, ABS32, 4),
+        _form("call *abs32", SLOT_CALL, ABS32, "ff15"),
+        _form("jmp *abs32", SLOT_JUMP, ABS32, "ff25"),
+        _form("lea abs32, r32", ADDRESS, ABS32, "8d05", "ffc7"),
+        _form("jcc", COND_JUMP, REL32, "0f80", "fff0"),
+        _form("addr16 call", CALL, REL32, "67e8"),
+        *_padded(8, 10, 12, 16),
+        _form("call", CALL, REL32, "e8"),
+        _form("jmp", JUMP, REL32, "e9"),
+        _form("mov imm32, r32", ADDRESS, ABS32, "b8", "f8"),
+        _form("imm32", ADDRESS, ABS32),
+        _form("pointer", POINTER, ABS32),
     ),
     trailing=(4,),
     prefixes=frozenset({0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3}),
@@ -145,8 +140,6 @@ I386 = replace(
     caller_saved=frozenset({"eax", "ecx", "edx", "flags", "memory"}),
     stack="esp",
     pc=frozenset({"eip"}),
-    push=frozenset({"push", "pushf", "pushfd"}),
-    pop=frozenset({"pop", "popf", "popfd"}),
     frame="ebp",
     aliases=_x86_registers("e"),
 )

@@ -2,7 +2,7 @@
 stand anywhere."""
 
 from buildplug.arch.decode import instructions, leaves, names_register, pc_relative, writes
-from buildplug.arch.model import ADDRESS, COND_JUMP, JUMP, POINTER, SLOT_JUMP, Arch
+from buildplug.arch.model import Arch
 from buildplug.backends.flow import Effect, Follower
 from buildplug.base.errors import BuildplugError
 from buildplug.base.schema import unknown
@@ -85,8 +85,8 @@ def _rooms(arch: Arch, table: Table) -> dict[int, int]:
     room: dict[int, int] = {}
     for info in set(table.sites["info"].tolist()):
         op, form = info & ((1 << OP_BITS) - 1), arch.forms[info >> OP_BITS]
-        if form.kind not in (COND_JUMP, ADDRESS, POINTER):  # which are only made to refer to it
-            room[op] = max(room.get(op, 0), form.length - len(arch.ret) * (form.kind in (JUMP, SLOT_JUMP)))
+        if form.kind.inline:  # the others are only made to refer to it
+            room[op] = max(room.get(op, 0), form.length - len(arch.ret) * form.kind.returns)
     return room
 
 
@@ -96,7 +96,7 @@ def _check_code(arch: Arch, where: str, code: bytes, address: int, allowed: froz
         text = f"{instruction.mnemonic} {instruction.op_str}".strip()
         if leaves(instruction) or (copied and pc_relative(arch, instruction)):
             raise BuildplugError(where, f"expected code that can stand anywhere, found '{text}'", "make it a function")
-        moves = (instruction.mnemonic in arch.push) - (instruction.mnemonic in arch.pop)
+        moves = (instruction.mnemonic in arch.mnemonics.push) - (instruction.mnemonic in arch.mnemonics.pop)
         depth += moves
         if depth < 0:
             raise BuildplugError(where, f"'{text}' pops what the code did not push", "make it a function")

@@ -113,7 +113,7 @@ class Follower:
                     if name != stack and held != Held(kept=name):
                         written.setdefault(name, held.by or "a branch")
                 continue
-            if instruction.mnemonic in self.arch.stop:
+            if instruction.mnemonic in self.arch.mnemonics.stop:
                 continue
             after, unsure = self._step(instruction, text, state, written)
             if unsure:
@@ -138,7 +138,7 @@ class Follower:
             if target is None and jumps:
                 return [], f"'{text}' goes nobody knows where"
             if jumps:
-                return [target] + ([behind] if instruction.mnemonic not in self.arch.goes else []), ""
+                return [target] + ([behind] if instruction.mnemonic not in self.arch.mnemonics.jump else []), ""
             effect = self._called(target) if target is not None else Effect(dict.fromkeys(self.arch.caller_saved, text))
             for name in effect.written:
                 if name == "memory":
@@ -157,19 +157,19 @@ class Follower:
         top, name = registers[self.arch.stack].distance, instruction.mnemonic
         full = [o.type == REGISTER and o.size == self.word for o in operands]
         names = [register(self.arch, instruction.reg_name(o.reg)) if o.type == REGISTER else "" for o in operands]
-        if name in self.arch.push:
+        if name in self.arch.mnemonics.push:
             pushed = (registers[names[0]] if full[0] else None) if operands else registers["flags"]
             if top is not None:
                 stack[top - self.word] = pushed or Held(by=text)
                 registers[self.arch.stack] = Held(distance=top - self.word)
             return
-        if name in self.arch.pop:
+        if name in self.arch.mnemonics.pop:
             held = stack.get(top, Held(by=text)) if top is not None else Held(by=text)
             if top is not None:
                 registers[self.arch.stack] = Held(distance=top + self.word)
             registers[names[0] if operands else "flags"] = held if not operands or full[0] else Held(by=text)
             return
-        if name == self.arch.leave:
+        if name == self.arch.mnemonics.leave:
             frame = registers[self.arch.frame].distance
             unknown = Held(by=text)
             registers[self.arch.stack] = Held(distance=frame + self.word) if frame is not None else unknown
@@ -177,22 +177,22 @@ class Follower:
             return
         places = [self._place(instruction, o, state) if o.type == MEMORY else None for o in operands]
         value = Held(by=text)
-        if name == "mov" and len(operands) == 2 and all(o.size == self.word for o in operands):
+        if name in self.arch.mnemonics.copy and len(operands) == 2 and all(o.size == self.word for o in operands):
             if full[1]:
                 value = registers.get(names[1], value)
             elif places[1] is not None:
                 value = stack.get(places[1], value)
-        elif name in ("add", "sub") and full[0] and operands[1].type == IMMEDIATE:
-            base, sign = registers.get(names[0], value).distance, 1 if name == "add" else -1
+        elif name in self.arch.mnemonics.add and full[0] and operands[1].type == IMMEDIATE:
+            base, sign = registers.get(names[0], value).distance, self.arch.mnemonics.add[name]
             value = Held(distance=base + sign * operands[1].imm) if base is not None else value
-        elif name == "lea":
+        elif name in self.arch.mnemonics.address:
             place = self._place(instruction, operands[1], state)
             value = Held(distance=place) if place is not None and full[0] else value
         for changed in writes(self.arch, instruction) - self.arch.pc:
             if changed in registers:
                 registers[changed] = replace(value, by=text) if names[:1] == [changed] and full[0] else Held(by=text)
         for operand, place in zip(operands, places, strict=True):
-            if operand.type != MEMORY or not operand.access & WRITE or name == "lea":
+            if operand.type != MEMORY or not operand.access & WRITE or name in self.arch.mnemonics.address:
                 continue
             if place is None:
                 written.setdefault("memory", text)

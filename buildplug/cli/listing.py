@@ -39,7 +39,6 @@ def extract(options: argparse.Namespace) -> None:
 
 
 def _references(image: "Image", rule: "Rule") -> tuple[list[dict[str, Any]], dict[str, int]]:
-    from buildplug.arch.model import KINDS
     from buildplug.select.references import extract
 
     found = extract(image, rule)
@@ -47,22 +46,22 @@ def _references(image: "Image", rule: "Rule") -> tuple[list[dict[str, Any]], dic
     for row in found.rows.tolist():
         section, form = image.sections[row[0]], image.arch.forms[row[2]]
         entries.append({
-            "section": section.name, "offset": row[1], "address": section.address + row[1], "kind": KINDS[form.kind],
+            "section": section.name, "offset": row[1], "address": section.address + row[1], "kind": form.kind.name,
             "length": form.length, "symbol": found.targets[row[3]].name, "addend": row[5],
         })  # fmt: skip
     return entries, found.left
 
 
 def _relocations(image: "Image", rule: "Rule") -> tuple[list[dict[str, Any]], dict[str, int]]:
-    from buildplug.arch.model import ENCODINGS, WIDTH
+    from buildplug.arch.field import FIELDS
     from buildplug.select.relocations import fields, places
 
     found = fields(image, rule)
     entries: list[dict[str, Any]] = []
     for address, row in zip(places(image, rule, found).tolist(), found.tolist(), strict=True):
         entries.append({
-            "section": image.sections[row[0]].name, "offset": row[1], "address": address, "kind": ENCODINGS[row[2]],
-            "length": WIDTH[row[2]], "symbol": image.name_of(row[4]), "addend": row[5],
+            "section": image.sections[row[0]].name, "offset": row[1], "address": address, "kind": FIELDS[row[2]].name,
+            "length": FIELDS[row[2]].size, "symbol": image.name_of(row[4]), "addend": row[5],
         })  # fmt: skip
     return entries, {}
 

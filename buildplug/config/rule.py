@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from buildplug.arch.model import ENCODINGS, KINDS, LEFT_KINDS
+from buildplug.arch.field import FIELD_NAMES
+from buildplug.arch.form import IGNORED_KINDS, KIND_NAMES
 from buildplug.base import data
 from buildplug.base.errors import BuildplugError
 from buildplug.base.schema import convert, load, unknown
@@ -17,7 +18,7 @@ VALUES = {
         "target": "address that it refers to",
         "symbol": "name of the target",
         "length": "of the site, bytes",
-        "kind": "of the site, its place in: " + " ".join(KINDS),
+        "kind": "of the site, its place in: " + " ".join(KIND_NAMES),
         "addend": "of the relocation",
         "slot": "the number of the target among the words of its object",
         "zero": "nothing: padding",
@@ -31,7 +32,7 @@ VALUES = {
     },
     "relocations": {
         "place": "address of the field",
-        "encoding": "of the field, its place in: " + " ".join(ENCODINGS),
+        "encoding": "of the field, its place in: " + " ".join(FIELD_NAMES),
         "symbol": "name of what the field refers to",
         "addend": "of the relocation",
         "type": "of the relocation, its r_type",
@@ -88,9 +89,9 @@ class Select:
     absolute: bool = False  # of format ksyms: also those whose value is no place in the image
     sections: tuple[str, ...] = ("*",)  # only references from these sections, or symbols in them; those of the records
     skip: tuple[str, ...] = (".eh_frame",)  # none of these
-    kinds: tuple[str, ...] = KINDS  # kinds of sites that become rows
+    kinds: tuple[str, ...] = KIND_NAMES  # kinds of sites that become rows
     leave: tuple[str, ...] = ()  # kinds that are counted and left alone; any other kind is an error
-    encodings: tuple[str, ...] = ENCODINGS  # of rows that are relocations: the encodings of their fields
+    encodings: tuple[str, ...] = FIELD_NAMES  # of rows that are relocations: the encodings of their fields
     fixed: dict[str, str] = field(default_factory=dict)
     """Sections whose symbols stay where they are when the image slides (offsets in a per-CPU area, say), each with the
     symbol that has the address of its bytes, or nothing if that is its own or no matter."""
@@ -201,16 +202,16 @@ def find(name: str, base: Path) -> Rule:
     if not rule.name.replace("-", "_").isidentifier() or not rule.name.isascii():
         raise BuildplugError(path, f"name: expected letters, digits and '-', found {rule.name!r}", "rename the rule")
     for kind in (*rule.select.kinds, *rule.select.leave):
-        if kind not in (*KINDS, *LEFT_KINDS):
-            raise unknown(f"{path}: select", "kind", kind, (*KINDS, *LEFT_KINDS))
+        if kind not in (*KIND_NAMES, *IGNORED_KINDS):
+            raise unknown(f"{path}: select", "kind", kind, (*KIND_NAMES, *IGNORED_KINDS))
     for name_ in (rule.section.removeprefix("."), rule.symbol):
         if not name_.replace(".", "_").isidentifier() or not name_.isascii():
             raise BuildplugError(f"{path}: table", f"expected a C identifier, found {name_!r}", "rename it")
     if rule.select.rows not in VALUES:
         raise unknown(f"{path}: select.rows", "rows", rule.select.rows, VALUES)
     for encoding in rule.select.encodings:
-        if encoding not in ENCODINGS:
-            raise unknown(f"{path}: select", "encoding", encoding, ENCODINGS)
+        if encoding not in FIELD_NAMES:
+            raise unknown(f"{path}: select", "encoding", encoding, FIELD_NAMES)
     usual = Select(rule.select.rows)
     for key in sorted(vars(usual).keys() - {*EVERYWHERE, *KEYS[rule.select.rows]}):
         if getattr(rule.select, key) != getattr(usual, key):

@@ -8,7 +8,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from buildplug.arch.model import REL32, RELATIVE, WIDTH
+from buildplug.arch.field import REL32
 from buildplug.base.globs import globs
 from buildplug.image import build_id
 from buildplug.image.elf import (
@@ -23,7 +23,7 @@ from buildplug.image.elf import (
     Section,
     among,
 )
-from buildplug.image.fields import claims
+from buildplug.image.fields import untrue
 
 # What depends on addresses without a relocation that would say so, and is made by the linker itself.
 EXEMPT = (
@@ -87,12 +87,10 @@ def _plain(image: Image, section: Section, keyed: Array) -> Array:
     content = image.bytes_of(section).copy()
     for place in build_id.places(image, [section]):
         content[place.start - section.offset : place.end - section.offset] = 0
-    for encoding, width in enumerate(WIDTH):
-        types = [t for t, e in image.arch.relocations.items() if e == encoding]
-        types += image.arch.thread if encoding == REL32 else ()
-        places = keyed[among(keyed[:, 1], types), 0]
-        for byte in range(width):
-            content[np.minimum(places + byte, len(content) - 1)] = 0
+    for kind, field in (image.arch.relocations | dict.fromkeys(image.arch.thread, REL32)).items():
+        offsets = keyed[keyed[:, 1] == kind, 0]
+        for byte, mask in enumerate(field.mask.to_bytes(field.size, image.arch.order)):
+            content[np.minimum(offsets + byte, len(content) - 1)] &= 0xFF ^ mask
     return content
 
 
@@ -105,12 +103,11 @@ def _untrue_field(image: Image, section: Section, relocations: Array | None) -> 
     known = sure[relocations["symbol"]]
     known &= ~among(relocations["type"], list(image.arch.relaxed))
     wrong = []
-    for kind, encoding in image.arch.relocations.items():
-        if image.type != "ET_EXEC" and encoding not in RELATIVE:
+    for kind, field in image.arch.relocations.items():
+        if image.type != "ET_EXEC" and not field.relative:
             continue  # the loader fills them in
         rows = relocations[known & (relocations["type"] == kind)]
-        said, found = claims(image, section, rows, encoding)
-        wrong += rows["offset"][said != found].tolist()
+        wrong += rows["offset"][untrue(image, section, rows, field)].tolist()
     return min(wrong, default=None)
 
 

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 from elftools.elf.elffile import ELFFile
 
-from buildplug.arch import model
 from buildplug.arch.registry import ARCHES
 from buildplug.base import input_order
 from buildplug.base.errors import BuildplugError
@@ -364,26 +363,19 @@ class Image:
         where the linker may have put something else."""
         addends = np.zeros(len(rows), "i8")
         values = self.symbols["value"][rows["symbol"]].astype("i8")
-        for kind, encoding in self.arch.relocations.items():
+        for kind, field in self.arch.relocations.items():
             chosen = np.flatnonzero((rows["type"] == kind) & (kind not in self.arch.relaxed))
-            place = rows["offset"][chosen].astype("i8")
-            target = self.fields(section, place, encoding)
-            if encoding in model.RELATIVE:
-                target += place + section.address
-            addends[chosen] = (target.astype("u8") & np.uint64(self.arch.modulus - 1)).astype("i8") - values[chosen]
+            offsets = rows["offset"][chosen]
+            said = field.get(self.words(section, offsets, field.size), offsets + np.uint64(section.address))
+            addends[chosen] = (said & np.uint64(self.arch.modulus - 1)).astype("i8") - values[chosen]
         return addends
 
-    def fields(self, section: Section, offsets: Array, encoding: int) -> Array:
-        """The relocated fields at `offsets` (bytes) of a section, shape as offsets, int64 (ABS32: not negative).
-
-        A field that ends outside the section reads as zero.
-        """
-        width = model.WIDTH[encoding]
+    def words(self, section: Section, offsets: Array, size: int) -> Array:
+        """The words of `size` bytes at offsets in a section, uint64, shape as offsets; 0 for one that ends outside."""
         content = self.bytes_of(section)
-        inside = (offsets >= 0) & (offsets <= len(content) - width)
-        if len(content) < width:
-            return np.zeros(len(offsets), "i8")
-        index = np.where(inside, offsets, 0).astype("i8")[:, None] + np.arange(width)
-        kind = {model.ABS32: "u4", model.ABS64: "i8", model.REL64: "i8"}.get(encoding, "i4")
-        value = np.ascontiguousarray(content[index]).view(self.arch.byteorder + kind)[:, 0].astype("i8")
-        return np.where(inside, value, 0)
+        if len(content) < size:
+            return np.zeros(len(offsets), "u8")
+        inside = (offsets >= 0) & (offsets <= len(content) - size)
+        index = np.where(inside, offsets, 0).astype("i8")[:, None] + np.arange(size)
+        words = np.ascontiguousarray(content[index]).view(f"{self.arch.byteorder}u{size}")[:, 0]
+        return np.where(inside, words, 0).astype("u8")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from buildplug.arch.model import KINDS
+from buildplug.arch.form import KIND_NAMES
 from buildplug.base import files
 from buildplug.base.errors import BuildplugError, printable
 from buildplug.base.schema import convert
@@ -180,8 +180,8 @@ def _sites(image: Image, about: About) -> Sites:
         form, op = value >> OP_BITS, value & ((1 << OP_BITS) - 1)
         if form >= len(image.arch.forms) or op >= len(about.ops):
             raise image.bad(f"{about.symbol}: expected sites of known forms and ops, found {value:#x}", "build again")
-        counts[about.ops[op]][KINDS[image.arch.forms[form].kind]] += count
-    kinds = tuple(kind for kind in KINDS if any(kind in of for of in counts.values()))
+        counts[about.ops[op]][image.arch.forms[form].kind.name] += count
+    kinds = tuple(kind for kind in KIND_NAMES if any(kind in of for of in counts.values()))
     return Sites(kinds, {op: {kind: of[kind] for kind in kinds} for op, of in counts.items()})
 
 

@@ -9,36 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from buildplug.arch.model import (
-    ABS32S,
-    ADDRESS,
-    COND_JUMP,
-    JUMP,
-    POINTER,
-    REL32,
-    SLOT_JUMP,
-    WIDTH,
-    Arch,
-    Form,
-)  # fmt: skip
+from buildplug.arch.form import Form
+from buildplug.arch.model import Arch
 from buildplug.base.files import write as write_file
 from buildplug.config.ops import OP_BITS
 from buildplug.image.elf import SHT_NOBITS, Image
-from buildplug.runtime.memory import Memory, Status, memory_of
+from buildplug.runtime.memory import Memory, Status, memory_of, put
 from buildplug.tables.sites_format import BACKEND_MAGIC, ERRORS, NONE, Table, decode, dtype, inspect
-
-
-def get(arch: Arch, encoding: int, field: bytes, end: int) -> int:
-    """The address that a field says; `end` is the address of the end of its instruction."""
-    value = int.from_bytes(field, arch.order, signed=encoding in (REL32, ABS32S))
-    return (value + (end if encoding == REL32 else 0)) % arch.modulus
-
-
-def put(arch: Arch, encoding: int, end: int, address: int) -> bytes | None:
-    """The field that says `address`; None if it cannot."""
-    value = (address - (end if encoding == REL32 else 0)) % (1 << 8 * WIDTH[encoding])
-    field = value.to_bytes(WIDTH[encoding], arch.order)
-    return field if get(arch, encoding, field, end) == address else None
 
 
 def _pad(arch: Arch, code: bytes, length: int) -> bytes:
@@ -74,10 +51,8 @@ class _Fixup:
         if backend:
             way = self.memory.read(at_way, record.itemsize).ljust(record.itemsize, b"\0")
             offered, code_length = np.frombuffer(way, record)[0].item()
-        jumps = form.kind in (JUMP, SLOT_JUMP)
-        which = "slot" if form.of_slot else "function"
+        which = "slot" if form.kind.slot else "function"
         section = int(op[f"{which}_section"])
-        end = (site + form.end) % self.arch.modulus
         if section == NONE:
             return "bad_site", b""
         function = 0
@@ -90,22 +65,28 @@ class _Fixup:
         if not function:
             return "no_function", b""
 
-        if not backend or form.kind in (COND_JUMP, ADDRESS, POINTER):
-            code = bytes(c | f & ~m for c, m, f in zip(form.code, form.mask, found, strict=False))
-            changed = put(self.arch, form.encoding, end, function)
-            return ("out_of_range", b"") if changed is None else ("ok", code + changed + form.tail)
-        ret = self.arch.ret if jumps else b""
+        if not (backend and form.kind.inline):
+            own = form.own.to_bytes(form.length, "little")
+            code = bytes(c | f & o for c, o, f in zip(form.code, own, found, strict=False))
+            return self.refer(form, code, site, function)
+        ret = self.arch.ret if form.kind.returns else b""
         if offered and code_length + len(ret) <= form.length:
             if not self.inside(function, code_length):
                 return "bad_bounds", b""
             code = self.memory.read(function, code_length) + ret
         else:
-            opcode = self.arch.jump if jumps else self.arch.call
-            distance = put(self.arch, REL32, (site + len(opcode) + 4) % self.arch.modulus, function)
-            if distance is None:
-                return "out_of_range", b""
-            code = opcode + distance
+            direct = self.arch.direct[form.kind.returns]
+            error, code = self.refer(direct, direct.code, site, function)
+            if error != "ok":
+                return error, b""
         return "ok", _pad(self.arch, code, form.length)
+
+    def refer(self, form: Form, code: bytes, site: int, function: int) -> tuple[str, bytes]:
+        """The bytes of a site of a form, `code`, with the field made to say the address of a function."""
+        changed = put(self.arch, form.field, code[form.at :], site + form.pc, function)
+        if changed is None:
+            return "out_of_range", b""
+        return "ok", code[: form.at] + changed + code[form.at + len(changed) :]
 
     def redirect(self, form: Form, number: int, site: int) -> tuple[str, bytes, bytes]:
         """The bytes of a site, if they are what they must be, and those that take their place."""

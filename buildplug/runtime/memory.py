@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from buildplug.arch.field import Field
+from buildplug.arch.model import Arch
 from buildplug.image.elf import SHT_NOBITS, Image
 
 
@@ -42,3 +44,14 @@ def memory_of(image: Image, slide: int = 0) -> tuple[Memory, int, int]:
     regions = [(s.address + slide, bytearray(image.bytes_of(s).tobytes())) for s in alloc if s.type != SHT_NOBITS]
     start, end = min(s.address for s in alloc), max(s.address + s.size for s in alloc)
     return Memory(tuple(regions)), start + slide, end + slide
+
+
+def get(arch: Arch, field: Field, content: bytes, pc: int) -> int:
+    """The address that the field at the start of `content` says."""
+    return int(field.get(int.from_bytes(content[: field.size], arch.order), pc)) % arch.modulus
+
+
+def put(arch: Arch, field: Field, content: bytes, pc: int, address: int) -> bytes | None:
+    """The field's bytes, at the start of `content`, made to say `address`; None if it cannot."""
+    word, fits = field.put(int.from_bytes(content[: field.size], arch.order), pc % arch.modulus, address, arch.bits)
+    return int(word).to_bytes(field.size, arch.order) if fits else None

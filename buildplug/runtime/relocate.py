@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from buildplug.arch.model import RELATIVE, WIDTH, Arch
+from buildplug.arch.field import FIELDS
+from buildplug.arch.model import Arch
 from buildplug.image.elf import Array
-from buildplug.runtime.fixup import get, put
-from buildplug.runtime.memory import Memory, Status
+from buildplug.runtime.memory import Memory, Status, get, put
 from buildplug.tables.relocs import ENCODING_BITS, LONGEST, MAGIC, VERSION, dtype, sizes
 from buildplug.tables.sites_format import checksum
 
@@ -75,16 +75,16 @@ def _walk(
             number, done = _number(table.fields, done)
             if number is None:
                 return Status("bad_field", entry)
-            encoding = number & ((1 << ENCODING_BITS) - 1)
-            offset, width = past + (number >> ENCODING_BITS), WIDTH[encoding]
+            field = FIELDS[number & ((1 << ENCODING_BITS) - 1)]
+            offset, width = past + (number >> ENCODING_BITS), field.size
             if width > arch.word or offset + width > size:
                 return Status("bad_field", entry)
             place = (at + int(table.bases[section]) + offset) % arch.modulus
-            end = (place + width) % arch.modulus
-            address = get(arch, encoding, memory.read(place, width), end)
-            # the place has moved already: what is relative to it says an address that has moved, too
-            address += -slide if encoding in RELATIVE else slide
-            changed = put(arch, encoding, end, address % arch.modulus)
+            content = memory.read(place, width)
+            address = get(arch, field, content, place)
+            # the field has moved already: a relative one says an address that has moved, too
+            address += -slide if field.relative else slide
+            changed = put(arch, field, content, place, address % arch.modulus)
             if changed is None:
                 return Status("overflow", entry)
             if write is not None:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from buildplug.arch import model
+from buildplug.arch.field import FIELDS, Field
+from buildplug.arch.form import ADDRESS, IGNORED_KINDS
 from buildplug.base.globs import globs
 from buildplug.config.rule import Rule
 from buildplug.image.elf import SHN_UNDEF, STT_FUNC, STT_OBJECT, STT_SECTION, Array, Image, Section, among
-from buildplug.image.fields import IGNORED, UNKNOWN, check_linked, check_relocations, encodings
+from buildplug.image.fields import IGNORED, UNKNOWN, check_linked, check_relocations, numbers_of
 from buildplug.select.symbols import Target, disjoint, targets
 
 if TYPE_CHECKING:
@@ -101,18 +102,18 @@ class _Finder:
         index = np.maximum(np.searchsorted(starts, end[at], "right") - 1, 0)
         at = at[end[at] - starts[index] < (ends - starts)[index] + reach]
         relocations, near = relocations[at], near[at]
-        encoding = encodings(self.arch)[np.minimum(relocations["type"], 255)]
+        number = numbers_of(self.arch, relocations["type"])
         # near itself is meant by data, also among code; of an unknown type anything may be.
         guesses = [near + np.uint64(rest) * self.section.executable for rest in (0, *self.arch.trailing, 1, 2)]
-        wanted = (encoding != IGNORED) & np.any([self.lookup(guess) >= 0 for guess in guesses], axis=0)
+        wanted = (number != IGNORED) & np.any([self.lookup(guess) >= 0 for guess in guesses], axis=0)
         at = np.flatnonzero(wanted)
-        return self.classify(relocations[at], encoding[at], near[at], left) if len(at) else np.zeros(0, REFERENCE)
+        return self.classify(relocations[at], number[at], near[at], left) if len(at) else np.zeros(0, REFERENCE)
 
-    def classify(self, relocations: Array, encoding: Array, near: Array, left: Counter[str]) -> Array:
+    def classify(self, relocations: Array, numbers: Array, near: Array, left: Counter[str]) -> Array:
         """find() for relocations that may well refer to a target; `near`: symbol plus addend."""
         from buildplug.image.code import Sweeper  # imports capstone: only when something is to be decoded
 
-        unknown = np.flatnonzero(encoding == UNKNOWN)
+        unknown = np.flatnonzero(numbers == UNKNOWN)
         if len(unknown):
             row = relocations[unknown[0]]
             raise self.image.bad(
@@ -128,16 +129,17 @@ class _Finder:
         rows["section"], rows["form"] = self.section.index, UNKNOWN
         for number, form in enumerate(self.arch.forms):
             for shift in (0, 1):  # lld leaves the relocation of a relaxed `jmp *` a byte behind the field
-                open_ = (rows["form"] == UNKNOWN) & (data == (form.kind == model.POINTER))
-                open_ &= relaxed if shift else relaxed | (encoding == form.encoding)
+                open_ = (rows["form"] == UNKNOWN) & (data == form.kind.data)
+                open_ &= relaxed if shift else relaxed | (numbers == FIELDS.index(form.field))
                 self._match(rows, open_, number, place - shift)
-        self._without_prefix(sweeper, rows, ~data, relaxed, encoding, place)
+        self._without_prefix(sweeper, rows, ~data, relaxed, numbers, place)
         for i in np.flatnonzero((rows["form"] == UNKNOWN) | (~data & self._unsure(rows))).tolist():
             if data[i]:
-                value, kind = int(near[i]), "relative-pointer" if encoding[i] in model.RELATIVE else "other"
-                kind = "slot-address" if encoding[i] in (model.ABS64, model.ABS32) else kind
+                field = FIELDS[numbers[i]]
+                value, kind = int(near[i]), "relative-pointer" if field.relative else "other"
+                kind = "other" if field.signed else kind if field.relative else "slot-address"
             else:
-                value, kind = self._decode(sweeper, rows[i], int(place[i]), int(encoding[i]), int(near[i]))
+                value, kind = self._decode(sweeper, rows[i], int(place[i]), FIELDS[numbers[i]], int(near[i]))
             if not kind:
                 continue
             rows["form"][i] = UNKNOWN
@@ -152,66 +154,63 @@ class _Finder:
     def _match(self, rows: Array, open_: Array, number: int, place: Array) -> None:
         """Gives those `open_` rows the form `number` whose bytes agree and whose field holds a target's address."""
         form = self.arch.forms[number]
-        start = place - form.field
+        start = place - form.at
         at = np.flatnonzero(open_ & (start >= 0) & (start + form.length <= len(self.content)))
-        for k, (code, mask) in enumerate(zip(form.code, form.mask, strict=True)):
+        for k, code, mask in form.fixed:
             at = at[(self.content[start[at] + k] & mask) == code]
-        for k, code in enumerate(form.tail, form.end):
-            at = at[self.content[start[at] + k] == code]
-        value = self.image.fields(self.section, place[at], form.encoding).astype("u8")
-        if form.encoding == model.REL32:
-            value += start[at].astype("u8") + np.uint64((self.section.address + form.end) % 2**64)
-        value &= np.uint64(self.arch.modulus - 1)
-        target = self.lookup(value)
-        good = (target >= 0) & (self.slots[target] == form.of_slot) & (form.of_slot | (value == self.starts[target]))
+        words = self.image.words(self.section, place[at], form.field.size)
+        pc = start[at].astype("u8") + np.uint64((self.section.address + form.pc) % 2**64)
+        value = form.field.get(words, pc) & np.uint64(self.arch.modulus - 1)
+        target, slot = self.lookup(value), form.kind.slot
+        good = (target >= 0) & (self.slots[target] == slot) & (slot | (value == self.starts[target]))
         at, value, target = at[good], value[good], target[good]
         rows["form"][at], rows["value"][at], rows["target"][at], rows["offset"][at] = number, value, target, start[at]
 
     def _without_prefix(
-        self, sweeper: "Sweeper", rows: Array, code: Array, relaxed: Array, encoding: Array, place: Array
+        self, sweeper: "Sweeper", rows: Array, code: Array, relaxed: Array, numbers: Array, place: Array
     ) -> None:
         """Matches rows anew whose form starts with a prefix, if that is the end of the instruction before."""
         forms = self.arch.forms
-        prefixed = [f.kind != model.ADDRESS and f.code[:1] != b"" and f.code[0] in self.arch.prefixes for f in forms]
+        prefixed = [f.kind is not ADDRESS and f.at > 0 and f.code[0] in self.arch.prefixes for f in forms]
         again = np.zeros(len(rows), bool)
         for i in np.flatnonzero(code & np.array(prefixed + [False] * 256)[rows["form"]]).tolist():
             found = sweeper.instruction(int(place[i]))
             again[i] = found is not None and found.address - self.section.address != rows["offset"][i]
         rows["form"][again] = UNKNOWN
         for number, form in enumerate(forms):
-            if not prefixed[number] and form.kind != model.POINTER:
-                open_ = again & (rows["form"] == UNKNOWN) & (relaxed | (encoding == form.encoding))
+            if not prefixed[number] and not form.kind.data:
+                open_ = again & (rows["form"] == UNKNOWN) & (relaxed | (numbers == FIELDS.index(form.field)))
                 self._match(rows, open_, number, place)
 
     def _unsure(self, rows: Array) -> Array:
         """Whether the bytes alone may deceive: an opcode of one byte in front of an immediate, or a possible prefix."""
-        is_address = np.array([form.kind == model.ADDRESS for form in self.arch.forms] + [False] * 256)[rows["form"]]
+        is_address = np.array([form.kind is ADDRESS for form in self.arch.forms] + [False] * 256)[rows["form"]]
         before = self.content[np.maximum(rows["offset"].astype("i8") - 1, 0)]
         unsure: Array = is_address | among(before, list(self.arch.prefixes))
         return unsure
 
-    def _decode(self, sweeper: "Sweeper", row: Array, place: int, encoding: int, near: int) -> tuple[int, str]:
+    def _decode(self, sweeper: "Sweeper", row: Array, place: int, field: Field, near: int) -> tuple[int, str]:
         """What the instruction at `place` refers to: the address, the kind of reference ("": its form is right)."""
         from buildplug.arch.decode import slot_use
 
         form = self.arch.forms[row["form"]] if row["form"] != UNKNOWN else None
         instruction = sweeper.instruction(place)
         if instruction is None:  # data in the code before it
-            sure = form is not None and form.field > 1  # two bytes of opcode and a right target: no accident
-            return near + 4 * (encoding == model.REL32), "" if sure else "other"
+            sure = form is not None and form.at > 1  # two bytes of opcode and a right target: no accident
+            return near + field.size * field.relative, "" if sure else "other"
         start = instruction.address - self.section.address
-        bare = form is not None and not form.field and instruction.imm_offset == place - start
+        bare = form is not None and not form.at and instruction.imm_offset == place - start
         if form is not None and (row["offset"] == start or bare):
             return near, ""
         after = start + instruction.size - place
-        return near + after * (encoding == model.REL32), slot_use(self.arch, instruction, place - start)
+        return near + after * field.relative, slot_use(self.arch, instruction, place - start)
 
     def _taken(self, rows: Array, left: Counter[str]) -> Array:
         """The rows of the kinds that the rule takes, with their addends."""
         forms = self.arch.forms
-        rest = np.array([(f.end - f.field) * (f.encoding == model.REL32) for f in forms])[rows["form"]]
+        rest = np.array([(f.pc - f.at) * f.field.relative for f in forms])[rows["form"]]
         rows["addend"] = (rows["value"] - self.starts[rows["target"]]).astype("i8") - rest
-        kinds = np.array([model.KINDS[f.kind] for f in forms])[rows["form"]]
+        kinds = np.array([f.kind.name for f in forms])[rows["form"]]
         taken = among(kinds, self.rule.select.kinds)
         for row, kind in zip(rows[~taken], kinds[~taken], strict=True):
             self._leave(str(kind), int(row["offset"]), int(row["target"]), left)
@@ -222,7 +221,7 @@ class _Finder:
             found = self.content[max(0, offset - 4) : offset + 8].tobytes().hex(" ")
             raise self.image.bad(
                 f"{self.section.name}+{offset:#x}: expected a site of rule {self.rule.name}, "
-                f"found {kind} of {self.targets[target].name} ({model.LEFT_KINDS.get(kind, 'a site')}), bytes {found}",
+                f"found {kind} of {self.targets[target].name} ({IGNORED_KINDS.get(kind, 'a site')}), bytes {found}",
                 f"change the code, or add '{kind}' to the rule's leave",
             )
         left[kind] += 1

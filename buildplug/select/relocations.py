@@ -7,14 +7,14 @@ does not. All others stay right.
 
 import numpy as np
 
-from buildplug.arch import model
+from buildplug.arch.field import FIELDS
 from buildplug.base.errors import BuildplugError
 from buildplug.base.globs import globs
 from buildplug.config.rule import Rule
 from buildplug.image.elf import SHN_ABS, SHN_UNDEF, Array, Image, Section, among
-from buildplug.image.fields import UNKNOWN, check_linked, check_relocations, claims, encodings
+from buildplug.image.fields import UNKNOWN, check_linked, check_relocations, claims, numbers_of
 
-# section: index; offset: of the field in it; encoding: of the field, one of arch.ENCODINGS; symbol: index
+# section: index; offset: of the field in it; encoding: of the field, its place in FIELDS; symbol: index
 FIELD = np.dtype(
     [("section", "u4"), ("offset", "u8"), ("encoding", "u1"), ("type", "u4"), ("symbol", "u4"), ("addend", "i8")]
 )
@@ -31,15 +31,15 @@ def fields(image: Image, rule: Rule) -> Array:
     select = rule.select
     wanted, skipped = globs(select.sections), globs(select.skip)
     moves, excluded = _moving(image, rule), _excluded(image, rule)
-    by_type = encodings(image.arch)
-    relative = np.isin(np.arange(256), model.RELATIVE)
-    chosen = np.isin(np.arange(256), [model.ENCODINGS.index(name) for name in select.encodings])
+    relative, chosen = np.zeros((2, 256), bool)
+    for number, field in enumerate(FIELDS):
+        relative[number], chosen[number] = field.relative, field.name in select.encodings
     parts = [np.zeros(0, FIELD)]
     for section, rows in image.relocations():
         if not wanted(section.name) or skipped(section.name) or section.name == rule.section:
             continue
         rows = rows[~excluded[rows["symbol"]]]
-        kinds = by_type[np.minimum(rows["type"], 255)]
+        kinds = numbers_of(image.arch, rows["type"])
         _check_known(image, section, rows, kinds)
         changes = (moves[rows["symbol"]] != relative[kinds]) & chosen[kinds]
         relaxed = among(rows["type"], list(image.arch.relaxed))  # the field may be of another encoding by now
@@ -102,9 +102,9 @@ def _check_known(image: Image, section: Section, rows: Array, kinds: Array) -> N
 
 
 def _check_true(image: Image, section: Section, rows: Array, kinds: Array, asked: Array) -> None:
-    for encoding, name in enumerate(model.ENCODINGS):
-        at = np.flatnonzero(asked & (kinds == encoding))
-        said, found = claims(image, section, rows[at], encoding)
+    for number, field in enumerate(FIELDS):
+        at = np.flatnonzero(asked & (kinds == number))
+        said, found = claims(image, section, rows[at], field)
         wrong = np.flatnonzero(said != found)
         # What a tool has sorted since, as Linux's build does with some tables, is right all the same.
         if len(wrong) and not np.array_equal(np.sort(said[wrong]), np.sort(found[wrong])):
@@ -113,6 +113,6 @@ def _check_true(image: Image, section: Section, rows: Array, kinds: Array, asked
             addresses = [int(column[wrong[0]]) for column in (said, found)]
             raise image.bad(
                 f"{section.name}+{int(row['offset']):#x}: the field does not hold what its relocation says: expected "
-                f"{name} of {symbol}, {addresses[0]:#x} (type {int(row['type'])}), found {addresses[1]:#x}",
+                f"{field.name} of {symbol}, {addresses[0]:#x} (type {int(row['type'])}), found {addresses[1]:#x}",
                 "link without -pie, and compile with -fno-pic -fplt, so that nothing goes through a GOT",
             )

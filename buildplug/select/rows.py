@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from buildplug.arch.form import KINDS
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Array, Image
 from buildplug.image.symbols import letters
@@ -45,7 +46,7 @@ def _references(image: Image, found: References) -> dict[str, Array]:
         "target": rows["value"],
         "symbol": np.array([found.targets[t].name for t in rows["target"]], str),
         "length": np.array([form.length for form in forms])[rows["form"]],
-        "kind": np.array([form.kind for form in forms])[rows["form"]],
+        "kind": np.array([KINDS.index(form.kind) for form in forms])[rows["form"]],
         "addend": rows["addend"],
         "slot": (rows["value"] - homes[rows["target"]]) // np.uint64(image.arch.word),
         "zero": np.zeros(len(rows), "u8"),

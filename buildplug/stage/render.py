@@ -10,7 +10,8 @@ from typing import Any
 import jinja2
 from jinja2 import meta
 
-from buildplug.arch.model import ENCODINGS, KINDS, Arch
+from buildplug.arch.field import FIELDS
+from buildplug.arch.model import Arch
 from buildplug.backends import cache_lines
 from buildplug.base.data import shipped, templates
 from buildplug.base.errors import BuildplugError, printable
@@ -121,10 +122,8 @@ def runtime(arch: Arch, base: Path) -> dict[str, str]:
         "arch": arch,
         "table": table_module,
         "ctype": CTYPE,
-        "kinds": KINDS,
-        "encodings": ENCODINGS,
-        "opcode": max(form.field for form in arch.forms),
-        "tail": max(1, *(len(form.tail) for form in arch.forms)),  # C has no array of nothing
+        "fields": list(dict.fromkeys(form.field for form in arch.forms)),
+        "whole_fields": FIELDS[: 1 << relocs.ENCODING_BITS],
         "longest": max(form.length for form in arch.forms),
     }
     values |= {"ksyms": ksyms_format, "relocs": relocs}

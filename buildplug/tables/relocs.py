@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from buildplug.arch.model import ENCODINGS, WIDTH, Arch
+from buildplug.arch.field import FIELDS
+from buildplug.arch.model import Arch
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Array, Image
 from buildplug.select.relocations import FIELD, fields
@@ -25,6 +26,7 @@ MAGIC = 0x4C525042  # "BPRL" in the order of its bytes, little-endian
 VERSION = 1
 ENCODING_BITS = 2  # of a field's number: rel32, abs32, abs32s and abs64 fit
 LONGEST = 5  # bytes of a number
+SIZES = np.array([field.size for field in FIELDS])
 LIMIT = (1 << 32) - 1  # of a section, bytes
 
 # name -> fields: (name, numpy type, what it is)
@@ -76,7 +78,7 @@ def encode(arch: Arch, extents: Array, bases: Array, rows: Array) -> bytes:
     """The table of `rows`, dtype FIELD, whose `section` counts from 0, in their order. `extents`: bytes of each
     section, up to its last field's end; `bases`: its address minus the table's; shape (sections,)."""
     section, start = rows["section"].astype("i8"), rows["offset"].astype("i8")
-    end = start + np.array(WIDTH)[rows["encoding"]]
+    end = start + SIZES[rows["encoding"]]
     before = np.where(section == np.roll(section, 1), np.roll(end, 1), 0)
     before[:1] = 0
     numbers, used = varints((start - before) << ENCODING_BITS | rows["encoding"])
@@ -108,7 +110,7 @@ def relocs_of(image: Image, rule: Rule) -> Packed:
     number[[section.index for section in used]] = np.arange(len(used))
     rows["section"] = number[rows["section"]]
     rows = rows[np.lexsort((rows["offset"], rows["section"]))]
-    end = rows["offset"] + np.array(WIDTH, "u8")[rows["encoding"]]
+    end = rows["offset"] + SIZES[rows["encoding"]].astype("u8")
     last = np.append(rows["section"][:-1] != rows["section"][1:], True)[: len(rows)]
     limits = np.array([min(s.size, LIMIT) * (not rule.select.fixed.get(s.name)) for s in used], "u8")
     limits = np.where(last, limits[rows["section"]], np.roll(rows["offset"], -1))
@@ -118,7 +120,7 @@ def relocs_of(image: Image, rule: Rule) -> Packed:
         raise image.bad(
             f"rule {rule.name}: {used[row['section']].name}+{int(row['offset']):#x}: expected a field of 32 bits or an "
             f"absolute one of 64, apart from the next, in a section whose bytes are where its address says, found "
-            f"{ENCODINGS[row['encoding']]} of {image.name_of(int(row['symbol']))}",
+            f"{FIELDS[row['encoding']].name} of {image.name_of(int(row['symbol']))}",
             "exclude the symbol, or skip the section",
         )
     starts = np.array([section.address for section in used], "u8")

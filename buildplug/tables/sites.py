@@ -35,7 +35,7 @@ def table_of(image: Image, rule: Rule, declared: Ops | Resolved | None) -> tuple
     function_number = {
         address: number for number, address in enumerate(functions) if address is not None and slots[number] is None
     }
-    of_slot = np.array([form.of_slot for form in image.arch.forms])[rows["form"]]
+    of_slot = np.array([form.kind.slot for form in image.arch.forms])[rows["form"]]
     rows_op = np.full(len(rows), -1)
     for numbers, chosen in ((slot_number, of_slot), (function_number, ~of_slot)):
         values, inverse = np.unique(rows["value"][chosen], return_inverse=True)
@@ -141,8 +141,7 @@ def _home(image: Image, address: int, name: str) -> tuple[int, int]:
 def _content(image: Image, slot: int, name: str) -> int | None:
     """The function whose address a slot holds at link time; None if it holds none."""
     index, offset = _home(image, slot, name)
-    encoding = image.arch.forms[image.arch.pointer].encoding
-    value = int(image.fields(image.sections[index], np.array([offset]), encoding)[0]) % image.arch.modulus
+    value = int(image.words(image.sections[index], np.array([offset]), image.arch.word)[0])
     home = image.section_at(value)
     return value if home is not None and home.executable else None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from buildplug.arch.model import ADDRESS, COND_JUMP, KINDS, POINTER
+from buildplug.arch.form import KIND_NAMES, KINDS
 from buildplug.config.ops import read
 from buildplug.config.rule import find
 from buildplug.image.elf import SHT_NOBITS, Image
@@ -144,7 +144,7 @@ def test_static_calls_say_trampoline_length_and_kind(kernel: Path) -> None:
     named = {address: name for name, address in symbols(kernel).items() if name.startswith("__SCT__")}
     rows = [struct.unpack_from("<iiHH", data, place) for place in places]
     targets = [named[at + place + 4 + row[1]] for place, row in zip(places, rows, strict=True)]
-    assert {(name, length, KINDS[kind]) for name, (_, _, length, kind) in zip(targets, rows, strict=True)} == {
+    assert {(name, length, KIND_NAMES[kind]) for name, (_, _, length, kind) in zip(targets, rows, strict=True)} == {
         ("__SCT__times", 5, "call"),
         ("__SCT__times", 5, "jump"),
     }
@@ -228,7 +228,7 @@ def test_kernel_has_a_site_of_every_kind(kernel: Path) -> None:
     table = prove_table(image, find("paravirt", Path()), None).truth
     assert isinstance(table, Table)
     forms = image.arch.forms
-    assert {forms[form].kind for _, form, _ in table.rows(0, image.arch.modulus)} == set(range(len(KINDS)))
+    assert {forms[form].kind for _, form, _ in table.rows(0, image.arch.modulus)} == set(KINDS)
 
 
 def test_bare_hardware_loses_nothing(kernel: Path, tmp_path: Path) -> None:
@@ -244,13 +244,13 @@ def test_bare_hardware_loses_nothing(kernel: Path, tmp_path: Path) -> None:
     for address, number, op in table.rows(at, before.arch.modulus):
         form, name = before.arch.forms[number], list(ops.ops)[op]
         way = ops.backends["native"][name]
-        if form.kind in (ADDRESS, COND_JUMP, POINTER) or way.function:
+        if not form.kind.inline or way.function:
             continue
         code = _code(before, f"bp_paravirt_native__{name}")
         section = after.section_at(address)
         assert section is not None
         found = after.bytes_of(section)[address - section.address :][: form.length].tobytes()
-        if len(code) <= form.length - ("jump" in KINDS[form.kind]):
+        if len(code) <= form.length - form.kind.returns:
             assert found.startswith(code), (hex(address), name)
             inline += 1
     assert inline > 50

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from buildplug.arch.model import KINDS
 from buildplug.arch.x86 import X86_64
 from buildplug.base.errors import BuildplugError
 from buildplug.config.rule import Rule, Select
@@ -131,9 +130,9 @@ def test_a_site_is_recognised(link: Link, ld: str, code: str, form: str, symbol:
     assert rest == [form, symbol, addend]
     record = next(f for f in X86_64.forms if f.name == form)
     text = image.bytes_of(image.section(".text")).tobytes()
-    here = text[offset : offset + record.field]
+    here = text[offset : offset + record.length]
     assert bytes(b & m for b, m in zip(here, record.mask, strict=True)) == record.code
-    assert offset == CODE if record.code else offset > CODE
+    assert offset == CODE if record.opcode else offset > CODE
 
 
 @pytest.mark.parametrize(
@@ -189,7 +188,7 @@ def test_static_functions_of_c_are_found(link: Link, ld: str) -> None:
     )  # fmt: skip
     references = extract(image, rule(leave=LEFT))
     seen = {
-        (KINDS[X86_64.forms[r["form"]].kind], references.targets[r["target"]].name, int(r["addend"]) & ~3)
+        (X86_64.forms[r["form"]].kind.name, references.targets[r["target"]].name, int(r["addend"]) & ~3)
         for r in references.rows
     }
     assert {("call", "pv_static", -4), ("address", "pv_static", 0), ("slot-call", "pv_some_ops", 4),

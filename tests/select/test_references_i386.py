@@ -79,7 +79,7 @@ def test_a_site_is_recognised(link: Link, ld: str, base: int, code: str, form: s
     image = link(f"{KERNEL} {code}", base=base, ld=ld, arch=I386)
     ((offset, *rest),) = found(image)
     assert rest == [form, symbol, addend]
-    assert offset == CODE if next(f for f in I386.forms if f.name == form).code else offset > CODE
+    assert offset == CODE if next(f for f in I386.forms if f.name == form).opcode else offset > CODE
 
 
 def test_a_call_of_the_linkers_making_is_recognised(link: Link) -> None:

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buildplug.arch.model import ABS32, ABS64, ENCODINGS, WIDTH, Arch
+from buildplug.arch.field import ABS32, ABS64, FIELD_NAMES, FIELDS
+from buildplug.arch.model import Arch
 from buildplug.arch.x86 import I386, X86_64
 from buildplug.base.errors import BuildplugError
 from buildplug.config.rule import Rule, find
@@ -75,13 +76,15 @@ def lay_out(rng: random.Random, arch: Arch = X86_64) -> Layout:
         for _ in range(rng.randrange(12)):
             encoding = rng.randrange(4 if arch.word == 8 else 3)
             offset = end + rng.choice((0, 0, 1, 31, 32, rng.randrange(60)))
-            behind = offset + WIDTH[encoding]
+            behind = offset + FIELDS[encoding].size
             if start + behind > SIZE or (start < at and start + behind > at):
                 break
             end = behind
             rows.append((section, offset, encoding, 0, 0, 0))
-            if WIDTH[encoding] == 4 and rng.random() < 0.99:  # leave 2^30 to slide by
-                value = rng.randrange(1 << 30, 3 << 30) if encoding == ABS32 else rng.randrange(-(1 << 30), 1 << 30)
+            if FIELDS[encoding].size == 4 and rng.random() < 0.99:  # leave 2^30 to slide by
+                value = (
+                    rng.randrange(1 << 30, 3 << 30) if FIELDS[encoding] is ABS32 else rng.randrange(-(1 << 30), 1 << 30)
+                )
                 content[start + offset : start + end] = (value % (1 << 32)).to_bytes(4, "little")
         if end:
             starts.append(start)
@@ -294,11 +297,11 @@ def test_c_stays_inside_the_bounds_whatever_the_table_says(source: Path, tmp_pat
     ],
 )
 def test_what_a_field_becomes(native: Native, encoding: str, before: int, slide: int, after: int | None) -> None:
-    number = ENCODINGS.index(encoding)
-    rows = np.array([(0, 0, ABS64, 0, 0, 0), (0, 8, number, 0, 0, 0)], FIELD)
+    number = FIELD_NAMES.index(encoding)
+    rows = np.array([(0, 0, FIELDS.index(ABS64), 0, 0, 0), (0, 8, number, 0, 0, 0)], FIELD)
     table = relocs.encode(X86_64, np.array([16], "u8"), np.array([1024], "u8"), rows)
     layout = Layout(table.ljust(SIZE, b"\0"), 0, 0, SIZE, slide)
-    width = WIDTH[number]
+    width = FIELDS[number].size
     layout = layout.changed(1032, before.to_bytes(width, "little"))
     status, memory = native(layout)
     assert status == (("ok", 0) if after is not None else ("overflow", 1))
@@ -413,7 +416,7 @@ def test_fields_are_selected_by_encoding_section_and_symbol(link: Link, tmp_path
         (tmp_path / "own.toml").write_text(
             f'name = "own"\nabout = ""\n[select]\nrows = "relocations"\n{select}\n{TABLE}'
         )
-        return Counter(ENCODINGS[number] for number in fields(image, find("own.toml", tmp_path))["encoding"])
+        return Counter(FIELD_NAMES[number] for number in fields(image, find("own.toml", tmp_path))["encoding"])
 
     assert selected("") == {"abs32s": 4, "abs32": 1, "abs64": 6, "rel32": 1}
     assert selected('encodings = ["rel32"]') == {"rel32": 1}
@@ -583,7 +586,7 @@ def test_a_rule_may_make_a_plain_table_of_relocations(tmp_path: Path) -> None:
         if line.startswith("Relocation section"):
             section = line.split("'")[1].removeprefix(".rela")
         elif len(words) == 7 and words[2] == "R_X86_64_64" and section in (".rodata", ".data"):
-            expected.append((words[4], int(words[0], 16), int(words[5] + words[6], 16), 1, ABS64))
+            expected.append((words[4], int(words[0], 16), int(words[5] + words[6], 16), 1, FIELDS.index(ABS64)))
     assert expected
     assert found == sorted(expected)
 

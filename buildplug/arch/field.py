@@ -1,0 +1,147 @@
+"""Fields: the bits of an instruction, or of data, that say an address; and the one codec for them.
+
+A field lies in a *word* of 2, 4 or 8 bytes, in the byte order of the machine. Its *pc* is what it is relative to: a
+relocation counts from the word itself, an x86 instruction from its own end, which its form says.
+
+The methods take Python integers and numpy arrays of uint64 alike. Addresses are numbers modulo 2**64; an architecture
+of 32 bits keeps the low half of what comes out, and gives its number of bits where that matters.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import Any
+
+ALL = (1 << 64) - 1
+PAGE = 1 << 12
+
+Value = Any  # int, or an array of uint64
+
+
+class Base(Enum):
+    """What is subtracted from the address that a field says."""
+
+    ABSOLUTE = "absolute"
+    PC = "pc"
+    PAGE = "page of the pc"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Bits [low, low + width) of a value, which lie at bits [at, at + width) of the word."""
+
+    low: int
+    width: int
+    at: int
+
+    @property
+    def mask(self) -> int:
+        return (1 << self.width) - 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """A summand of a field's value. `bias` is added to the value before the slices are cut: the high part of a pair is
+    rounded up by it where the low part, which is signed, is negative."""
+
+    slices: tuple[Slice, ...]
+    signed: bool = False
+    bias: int = 0
+
+    @property
+    def sign(self) -> int:
+        """The sign bit of the value that the part says."""
+        return 1 << max(s.low + s.width for s in self.slices) - 1
+
+    def decode(self, word: Value) -> Value:
+        value, *rest = (((word >> s.at if s.at else word) & s.mask) << s.low for s in self.slices)
+        for bits in rest:
+            value = value | bits
+        if self.signed:
+            value = ((value ^ self.sign) - self.sign) & ALL
+        return value
+
+    def encode(self, value: Value) -> Value:
+        biased, word = (value + self.bias) & ALL, 0
+        for s in self.slices:
+            word = word | ((biased >> s.low) & s.mask) << s.at
+        return word
+
+
+@dataclass(frozen=True)
+class Field:
+    """How the bits of a word say an address. A field that says the high part of it has a `step` above 1, in which the
+    address is counted; one that says the low part has a `modulus`, and says nothing of the rest."""
+
+    name: str
+    size: int  # of the word, bytes
+    parts: tuple[Part, ...]
+    base: Base = Base.ABSOLUTE
+    step: int = 1
+    modulus: int = 1 << 64
+
+    @property
+    def relative(self) -> bool:
+        """Whether the field changes when it moves and what it refers to does not."""
+        return self.base is not Base.ABSOLUTE
+
+    @property
+    def signed(self) -> bool:
+        return any(part.signed for part in self.parts)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all bits of the word are the field's, in their order: its bytes are a number."""
+        return self.parts[0].slices == (Slice(0, 8 * self.size, 0),)
+
+    @cached_property
+    def mask(self) -> int:
+        """The bits of the word that are the field's."""
+        return sum(s.mask << s.at for part in self.parts for s in part.slices)
+
+    def _base(self, pc: Value) -> Value:
+        if self.base is Base.ABSOLUTE:
+            return 0
+        return pc if self.base is Base.PC else pc & (ALL - PAGE + 1)
+
+    def value(self, word: Value) -> Value:
+        """The number that a word holds: the address less what the field is relative to."""
+        value = self.parts[0].decode(word)
+        for part in self.parts[1:]:
+            value = (value + part.decode(word)) & ALL
+        return value
+
+    def get(self, word: Value, pc: Value) -> Value:
+        """The address that a word says; of a field that says a part of it, that part."""
+        return (self.value(word) + self._base(pc)) & ALL
+
+    def put(self, word: Value, pc: Value, address: Value, bits: int = 64) -> tuple[Value, Value]:
+        """The word with the field made to say an address of so many bits, and whether it can."""
+        value = (address - self._base(pc)) & ALL
+        made = word & (ALL - self.mask)
+        for part in self.parts:
+            made = made | part.encode(value)
+        bias = max(part.bias for part in self.parts) if self.step > 1 else 0
+        wanted = (value + bias) & (ALL - self.step + 1)
+        seen = (1 << bits) - 1 & self.modulus - 1
+        return made, (self.value(made) ^ wanted) & seen == 0
+
+    def holds(self, word: Value, pc: Value, address: Value, bits: int = 64) -> Value:
+        """Whether a word says an address already."""
+        made, fits = self.put(word, pc, address, bits)
+        return fits & (made == word)
+
+
+def whole(name: str, size: int, base: Base = Base.ABSOLUTE, *, signed: bool = False) -> Field:
+    """A field of whole bytes."""
+    return Field(name, size, (Part((Slice(0, 8 * size, 0),), signed),), base)
+
+
+REL32 = whole("rel32", 4, Base.PC, signed=True)
+ABS32 = whole("abs32", 4)
+ABS32S = whole("abs32s", 4, signed=True)
+ABS64 = whole("abs64", 8)
+REL64 = whole("rel64", 8, Base.PC)
+# A field's number is its place here; those of the first four are part of the table of relocations.
+FIELDS = (REL32, ABS32, ABS32S, ABS64, REL64)
+FIELD_NAMES = tuple(field.name for field in FIELDS)
