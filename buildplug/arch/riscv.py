@@ -1,0 +1,69 @@
+"""riscv64: its fields and the forms of its sites. The passes do not take it yet.
+
+Sources: The RISC-V Instruction Set Manual, vol. I, 2.3 and 16 ("C"); RISC-V ELF psABI, "Relocations".
+"""
+
+from buildplug.arch.field import ABS64, PAGE, Base, Field, Part, Slice
+from buildplug.arch.form import ADDRESS, CALL, COND_JUMP, JUMP, POINTER, SLOT_CALL, Form, Kind
+
+NOP_ROOM = bytes.fromhex("1320b005")  # slti x0, x0, 0x5b: no assembler makes it of its own accord
+ROUND = 0x800  # the high part is rounded up where the low part, which is signed, is negative
+
+
+def _bits(*slices: tuple[int, int, int], signed: bool = True, bias: int = 0) -> Part:
+    return Part(tuple(Slice(*one) for one in slices), signed, bias)
+
+
+_HIGH = _bits((12, 20, 12), bias=ROUND)
+J = Field("j", 4, (_bits((12, 8, 12), (11, 1, 20), (1, 10, 21), (20, 1, 31)),), Base.PC)
+B = Field("b", 4, (_bits((11, 1, 7), (1, 4, 8), (5, 6, 25), (12, 1, 31)),), Base.PC)
+CJ = Field(
+    "cj", 2,
+    (_bits((5, 1, 2), (1, 3, 3), (7, 1, 6), (6, 1, 7), (10, 1, 8), (8, 2, 9), (4, 1, 11), (11, 1, 12)),), Base.PC,
+)  # fmt: skip
+CB = Field("cb", 2, (_bits((5, 1, 2), (1, 2, 3), (6, 2, 5), (3, 2, 10), (8, 1, 12)),), Base.PC)
+PCREL_HI = Field("pcrel hi20", 4, (_HIGH,), Base.PC, step=PAGE)
+HI = Field("hi20", 4, (_HIGH,), step=PAGE)
+LO_I = Field("lo12 i", 4, (_bits((0, 12, 20), signed=False),), modulus=PAGE)
+LO_S = Field("lo12 s", 4, (_bits((0, 5, 7), (5, 7, 25), signed=False),), modulus=PAGE)
+PCREL_I = Field("auipc i", 8, (_HIGH, _bits((0, 12, 52))), Base.PC)
+PCREL_S = Field("auipc s", 8, (_HIGH, _bits((0, 5, 39), (5, 7, 57))), Base.PC)
+ABS_I = Field("lui i", 8, (_HIGH, _bits((0, 12, 52))))
+FIELDS = (J, B, CJ, CB, PCREL_HI, HI, LO_I, LO_S, PCREL_I, PCREL_S, ABS_I)
+
+RELOCATIONS = {
+    2: ABS64, 16: B, 17: J, 18: PCREL_I, 19: PCREL_I, 20: PCREL_HI, 23: PCREL_HI, 26: HI, 27: LO_I, 28: LO_S, 44: CB,
+    45: CJ,
+}  # fmt: skip
+
+
+def _form(name: str, kind: Kind, field: Field, words: str, masks: str, padding: int = 0) -> Form:
+    """A form of instructions of two or four bytes, as numbers of so many digits; `padding` of four bytes each say that
+    the site has room."""
+    pairs = [(int(w, 16), int(m, 16), len(w) // 2) for w, m in zip(words.split(), masks.split(), strict=True)]
+    code, mask = (b"".join(pair[i].to_bytes(pair[2], "little") for pair in pairs) for i in (0, 1))
+    code, mask = code + NOP_ROOM * padding, mask + b"\xff" * 4 * padding
+    return Form(name, kind, field, 0, 0, code, mask, 4 * padding)
+
+
+_PAIR = "00000fff 000fffff"
+FORMS = (
+    _form("slot call", SLOT_CALL, PCREL_I, "00000097 0000b083 000080e7", "00000fff 000fffff ffffffff"),
+    *(
+        _form(f"call {link} in {8 + 4 * n}" if n else f"call {link}", CALL, PCREL_I, words, _PAIR, n)
+        for n in (2, 1, 0)
+        for link, words in (("ra", "00000097 000080e7"), ("t0", "00000297 000282e7"))
+    ),
+    _form("call t0 by t1", CALL, PCREL_I, "00000317 000302e7", _PAIR),
+    _form("tail t1", JUMP, PCREL_I, "00000317 00030067", _PAIR),
+    _form("tail t2", JUMP, PCREL_I, "00000397 00038067", _PAIR),
+    _form("jal ra", CALL, J, "000000ef", "00000fff"),
+    _form("jal t0", CALL, J, "000002ef", "00000fff"),
+    _form("j", JUMP, J, "0000006f", "00000fff"),
+    _form("branch", COND_JUMP, B, "00000063", "0000007f"),
+    _form("auipc addi", ADDRESS, PCREL_I, "00000017 00000013", "0000007f 0000707f"),
+    _form("lui addi", ADDRESS, ABS_I, "00000037 00000013", "0000007f 0000707f"),
+    _form("c.j", JUMP, CJ, "a001", "e003"),
+    _form("c.beqz", COND_JUMP, CB, "c001", "c003"),
+    _form("pointer", POINTER, ABS64, "00000000 00000000", "00000000 00000000"),
+)
