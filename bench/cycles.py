@@ -38,7 +38,7 @@ def measure(folder: Path) -> dict[str, list[int]]:
         shutil.copy(SAMPLE / header, folder / header)
     shutil.copy(SAMPLE / "paravirt.c", folder)
     shutil.copy(Path(__file__).with_name("user.c"), folder)
-    ops = (SAMPLE / "x86_64/paravirt.toml").read_text()
+    ops = (SAMPLE / "paravirt.toml").read_text()
     (folder / "paravirt.toml").write_text(ops.partition("[backends.shim]")[0])
     (folder / "buildplug.toml").write_text(CONFIG)
     (folder / "native.toml").write_text(CONFIG.replace("flags = [", 'flags = ["-DNO_PARAVIRT", ', 1))

@@ -117,7 +117,7 @@ def drafted(tmp_path: Path) -> Drafted:
 
     def make(source: str, ops: str, rule: str = "paravirt") -> Draft:
         (tmp_path / "ops.toml").write_text(ops)
-        declared, found = ops_module.read(tmp_path / "ops.toml"), find(rule, tmp_path)
+        declared, found = ops_module.read(tmp_path / "ops.toml", X86_64), find(rule, tmp_path)
         files = render.table_files(X86_64, found, declared, tmp_path)
         files |= {"stub.S": render.table(found, empty(X86_64), 0, tmp_path), "kernel.S": source}
         files |= {

@@ -59,6 +59,7 @@ class Arch:
     jump: str  # of a direct jump
     ret: bytes  # a return
     capstone: tuple[int, int]  # CS_ARCH_*, CS_MODE_*
+    general: tuple[str, ...]  # registers that values are kept in: neither the stack's nor the frame's address
     caller_saved: frozenset[str]  # what a function may write by the C calling convention, "flags" and "memory" too
     stack: str  # the stack pointer
     frame: str  # the register that compilers keep the frame's address in

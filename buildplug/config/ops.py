@@ -1,14 +1,20 @@
 """Ops and backends, declared once in a TOML file beside the kernel."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
 from buildplug.base.schema import convert, load, unknown
 
 OP_BITS = 10  # bits of a site in a table that say its op; the form has the other 6
+
+REGISTER = re.compile(r"\{(\w+)\}|\{\{(\w+)\}\}")  # {{…}} is for the assembler, whose {disp32} is no register
+WORD = re.compile(r"\[(\d+)\]$")
 
 
 @dataclass(frozen=True)
@@ -16,13 +22,14 @@ class Op:
     """An operation that every backend implements. Exactly one of `function` and `slot` is given.
 
     With `each` it stands for as many ops as there are words, which are registers for the most part: `{}` in a text, of
-    its own or of its implementations, is the word, and its name gets the word behind it.
+    its own or of its implementations, is the word, and its name gets the word behind it. "general" are the general
+    registers of the architecture.
     """
 
     function: str = ""  # the default implementation: references to it are sites
-    slot: str = ""  # symbol+offset of the word that holds the address of the default implementation
+    slot: str = ""  # symbol+offset or symbol[word] of what holds the address of the default implementation
     clobbers: tuple[str, ...] | None = None  # what an implementation may write; None: the C convention's registers
-    each: tuple[str, ...] = ()
+    each: tuple[str, ...] | str = ()
 
 
 @dataclass(frozen=True)
@@ -45,17 +52,50 @@ class Group:
 
 @dataclass(frozen=True)
 class Ops:
-    """The file. An op's number is its place in it; a backend that leaves an op out keeps the default."""
+    """The file. An op's number is its place in it; a backend that leaves an op out keeps the default.
+
+    `{ax}` in any text is the full register that ax is, or is a part of, on the architecture: rax on x86_64. `{{ax}}`
+    is `{ax}`.
+    """
 
     ops: dict[str, Op]
     backends: dict[str, dict[str, Implementation]]
     groups: dict[str, Group] = field(default_factory=dict)
 
 
-def _each(declared: Ops, path: Path) -> Ops:
+def _named(data: Any, arch: Arch, where: str) -> Any:
+    """What was read, with the registers in its texts by their full names."""
+    known = (arch.registers | arch.aliases.keys()) - {"memory"}
+
+    def full(match: re.Match[str]) -> str:
+        name, literal = match.groups()
+        if literal:
+            return f"{{{literal}}}"
+        if name not in known:
+            raise unknown(where, "register", name, known)
+        return arch.aliases.get(name, name)
+
+    if isinstance(data, dict):
+        return {key: _named(value, arch, f"{where}: {key}") for key, value in data.items()}
+    if isinstance(data, list):
+        return [_named(item, arch, f"{where}[{i}]") for i, item in enumerate(data)]
+    return REGISTER.sub(full, data) if isinstance(data, str) else data
+
+
+def _words(op: Op, arch: Arch, where: str) -> tuple[str, ...]:
+    """What an op's `each` stands for."""
+    if isinstance(op.each, tuple):
+        return op.each
+    if op.each != "general":
+        raise unknown(where, "set of registers", op.each, ("general",))
+    return arch.general
+
+
+def _each(declared: Ops, arch: Arch, path: Path) -> Ops:
     """The same with each op that stands for several replaced by those. Names that are not known stay as they are."""
-    words = {name: {f"{name}_{word}": word for word in op.each} for name, op in declared.ops.items() if op.each}
-    names = Counter(new for name, op in declared.ops.items() for new in [f"{name}_{w}" for w in op.each] or [name])
+    each = {name: _words(op, arch, f"{path}: ops.{name}: each") for name, op in declared.ops.items()}
+    words = {name: {f"{name}_{word}": word for word in of} for name, of in each.items() if of}
+    names = Counter(new for name, of in each.items() for new in [f"{name}_{w}" for w in of] or [name])
     for name in (n for n, count in names.items() if count > 1):
         raise BuildplugError(path, f"expected ops of different names, found {name} twice", "rename one")
 
@@ -66,7 +106,11 @@ def _each(declared: Ops, path: Path) -> Ops:
         return words[name].items() if name in words else [(name, None)]
 
     ops = {
-        new: Op(put(op.function, word), put(op.slot, word), op.clobbers and tuple(put(c, word) for c in op.clobbers))
+        new: Op(
+            put(op.function, word),
+            WORD.sub(lambda match: f"+{int(match[1]) * arch.word}", put(op.slot, word)),
+            op.clobbers and tuple(put(c, word) for c in op.clobbers),
+        )
         for name, op in declared.ops.items()
         for new, word in several(name)
     }
@@ -81,9 +125,9 @@ def _each(declared: Ops, path: Path) -> Ops:
     return replace(declared, ops=ops, backends=backends)
 
 
-def read(path: Path) -> Ops:
-    """The ops file. Raises BuildplugError."""
-    declared = _each(convert(Ops, load(path), str(path)), path)
+def read(path: Path, arch: Arch) -> Ops:
+    """The ops file, as an architecture has it. Raises BuildplugError."""
+    declared = _each(convert(Ops, _named(load(path), arch, str(path)), str(path)), arch, path)
     for name in (*declared.ops, *declared.backends):
         if not name.isidentifier() or not name.isascii():
             raise BuildplugError(path, f"expected a C identifier, found {name!r}", "rename it")

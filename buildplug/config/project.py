@@ -123,13 +123,14 @@ def read(path: Path, build: Path | None = None) -> Config:
         if flag.endswith("-build-id=uuid"):
             raise BuildplugError(f"{path}: link.flags", f"expected a build-id of the content, found {flag}",
                                  "use --build-id=sha1: a random one makes each build another")  # fmt: skip
+    arch = by_name(file.kernel.arch, f"{path}: kernel.arch")
     tables = []
     for entry in file.table:
         rule = find(entry.rule, root)
         if entry.slack < 0:
             raise BuildplugError(f"{path}: table.slack", f"expected bytes, found {entry.slack}")
         paths = tuple(root / name for name in (entry.ops, entry.rule) if name and (root / name).is_file())
-        declared = ops.read(root / entry.ops) if entry.ops else None
+        declared = ops.read(root / entry.ops, arch) if entry.ops else None
         tables.append(WantedTable(rule, declared, entry.slack, entry.after, entry.into, paths))
     for attribute in ("section", "symbol"):
         names = [getattr(table.rule, attribute) for table in tables]
@@ -141,7 +142,7 @@ def read(path: Path, build: Path | None = None) -> Config:
                 )
     build = (build or root / file.kernel.build).resolve()
     return Config(
-        path, root, build, by_name(file.kernel.arch, f"{path}: kernel.arch"), file.kernel, file.toolchain,
+        path, root, build, arch, file.kernel, file.toolchain,
         file.compile, file.link, tuple(tables), _sources(path, root, file.compile, build),
     )  # fmt: skip
 

@@ -100,7 +100,9 @@ def _declared(image: Image, declared: Ops) -> Resolved:
         try:
             at = int(offset, 0) if offset else 0
         except ValueError:
-            raise BuildplugError(f"op {name}", f"slot: expected symbol+offset, found {op.slot!r}") from None
+            raise BuildplugError(
+                f"op {name}", f"slot: expected symbol+offset or symbol[word], found {op.slot!r}"
+            ) from None
         if size and not (0 <= at <= size - word and at % word == 0):
             raise image.bad(
                 f"op {name}: expected a word of {symbol}, {size} bytes, found {op.slot}", "correct the ops file"

@@ -1,4 +1,4 @@
-"""The codec of fields: whole bytes and bits, against capstone, and against its C, which is made from the same records."""
+"""The codec of fields, of whole bytes and of bits: against capstone, and against its C, made from the same records."""
 
 import ctypes
 from collections.abc import Callable

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from buildplug.arch.x86 import X86_64
+from buildplug.arch.model import Arch
+from buildplug.arch.x86 import I386, X86_64
 from buildplug.base.errors import BuildplugError
-from buildplug.config.ops import OP_BITS, Implementation, Op, read
+from buildplug.config.ops import OP_BITS, Implementation, Op, Ops, read
 from buildplug.config.rule import find
 from buildplug.image.elf import Image
 from buildplug.runtime.fixup import fixup
@@ -30,9 +31,9 @@ one = { nothing = true }
 """
 
 
-def parsed(folder: Path, text: str) -> object:
+def parsed(folder: Path, text: str, arch: Arch = X86_64) -> Ops:
     (folder / "ops.toml").write_text(text)
-    return read(folder / "ops.toml")
+    return read(folder / "ops.toml", arch)
 
 
 def fails(folder: Path, text: str, expected: str) -> None:
@@ -43,15 +44,14 @@ def fails(folder: Path, text: str, expected: str) -> None:
 
 
 def test_an_ops_file_is_read(tmp_path: Path) -> None:
-    parsed(tmp_path, GOOD)
-    ops = read(tmp_path / "ops.toml")
+    ops = parsed(tmp_path, GOOD)
     assert ops.ops == {"one": Op("pv_one", "", ()), "two": Op("", "pv_ops+8", None)}
     assert ops.backends["native"]["one"] == Implementation(inline="cli")
     assert ops.backends["other"] == {"one": Implementation(nothing=True)}
 
 
 def test_an_op_of_several_registers_is_several_ops(tmp_path: Path) -> None:
-    parsed(
+    ops = parsed(
         tmp_path,
         """
 [ops.save]
@@ -71,7 +71,6 @@ slot = { function = "slot_{}", preserve = false }
 plain = { inline = "{}" }
 """,
     )
-    ops = read(tmp_path / "ops.toml")
     assert ops.ops == {
         "save_rax": Op("pv_save_rax", "", ("rax",)),
         "save_rbx": Op("pv_save_rbx", "", ("rbx",)),
@@ -88,6 +87,33 @@ plain = { inline = "{}" }
     }
 
 
+@pytest.mark.parametrize(("arch", "ax", "second"), [(X86_64, "rax", 8), (I386, "eax", 4)])
+def test_registers_and_words_are_those_of_the_architecture(tmp_path: Path, arch: Arch, ax: str, second: int) -> None:
+    text = """
+[ops.read]
+slot = "pv_ops[1]"
+clobbers = ["{ax}"]
+[ops.save]
+each = ["{ax}"]
+function = "pv_save_{}"
+[groups.both]
+ops = ["read", "save_{ax}"]
+[backends.native]
+read = { inline = "mov %cr2, %{ax}; {{disp32}} jmp x" }
+"""
+    ops = parsed(tmp_path, text, arch)
+    assert ops.ops == {"read": Op("", f"pv_ops+{second}", (ax,)), f"save_{ax}": Op(f"pv_save_{ax}")}
+    assert ops.groups["both"].ops == ("read", f"save_{ax}")
+    assert ops.backends["native"]["read"].inline == f"mov %cr2, %{ax}; {{disp32}} jmp x"
+
+
+@pytest.mark.parametrize("arch", [X86_64, I386])
+def test_an_op_of_the_general_registers_has_neither_stack_nor_frame(tmp_path: Path, arch: Arch) -> None:
+    ops = parsed(tmp_path, '[ops.save]\neach = "general"\nfunction = "pv_save_{}"\n[backends]\n', arch).ops
+    names = {name for name in arch.registers if name.startswith(("r", "e"))} - arch.pc - {arch.stack, arch.frame}
+    assert set(ops) == {f"save_{name}" for name in names}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
@@ -100,6 +126,8 @@ plain = { inline = "{}" }
         ('{ inline = "cli" }', '{ inlin = "cli" }', "unknown key 'inlin'; did you mean 'inline'?"),
         ("clobbers = []", 'clobbers = "rax"', "ops.one: clobbers: expected a list, found 'rax'"),
         ("clobbers = []", "clobber = []", "unknown key 'clobber'; did you mean 'clobbers'?"),
+        ("pv_one", "pv_{eaz}", "ops: one: function: unknown register 'eaz'; did you mean 'eax'?"),
+        ("[ops.one]", '[ops.one]\neach = "genral"', "each: unknown set of registers 'genral'; did you mean 'general'?"),
         ("[ops.one]", '[ops.one]\neach = ["x y"]', "expected a C identifier, found 'one_x y'"),
         ("[ops.one]", '[ops.one]\neach = ["x", "x"]', "expected ops of different names, found one_x twice"),
         (
@@ -223,7 +251,7 @@ def test_a_symbol_that_the_image_lacks_is_an_error(drafted: Drafted, old: str, n
 
 
 def test_a_slot_without_a_number_is_an_error(drafted: Drafted) -> None:
-    with pytest.raises(BuildplugError, match=r"op two: slot: expected symbol\+offset, found 'pv_ops\+x'"):
+    with pytest.raises(BuildplugError, match=r"op two: slot: expected symbol\+offset or .*, found 'pv_ops\+x'"):
         made(drafted(KERNEL, GOOD.replace("pv_ops+8", "pv_ops+x")))
 
 

@@ -9,6 +9,7 @@ import pytest
 from bench import loss
 from bench.executed import counted, traced
 from buildplug.arch.form import JUMP
+from buildplug.arch.x86 import X86_64
 from buildplug.config.ops import read
 from buildplug.image.elf import Image
 from tests.conftest import tool
@@ -34,7 +35,7 @@ def test_patched_kernel_executes_what_one_without_paravirt_does_and_nops(kernels
 
 
 def test_every_site_has_the_native_instructions_and_nops(kernels: loss.Kernels, tmp_path: Path) -> None:
-    declared = read(kernels.patched.image.parent.parent / "x86_64" / "paravirt.toml")
+    declared = read(kernels.patched.image.parent.parent / "paravirt.toml", X86_64)
     names, forms = list(declared.ops), kernels.patched.text.arch.forms
     native = declared.backends["native"]
     (tmp_path / "ops.S").write_text("".join(f"{name}: {way.inline}\n nop\n" for name, way in native.items()))

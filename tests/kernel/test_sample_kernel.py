@@ -22,7 +22,7 @@ from buildplug.tables import relocs
 from buildplug.tables.sites_format import Table
 from sample_kernel.boot import EXIT_OK, boot, loaded_elsewhere, memory
 from tests.conftest import tool
-from tests.samples import built, copy_sample, edit
+from tests.samples import SAMPLE, built, copy_sample, edit
 
 KERNELS = {  # configuration, compiler, linker
     "gcc": ("buildplug.toml", "gcc", "ld"),
@@ -235,7 +235,7 @@ def test_bare_hardware_loses_nothing(kernel: Path, tmp_path: Path) -> None:
     """On native every site holds the op's own instructions and nops; or goes where they stand, if they do not fit."""
     apply(Image(kernel), "bp_paravirt", "bp_paravirt_native", tmp_path / "native")
     before, after = Image(kernel), Image(tmp_path / "native")
-    ops = read(kernel.parent.parent / before.arch.name / "paravirt.toml")
+    ops = read(SAMPLE / "paravirt.toml", before.arch)
     at = before.address_of("bp_paravirt")
     assert at is not None
     inline = 0

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from buildplug.arch.x86 import X86_64
 from buildplug.config.ops import read
 from buildplug.image.elf import Image
 from buildplug.pipeline.doit_tasks import PASSES
@@ -85,8 +86,8 @@ def test_change_of_the_ops_alone_reaches_the_image(kernel: Path) -> None:
     built(kernel)
     before = (kernel / "build" / "vmlinux").read_bytes()
     edit(
-        kernel / "x86_64" / "paravirt.toml",
-        ('read_cr3 = { inline = "mov %cr3, %rax" }', 'read_cr3 = { inline = "nop; mov %cr3, %rax" }'),
+        kernel / "paravirt.toml",
+        ('read_cr3 = { inline = "mov %cr3, %{ax}" }', 'read_cr3 = { inline = "nop; mov %cr3, %{ax}" }'),
     )
     built(kernel)
     assert (kernel / "build" / "vmlinux").read_bytes() != before
@@ -128,9 +129,7 @@ def test_what_a_table_left_goes_with_it(kernel: Path) -> None:
 
 def test_record_has_every_header_and_included_script(kernel: Path) -> None:
     inputs = built(kernel)["inputs"]
-    assert {"kernel.h", "shim.h", "kernel.lds", "buildplug.toml", "x86_64/paravirt.toml", "x86_64/entry.S"} <= set(
-        inputs
-    )
+    assert {"kernel.h", "shim.h", "kernel.lds", "buildplug.toml", "paravirt.toml", "x86_64/entry.S"} <= set(inputs)
 
 
 def test_build_leaves_files_of_others_alone(kernel: Path, tmp_path: Path) -> None:
@@ -143,7 +142,7 @@ def test_build_leaves_files_of_others_alone(kernel: Path, tmp_path: Path) -> Non
 def test_two_ops_at_one_address_are_refused(kernel: Path) -> None:
     with (kernel / "native_entry.S").open("a") as file:
         file.write(".globl pv_twin\npv_twin = pv_make_pte_rax\n")
-    edit(kernel / "x86_64" / "paravirt.toml", ("[ops.pte_val]", '[ops.twin]\nfunction = "pv_twin"\n[ops.pte_val]'))
+    edit(kernel / "paravirt.toml", ("[ops.pte_val]", '[ops.twin]\nfunction = "pv_twin"\n[ops.pte_val]'))
     assert "ops make_pte_rax and twin: expected two addresses, found one" in one_line(buildplug("build", kernel).stderr)
 
 
@@ -303,12 +302,12 @@ def test_rewritten_table_without_room_is_an_error_that_names_entries_and_the_sla
     failed = buildplug("build", kernel)
     error = one_line(failed.stderr)
     assert failed.returncode == 1
-    number = list(read(kernel / "x86_64" / "paravirt.toml").ops).index("io_delay")
+    number = list(read(kernel / "paravirt.toml", X86_64).ops).index("io_delay")
     assert f"table says nothing, image has call of op {number}" in error
     slack = re.search(r"set slack = (\d+) or more", error)
     assert slack
     assert not (kernel / "build" / "vmlinux").exists()
-    edit(kernel / "buildplug.toml", ('/paravirt.toml"', f'/paravirt.toml"\nslack = {slack[1]}'))
+    edit(kernel / "buildplug.toml", ('"paravirt.toml"', f'"paravirt.toml"\nslack = {slack[1]}'))
     assert "paravirt" in built(kernel)["rewritten"]
 
 
@@ -377,10 +376,10 @@ def test_linker_error_shows_the_linkers_own_message(kernel: Path) -> None:
 
 
 def test_undeclared_op_is_an_error_that_names_it(kernel: Path) -> None:
-    op = '[ops.flush_tlb]\nfunction = "pv_flush_tlb"\nclobbers = ["rax", "flags", "memory"]\n'
-    edit(kernel / "x86_64" / "paravirt.toml", (op, ""))
-    text = (kernel / "x86_64" / "paravirt.toml").read_text()
-    (kernel / "x86_64" / "paravirt.toml").write_text(
+    op = '[ops.flush_tlb]\nfunction = "pv_flush_tlb"\nclobbers = ["ax", "flags", "memory"]\n'
+    edit(kernel / "paravirt.toml", (op, ""))
+    text = (kernel / "paravirt.toml").read_text()
+    (kernel / "paravirt.toml").write_text(
         "".join(line for line in text.splitlines(True) if not line.startswith("flush_tlb"))
     )
     failed = buildplug("build", kernel)
@@ -390,7 +389,7 @@ def test_undeclared_op_is_an_error_that_names_it(kernel: Path) -> None:
 @pytest.mark.parametrize(("arch", "register"), [("x86_64", "flags, rcx"), ("i386", "ecx, flags")])
 def test_inline_code_that_clobbers_is_an_error(kernel: Path, arch: str, register: str) -> None:
     edit(
-        kernel / arch / "paravirt.toml",
+        kernel / "paravirt.toml",
         ('irq_disable = { inline = "cli" }', 'irq_disable = { inline = "cli; inc %ecx" }'),
     )
     error = one_line(buildplug("build", kernel / CONFIGS[arch]).stderr)

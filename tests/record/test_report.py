@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
+from buildplug.arch.x86 import X86_64
 from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import read
 from buildplug.image.elf import Array
@@ -151,7 +152,7 @@ def test_calls_of_ops_are_as_many_as_objdump_shows(built: Path) -> None:
     found = report.read(built)
     assert isinstance(found, BuildReport)
     sites = found.sites["paravirt"].ops
-    ops = read(built / "x86_64" / "paravirt.toml").ops
+    ops = read(built / "paravirt.toml", X86_64).ops
     functions = {name: op.function for name, op in ops.items() if op.function}
     assert {name: sites[name]["call"] for name in functions} == {n: calls.count(f) for n, f in functions.items()}
 
