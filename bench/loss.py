@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench.executed import Way, counted, traced
 from buildplug.arch.decode import instructions
+from buildplug.arch.registry import ARCHES
 from buildplug.base.errors import BuildplugError
 from buildplug.config.rule import find
 from buildplug.image.elf import Image
@@ -23,7 +24,6 @@ from buildplug.tables.sites_format import Table
 
 SAMPLE = Path(__file__).resolve().parent.parent / "sample_kernel"
 WORKS = {"irq": 1_000_000, "pte": 2000, "storm": 10_000, "mixed": 10_000}  # rounds; one of pte fills 512 entries
-CONFIGS = {"x86_64": "buildplug.toml", "i386": "i386.toml"}
 SHORT = (2, 4)  # rounds of the runs that are logged
 
 
@@ -58,16 +58,18 @@ def copied(folder: Path) -> None:
     shutil.copytree(SAMPLE, folder, ignore=shutil.ignore_patterns("build", "__pycache__", "*.py"))
 
 
-def kernels(folder: Path, file: str = "buildplug.toml") -> Kernels:
-    """Builds the sample kernel of a configuration twice, in a folder that does not exist yet.
+def kernels(folder: Path, arch: str = "x86_64") -> Kernels:
+    """Builds the sample kernel of an architecture twice, in a folder that does not exist yet.
 
     The one without paravirt has a table of sites, too, but they are the self test's alone, and nothing is done to them.
     """
     copied(folder)
-    text = (folder / file).read_text().replace("flags = [", 'flags = ["-DNO_PARAVIRT", ', 2)  # of cc and of as
+    text = (
+        (folder / "buildplug.toml").read_text().replace("flags = [", 'flags = ["-DNO_PARAVIRT", ', 2)
+    )  # of cc and of as
     (folder / "native.toml").write_text(text)
-    build(folder / "native.toml", folder / "native", None)
-    build(folder / file, folder / "paravirt", None)
+    build(folder / "native.toml", folder / "native", None, arch=arch)
+    build(folder, folder / "paravirt", None, arch=arch)
     native, image, applied = folder / "native/vmlinux", folder / "paravirt/vmlinux", folder / "applied"
     apply(Image(image), "bp_paravirt", "bp_paravirt_native", applied)
     return Kernels(
@@ -113,9 +115,9 @@ def main() -> None:
     print(
         f"{'instructions':<16}{'!paravirt':>12}{'unpatched':>12}{'patched':>12}{'its nops':>12}{'lost':>9}  cache lines"
     )
-    for arch, file in CONFIGS.items():
+    for arch in ARCHES:
         with tempfile.TemporaryDirectory(prefix="bench.") as name:
-            kernel = kernels(Path(name) / "kernel", file)
+            kernel = kernels(Path(name) / "kernel", arch)
             for work, rounds in WORKS.items():
                 loss = measure(kernel, work, rounds)
                 counts = f"{loss.native:>12,}{loss.unpatched:>12,}{loss.patched:>12,}{loss.nops:>12,}"

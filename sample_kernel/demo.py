@@ -13,6 +13,7 @@ from rich.table import Table as Grid
 
 from buildplug.arch.decode import IMMEDIATE, MEMORY, instructions
 from buildplug.arch.form import COND_JUMP, Form
+from buildplug.arch.registry import ARCHES
 from buildplug.base.errors import BuildplugError
 from buildplug.config.project import Config, read
 from buildplug.image.elf import SHT_NOBITS, STT_SECTION, Image, Section
@@ -25,7 +26,6 @@ from buildplug.tables.sites_format import Table
 from sample_kernel.boot import EXIT_OK, boot, memory
 
 HERE = Path(__file__).resolve().parent
-CONFIGS = ("buildplug.toml", "i386.toml")
 SHOWN = {"i386": ("irq_disable",)}  # ops whose sites are shown; of other architectures all
 
 
@@ -71,7 +71,7 @@ def show(image: Image, address: int, form: Form) -> str:
 
 def compare(console: Console, config: Config) -> None:
     """Builds one kernel, boots it under each backend, and compares; then shows what became of sites."""
-    record = json.loads(build(config.path, None, None).read_text())
+    record = json.loads(build(config.path, None, None, arch=config.arch.name).read_text())
     image, wanted = Image(config.image), config.tables[0]
     table = prove_table(image, wanted.rule, wanted.ops).truth
     assert isinstance(table, Table)
@@ -111,8 +111,8 @@ def compare(console: Console, config: Config) -> None:
 def main(console: Console) -> None:
     """Runs the demo; raises BuildplugError where something is not as it should be."""
     console.print(f"passes: {' '.join(PASSES)}")
-    for name in CONFIGS:
-        compare(console, read(HERE / name))
+    for arch in ARCHES:
+        compare(console, read(HERE, arch=arch))
 
 
 if __name__ == "__main__":

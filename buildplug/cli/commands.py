@@ -36,14 +36,14 @@ def build(options: argparse.Namespace) -> None:
             def started(name: str, what: str) -> None:
                 progress.update(bar, description=name, completed=PASSES.index(name))
 
-            path = build(options.config, options.build_dir, told, started)
+            path = build(options.config, options.build_dir, told, started, options.arch)
     else:
-        path = build(options.config, options.build_dir, told)
+        path = build(options.config, options.build_dir, told, arch=options.arch)
     if options.provenance is not None:
         from buildplug.config import project
         from buildplug.record import provenance
 
-        wanted = project.read(options.config, options.build_dir)
+        wanted = project.read(options.config, options.build_dir, options.arch)
         output = Path(options.provenance or wanted.build / f"{wanted.kernel.name}.provenance.json")
         provenance.write(output, provenance.statement(wanted, json.loads(path.read_text())))
     if options.json:
@@ -56,7 +56,7 @@ def report(options: argparse.Namespace) -> None:
     from buildplug.base import files
     from buildplug.record import report
 
-    reports = [report.read(path) for path in options.input]
+    reports = [report.read(path, options.arch) for path in options.input]
     if options.output:
         files.write(options.output, report.html(reports))
     if options.json:
@@ -119,7 +119,7 @@ def repro(options: argparse.Namespace) -> None:
     if options.against:
         _against(options)
         return
-    wanted = workshop.project(options.project, options.command, options.output)
+    wanted = workshop.project(options.project, options.command, options.output, options.arch)
     if options.diffoscope and not shutil.which("diffoscope"):
         raise BuildplugError("diffoscope", "is not installed", "install it, or leave out --diffoscope")
     if sys.stderr.isatty():
@@ -151,7 +151,7 @@ def _against(options: argparse.Namespace) -> None:
     from buildplug.record import provenance
     from buildplug.repro import against
 
-    if options.command or options.vary or options.output or options.diffoscope:
+    if options.command or options.vary or options.output or options.arch or options.diffoscope:
         raise BuildplugError("repro", "expected --against RECORD without other options", status=2)
     rebuilt = against.rebuild(options.against, options.project)
     if options.json:
@@ -206,10 +206,10 @@ def runtime(options: argparse.Namespace) -> None:
     from buildplug.config.project import read
     from buildplug.stage import sources
 
-    project = read(options.config)
-    made = sources.write(project, options.folder)
+    config = read(options.config, arch=options.arch)
+    made = sources.write(config, options.folder)
     if options.depfile:
-        write(options.depfile, sources.depfile(made, project))
+        write(options.depfile, sources.depfile(made, config))
     for path in made:
         print(path)
 
@@ -232,7 +232,7 @@ def doctor(options: argparse.Namespace) -> None:
     from buildplug.cli.doctor import examine
 
     path = options.config or (Path("buildplug.toml") if Path("buildplug.toml").exists() else None)
-    findings = examine(path)
+    findings = examine(path, options.arch)
     if options.json:
         print_json([asdict(finding) for finding in findings])
     for finding in () if options.json else findings:

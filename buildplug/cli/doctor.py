@@ -54,9 +54,10 @@ class Finding:
     needed: bool = True  # to build; else only for what `use` says
 
 
-def examine(path: Path | None) -> list[Finding]:
-    """All findings, for the toolchain of a configuration or the default one. Raises BuildplugError of the file."""
-    file = read_file(path / "buildplug.toml" if path and path.is_dir() else path) if path else None
+def examine(path: Path | None, arch: str = "") -> list[Finding]:
+    """All findings, for the toolchain of a configuration, for its architecture or another, or the default one. Raises
+    BuildplugError of the file."""
+    file = read_file(path / "buildplug.toml" if path.is_dir() else path, arch) if path else None
     toolchain, link = (file.toolchain, file.link) if file else (Toolchain(), Link())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -64,8 +64,12 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
+    def of_architecture(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--arch", default="", metavar="NAME", help="in place of the configuration's")
+
     sub = command("build", commands.build, "compile, link, extract, relink once, verify")
     sub.add_argument("config", nargs="?", type=Path, default=Path("buildplug.toml"), help="default: buildplug.toml")
+    of_architecture(sub)
     sub.add_argument("--build-dir", type=Path, metavar="DIR", help="in place of the configuration's")
     sub.add_argument("--explain", action="store_true", help="say of each pass why it runs or not")
     sub.add_argument("--json", action="store_true", help="print the record of the build")
@@ -83,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         "input", nargs="*", type=Path, default=[Path("buildplug.toml")],
         help="a configuration, the record of its build, or what repro --json printed; default: buildplug.toml",
     )  # fmt: skip
+    of_architecture(sub)
     sub.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the page")
     sub.add_argument("--json", action="store_true", help="a list with one object for each input")
 
@@ -134,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.usage = "buildplug repro [options] [PROJECT] [-- COMMAND...]"
     sub.add_argument("project", nargs="?", type=Path, default=Path(), help="configuration or folder; default: here")
+    of_architecture(sub)
     sub.add_argument("--vary", action="append", default=[], metavar="NAMES", help="such as -all,time or -num_cpus")
     sub.add_argument(
         "--output", action="append", default=[], metavar="GLOB", help="what to compare; default: the image"
@@ -155,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("folder", type=Path)
     sub.add_argument("--config", type=Path, default=Path("buildplug.toml"), help="default: buildplug.toml")
+    of_architecture(sub)
     sub.add_argument("--depfile", type=Path, help="write what the files and tables are made from, for make and ninja")
 
     sub = command("new", commands.new, "make a kernel that builds and boots")
@@ -162,6 +169,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("doctor", commands.doctor, "say which tools are missing or too old, and what mends it")
     sub.add_argument("config", nargs="?", type=Path, help="whose toolchain; default: buildplug.toml, if there is one")
+    of_architecture(sub)
     sub.add_argument("--json", action="store_true", help="a list of findings")
 
     sub = command("path", commands.path, "print where the rules for a build system are")

@@ -1,7 +1,8 @@
 """buildplug.toml: what to build, with what, and which tables go in."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from buildplug.arch.model import Arch
 from buildplug.arch.registry import by_name
@@ -19,7 +20,7 @@ RESERVED = ("obj", "gen", "notes", "build.ninja", "compile_commands.json")
 @dataclass(frozen=True)
 class Kernel:
     name: str = "vmlinux"  # of the image, in the build directory
-    arch: str = "x86_64"
+    arch: str = "x86_64"  # unless another is chosen, with --arch
     build: str = "build"  # the build directory; nothing is written outside
 
 
@@ -58,14 +59,29 @@ class TableEntry:
 
 
 @dataclass(frozen=True)
+class Changes:
+    """[arch.NAME]: what is different when the file is used for that architecture.
+
+    A key replaces that of the file, but for a list, which goes behind the file's: flags add up, and the last one
+    counts. What only some architectures are to have therefore stands with each of those.
+    """
+
+    kernel: Kernel = field(default_factory=Kernel)
+    toolchain: Toolchain = field(default_factory=Toolchain)
+    compile: Compile = field(default_factory=Compile)
+    link: Link = field(default_factory=Link)
+
+
+@dataclass(frozen=True)
 class File:
-    """The file as it is written."""
+    """The file, for one architecture, which `kernel` names."""
 
     compile: Compile = field(default_factory=Compile)
     kernel: Kernel = field(default_factory=Kernel)
     toolchain: Toolchain = field(default_factory=Toolchain)
     link: Link = field(default_factory=Link)
     table: tuple[TableEntry, ...] = ()
+    arch: dict[str, Changes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,31 +122,51 @@ class Config:
         return self.build / "gen"
 
 
-def read_file(path: Path) -> File:
-    """The file as it is written. Raises BuildplugError."""
-    file = convert(File, load(path), str(path))
+def read_file(path: Path, arch: str = "") -> File:
+    """The file, for its architecture or another. Raises BuildplugError."""
+    data = load(path)
+    file = convert(File, data, str(path))
+    for name in file.arch:
+        by_name(name, f"{path}: arch")
+        if "arch" in data["arch"][name].get("kernel", ()):
+            raise BuildplugError(f"{path}: arch.{name}.kernel", "expected no arch, which its name says", "drop it")
+    chosen = by_name(arch, "--arch") if arch else by_name(file.kernel.arch, f"{path}: kernel.arch")
+    file = replace(file, kernel=replace(file.kernel, arch=chosen.name))
+    if chosen.name in file.arch:
+        file = _changed(file, file.arch[chosen.name], data["arch"][chosen.name])
     name = file.kernel.name
     if not name or Path(name).name != name or name.startswith((".", "-")) or name in RESERVED:
         raise BuildplugError(f"{path}: kernel.name", f"expected a file name, found {file.kernel.name!r}")
     return file
 
 
-def read(path: Path, build: Path | None = None) -> Config:
-    """The configuration; `build` replaces its build directory. Raises BuildplugError."""
+def _changed(file: File, changes: Changes, given: dict[str, Any]) -> File:
+    """The file with those of the changes that are `given`: section -> keys."""
+    sections = {}
+    for section, keys in given.items():
+        before, after = getattr(file, section), getattr(changes, section)
+        new = {key: getattr(after, key) for key in keys}
+        lists = {key: getattr(before, key) + value for key, value in new.items() if isinstance(value, tuple)}
+        sections[section] = replace(before, **new | lists)
+    return replace(file, **sections)
+
+
+def read(path: Path, build: Path | None = None, arch: str = "") -> Config:
+    """The configuration; `build` replaces its build directory, `arch` its architecture. Raises BuildplugError."""
     path = path / "buildplug.toml" if path.is_dir() else path
-    root, file = path.resolve().parent, read_file(path)
+    root, file = path.resolve().parent, read_file(path, arch)
     for flag in file.link.flags:
         if flag.endswith("-build-id=uuid"):
             raise BuildplugError(f"{path}: link.flags", f"expected a build-id of the content, found {flag}",
                                  "use --build-id=sha1: a random one makes each build another")  # fmt: skip
-    arch = by_name(file.kernel.arch, f"{path}: kernel.arch")
+    found = by_name(file.kernel.arch, path)
     tables = []
     for entry in file.table:
         rule = find(entry.rule, root)
         if entry.slack < 0:
             raise BuildplugError(f"{path}: table.slack", f"expected bytes, found {entry.slack}")
         paths = tuple(root / name for name in (entry.ops, entry.rule) if name and (root / name).is_file())
-        declared = ops.read(root / entry.ops, arch) if entry.ops else None
+        declared = ops.read(root / entry.ops, found) if entry.ops else None
         tables.append(WantedTable(rule, declared, entry.slack, entry.after, entry.into, paths))
     for attribute in ("section", "symbol"):
         names = [getattr(table.rule, attribute) for table in tables]
@@ -142,7 +178,7 @@ def read(path: Path, build: Path | None = None) -> Config:
                 )
     build = (build or root / file.kernel.build).resolve()
     return Config(
-        path, root, build, arch, file.kernel, file.toolchain,
+        path, root, build, found, file.kernel, file.toolchain,
         file.compile, file.link, tuple(tables), _sources(path, root, file.compile, build),
     )  # fmt: skip
 

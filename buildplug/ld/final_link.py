@@ -151,11 +151,19 @@ class FinalLink:
 
 
 def link(
-    ld: str, config: Path, words: list[str], line: LinkLine, env: Mapping[str, str], *, expands: bool, keep: bool
+    ld: str,
+    config: Path,
+    arch: str,
+    words: list[str],
+    line: LinkLine,
+    env: Mapping[str, str],
+    *,
+    expands: bool,
+    keep: bool,
 ) -> int:
     """Makes the output of a link with tables; returns the exit status. Raises BuildplugError."""
     with _ended_by_signals(), scratch.folder(line.output) as folder:
-        final = FinalLink(ld, expands, words, line, env, read(config, folder), folder)
+        final = FinalLink(ld, expands, words, line, env, read(config, folder, arch), folder)
         try:
             final.run(keep=keep)
         except DraftFailed as failed:

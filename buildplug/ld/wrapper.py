@@ -1,11 +1,11 @@
 """A linker that wraps the linker: the link of the kernel becomes draft, tables, relink, proof; for any other we become
 the linker.
 
-    buildplug ld [--config FILE] [--ld PROGRAM] [--keep] LINKER-ARGUMENTS…
-    buildplug ld [--config FILE] [--ld PROGRAM] [--keep] --into DIR
+    buildplug ld [--config FILE] [--arch NAME] [--ld PROGRAM] [--keep] LINKER-ARGUMENTS…
+    buildplug ld [--config FILE] [--arch NAME] [--ld PROGRAM] [--keep] --into DIR
 
-The configuration is `--config`, BUILDPLUG_CONFIG, or the buildplug.toml beside the program as it was called; the linker
-`--ld`, BUILDPLUG_LD, or its [toolchain].
+The configuration is `--config`, BUILDPLUG_CONFIG, or the buildplug.toml beside the program as it was called; the
+architecture `--arch`, BUILDPLUG_ARCH, or its [kernel]; the linker `--ld`, BUILDPLUG_LD, or its [toolchain].
 """
 
 import os
@@ -21,7 +21,7 @@ from buildplug.linker import command_line
 from buildplug.linker.family import FAMILIES, Family
 
 INSIDE = "BUILDPLUG_LD_INSIDE"  # in the environment of the linker that we run
-VALUED = ("config", "ld", "into")  # options of ours
+VALUED = ("config", "arch", "ld", "into")  # options of ours
 UNUSABLE = {
     "strip-all": "tables are made of symbols and relocations; strip the image after the link",
     "oformat": "tables are made of ELF; convert the image after the link",
@@ -34,6 +34,7 @@ class Settings:
     """What is known before the command line is."""
 
     config: Path
+    arch: str  # empty: the configuration's
     ld: str
     keep: bool
     image: str  # the name of the output that gets tables; empty if there are none
@@ -67,7 +68,9 @@ def main(words: list[str], called: str) -> int:
         raise BuildplugError(settings.ld, f"{family.says} cannot be used: {reason}", "use GNU ld or lld")
     from buildplug.ld import final_link  # imports numpy: not for the many links that get no tables
 
-    return final_link.link(settings.ld, settings.config, words, line, env, expands=family.expands, keep=settings.keep)
+    return final_link.link(
+        settings.ld, settings.config, settings.arch, words, line, env, expands=family.expands, keep=settings.keep
+    )
 
 
 def _own(words: list[str]) -> tuple[dict[str, str], list[str]]:
@@ -89,22 +92,21 @@ def _own(words: list[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def _settings(own: dict[str, str], called: str) -> Settings:
-    chosen = {
-        name: own.get(name) or os.environ.get(f"BUILDPLUG_{name.upper()}", "") for name in ("config", "ld", "keep")
-    }
+    names = ("config", "arch", "ld", "keep")
+    chosen = {name: own.get(name) or os.environ.get(f"BUILDPLUG_{name.upper()}", "") for name in names}
     config = Path(chosen["config"] or Path(called).with_name("buildplug.toml"))
     config = config / "buildplug.toml" if config.is_dir() else config
     if not chosen["config"] and not config.exists():
         raise BuildplugError(
             config, "expected a configuration, found none", "name it with --config or BUILDPLUG_CONFIG", status=2
         )
-    file = read_file(config)
+    file = read_file(config, chosen["arch"])
     ld = chosen["ld"]
     if not ld:
         ld = str(config.absolute().parent / file.toolchain.ld) if "/" in file.toolchain.ld else file.toolchain.ld
     keep = chosen["keep"] not in ("", "0")
     placed = any((file.link.after, *(table.after for table in file.table)))
-    return Settings(config, ld, keep, file.kernel.name if file.table else "", placed)
+    return Settings(config, chosen["arch"], ld, keep, file.kernel.name if file.table else "", placed)
 
 
 def _family(ld: str) -> Family:
@@ -123,6 +125,7 @@ def _write_wrappers(folder: Path, settings: Settings) -> None:
     if program is None or any(Path(program).absolute() == (folder / name).absolute() for name in NAMES):
         raise BuildplugError(settings.ld, "expected the real linker, found none", "name it with --ld")
     command = [sys.executable, "-P", "-m", "buildplug", "ld", "--config", str(settings.config.absolute())]
+    command += ["--arch", settings.arch] if settings.arch else []
     command += ["--ld", str(Path(program).absolute()), *(["--keep"] if settings.keep else [])]
     for name in NAMES:
         with files.replacing(folder / name) as scratch:

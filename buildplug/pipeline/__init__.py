@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 
-def tasks(path: str | Path = "buildplug.toml", build: Path | None = None) -> Iterator[dict[str, Any]]:
+def tasks(
+    path: str | Path = "buildplug.toml", build: Path | None = None, *, arch: str = ""
+) -> Iterator[dict[str, Any]]:
     """The doit tasks that build what the configuration at `path` says. Raises BuildplugError."""
     from buildplug.config.project import read
     from buildplug.pipeline.doit_tasks import Pipeline  # imports doit and numpy
 
-    return Pipeline(read(Path(path), build), explain=False).tasks()
+    return Pipeline(read(Path(path), build, arch), explain=False).tasks()

@@ -86,10 +86,14 @@ def _reason(reason: str, arguments: Any) -> str:
 
 
 def build(
-    path: Path, directory: Path | None, explain: Report | None, started: Report = lambda name, what: None
+    path: Path,
+    directory: Path | None,
+    explain: Report | None,
+    started: Report = lambda name, what: None,
+    arch: str = "",
 ) -> Path:
     """Builds; returns the path of the record. Raises BuildplugError of the pass that failed."""
-    pipeline = Pipeline(project.read(path, directory), explain is not None)
+    pipeline = Pipeline(project.read(path, directory, arch), explain is not None)
     with _locked(pipeline.config.build):
         state = Dependency(_StateFile, str(pipeline.config.build / project.STATE), checker_cls=TimestampChecker)
         tasks = [task for item in pipeline.tasks() for task in generate_tasks(item["basename"], item)]

@@ -5,6 +5,7 @@ little: nobody signed it, and its builder is a local one that nobody vouches for
 has no times and no id of the invocation: the same build gives the same bytes. Its parameters:
 
     config       the name of the configuration, in the root that all names of inputs are relative to
+    arch         the architecture that it was built for
     environment  the variables of identity.VARIABLES that were set
 
 A comparison of rebuilds has the predicate Test Result, https://in-toto.io/attestation/test-result/v0.1: these tests ran
@@ -44,6 +45,7 @@ class Parameters:
     """What whoever ran the build could set."""
 
     config: str
+    arch: str = ""  # the configuration's
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -91,7 +93,11 @@ def statement(wanted: Config, record: dict[str, Any]) -> Statement:
     predicate = {
         "buildDefinition": {
             "buildType": BUILD,
-            "externalParameters": {"config": wanted.path.name, "environment": record["environment"]},
+            "externalParameters": {
+                "config": wanted.path.name,
+                "arch": wanted.arch.name,
+                "environment": record["environment"],
+            },
             "resolvedDependencies": [
                 *_descriptors(record["inputs"]),
                 *(_tool(name, tool) for name, tool in tools.items()),
@@ -188,7 +194,7 @@ def read(path: Path) -> Record:
 def check(record: Record, root: Path) -> list[Difference]:
     """What differs in the tree at `root`, on this machine and in this environment from what a record says, before
     anything is built: inputs, variables, tools. Raises BuildplugError if the configuration is missing or wrong."""
-    wanted = project.read(root / record.parameters.config)
+    wanted = project.read(root / record.parameters.config, arch=record.parameters.arch)
     named = [*wanted.sources, *wanted.link.objects, *filter(None, [wanted.link.script])]
     inputs = {
         name: files.digest(wanted.root / name) if (wanted.root / name).is_file() else ""

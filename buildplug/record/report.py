@@ -106,11 +106,11 @@ class BuildReport:
 Report = BuildReport | Rebuilds
 
 
-def read(path: Path) -> Report:
-    """The report of a configuration's build, of the record of one, or of the result of rebuilds. Raises
-    BuildplugError."""
+def read(path: Path, arch: str = "") -> Report:
+    """The report of a configuration's build, for its architecture or another, of the record of one, or of the result of
+    rebuilds. Raises BuildplugError."""
     if path.is_dir() or path.suffix == ".toml":
-        wanted = project.read(path)
+        wanted = project.read(path, arch=arch)
         path = wanted.build / f"{wanted.kernel.name}{RECORD}"
         if not path.exists():
             raise BuildplugError(path, "expected the record of a build, found none", "build first: buildplug build")

@@ -39,12 +39,12 @@ def rebuild(path: Path, root: Path) -> Rebuilt:
     root = root.parent if root.is_file() else root
     others = tuple(d for d in provenance.check(record, root) if not d.what.startswith("variable "))
     recorded = {**record.outputs, **record.byproducts}
-    built = project.read(root / record.parameters.config)
+    built = project.read(root / record.parameters.config, arch=record.parameters.arch)
     if odd := recorded.keys() - {built.kernel.name, built.draft.name}:
         raise BuildplugError(
             path, f"expected digests of what {built.path.name} makes, found {min(odd)!r}", "fetch it again"
         )
-    wanted = workshop.project(built.path, (), ())
+    wanted = workshop.project(built.path, (), (), record.parameters.arch)
     folder = Path(wanted.outputs[0]).parent
     wanted = replace(wanted, outputs=tuple(str(folder / glob.escape(name)) for name in recorded))
     users = {name: value for name, value in os.environ.items() if name not in fingerprints.VARIABLES}

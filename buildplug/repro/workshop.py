@@ -39,25 +39,29 @@ class Project:
     ours: bool  # whether it is a configuration of buildplug's
 
 
-def project(path: Path, command: Sequence[str], outputs: Sequence[str]) -> Project:
-    """The project at `path`: what its configuration says, or a command in that folder. Raises BuildplugError."""
+def project(path: Path, command: Sequence[str], outputs: Sequence[str], arch: str = "") -> Project:
+    """The project at `path`: what its configuration says, for its architecture or another, or a command in that folder.
+    Raises BuildplugError."""
     for pattern in outputs:
         parts = Path(pattern).parts
         if not parts or parts[0] == "/" or ".." in parts or any("**" in part != "**" for part in parts):
             raise BuildplugError("--output", f"expected a path or a glob in the project, found {pattern!r}", status=2)
     rules = find_shipped()
     if command:
+        if arch:
+            raise BuildplugError("repro", "expected --arch with a configuration, found it with a command", status=2)
         if not outputs:
             raise BuildplugError("repro", "expected --output for what the command makes, found none", status=2)
         if not path.is_dir():
             raise BuildplugError(path, "expected a folder to run the command in", "name the project's folder")
         return Project(path.resolve(), tuple(command), tuple(outputs), tuple(outputs), tuple(rules), False)
-    wanted = read(path)
+    wanted = read(path, arch=arch)
     build = wanted.build.relative_to(wanted.root) if wanted.build.is_relative_to(wanted.root) else Path("build")
-    words = (sys.executable, "-P", "-m", "buildplug", "build", wanted.path.name, "--build-dir", str(build))
+    words = [sys.executable, "-P", "-m", "buildplug", "build", wanted.path.name, "--build-dir", str(build)]
+    words += ["--arch", wanted.arch.name]
     rules += [table.rule for table in wanted.tables if table.rule not in rules]
     outputs = tuple(outputs) or (glob.escape(str(build / wanted.kernel.name)),)
-    return Project(wanted.root, words, tuple(outputs), (glob.escape(str(build)),), tuple(rules), True)
+    return Project(wanted.root, tuple(words), tuple(outputs), (glob.escape(str(build)),), tuple(rules), True)
 
 
 def build(wanted: Project, bench: Bench, setting: Setting) -> Path:

@@ -1,13 +1,14 @@
 # For CMake, 3.20 or later: find_package(buildplug), with -Dbuildplug_DIR=$(buildplug path cmake). Then
 #
 #	add_library(kernel OBJECT main.c ...)
-#	buildplug_link(kernel [OUTPUT vmlinux] [CONFIG buildplug.toml] [OPTIONS -T ${CMAKE_CURRENT_SOURCE_DIR}/kernel.lds ...])
+#	buildplug_link(kernel [OUTPUT vmlinux] [CONFIG buildplug.toml] [ARCH x86_64]
+#		[OPTIONS -T ${CMAKE_CURRENT_SOURCE_DIR}/kernel.lds ...])
 #
 # compiles into the target `kernel` what its tables need, and links OUTPUT from its objects.
 find_program(BUILDPLUG buildplug REQUIRED)
 
 function(buildplug_link target)
-	cmake_parse_arguments(PARSE_ARGV 1 arg "" "OUTPUT;CONFIG" "OPTIONS")
+	cmake_parse_arguments(PARSE_ARGV 1 arg "" "OUTPUT;CONFIG;ARCH" "OPTIONS")
 	if(NOT arg_OUTPUT)
 		set(arg_OUTPUT vmlinux)
 	endif()
@@ -17,7 +18,7 @@ function(buildplug_link target)
 	get_filename_component(config ${arg_CONFIG} ABSOLUTE)
 	set(folder ${CMAKE_CURRENT_BINARY_DIR}/${target}.gen)
 	execute_process(
-		COMMAND ${BUILDPLUG} runtime ${folder} --config ${config} --depfile ${folder}.d
+		COMMAND ${BUILDPLUG} runtime ${folder} --config ${config} --arch=${arg_ARCH} --depfile ${folder}.d
 		OUTPUT_VARIABLE files OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY
 	)
 	# What the files are made from: when it changes, CMake runs again, and leaves files alone that do not change.
@@ -32,7 +33,7 @@ function(buildplug_link target)
 	set(output ${CMAKE_CURRENT_BINARY_DIR}/${arg_OUTPUT})
 	add_custom_command(
 		OUTPUT ${output}
-		COMMAND ${BUILDPLUG} ld --config ${config} --dependency-file=${output}.d ${arg_OPTIONS}
+		COMMAND ${BUILDPLUG} ld --config ${config} --arch=${arg_ARCH} --dependency-file=${output}.d ${arg_OPTIONS}
 			$<TARGET_OBJECTS:${target}> -o ${output}
 		DEPENDS $<TARGET_OBJECTS:${target}>
 		DEPFILE ${output}.d

@@ -24,11 +24,11 @@ from sample_kernel.boot import EXIT_OK, boot, loaded_elsewhere, memory
 from tests.conftest import tool
 from tests.samples import SAMPLE, built, copy_sample, edit
 
-KERNELS = {  # configuration, compiler, linker
-    "gcc": ("buildplug.toml", "gcc", "ld"),
-    "clang": ("buildplug.toml", "clang", "ld.lld"),
-    "i386-gcc": ("i386.toml", "gcc", "ld"),
-    "i386-clang": ("i386.toml", "clang", "ld.lld"),
+KERNELS = {  # architecture, compiler, linker
+    "gcc": ("x86_64", "gcc", "ld"),
+    "clang": ("x86_64", "clang", "ld.lld"),
+    "i386-gcc": ("i386", "gcc", "ld"),
+    "i386-clang": ("i386", "clang", "ld.lld"),
 }
 WORDS = {4: "I", 8: "Q"}  # bytes of an address -> struct's letter
 
@@ -36,9 +36,9 @@ WORDS = {4: "I", 8: "Q"}  # bytes of an address -> struct's letter
 @pytest.fixture(scope="module", params=KERNELS)
 def kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = copy_sample(tmp_path_factory.mktemp(request.param) / "kernel")
-    name, cc, ld = KERNELS[request.param]
-    edit(folder / name, ('cc = "gcc"', f'cc = "{cc}"'), ('ld = "ld"', f'ld = "{ld}"'))
-    assert built(folder / name, "--build-dir", folder / "build")["links"] == 2
+    arch, cc, ld = KERNELS[request.param]
+    edit(folder / "buildplug.toml", ('cc = "gcc"', f'cc = "{cc}"'), ('ld = "ld"', f'ld = "{ld}"'))
+    assert built(folder, "--arch", arch, "--build-dir", folder / "build")["links"] == 2
     return folder / "build" / "vmlinux"
 
 

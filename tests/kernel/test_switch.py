@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from buildplug.arch.registry import ARCHES
 from buildplug.base.errors import BuildplugError
 from buildplug.image.elf import SHT_NOBITS, Image
 from buildplug.runtime.fixup import apply
@@ -12,10 +13,10 @@ from sample_kernel.boot import EXIT_OK, SECONDS, boot, memory
 from tests.samples import built, copy_sample
 
 
-@pytest.fixture(scope="module", params=["buildplug.toml", "i386.toml"])
+@pytest.fixture(scope="module", params=ARCHES)
 def kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = copy_sample(tmp_path_factory.mktemp("switch") / "kernel")
-    built(folder / request.param)
+    built(folder, "--arch", request.param)
     (image,) = folder.glob("build/**/vmlinux")
     return image
 

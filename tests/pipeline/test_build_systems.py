@@ -5,25 +5,22 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from buildplug.base.data import build_system
+from buildplug.config.project import read
 from tests.samples import SAMPLE, buildplug, built, copy_sample, edit
 
 BIN = Path(sys.executable).parent  # of the tools that came with our packages
 
-with (SAMPLE / "buildplug.toml").open("rb") as opened:
-    CONFIG = tomllib.load(opened)
-CFLAGS, ASFLAGS = (" ".join(CONFIG["compile"][key]) for key in ("cflags", "asflags"))
-LDFLAGS = " ".join([*CONFIG["link"]["flags"], "--emit-relocs"])
+CONFIG = read(SAMPLE)
+CFLAGS, ASFLAGS = " ".join(CONFIG.compile.cflags), " ".join(CONFIG.compile.asflags)
+LDFLAGS = " ".join([*CONFIG.link.flags, "--emit-relocs"])
 INCLUDE = "-Ix86_64 -I."
-SOURCES = sorted(
-    str(path.relative_to(SAMPLE)) for pattern in CONFIG["compile"]["sources"] for path in SAMPLE.glob(pattern)
-)
+SOURCES = CONFIG.sources
 NAMES = {Path(source).name for source in SOURCES}
 
 

@@ -125,7 +125,7 @@ def test_builder_claims_no_trust(statement: dict[str, Any]) -> None:
 
 def test_dependencies_are_sources_script_and_headers_with_their_digests(built: Path, statement: dict[str, Any]) -> None:
     found = dependencies(statement)
-    elsewhere = {"i386.toml", "native.h"}  # which other builds read
+    elsewhere = {"native.h"}  # which other builds read
     named = {p.name for p in built.iterdir() if p.is_file()} - elsewhere
     assert named <= set(found)
     assert {name: found[name]["digest"]["sha256"] for name in named} == {name: sha256(built / name) for name in named}
@@ -156,7 +156,7 @@ def test_same_build_elsewhere_and_later_has_the_same_provenance(built: Path, tmp
 
 def test_environment_that_tools_read_is_a_parameter(kernel: Path) -> None:
     told = provenance_of(kernel, env={"SOURCE_DATE_EPOCH": "1", "HOME": "/nowhere"})
-    assert parameters(told) == {"config": "buildplug.toml", "environment": {"SOURCE_DATE_EPOCH": "1"}}
+    assert parameters(told) == {"config": "buildplug.toml", "arch": "x86_64", "environment": {"SOURCE_DATE_EPOCH": "1"}}
 
 
 def test_object_older_than_its_assembler_is_an_error(kernel: Path) -> None:
@@ -191,7 +191,7 @@ def test_read_gives_what_was_written(built: Path, statement: dict[str, Any], tmp
     assert record.byproducts == {"vmlinux.draft": sha256(built / "build" / "vmlinux.draft")}
     assert record.inputs["kernel.lds"] == sha256(built / "kernel.lds")
     assert set(record.tools) == {"buildplug", "cc", "cc1", "as", "ld"}
-    assert record.parameters == provenance.Parameters("buildplug.toml", {})
+    assert record.parameters == provenance.Parameters("buildplug.toml", "x86_64", {})
 
 
 def test_read_passes_over_fields_that_it_does_not_know(statement: dict[str, Any], tmp_path: Path) -> None:
