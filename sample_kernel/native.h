@@ -11,10 +11,10 @@
 #ifdef __ASSEMBLER__
 /* clang-format off */
 #define PV(op) NATIVE_##op
+#define PV_AX(op) NATIVE_##op
 #define PV_ROOM(op) NATIVE_##op
 #define NATIVE_io_delay
-#define NATIVE_irq_save_rax pushf; pop AX
-#define NATIVE_irq_save_eax NATIVE_irq_save_rax
+#define NATIVE_irq_save pushf; pop AX
 #define NATIVE_irq_disable cli
 #define NATIVE_irq_enable sti
 #define NATIVE_read_cr2 mov %cr2, AX

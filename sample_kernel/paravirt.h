@@ -32,6 +32,7 @@ extern struct pv_cpu_ops pv_cpu_ops;
 #include "native.h"
 #elif defined(__ASSEMBLER__)
 #define PV(op) call pv_##op
+#define PV_AX(op) call OF_AX(pv_##op)
 #define PV_ROOM(op) IRQ_ROOM pv_##op
 #else
 #include <stddef.h>

@@ -4,8 +4,8 @@
  * The way of another processor, which starts in real mode at AP_BASE, where smp.c has copied the first part of this, to
  * ap_main, with the page directory and descriptors of the first one.
  */
+#include "boot.h"
 #include "smp.h"
-#include "x86.h"
 
 #define COPIED(symbol) (AP_BASE + symbol - ap_start)
 
@@ -27,34 +27,28 @@ ap_start:
 	ljmpl $KERNEL_CS, $COPIED(copied_protected)
 	.code32
 copied_protected:
-	movl $KERNEL_DS, %eax
-	movl %eax, %ds
-	movl %eax, %es
-	movl %eax, %ss
+	use_data_segment
 	jmp *COPIED(copied_high)
-	.balign 4
+	.balign WORD_SIZE
 copied_high:
-	.long ap_high
+	WORD ap_high
 copied_root:
 	.long boot_directory - KERNEL_BASE
 copied_gdt_pointer:
 	.word copied_gdt_end - copied_gdt - 1
 	.long COPIED(copied_gdt)
-	.balign 8
-copied_gdt:
-	.quad 0, DESCRIPTOR_CODE, DESCRIPTOR_DATA
-copied_gdt_end:
+	descriptors copied_gdt
 ap_end:
 
 	.text
 	.type ap_high, @function
 ap_high:
-	lock btsl $0, ap_taken
+	lock btsl $0, AT(ap_taken)
 	jc 1f
-	movl ap_root, %eax
-	movl %eax, %cr3
-	lgdt ap_gdt
-	lidt ap_idt
+	mov AT(ap_root), AX
+	mov AX, %cr3
+	lgdt AT(ap_gdt)
+	lidt AT(ap_idt)
 	movl $(ap_stack + AP_STACK), %esp
 	xorl %ebp, %ebp
 	call ap_main

@@ -23,6 +23,9 @@
 #define ARG1 %eax
 #define ARG2 %edx
 #define ARG2_BYTE %dl
+#define OF_AX(op) op##_eax /* the op for a value in AX */
+#define AT(symbol) symbol
+#define OR_WORD orl
 /* clang-format on */
 
 /* live_entry.S: what a C function may change, and back; the bytes of it, and of a word. */
@@ -40,7 +43,15 @@
 #define THUNK2 edx
 #define THUNK2_PREFIX
 
-#define REGISTERS 7 /* registers.S: all but the stack pointer */
+/* entry.S and registers.S: all but SP and AX, in the order of struct frame, and back. */
+#define BUT_AX ecx, edx, ebx, ebp, esi, edi
+#define BUT_AX_BACK edi, esi, ebp, ebx, edx, ecx
+
+/* registers.S: all but SP, and how many; what a C function keeps, and back. */
+#define ALL_REGISTERS eax, BUT_AX
+#define REGISTERS 7
+#define CALLEE_SAVED ebx, ebp, esi, edi
+#define CALLEE_SAVED_BACK edi, esi, ebp, ebx
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>

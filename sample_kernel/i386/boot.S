@@ -6,15 +6,13 @@
  * replaces. A boot loader may have put the image elsewhere than at the address that it was linked for: until
  * the fields that hold absolute addresses are made right, what they refer to is `ebp` bytes behind.
  */
-#include "x86.h"
-
-#define PHYSICAL(symbol) (symbol - KERNEL_BASE)
+#define OFFSET(symbol) (symbol - KERNEL_BASE)
+#define FROM_EBP(symbol) symbol(%ebp) /* with paging */
 #define MULTIBOOT_HEADER 0x1badb002
 #define MULTIBOOT_FLAGS 0 /* where to load what, the ELF header says */
 #define HAS_COMMAND_LINE 4 /* in the first word of the information */
 #define COMMAND_LINE 16
-#define DEBUG_EXIT 0xf4
-#define NOT_RELOCATED 0x20 /* and the error: what the kernel ends with if its table is wrong */
+#include "boot.h"
 
 	.section .multiboot, "a"
 	.balign 4
@@ -27,16 +25,10 @@
 	.globl start
 	.type start, @function
 start:
-	/* Where is this? There is no stack to ask with: a word of the information serves, and is put back. */
-	movl (%ebx), %eax
-	leal 4(%ebx), %esp
-	call 1f
-1:	popl %ebp
-	movl %eax, (%ebx)
-	subl $PHYSICAL(1b), %ebp
+	where_is_this
 
 	/* The first GiB, in 4 MiB pages, both at 0 and at KERNEL_BASE. */
-	leal PHYSICAL(boot_directory)(%ebp), %edi
+	leal OFFSET(boot_directory)(%ebp), %edi
 	movl %edi, %cr3
 	movl $(PTE_PRESENT | PTE_WRITE | PTE_LARGE), %eax
 1:	movl %eax, (%edi)
@@ -50,24 +42,14 @@ start:
 	movl %eax, %cr4
 	movl $(CR0_PG | CR0_PE), %eax
 	movl %eax, %cr0
-	leal stack_top(%ebp), %esp
-	leal boot_gdt(%ebp), %eax
-	pushl %eax
-	pushw $(boot_gdt_end - boot_gdt - 1)
-	lgdt (%esp)
-	leal high_half(%ebp), %eax
-	pushl $KERNEL_CS
-	pushl %eax
-	lret
+	leal FROM_EBP(stack_top), %esp
+	use_descriptors high_half
 high_half:
-	movl $KERNEL_DS, %eax
-	movl %eax, %ds
-	movl %eax, %es
-	movl %eax, %ss
-	leal stack_top(%ebp), %esp
-	leal bp_relocs(%ebp), %eax
-	leal kernel_start(%ebp), %edx
-	leal kernel_end(%ebp), %ecx
+	use_data_segment
+	leal FROM_EBP(stack_top), %esp
+	leal FROM_EBP(bp_relocs), %eax
+	leal FROM_EBP(kernel_start), %edx
+	leal FROM_EBP(kernel_end), %ecx
 	pushl %ebp
 	xorl %ebp, %ebp
 	call bp_relocate
@@ -77,17 +59,11 @@ high_half:
 	jz 1f
 	movl COMMAND_LINE(%ebx), %eax
 1:	call kernel_main
-2:	addl $NOT_RELOCATED, %eax
-	outb %al, $DEBUG_EXIT
-3:	hlt
-	jmp 3b
+2:	give_up
 	.size start, . - start
 
 	.section .rodata
-	.balign 8
-boot_gdt:
-	.quad 0, DESCRIPTOR_CODE, DESCRIPTOR_DATA
-boot_gdt_end:
+	descriptors boot_gdt
 
 	.bss
 	.balign PAGE_SIZE

@@ -2,7 +2,7 @@
 	.file "entry.S" /* else the linker names it after the object, wherever that is */
 /*
  * The way into and out of every exception and interrupt. It calls pv ops where the interrupted code's
- * registers are all live but eax: what fixup puts there may clobber only what paravirt.toml says.
+ * registers are all live but AX: what fixup puts there may clobber only what paravirt.toml says.
  */
 #include "paravirt.h"
 #include "x86.h"
@@ -12,32 +12,32 @@
 	.balign 16
 	.type entry, @function
 entry:
-	pushl %eax
+	push AX
 	PV(io_delay)
-	PV(irq_save_eax)
-	pushl %eax
+	PV_AX(irq_save)
+	push AX
 	/* Exceptions come with interrupts on (interrupts.c), and the shim's flag is not the processor's. */
 	PV_ROOM(irq_disable)
 	PV(read_cr2)
-	pushl %eax
-	.irp register, ecx, edx, ebx, ebp, esi, edi
-	pushl %\register
+	push AX
+	.irp register, BUT_AX
+	push %\register
 	.endr
 	cld
-	movl %esp, %eax
+	mov SP, ARG1
 	call trap
-	.irp register, edi, esi, ebp, ebx, edx, ecx
-	popl %\register
+	.irp register, BUT_AX_BACK
+	pop %\register
 	.endr
-	popl %eax
-	popl %eax
+	pop AX
+	pop AX
 	call enable_if_set
-	popl %eax
-	addl $8, %esp
-	iret
+	pop AX
+	add $(2 * WORD_SIZE), SP
+	INTERRUPT_RETURN
 	.size entry, . - entry
 
-	/* eax: what pv_irq_save_eax returned. Every other register is live. */
+	/* AX: what pv_irq_save returned. Every other register is live. */
 	.type enable_if_set, @function
 enable_if_set:
 	testl $FLAGS_IF, %eax

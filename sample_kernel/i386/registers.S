@@ -5,13 +5,13 @@
 
 	.macro each array, store
 	.set offset, 0
-	.irp register, eax, ecx, edx, ebx, ebp, esi, edi
+	.irp register, ALL_REGISTERS
 	.if \store
-	movl %\register, \array + offset
+	mov %\register, AT(\array + offset)
 	.else
-	movl \array + offset, %\register
+	mov AT(\array + offset), %\register
 	.endif
-	.set offset, offset + 4
+	.set offset, offset + WORD_SIZE
 	.endr
 	.endm
 
@@ -19,16 +19,16 @@
 	.globl \name
 	.type \name, @function
 \name:
-	.irp register, ebx, ebp, esi, edi
-	pushl %\register
+	.irp register, CALLEE_SAVED
+	push %\register
 	.endr
 	each registers_before, 0
 	.endm
 
 	.macro end name
 	each registers_after, 1
-	.irp register, edi, esi, ebp, ebx
-	popl %\register
+	.irp register, CALLEE_SAVED_BACK
+	pop %\register
 	.endr
 	ret
 	.size \name, . - \name
@@ -40,11 +40,11 @@
 	int3
 	end registers_breakpoint
 
-	/* Until ticks is not what eax has, or so many times. */
+	/* Until ticks is not what AX has, or so many times. */
 	begin registers_interrupt
-1:	cmpl %eax, ticks
+1:	cmp AX, AT(ticks)
 	jne 2f
-	decl registers_spins
+	decl AT(registers_spins)
 	jnz 1b
 2:
 	end registers_interrupt
@@ -52,17 +52,17 @@
 	/* The ops that entry code calls, as it does; the arithmetic flags are to live, too. */
 	begin registers_calls
 	pushf
-	orl $FLAGS_ARITHMETIC, (%esp)
+	OR_WORD $FLAGS_ARITHMETIC, (SP)
 	popf
 	call pv_irq_disable
 	call pv_io_delay
-	pushl %eax
-	call pv_irq_save_eax
+	push AX
+	call OF_AX(pv_irq_save)
 	call pv_read_cr2
-	popl %eax
+	pop AX
 	call pv_irq_enable
 	pushf
-	popl registers_flags
+	pop AT(registers_flags)
 	end registers_calls
 
 	.section .note.GNU-stack, "", @progbits

@@ -5,8 +5,8 @@
  * ap_main, with the page tables and descriptors of the first one. It loads no task state segment: a double fault of
  * its is the end of QEMU.
  */
+#include "boot.h"
 #include "smp.h"
-#include "x86.h"
 
 #define COPIED(symbol) (AP_BASE + symbol - ap_start)
 
@@ -32,34 +32,28 @@ ap_start:
 	ljmpl $KERNEL_CS, $COPIED(copied_long)
 	.code64
 copied_long:
-	movl $KERNEL_DS, %eax
-	movl %eax, %ds
-	movl %eax, %es
-	movl %eax, %ss
+	use_data_segment
 	jmp *copied_high(%rip)
-	.balign 8
+	.balign WORD_SIZE
 copied_high:
-	.quad ap_high
+	WORD ap_high
 copied_root:
 	.long boot_pml4 - KERNEL_BASE
 copied_gdt_pointer:
 	.word copied_gdt_end - copied_gdt - 1
 	.long COPIED(copied_gdt)
-	.balign 8
-copied_gdt:
-	.quad 0, DESCRIPTOR_CODE, DESCRIPTOR_DATA
-copied_gdt_end:
+	descriptors copied_gdt
 ap_end:
 
 	.text
 	.type ap_high, @function
 ap_high:
-	lock btsl $0, ap_taken(%rip)
+	lock btsl $0, AT(ap_taken)
 	jc 1f
-	movq ap_root(%rip), %rax
-	movq %rax, %cr3
-	lgdt ap_gdt(%rip)
-	lidt ap_idt(%rip)
+	mov AT(ap_root), AX
+	mov AX, %cr3
+	lgdt AT(ap_gdt)
+	lidt AT(ap_idt)
 	leaq ap_stack + AP_STACK(%rip), %rsp
 	xorl %ebp, %ebp
 	call ap_main

@@ -23,6 +23,9 @@
 #define ARG1 %rdi
 #define ARG2 %rsi
 #define ARG2_BYTE %sil
+#define OF_AX(op) op##_rax /* the op for a value in AX */
+#define AT(symbol) symbol(%rip)
+#define OR_WORD orq
 /* clang-format on */
 
 /* live_entry.S: what a C function may change, and back; the bytes of it, and of a word. */
@@ -40,7 +43,15 @@
 #define THUNK2 r11
 #define THUNK2_PREFIX cs
 
-#define REGISTERS 15 /* registers.S: all but the stack pointer */
+/* entry.S and registers.S: all but SP and AX, in the order of struct frame, and back. */
+#define BUT_AX rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
+#define BUT_AX_BACK r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx
+
+/* registers.S: all but SP, and how many; what a C function keeps, and back. */
+#define ALL_REGISTERS rax, BUT_AX
+#define REGISTERS 15
+#define CALLEE_SAVED rbx, rbp, r12, r13, r14, r15
+#define CALLEE_SAVED_BACK r15, r14, r13, r12, rbp, rbx
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>

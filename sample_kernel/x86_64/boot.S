@@ -6,14 +6,12 @@
  * loader may have put the image elsewhere than at the address that it was linked for: everything here is
  * relative to where it runs, until the fields that hold absolute addresses are made right.
  */
-#include "x86.h"
-
 #define PHYSICAL(symbol) (symbol - KERNEL_BASE)
-#define FROM_EBP(symbol) (symbol - start)(%ebp)
+#define OFFSET(symbol) (symbol - start)
+#define FROM_EBP(symbol) OFFSET(symbol)(%ebp)
 #define XEN_ELFNOTE_PHYS32_ENTRY 18
 #define COMMAND_LINE 24 /* in start_info */
-#define DEBUG_EXIT 0xf4
-#define NOT_RELOCATED 0x20 /* and the error: what the kernel ends with if its table is wrong */
+#include "boot.h"
 
 	.section .note.Xen, "a", @note
 	.balign 4
@@ -29,13 +27,7 @@
 	.globl start
 	.type start, @function
 start:
-	/* Where is this? There is no stack to ask with: a word of start_info serves, and is put back. */
-	movl (%ebx), %eax
-	leal 4(%ebx), %esp
-	call 1f
-1:	popl %ebp
-	movl %eax, (%ebx)
-	subl $(1b - start), %ebp
+	where_is_this
 	leal FROM_EBP(stack_top), %esp
 
 	/* The first GiB, in 2 MiB pages, both at 0 and at KERNEL_BASE. */
@@ -64,21 +56,11 @@ start:
 	wrmsr
 	movl $(CR0_PG | CR0_PE), %eax
 	movl %eax, %cr0
-	leal FROM_EBP(boot_gdt), %eax
-	pushl %eax
-	pushw $(boot_gdt_end - boot_gdt - 1)
-	lgdt (%esp)
-	leal FROM_EBP(long_mode), %eax
-	pushl $KERNEL_CS
-	pushl %eax
-	lret
+	use_descriptors long_mode
 
 	.code64
 long_mode:
-	movl $KERNEL_DS, %eax
-	movl %eax, %ds
-	movl %eax, %es
-	movl %eax, %ss
+	use_data_segment
 	leaq high_half(%rip), %rax
 	addq $KERNEL_BASE, %rax
 	jmp *%rax
@@ -95,17 +77,11 @@ high_half:
 	jnz 2f
 	movl COMMAND_LINE(%rbx), %edi
 	call kernel_main
-2:	addl $NOT_RELOCATED, %eax
-	outb %al, $DEBUG_EXIT
-3:	hlt
-	jmp 3b
+2:	give_up
 	.size start, . - start
 
 	.section .rodata
-	.balign 8
-boot_gdt:
-	.quad 0, DESCRIPTOR_CODE, DESCRIPTOR_DATA
-boot_gdt_end:
+	descriptors boot_gdt
 
 	.bss
 	.balign PAGE_SIZE

@@ -2,7 +2,7 @@
 	.file "entry.S" /* else the linker names it after the object, wherever that is */
 /*
  * The way into and out of every exception and interrupt. It calls pv ops where the interrupted code's
- * registers are all live but rax: what fixup puts there may clobber only what paravirt.toml says.
+ * registers are all live but AX: what fixup puts there may clobber only what paravirt.toml says.
  */
 #include "paravirt.h"
 #include "x86.h"
@@ -12,32 +12,32 @@
 	.balign 16
 	.type entry, @function
 entry:
-	pushq %rax
+	push AX
 	PV(io_delay)
-	PV(irq_save_rax)
-	pushq %rax
+	PV_AX(irq_save)
+	push AX
 	/* Exceptions come with interrupts on (interrupts.c), and the shim's flag is not the processor's. */
 	PV_ROOM(irq_disable)
 	PV(read_cr2)
-	pushq %rax
-	.irp register, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
-	pushq %\register
+	push AX
+	.irp register, BUT_AX
+	push %\register
 	.endr
 	cld
-	movq %rsp, %rdi
+	mov SP, ARG1
 	call trap
-	.irp register, r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx
-	popq %\register
+	.irp register, BUT_AX_BACK
+	pop %\register
 	.endr
-	popq %rax
-	popq %rax
+	pop AX
+	pop AX
 	call enable_if_set
-	popq %rax
-	addq $16, %rsp
-	iretq
+	pop AX
+	add $(2 * WORD_SIZE), SP
+	INTERRUPT_RETURN
 	.size entry, . - entry
 
-	/* rax: what pv_irq_save_rax returned. Every other register is live. */
+	/* AX: what pv_irq_save returned. Every other register is live. */
 	.type enable_if_set, @function
 enable_if_set:
 	testl $FLAGS_IF, %eax

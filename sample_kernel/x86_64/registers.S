@@ -3,15 +3,15 @@
 /* Functions that do something with every register live, and leave to C whether all are as before. */
 #include "x86.h"
 
-	.macro each instruction, array, store
+	.macro each array, store
 	.set offset, 0
-	.irp register, rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
+	.irp register, ALL_REGISTERS
 	.if \store
-	\instruction %\register, \array + offset(%rip)
+	mov %\register, AT(\array + offset)
 	.else
-	\instruction \array + offset(%rip), %\register
+	mov AT(\array + offset), %\register
 	.endif
-	.set offset, offset + 8
+	.set offset, offset + WORD_SIZE
 	.endr
 	.endm
 
@@ -19,16 +19,16 @@
 	.globl \name
 	.type \name, @function
 \name:
-	.irp register, rbx, rbp, r12, r13, r14, r15
-	pushq %\register
+	.irp register, CALLEE_SAVED
+	push %\register
 	.endr
-	each movq, registers_before, 0
+	each registers_before, 0
 	.endm
 
 	.macro end name
-	each movq, registers_after, 1
-	.irp register, r15, r14, r13, r12, rbp, rbx
-	popq %\register
+	each registers_after, 1
+	.irp register, CALLEE_SAVED_BACK
+	pop %\register
 	.endr
 	ret
 	.size \name, . - \name
@@ -40,11 +40,11 @@
 	int3
 	end registers_breakpoint
 
-	/* Until ticks is not what rax has, or so many times. */
+	/* Until ticks is not what AX has, or so many times. */
 	begin registers_interrupt
-1:	cmpq %rax, ticks(%rip)
+1:	cmp AX, AT(ticks)
 	jne 2f
-	decl registers_spins(%rip)
+	decl AT(registers_spins)
 	jnz 1b
 2:
 	end registers_interrupt
@@ -52,17 +52,17 @@
 	/* The ops that entry code calls, as it does; the arithmetic flags are to live, too. */
 	begin registers_calls
 	pushf
-	orq $FLAGS_ARITHMETIC, (%rsp)
+	OR_WORD $FLAGS_ARITHMETIC, (SP)
 	popf
 	call pv_irq_disable
 	call pv_io_delay
-	pushq %rax
-	call pv_irq_save_rax
+	push AX
+	call OF_AX(pv_irq_save)
 	call pv_read_cr2
-	popq %rax
+	pop AX
 	call pv_irq_enable
 	pushf
-	popq registers_flags(%rip)
+	pop AT(registers_flags)
 	end registers_calls
 
 	.section .note.GNU-stack, "", @progbits
