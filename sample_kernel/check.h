@@ -1,31 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-/* The self test: how a check is made, the three lists of checks, and the assembly that they run. */
+/* The self test: the lists of checks, and the assembly that they run. */
 #ifndef CHECK_H
 #define CHECK_H
 
 #include "kernel.h"
+#include "report.h"
 
 /* check.c */
 bool checks_run(bool shim);
-void check(const char *name, unsigned long found, unsigned long expected);
-void check_op(const char *name, unsigned op, unsigned long found, unsigned long expected);
-
-/* The interrupt flag as the kernel sees it and as the processor has it. */
-enum { KERNEL_IF = 1, PROCESSOR_IF = 2 };
-unsigned long irq_state(void);
-unsigned long irq_state_off(bool shim);
 
 /* check_ops.c, check_sites.c, check_traps.c */
-void check_ops(bool shim);
-void check_sites(bool shim);
-void check_traps(bool shim);
+void check_ops(struct report *report);
+void check_sites(struct report *report);
+void check_traps(struct report *report);
 
 /* trace.c, extable.c, exports.c, static_call.c, retpoline.c: of a table each. */
-void check_trace(void);
-void check_extable(void);
-void check_exports(void);
-void check_static_calls(void);
-void check_retpolines(void);
+void check_trace(struct report *report);
+void check_extable(struct report *report);
+void check_exports(struct report *report);
+void check_static_calls(struct report *report);
+void check_retpolines(struct report *report);
 
 /* probe.S: accesses that may fault; 1, or 0 when it did and probe_cr2 and probe_error tell. */
 unsigned long probe_write(void *address, uint8_t value);

@@ -10,24 +10,24 @@
 
 static char pages[2][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
-static void check_irq(bool shim)
+static void check_irq(struct report *report)
 {
-	unsigned long on = KERNEL_IF | PROCESSOR_IF, off = irq_state_off(shim);
+	unsigned long on = KERNEL_IF | PROCESSOR_IF, off = irq_state_off(report->shim);
 	unsigned long flags;
 
 	pv_irq_enable();
-	check("irq_enable", irq_state(), on);
+	check(report, "irq_enable", irq_state(), on);
 	flags = pv_irq_save();
-	check_op("irq_save", SHIM_IRQ_SAVE, flags & FLAGS_IF, FLAGS_IF);
+	check_op(report, "irq_save", SHIM_IRQ_SAVE, flags & FLAGS_IF, FLAGS_IF);
 	pv_irq_disable();
-	check("irq_disable", irq_state(), off);
+	check(report, "irq_disable", irq_state(), off);
 	pv_irq_restore(flags);
-	check_op("irq_restore", SHIM_IRQ_RESTORE, irq_state(), on);
+	check_op(report, "irq_restore", SHIM_IRQ_RESTORE, irq_state(), on);
 	pv_irq_restore(0);
-	check_op("irq_restore-off", SHIM_IRQ_RESTORE, irq_state(), off);
+	check_op(report, "irq_restore-off", SHIM_IRQ_RESTORE, irq_state(), off);
 }
 
-static void check_pte(bool shim)
+static void check_pte(struct report *report)
 {
 	volatile unsigned long *entry = paging_entry(pages[0]);
 	volatile char *page = pages[0];
@@ -35,7 +35,8 @@ static void check_pte(bool shim)
 
 	/* Stored by paging.c: as the processor wants it, whatever make_pte gave. Bits 5, 6:
 	 * accessed, dirty. */
-	check("paging", *paging_entry(text_start) & ~0x60ul, physical(text_start) | PTE_PRESENT);
+	check(report, "paging", *paging_entry(text_start) & ~0x60ul,
+	      physical(text_start) | PTE_PRESENT);
 
 	pages[1][0] = 2;
 	*page = 1; /* so that the processor has set the accessed and the dirty bit */
@@ -43,47 +44,47 @@ static void check_pte(bool shim)
 	other = (value & ~PTE_ADDRESS) | physical(pages[1]);
 
 	pte = pv_make_pte(other);
-	check_op("make_pte", SHIM_MAKE_PTE, pte != other, shim);
-	check_op("pte_val", SHIM_PTE_VAL, pv_pte_val(pte), other);
+	check_op(report, "make_pte", SHIM_MAKE_PTE, pte != other, report->shim);
+	check_op(report, "pte_val", SHIM_PTE_VAL, pv_pte_val(pte), other);
 	pv_set_pte((unsigned long *)entry, pte);
-	check_op("set_pte", SHIM_SET_PTE, *entry, other);
+	check_op(report, "set_pte", SHIM_SET_PTE, *entry, other);
 	pv_flush_tlb();
-	check_op("flush_tlb", SHIM_FLUSH_TLB, *page, 2);
+	check_op(report, "flush_tlb", SHIM_FLUSH_TLB, *page, 2);
 
 	pv_set_pte((unsigned long *)entry, pv_make_pte(value));
 	pv_flush_tlb();
-	check("set_pte-back", *page, 1);
+	check(report, "set_pte-back", *page, 1);
 }
 
-static void check_registers(void)
+static void check_registers(struct report *report)
 {
 	unsigned long root = read_cr3();
 
-	check_op("read_cr3", SHIM_READ_CR3, pv_read_cr3(), root);
+	check_op(report, "read_cr3", SHIM_READ_CR3, pv_read_cr3(), root);
 	memcpy(pages[0], virtual(root), PAGE_SIZE);
 	pv_write_cr3(physical(pages[0]));
-	check_op("write_cr3", SHIM_WRITE_CR3, read_cr3(), physical(pages[0]));
+	check_op(report, "write_cr3", SHIM_WRITE_CR3, read_cr3(), physical(pages[0]));
 	write_cr3(root);
 	write_cr2(0x1234567);
-	check_op("read_cr2", SHIM_READ_CR2, pv_read_cr2(), 0x1234567);
+	check_op(report, "read_cr2", SHIM_READ_CR2, pv_read_cr2(), 0x1234567);
 }
 
-static void check_cpu(bool shim)
+static void check_cpu(struct report *report)
 {
 	struct cpuid id = pv_cpuid(SHIM_LEAF, 0);
 
-	check_op("cpuid", SHIM_CPUID, !memcmp(&id.ebx, SHIM_VENDOR, 12), shim);
-	check_op("rdmsr", SHIM_RDMSR, pv_rdmsr(MSR_EFER), rdmsr(MSR_EFER));
+	check_op(report, "cpuid", SHIM_CPUID, !memcmp(&id.ebx, SHIM_VENDOR, 12), report->shim);
+	check_op(report, "rdmsr", SHIM_RDMSR, pv_rdmsr(MSR_EFER), rdmsr(MSR_EFER));
 	pv_wrmsr(MSR_SYSENTER_EIP, KERNEL_BASE);
-	check_op("wrmsr", SHIM_WRMSR, rdmsr(MSR_SYSENTER_EIP), KERNEL_BASE);
+	check_op(report, "wrmsr", SHIM_WRMSR, rdmsr(MSR_SYSENTER_EIP), KERNEL_BASE);
 	pv_io_delay();
-	check_op("io_delay", SHIM_IO_DELAY, 0, 0);
+	check_op(report, "io_delay", SHIM_IO_DELAY, 0, 0);
 }
 
-void check_ops(bool shim)
+void check_ops(struct report *report)
 {
-	check_irq(shim);
-	check_pte(shim);
-	check_registers();
-	check_cpu(shim);
+	check_irq(report);
+	check_pte(report);
+	check_registers(report);
+	check_cpu(report);
 }

@@ -6,79 +6,81 @@
 #include "shim.h"
 #include "sites.h"
 
-static void check_jumps(bool shim)
+static void check_jumps(struct report *report)
 {
-	unsigned long on = KERNEL_IF | PROCESSOR_IF, off = irq_state_off(shim);
+	unsigned long on = KERNEL_IF | PROCESSOR_IF, off = irq_state_off(report->shim);
 
 	pv_irq_enable();
-	check_op("site-tail", SHIM_IRQ_SAVE, site_tail() & FLAGS_IF, FLAGS_IF);
+	check_op(report, "site-tail", SHIM_IRQ_SAVE, site_tail() & FLAGS_IF, FLAGS_IF);
 	site_tail_long();
-	check_op("site-tail-long", SHIM_FLUSH_TLB, 0, 0);
-	check_op("site-tail-nothing", SHIM_IO_DELAY, site_tail_nothing(), 42);
+	check_op(report, "site-tail-long", SHIM_FLUSH_TLB, 0, 0);
+	check_op(report, "site-tail-nothing", SHIM_IO_DELAY, site_tail_nothing(), 42);
 
 	site_jb(10);
-	check("site-jb-not-taken", irq_state(), on);
+	check(report, "site-jb-not-taken", irq_state(), on);
 	site_jb(9);
-	check("site-jb-taken", irq_state(), off);
+	check(report, "site-jb-taken", irq_state(), off);
 	site_jnz(0);
-	check("site-jnz-not-taken", irq_state(), off);
+	check(report, "site-jnz-not-taken", irq_state(), off);
 	site_jnz(1);
-	check("site-jnz-taken", irq_state(), on);
-	check_op("site-jz-nothing-taken", SHIM_IO_DELAY, site_jz_nothing(0), 42);
-	check("site-jz-nothing-not-taken", site_jz_nothing(1), 43);
+	check(report, "site-jnz-taken", irq_state(), on);
+	check_op(report, "site-jz-nothing-taken", SHIM_IO_DELAY, site_jz_nothing(0), 42);
+	check(report, "site-jz-nothing-not-taken", site_jz_nothing(1), 43);
 }
 
 /* Calls with room: the shim's code is in them. */
-static void check_rooms(bool shim)
+static void check_rooms(struct report *report)
 {
 	__asm__ volatile(IRQ_CALL("pv_irq_disable") : : : "memory");
-	check("site-room-irq_disable", irq_state(), irq_state_off(shim));
+	check(report, "site-room-irq_disable", irq_state(), irq_state_off(report->shim));
 	__asm__ volatile(IRQ_CALL("pv_irq_enable") : : : "memory");
-	check("site-room-irq_enable", irq_state(), KERNEL_IF | PROCESSOR_IF);
+	check(report, "site-room-irq_enable", irq_state(), KERNEL_IF | PROCESSOR_IF);
 }
 
-static void check_slots(void)
+static void check_slots(struct report *report)
 {
 	unsigned long efer = rdmsr(MSR_EFER);
 
-	check_op("site-slot-call", SHIM_RDMSR, site_slot_call(MSR_EFER), efer);
+	check_op(report, "site-slot-call", SHIM_RDMSR, site_slot_call(MSR_EFER), efer);
 	site_slot_jump(MSR_SYSENTER_EIP, 0x5678);
-	check_op("site-slot-jump", SHIM_WRMSR, rdmsr(MSR_SYSENTER_EIP), 0x5678);
-	check_op("site-slot-call-absolute", SHIM_RDMSR, site_slot_call_absolute(MSR_EFER), efer);
+	check_op(report, "site-slot-jump", SHIM_WRMSR, rdmsr(MSR_SYSENTER_EIP), 0x5678);
+	check_op(report, "site-slot-call-absolute", SHIM_RDMSR, site_slot_call_absolute(MSR_EFER),
+		 efer);
 	site_slot_jump_absolute(MSR_SYSENTER_EIP, 0x9abc);
-	check_op("site-slot-jump-absolute", SHIM_WRMSR, rdmsr(MSR_SYSENTER_EIP), 0x9abc);
+	check_op(report, "site-slot-jump-absolute", SHIM_WRMSR, rdmsr(MSR_SYSENTER_EIP), 0x9abc);
 }
 
-static void check_addresses(bool shim)
+static void check_addresses(struct report *report)
 {
 	unsigned long pte;
 
-	check_op("site-address-read_cr3", SHIM_READ_CR3, site_address_cr3(), read_cr3());
+	check_op(report, "site-address-read_cr3", SHIM_READ_CR3, site_address_cr3(), read_cr3());
 	pte = site_address_make(0x1003);
-	check_op("site-address-make_pte", SHIM_MAKE_PTE, pte != 0x1003, shim);
-	check_op("site-address-pte_val", SHIM_PTE_VAL, site_address_val(pte), 0x1003);
+	check_op(report, "site-address-make_pte", SHIM_MAKE_PTE, pte != 0x1003, report->shim);
+	check_op(report, "site-address-pte_val", SHIM_PTE_VAL, site_address_val(pte), 0x1003);
 	write_cr2(0x89abcde);
-	check_op("site-address-read_cr2", SHIM_READ_CR2, site_address_cr2(), 0x89abcde);
+	check_op(report, "site-address-read_cr2", SHIM_READ_CR2, site_address_cr2(), 0x89abcde);
 }
 
-static void check_pointers(bool shim)
+static void check_pointers(struct report *report)
 {
 	site_pointers[1]();
-	check("site-pointer-irq_disable", irq_state(), irq_state_off(shim));
+	check(report, "site-pointer-irq_disable", irq_state(), irq_state_off(report->shim));
 	site_pointers[0]();
-	check("site-pointer-irq_enable", irq_state(), KERNEL_IF | PROCESSOR_IF);
+	check(report, "site-pointer-irq_enable", irq_state(), KERNEL_IF | PROCESSOR_IF);
 	site_pointers[2]();
-	check_op("site-pointer-io_delay", SHIM_IO_DELAY, 0, 0);
-	check_op("site-pointer-read_cr3", SHIM_READ_CR3, site_pointers_data[0](), read_cr3());
-	check_op("site-pointer-irq_save", SHIM_IRQ_SAVE, site_pointers_data[1]() & FLAGS_IF,
+	check_op(report, "site-pointer-io_delay", SHIM_IO_DELAY, 0, 0);
+	check_op(report, "site-pointer-read_cr3", SHIM_READ_CR3, site_pointers_data[0](),
+		 read_cr3());
+	check_op(report, "site-pointer-irq_save", SHIM_IRQ_SAVE, site_pointers_data[1]() & FLAGS_IF,
 		 FLAGS_IF);
 }
 
-void check_sites(bool shim)
+void check_sites(struct report *report)
 {
-	check_jumps(shim);
-	check_rooms(shim);
-	check_slots();
-	check_addresses(shim);
-	check_pointers(shim);
+	check_jumps(report);
+	check_rooms(report);
+	check_slots(report);
+	check_addresses(report);
+	check_pointers(report);
 }

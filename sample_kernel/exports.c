@@ -17,12 +17,12 @@ static bool finds(const char *name, const volatile void *address, const char *na
 }
 
 /* A draft's table is empty. */
-void check_exports(void)
+void check_exports(struct report *report)
 {
 	bool there = bp_exports.rows;
 
-	check("export-function", finds("strcmp", strcmp, ""), there);
-	check("export-namespace", finds("print", print, "CONSOLE"), there);
-	check("export-object", finds("ticks", &ticks, "TIME"), there);
-	check("export-none", finds("panic", panic, ""), false);
+	check(report, "export-function", finds("strcmp", strcmp, ""), there);
+	check(report, "export-namespace", finds("print", print, "CONSOLE"), there);
+	check(report, "export-object", finds("ticks", &ticks, "TIME"), there);
+	check(report, "export-none", finds("panic", panic, ""), false);
 }

@@ -29,20 +29,20 @@ static size_t copy(void *to, const void *from, size_t size)
 }
 
 /* A draft's table is empty: there every fault is the end. */
-void check_extable(void)
+void check_extable(struct report *report)
 {
 	uintptr_t mapped = ((uintptr_t)kernel_end + PAGE_SIZE - 1) & -PAGE_SIZE;
 	unsigned long *hole = (unsigned long *)0x10, value = 42, other = 0;
 
-	check("copy", copy(&other, &value, sizeof(value)), 0);
-	check("copy-value", other, value);
-	check("load", load_or(&value, 1), 42);
+	check(report, "copy", copy(&other, &value, sizeof(value)), 0);
+	check(report, "copy-value", other, value);
+	check(report, "load", load_or(&value, 1), 42);
 	if (!bp_extable.rows)
 		return;
-	check("copy-from-hole", copy(&value, hole, sizeof(value)), sizeof(value));
-	check("copy-to-hole", copy(hole, &value, sizeof(value)), sizeof(value));
-	check("copy-to-text", copy(text_start, text_start, 1), 1);
-	check("copy-past-end", copy(&value, (const void *)(mapped - 3), sizeof(value)),
+	check(report, "copy-from-hole", copy(&value, hole, sizeof(value)), sizeof(value));
+	check(report, "copy-to-hole", copy(hole, &value, sizeof(value)), sizeof(value));
+	check(report, "copy-to-text", copy(text_start, text_start, 1), 1);
+	check(report, "copy-past-end", copy(&value, (const void *)(mapped - 3), sizeof(value)),
 	      sizeof(value) - 3);
-	check("load-from-hole", load_or(hole, 43), 43);
+	check(report, "load-from-hole", load_or(hole, 43), 43);
 }

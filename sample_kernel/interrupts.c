@@ -2,6 +2,7 @@
 /* The IDT, and what becomes of each exception and interrupt. */
 #include "check.h"
 #include "kernel.h"
+#include "paravirt.h"
 #include "smp.h"
 
 enum { INTERRUPT_GATE = 0x8e, TRAP_GATE = 0x8f };
@@ -9,6 +10,18 @@ enum { INTERRUPT_GATE = 0x8e, TRAP_GATE = 0x8f };
 uint32_t breakpoints;
 unsigned long breakpoint_irq_state;
 static struct gate idt[VECTORS];
+
+unsigned long irq_state(void)
+{
+	return (pv_irq_save() & FLAGS_IF ? KERNEL_IF : 0) |
+	       (read_flags() & FLAGS_IF ? PROCESSOR_IF : 0);
+}
+
+/* What irq_state is after irq_disable; after irq_enable it is both bits. */
+unsigned long irq_state_off(bool shim)
+{
+	return shim ? PROCESSOR_IF : 0;
+}
 
 void interrupts_init(void)
 {

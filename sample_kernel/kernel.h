@@ -57,6 +57,10 @@ extern const char entry_stubs[VECTORS][16];
 /* interrupts.c */
 extern uint32_t breakpoints;		   /* seen so far */
 extern unsigned long breakpoint_irq_state; /* irq_state() while the last one was handled */
+/* The interrupt flag as the kernel sees it and as the processor has it. */
+enum { KERNEL_IF = 1, PROCESSOR_IF = 2 };
+unsigned long irq_state(void);
+unsigned long irq_state_off(bool shim);
 void interrupts_init(void);
 void interrupts_gate(unsigned vector, const char *entry); /* one that keeps interrupts off */
 

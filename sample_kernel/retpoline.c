@@ -49,20 +49,20 @@ static bool all_return_seven(void)
 }
 
 /* A draft's table is empty: there all goes through the thunks. */
-void check_retpolines(void)
+void check_retpolines(struct report *report)
 {
 	uint32_t sites = bp_retpolines.rows;
 	uint8_t linked[SITES][LONGEST];
 
 	thunks_run = 0;
-	check("thunks-branch", all_return_seven(), true);
-	check("thunks-run", thunks_run, SITES);
-	check("thunks-sites", sites, sites ? SITES : 0);
+	check(report, "thunks-branch", all_return_seven(), true);
+	check(report, "thunks-run", thunks_run, SITES);
+	check(report, "thunks-sites", sites, sites ? SITES : 0);
 	for (uint32_t i = 0; i < sites; i++)
 		straighten((uint8_t *)&bp_retpolines.row[i].site + bp_retpolines.row[i].site,
 			   linked[i]);
-	check("straight-branch", all_return_seven(), true);
-	check("straight-thunks-run", thunks_run, sites ? SITES : 2 * SITES);
+	check(report, "straight-branch", all_return_seven(), true);
+	check(report, "straight-thunks-run", thunks_run, sites ? SITES : 2 * SITES);
 	for (uint32_t i = 0; i < sites; i++)
 		poke(NULL, (uint8_t *)&bp_retpolines.row[i].site + bp_retpolines.row[i].site,
 		     linked[i], LONGEST);

@@ -54,18 +54,18 @@ static uint32_t sites_of(unsigned long (*function)(unsigned long), bool change)
 }
 
 /* A draft's table is empty: there only the trampoline goes elsewhere. */
-void check_static_calls(void)
+void check_static_calls(struct report *report)
 {
 	uint32_t sites = bp_static_calls.rows;
 
-	check("static-call", call(10), 21);
-	check("static-call-sites", sites_of(bp_static_call(times), false), sites);
-	check("static-call-switch", choose(thrice), true);
-	check("static-call-switched", call(10), 31);
-	check("static-call-switched-tail", tail_call(10), 30);
-	check("static-call-switched-sites", sites_of(thrice, false), sites);
-	check("static-call-back", choose(twice), true);
-	check("static-call-back-tail", tail_call(10), 20);
+	check(report, "static-call", call(10), 21);
+	check(report, "static-call-sites", sites_of(bp_static_call(times), false), sites);
+	check(report, "static-call-switch", choose(thrice), true);
+	check(report, "static-call-switched", call(10), 31);
+	check(report, "static-call-switched-tail", tail_call(10), 30);
+	check(report, "static-call-switched-sites", sites_of(thrice, false), sites);
+	check(report, "static-call-back", choose(twice), true);
+	check(report, "static-call-back-tail", tail_call(10), 20);
 	/* As it was linked: that is what the kernel's memory is compared with. */
-	check("static-call-undone", sites_of(bp_static_call(times), true), sites);
+	check(report, "static-call-undone", sites_of(bp_static_call(times), true), sites);
 }

@@ -34,15 +34,15 @@ static uint32_t entries_of_a_call(void)
 
 /* A draft's table is empty: there tracing can't be turned on. Interrupts are off, or ticks would
  * count. */
-void check_trace(void)
+void check_trace(struct report *report)
 {
 	unsigned long flags = read_flags();
 
 	__asm__ volatile("cli");
-	check("trace-off", entries_of_a_call(), 0);
+	check(report, "trace-off", entries_of_a_call(), 0);
 	trace(true);
-	check("trace-on", entries_of_a_call(), bp_calls.rows ? 1 : 0);
+	check(report, "trace-on", entries_of_a_call(), bp_calls.rows ? 1 : 0);
 	trace(false);
-	check("trace-off-again", entries_of_a_call(), 0);
+	check(report, "trace-off-again", entries_of_a_call(), 0);
 	write_flags(flags);
 }
