@@ -21,6 +21,7 @@
 #define CX %ecx
 #define SP %esp
 #define ARG1 %eax
+#define ARG1_LONG %eax
 #define ARG2 %edx
 #define ARG2_BYTE %dl
 #define OF_AX(op) op##_eax /* the op for a value in AX */

@@ -21,6 +21,7 @@
 #define CX %rcx
 #define SP %rsp
 #define ARG1 %rdi
+#define ARG1_LONG %edi
 #define ARG2 %rsi
 #define ARG2_BYTE %sil
 #define OF_AX(op) op##_rax /* the op for a value in AX */

@@ -128,7 +128,7 @@ def test_what_a_table_left_goes_with_it(kernel: Path) -> None:
 
 def test_record_has_every_header_and_included_script(kernel: Path) -> None:
     inputs = built(kernel)["inputs"]
-    assert {"kernel.h", "shim.h", "kernel.lds", "buildplug.toml", "paravirt.toml", "x86_64/entry.S"} <= set(inputs)
+    assert {"kernel.h", "shim.h", "kernel.lds", "buildplug.toml", "paravirt.toml", "x86_64/boot.S"} <= set(inputs)
 
 
 def test_build_leaves_files_of_others_alone(kernel: Path, tmp_path: Path) -> None:

@@ -9,6 +9,17 @@
 #include "smp.h"
 
 #define COPIED(symbol) (AP_BASE + symbol - ap_start)
+#ifdef __x86_64__
+#define BITS .code64
+#define BOOT_ROOT boot_pml4
+#define CR4_TABLES CR4_PAE
+#define COPIED_HIGH copied_high(%rip)
+#else
+#define BITS .code32
+#define BOOT_ROOT boot_directory
+#define CR4_TABLES CR4_PSE
+#define COPIED_HIGH COPIED(copied_high)
+#endif
 
 	.section .rodata
 	.balign 16
@@ -19,26 +30,28 @@ ap_start:
 	xorw %ax, %ax
 	movw %ax, %ds
 	lgdtl COPIED(copied_gdt_pointer)
-	movl $CR4_PAE, %eax
+	movl $CR4_TABLES, %eax
 	movl %eax, %cr4
 	movl COPIED(copied_root), %eax
 	movl %eax, %cr3
+#ifdef __x86_64__
 	movl $MSR_EFER, %ecx
 	movl $(EFER_LME | EFER_NXE), %eax
 	xorl %edx, %edx
 	wrmsr
+#endif
 	movl $(CR0_PG | CR0_WP | CR0_PE), %eax
 	movl %eax, %cr0
-	ljmpl $KERNEL_CS, $COPIED(copied_long)
-	.code64
-copied_long:
+	ljmpl $KERNEL_CS, $COPIED(copied_paged)
+	BITS
+copied_paged:
 	use_data_segment
-	jmp *copied_high(%rip)
+	jmp *COPIED_HIGH
 	.balign WORD_SIZE
 copied_high:
 	WORD ap_high
 copied_root:
-	.long boot_pml4 - KERNEL_BASE
+	.long BOOT_ROOT - KERNEL_BASE
 copied_gdt_pointer:
 	.word copied_gdt_end - copied_gdt - 1
 	.long COPIED(copied_gdt)
@@ -54,7 +67,7 @@ ap_high:
 	mov AX, %cr3
 	lgdt AT(ap_gdt)
 	lidt AT(ap_idt)
-	leaq ap_stack + AP_STACK(%rip), %rsp
+	lea AT(ap_stack + AP_STACK), SP
 	xorl %ebp, %ebp
 	call ap_main
 1:	hlt

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+	.file "sites.S" /* else the linker names it after the object, wherever that is */
+/*
+ * A function for each way to refer to a pv op that compilers use seldom or never: so that there is a
+ * site of every kind whatever compiles the C. sites.h has the prototypes; ways that are one architecture's
+ * are in its folder.
+ */
+#include "function.h"
+#include "x86.h"
+
+	.text
+
+	/* Tail jumps: code and return that fit in 5 bytes, that do not, and nothing. */
+	function site_tail
+	jmp OF_AX(pv_irq_save)
+
+	function site_tail_long
+	jmp pv_flush_tlb
+
+	function site_tail_nothing
+	movl $42, %eax
+	jmp pv_io_delay
+
+	/* Conditional jumps out of the function: taken when the argument is not 0; below 10; 0. */
+	function site_jnz
+	testl ARG1_LONG, ARG1_LONG
+	jnz pv_irq_enable
+	ret
+
+	function site_jb
+	cmpl $10, ARG1_LONG
+	jb pv_irq_disable
+	ret
+
+	function site_jz_nothing
+	testl ARG1_LONG, ARG1_LONG
+	movl $42, %eax
+	jz pv_io_delay
+	movl $43, %eax
+	ret
+
+	/* Pointers, read-only and not. */
+	.section .rodata
+	.balign WORD_SIZE
+	.globl site_pointers
+site_pointers:
+	WORD pv_irq_enable, pv_irq_disable, pv_io_delay
+
+	.data
+	.balign WORD_SIZE
+	.globl site_pointers_data
+site_pointers_data:
+	WORD pv_read_cr3, OF_AX(pv_irq_save)
+
+	.section .note.GNU-stack, "", @progbits
