@@ -102,7 +102,7 @@ class FinalLink:
             if self.stage.script.stat().st_size:
                 ours += ["-T", str(self.stage.script)]
                 response = self.folder / "words"
-                files.write(response, command_line.response(command_line.without_scripts(words)))
+                files.write(response, command_line.response(command_line.without_scripts(self.line)))
                 words = [f"@{response}"]
         else:  # the linker places orphans behind .rodata; this keeps them from --gc-sections
             ours = [f"--undefined={table.rule.symbol}" for table in self.config.tables]

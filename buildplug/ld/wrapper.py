@@ -11,7 +11,9 @@ architecture `--arch`, BUILDPLUG_ARCH, or its [kernel]; the linker `--ld`, BUILD
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from buildplug.base import files, process
@@ -54,7 +56,7 @@ def main(words: list[str], called: str) -> int:
     if INSIDE in os.environ:
         raise BuildplugError(settings.ld, "expected the real linker, found this wrapper again", "name it with --ld")
     env = os.environ | {INSIDE: "1"}
-    line = command_line.parse(words)
+    line = command_line.parse(words, partial(finds_version, settings.ld, env))
     output = line.output
     special = not output.parent.is_dir() or (output.exists() and not output.is_file())  # the linker says what is wrong
     if not line.is_final or output.name != settings.image or special:
@@ -107,6 +109,16 @@ def _settings(own: dict[str, str], called: str) -> Settings:
     keep = chosen["keep"] not in ("", "0")
     placed = any((file.link.after, *(table.after for table in file.table)))
     return Settings(config, chosen["arch"], ld, keep, file.kernel.name if file.table else "", placed)
+
+
+def finds_version(ld: str, env: Mapping[str, str], text: str) -> bool:
+    """Whether the linker says its version if that is the text of a response file."""
+    import tempfile  # for few links
+
+    with tempfile.TemporaryDirectory() as folder:
+        response = Path(folder, "words")
+        response.write_text(text)
+        return process.heard([ld, f"@{response}"], env).status == 0
 
 
 def _family(ld: str) -> Family:

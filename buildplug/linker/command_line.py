@@ -6,7 +6,7 @@ word; a short one its value in the same word or in the next.
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,11 +29,62 @@ SAME = {
 }  # fmt: skip
 DEPTH = 20  # response files in response files
 
+Asked = Callable[[str], bool]  # whether the linker finds --version in a response file with that text
+
+
+@dataclass(frozen=True)
+class Quoting:
+    """How linkers take a response file apart into words, in which a quote may stay open."""
+
+    asked: str  # a response file in which only these linkers find --version; empty: there is no other quoting left
+    escapes: Mapping[str, re.Pattern[str]]  # by the quote around: a backslash, and in the group what it makes plain
+    blanks: str = " \t\n\v\f\r"
+    within: bool = True  # whether quotes count inside a word, too; else one begins it, and the next ends it
+
+    def words(self, text: str) -> list[str]:
+        words: list[str] = []
+        word: str | None = None
+        quote, at = "", 0
+        while at < len(text):
+            character = text[at]
+            escape = self.escapes[quote].match(text, at) if character == "\\" else None
+            at = escape.end() if escape else at + 1
+            if escape:
+                word = (word or "") + (escape[1] or "")
+            elif not quote and character in ("'", '"') and (self.within or word is None):
+                word, quote = word or "", character
+            elif character == quote and self.within:
+                quote = ""
+            elif character == quote or (not quote and character in self.blanks):
+                words += [] if word is None else [word]
+                word, quote = None, ""
+            else:
+                word = (word or "") + character
+        return words if word is None else [*words, word]
+
+
+_ANY = dict.fromkeys(("", "'", '"'), re.compile(r"\\(.)", re.DOTALL))
+_ANY_OR_END = dict.fromkeys(_ANY, re.compile(r"\\(.|\Z)", re.DOTALL))
+_SHELL = {
+    "": re.compile(r"\\(?:\n|(.|\Z))", re.DOTALL),
+    "'": re.compile(r"(?!)"),
+    '"': re.compile(r"\\(?:\n|([$`\"\\]|\Z))"),
+}
+# GNU ld's are libiberty's buildargv(), that of binutils 2.44 and of 2.40; lld's is LLVM's TokenizeGNUCommandLine().
+QUOTINGS = (
+    Quoting("'\\' --version '", _SHELL),
+    Quoting("'--vers\\ion\\", _ANY_OR_END),
+    Quoting("a'b --version c'd", _ANY, within=False),  # mold
+    Quoting("", _ANY, blanks=" \t\n\r"),  # lld
+)
+
 
 @dataclass
 class LinkLine:
-    """The inputs, archives as they are named; the options by their long names, each with its last value."""
+    """The inputs, archives as they are named; the options by their long names, each with its last value; the words,
+    with those of response files in place."""
 
+    words: list[str]
     inputs: list[str] = field(default_factory=list)
     scripts: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=lambda: ["."])  # in which the linker looks for scripts
@@ -67,10 +118,11 @@ class LinkLine:
         return bool(self.inputs) and not any(option in self for option in others)
 
 
-def parse(words: list[str]) -> LinkLine:
-    """The command line that the words after the linker's name are."""
-    line = LinkLine()
-    for name, value, spelled in _options(_expanded(words, 0)):
+def parse(words: list[str], asked: Asked = lambda text: False) -> LinkLine:
+    """The command line that the words after the linker's name are. The linker is asked only if that makes a
+    difference."""
+    line = LinkLine(list(_expanded(words, asked, 0)))
+    for name, value, spelled in _options(line.words):
         if name:
             line.options[name] = value
         if not name or name == "l":
@@ -82,34 +134,14 @@ def parse(words: list[str]) -> LinkLine:
     return line
 
 
-def without_scripts(words: list[str]) -> list[str]:
-    """The words, with those of response files in place, but for those that name linker scripts."""
-    return [word for name, _, spelled in _options(_expanded(words, 0)) if name != "script" for word in spelled]
+def without_scripts(line: LinkLine) -> list[str]:
+    """Its words but for those that name linker scripts."""
+    return [word for name, _, spelled in _options(line.words) if name != "script" for word in spelled]
 
 
 def response(words: list[str]) -> str:
-    """The text of a response file with these words."""
-    return "".join(re.sub(r"""([\s\\'"])""", r"\\\1", word) + "\n" if word else "''\n" for word in words)
-
-
-def _words(text: str) -> list[str]:
-    """The words of a response file, as libiberty's buildargv() has them, and LLVM's TokenizeGNUCommandLine(): unlike in
-    a shell a backslash takes the next character as it is in any quotes, and a quote may stay open."""
-    words, word, quote, escaped = [], "", "", False
-    inside = False  # a word, which may be empty
-    for character in text + " ":
-        if escaped or (quote and character not in ("\\", quote)):
-            word, escaped = word + character, False
-        elif character == "\\":
-            inside = escaped = True
-        elif character in ("'", '"'):
-            inside, quote = True, "" if quote else character
-        elif character not in " \t\n\v\f\r":
-            inside, word = True, word + character
-        elif inside:
-            words.append(word)
-            word, inside = "", False
-    return words + [word[:-1]] * inside
+    """The text of a response file with these words, for any linker."""
+    return "".join(f'"{escaped}"\n' for escaped in (re.sub(r'(["\\])', r"\\\1", word) for word in words))
 
 
 def _options(words: Iterable[str]) -> Iterator[tuple[str, str, list[str]]]:
@@ -131,15 +163,24 @@ def _options(words: Iterable[str]) -> Iterator[tuple[str, str, list[str]]]:
         yield SAME.get(name, name), value, spelled
 
 
-def _expanded(words: list[str], depth: int) -> Iterator[str]:
+def _expanded(words: list[str], asked: Asked, depth: int) -> Iterator[str]:
     """The words, with those of response files in place of @file; one that cannot be read is a word."""
     for word in words:
         try:
             named = word.startswith("@") and depth < DEPTH
-            inner = _words(Path(word[1:]).read_text(errors="surrogateescape")) if named else None
+            text = Path(word[1:]).read_text(errors="surrogateescape") if named else None
         except (OSError, ValueError):
-            inner = None
-        if inner is None:
+            text = None
+        if text is None:
             yield word
         else:
-            yield from _expanded(inner, depth + 1)
+            yield from _expanded(_words(text, asked), asked, depth + 1)
+
+
+def _words(text: str, asked: Asked) -> list[str]:
+    if not re.search(r"""['"\\\v\f]""", text):  # as nearly all are, and some are long
+        return re.findall(r"[^ \t\n\r]+", text)
+    readings = [quoting.words(text) for quoting in QUOTINGS]
+    if all(reading == readings[0] for reading in readings):
+        return readings[0]
+    return next(words for words, q in zip(readings, QUOTINGS, strict=True) if not q.asked or asked(q.asked))

@@ -1,14 +1,18 @@
 """Command lines of linkers: what is read of them."""
 
+import os
 import re
 import subprocess
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildplug.linker.command_line import parse, response
+from buildplug.ld.wrapper import finds_version
+from buildplug.linker.command_line import QUOTINGS, parse, response
 
 
 @pytest.mark.parametrize(
@@ -100,16 +104,57 @@ def test_command_line_that_ends_early_is_read(word: str) -> None:
     assert parse(["a.o", word]).inputs[0] == "a.o"
 
 
-@given(st.lists(st.text(alphabet="ab\\ '\"\n\t=,ü%$@", max_size=8).filter(lambda word: word[:1] not in ("@", "-"))))
-def test_words_go_through_a_response_file(tmp_path_factory: pytest.TempPathFactory, words: list[str]) -> None:
-    path = tmp_path_factory.getbasetemp() / "words"
-    path.write_text(response(words))
-    assert parse([f"@{path}"]).inputs == words
+@given(st.lists(st.text(alphabet="ab\\ '\"\n\t=,ü%$@`", max_size=8).filter(lambda word: word[:1] not in ("@", "-"))))
+def test_words_go_through_a_response_file(words: list[str]) -> None:
+    for quoting in QUOTINGS:
+        assert quoting.words(response(words)) == words
 
 
-@pytest.mark.parametrize("text", [r"a'b\'c' d", r'"a\b\"c" d\ e', "'it'\"'s\" ''x", r"a\\b '\a'", "a'b c"])
-def test_words_of_a_response_file_are_those_of_binutils(tmp_path: Path, text: str) -> None:
+def inputs(linker: str, folder: Path) -> list[str]:
+    """What the linker takes for its inputs with the response file `words`: what it cannot find, in rounds, as some say
+    only the first."""
+    (folder / "empty.S").touch()
+    tool("gcc", "-c", "empty.S", cwd=folder)
+    command = [linker, "-m", "elf_x86_64", "-r", "@words", "-o", "out"]
+    found: list[str] = []
+    while True:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        missing = re.findall(r"cannot (?:find|open):? (.*?): No such file", done.stderr, re.DOTALL)
+        found += missing
+        for name in missing:
+            (folder / name).hardlink_to(folder / "empty.o")
+        if not missing:
+            assert done.returncode == 0, done.stderr
+            return found
+
+
+WORDS = r"""a'b\'c' d' "e\f\"g" h\ i 'it'"'s" \\ '\j' \\'k\\l' "m\$n\`o\'p" q'r "s t"'u v' w"""
+
+
+LINES = "a\\\nb 'c\\\nd' \"e\\\nf\" g\vh\fi\rj \\\n"
+
+
+@pytest.mark.parametrize(
+    ("linker", "text"),
+    [
+        *product(["ld", "ld.lld", "mold"], [WORDS, LINES]),
+        *product(["ld", "ld.lld"], ["a'b c", "a\\", "'a\\", '"a\\']),  # mold wants the quotes closed
+    ],
+)
+def test_words_of_a_response_file_are_those_of_the_linker(tmp_path: Path, linker: str, text: str) -> None:
     (tmp_path / "words").write_text(text)
-    done = subprocess.run(["readelf", "-h", "@words"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    found = re.findall(r"^readelf: Error: '(.*)': No such file$", done.stderr, re.M)
-    assert [] != found == parse([f"@{tmp_path / 'words'}"]).inputs
+    line = parse([f"@{tmp_path / 'words'}"], partial(finds_version, linker, os.environ))
+    assert line.inputs == inputs(linker, tmp_path) != []
+
+
+def test_linker_is_asked_only_if_linkers_read_a_response_file_otherwise(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def finds_none(text: str) -> bool:
+        asked.append(text)
+        return False
+
+    for text, times in ((r"a 'b c' d\ e \"f", 0), (r"'a\b'", 3)):
+        (tmp_path / "words").write_text(text)
+        parse([f"@{tmp_path / 'words'}"], finds_none)
+        assert len(asked) == times
