@@ -1,8 +1,7 @@
 """The build-id of an image: how its linker made it of the bytes, so that bytes changed later get theirs.
 
 No linker documents that, so nothing is taken for granted: a way counts only if it makes the id that the linker has
-left. Known are those of GNU ld, lld up to 14 and mold; later lld hash with what Python has not. The note's form is that
-of the gABI, "Note Section".
+left. Known are those of GNU ld, mold, and lld but for its `fast`. The note's form is that of the gABI, "Note Section".
 """
 
 import re
@@ -10,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import md5, sha1, sha256
-from itertools import product
 from pathlib import Path
 from typing import Any
+
+from blake3 import blake3
 
 from buildplug.image import strip
 from buildplug.image.elf import SHF_ALLOC, SHT_NOBITS, SHT_NOTE, SHT_STRTAB, SHT_SYMTAB, Image, Section
@@ -93,15 +93,20 @@ def _gnu(digest: Hash) -> Way:
     return way
 
 
-def _sharded(digest: Hash, size: int) -> Way:
-    """The hash of the hashes of the file's parts of `size` bytes."""
+def _sharded(digest: Hash, size: int, *, cut: bool) -> Way:
+    """The hash of the hashes of the file's parts of `size` bytes, these cut to the size of the id if so it is."""
 
     def way(data: bytearray, image: Image, place: Place) -> bytes:
         view = memoryview(data)
-        parts = (digest(view[at : at + size]).digest() for at in range(0, len(data), size))
+        part = place.end - place.start if cut else None
+        parts = (digest(view[at : at + size]).digest()[:part] for at in range(0, len(data), size))
         return bytes(digest(b"".join(parts)).digest())
 
     return way
 
 
-WAYS = (*map(_gnu, (sha1, md5)), *(_sharded(*way) for way in [*product((sha1, md5), (MIB,)), (sha256, 4 * MIB)]))
+WAYS = (
+    *map(_gnu, (sha1, md5)),
+    *(_sharded(digest, MIB, cut=True) for digest in (sha1, md5, blake3)),  # lld: the last since 15
+    *(_sharded(digest, 4 * MIB, cut=False) for digest in (sha256, blake3)),  # mold 1.10, and 2.37
+)

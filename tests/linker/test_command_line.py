@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from buildplug.ld.wrapper import finds_version
 from buildplug.linker.command_line import QUOTINGS, parse, response
+from tests.conftest import tool
 
 
 @pytest.mark.parametrize(

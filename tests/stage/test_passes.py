@@ -164,11 +164,11 @@ def test_image_of_before_may_be_anything(links: list[list[str]], tmp_path: Path)
         assert image.read_bytes() == whole
 
 
-@pytest.mark.parametrize("linker", ["ld", "ld.lld", "mold"])
+@pytest.mark.parametrize("linker", ["ld", "ld.lld", "ld.lld-19", "mold"])
 @pytest.mark.parametrize("kind", ["sha1", "md5"])
 def test_build_id_is_renewed_as_the_linker_would_have_made_it(tmp_path: Path, linker: str, kind: str) -> None:
     for name, value in (("one", 1), ("two", 2)):
-        text = f".globl _start\n_start: ret\n.data\n.globl word\nword: .quad {value}\n.fill 300000, 8, 7\n"
+        text = f".globl _start\n_start: ret\n.data\n.globl word\nword: .quad {value}\n.fill 700000, 8, 7\n"
         (tmp_path / f"{name}.S").write_text(text)
         tool("gcc", "-c", f"{name}.S", cwd=tmp_path)
         tool(linker, f"--build-id={kind}", f"{name}.o", "-o", name, cwd=tmp_path)
@@ -183,8 +183,10 @@ def test_build_id_is_renewed_as_the_linker_would_have_made_it(tmp_path: Path, li
     assert (tmp_path / "changed").read_bytes() == two.data.tobytes()
 
 
-def test_build_id_that_no_content_makes_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("linker", "kind"), [("ld", "0x1234"), ("ld.lld", "fast")])
+def test_build_id_that_is_made_otherwise_is_left_alone(tmp_path: Path, linker: str, kind: str) -> None:
     (tmp_path / "one.S").write_text(".globl _start\n_start: ret\n")
     tool("gcc", "-c", "one.S", cwd=tmp_path)
-    tool("ld", "--build-id=0x1234", "one.o", "-o", "one", cwd=tmp_path)
+    tool(linker, f"--build-id={kind}", "one.o", "-o", "one", cwd=tmp_path)
+    assert not build_id.is_renewable(Image(tmp_path / "one"))
     assert build_id.way_of(Image(tmp_path / "one")) is None
