@@ -26,9 +26,10 @@ setup: $(VENV)/ready
 	@.ci/packages gcc=gcc ld=binutils qemu-system-x86_64=qemu-system-x86
 
 setup-test: setup
-	@.ci/packages ld.lld=lld clang=clang clang-format=clang-format ccache=ccache chromium=chromium ld.lld-19=lld-19 \
-		mold=mold distcc=distcc faketime=faketime disorderfs=disorderfs fusermount=fuse reprotest=reprotest \
-		diffoscope=diffoscope-minimal locale-gen=locales cpio=cpio make=make rustc=rustc
+	@.ci/packages g++=g++ ld.gold=binutils-gold,binutils ld.lld=lld ld.lld-19=lld-19 mold=mold clang=clang \
+		clang-format=clang-format ccache=ccache chromium=chromium distcc=distcc faketime=faketime \
+		disorderfs=disorderfs fusermount=fuse reprotest=reprotest diffoscope=diffoscope-minimal \
+		locale-gen=locales cpio=cpio make=make rustc=rustc
 
 $(VENV)/ready: pyproject.toml
 	@.ci/packages $(PYTHON)=python3 $(PYTHON):ensurepip=python3-venv
