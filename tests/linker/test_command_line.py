@@ -132,7 +132,7 @@ def inputs(linker: str, folder: Path) -> list[str]:
 WORDS = r"""a'b\'c' d' "e\f\"g" h\ i 'it'"'s" \\ '\j' \\'k\\l' "m\$n\`o\'p" q'r "s t"'u v' w"""
 
 
-LINES = "a\\\nb 'c\\\nd' \"e\\\nf\" g\vh\fi\rj \\\n"
+LINES = "a\\\nb 'c\\\nd' \"e\\\nf\" g\vh\fi\rj"
 
 
 @pytest.mark.parametrize(
