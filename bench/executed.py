@@ -12,9 +12,12 @@ from pathlib import Path
 
 from buildplug.arch.decode import instructions
 from buildplug.base.errors import BuildplugError
+from buildplug.base.process import run
 from buildplug.image.elf import Image
-from sample_kernel.boot import EXIT_OK, boot
+from sample_kernel.boot import EXIT_OK, QEMU, boot
 
+# How the log gets a line for every instruction, by what QEMU's help names: the newer first, as some have both.
+STEPS = {"one-insn-per-tb": ("-accel", "tcg,thread=single,one-insn-per-tb=on"), "-singlestep": ("-singlestep",)}
 COUNT = ("-icount", "shift=0")  # a nanosecond an instruction; rdtsc tells nanoseconds
 RDTSC = b"\x0f\x31"
 # A log's line of an instruction that is to be executed, and that it was not, as there was an interrupt first.
@@ -64,10 +67,12 @@ class Executed:
 def traced(way: Way, work: str, rounds: int) -> Executed:
     """The same work, as QEMU logs it. Raises BuildplugError if log and counter disagree."""
     text = way.text.section(".text")
+    known = run([QEMU, "-help"], Path.cwd(), "say its options").output
+    steps = next(options for name, options in STEPS.items() if name in known)
     with tempfile.TemporaryDirectory(prefix="bench.") as folder:
         log = Path(folder) / "log"
         only = f"{text.address:#x}+{text.size:#x}"
-        count = counted(way, work, rounds, "-singlestep", "-d", "exec,nochain", "-dfilter", only, "-D", str(log))
+        count = counted(way, work, rounds, *steps, "-d", "exec,nochain", "-dfilter", only, "-D", str(log))
         addresses: list[int] = []
         for what, address in LINE.findall(log.read_text()):
             if what == "Trace":

@@ -35,13 +35,15 @@ def command(image: Path, arguments: str, processors: int = 1) -> list[str]:
 def boot(
     image: Path, arguments: str, processors: int = 1, seconds: int = SECONDS, options: Iterable[str] = ()
 ) -> tuple[int, str]:  # fmt: skip
-    """Runs a kernel until it ends QEMU, which may be given more options: exit status, serial output.
+    """Runs a kernel until it ends QEMU, which may be given more options: exit status, serial output. They stand before
+    ours, as of -accel the first counts.
 
     Raises BuildplugError if it does not end.
     """
+    program, *words = command(image, arguments, processors)
     try:
         done = subprocess.run(
-            [*command(image, arguments, processors), *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            [program, *options, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors="replace", timeout=seconds, check=False,
         )  # fmt: skip
     except FileNotFoundError:
