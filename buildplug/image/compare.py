@@ -128,9 +128,10 @@ def _identities(image: Image, references: dict[int, Array], ids: dict[object, in
     local = (symbols["bind"] == 0) & (symbols["type"] != STT_SECTION)
     local &= (symbols["section"] != SHN_UNDEF) & (symbols["section"] < SHN_LORESERVE)
     # section 0 has no name, and the address 0; the value of a thread's variable is an offset already
-    section = np.where(local & (symbols["type"] != STT_TLS), symbols["section"], 0)
+    thread, homes = symbols["type"] == STT_TLS, image.homes[used]
+    section = np.where(local & ~thread, homes, 0)
     addresses = np.array([s.address for s in image.sections], "u8")
-    places = np.where(local, symbols["value"] - addresses[section], 0)
+    places = np.where(local & (thread | (homes != 0)), symbols["value"] - addresses[section], 0)
     names = [image.sections[index].name for index in section.tolist()]
     keys = zip(map(image.names.__getitem__, used.tolist()), names, places.tolist(), strict=True)
     numbers[used] = [ids.setdefault(key, len(ids)) for key in keys]

@@ -163,6 +163,22 @@ class Image:
         return None
 
     @cached_property
+    def homes(self) -> Array:
+        """The index of the section that each symbol lies in, shape (symbols,); 0 if in none. That is the one that it
+        names, unless a function or an object is elsewhere: mold says .text of what is in its PLT."""
+        symbols, sections = self.symbols, self.sections
+        found: Array = np.where(symbols["section"] < len(sections), symbols["section"], 0)
+        starts, sizes = (np.array([getattr(s, what) for s in sections], "u8") for what in ("address", "size"))
+        outside = among(symbols["type"], (STT_FUNC, STT_OBJECT)) & (found != 0)
+        outside &= symbols["value"] - starts[found] > sizes[found]
+        ordered = np.array(sorted((i for i, s in enumerate(sections) if s.alloc), key=lambda i: (starts[i], sizes[i])))
+        if outside.any() and len(ordered):
+            values = symbols["value"][outside]
+            near = ordered[np.maximum(np.searchsorted(starts[ordered], values, "right"), 1) - 1]
+            found[outside] = np.where(values - starts[near] < sizes[near], near, 0)
+        return found
+
+    @cached_property
     def segments(self) -> Array:
         """The program headers, shape (n,): type, flags, offset, vaddr, paddr, filesz, memsz, align; bytes."""
         words = [(name, "u8") for name in ("offset", "vaddr", "paddr", "filesz", "memsz")]

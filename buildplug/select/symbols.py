@@ -66,10 +66,12 @@ def selected(image: Image, rule: Rule) -> list[int]:
     if select.absolute:
         defined |= absolute
     elif not references:
-        asked_for = {*select.functions, *select.objects}
-        for name in map(image.name_of, np.flatnonzero(absolute & maybe).tolist()):
-            if name in asked_for and not excluded(name):
-                raise image.bad(f"rule {rule.name}: symbol {name} is absolute, no place in the image", "exclude it")
+        asked_for, nowhere = {*select.functions, *select.objects}, defined & (image.homes == 0)
+        for what, which in (("is absolute", absolute), ("lies in no section", nowhere)):
+            for name in map(image.name_of, np.flatnonzero(which & maybe).tolist()):
+                if name in asked_for and not excluded(name):
+                    raise image.bad(f"rule {rule.name}: symbol {name} {what}, no place in the image", "exclude it")
+        defined &= ~nowhere
     at = np.flatnonzero(defined & maybe)
     # One by one if they are few: that spares all the other names.
     names = [image.name_of(i) for i in at.tolist()] if len(at) < FEW else [image.names[i] for i in at.tolist()]

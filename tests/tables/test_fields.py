@@ -248,6 +248,33 @@ def test_absolute_symbol_names_rule_and_fix(link: Link, tmp_path: Path, others: 
     assert error.rstrip().endswith("rule offered: symbol five is absolute, no place in the image; exclude it")
 
 
+@pytest.mark.parametrize(("objects", "rows"), [('"*"', 2), ('"ticks", "far"', 0)])
+def test_object_in_no_section_is_no_row_and_must_not_be_named(
+    link: Link, tmp_path: Path, objects: str, rows: int
+) -> None:
+    image = link(
+        """
+        .data
+        .macro object name, at
+        .globl \\name
+        .type \\name, @object
+        .set \\name, start + \\at
+        .endm
+        start: .quad 1
+        object ticks, 0
+        object end, 8
+        object far, 0x100000008
+        """
+    ).path
+    (tmp_path / "offered.toml").write_text(OFFERED.replace('"ticks"', objects))
+    done = buildplug("ksyms", image, "--rule", tmp_path / "offered.toml")
+    assert len(done.stdout.splitlines()) == rows
+    if not rows:
+        assert done.stderr.rstrip().endswith(
+            "rule offered: symbol far lies in no section, no place in the image; exclude it"
+        )
+
+
 def test_two_rules_that_claim_one_section_are_refused(tmp_path: Path) -> None:
     kernel = with_tables(tmp_path / "kernel", "objects.toml", "plain.toml")
     edit(kernel / "plain.toml", ("head = false", 'head = false\nsection = ".bp_objects"'))
