@@ -33,7 +33,7 @@ ops = "paravirt.toml"
 
 def measure(folder: Path) -> dict[str, list[int]]:
     """Cycles of each work, in the three ways."""
-    for header in ("paravirt.h", "native.h", "x86.h", "native_entry.S", "x86_64/arch.h"):
+    for header in ("paravirt.h", "native.h", "x86.h", "native_entry.S", "function.h", "x86_64/arch.h"):
         (folder / header).parent.mkdir(exist_ok=True)
         shutil.copy(SAMPLE / header, folder / header)
     shutil.copy(SAMPLE / "paravirt.c", folder)
