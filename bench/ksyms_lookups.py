@@ -14,6 +14,7 @@ from buildplug.image.elf import Image
 from buildplug.runtime import ksyms as runtime_ksyms
 from buildplug.stage import render
 from buildplug.tables import ksyms_format
+from buildplug.tables.ksyms import KsymsFormat
 
 LOOKUPS = 2000
 
@@ -106,8 +107,8 @@ def measure(vmlinux: Path, table: ksyms_format.Ksyms, folder: Path) -> None:
         f"static const unsigned long addresses[] = {{ {', '.join(map(hex, middle))} }};\n"
         f"static const char *const names[] = {{ {', '.join(json.dumps(table.names[i].decode()) for i in wanted)} }};\n"
     )
-    for name in ("ksyms.h", "ksyms.c"):
-        (folder / name).write_text(render.render(f"{name}.j2", folder, arch=X86_64, ksyms=ksyms_format))
+    for name, text in render.runtime(X86_64, folder, [KsymsFormat()]).items():
+        (folder / name).write_text(text)
     code = (vmlinux.parent / "kernel/kallsyms.c").read_text()
     taken = [re.search(rf"^\w[^;{{}}]*\b{name}\([^;{{}}]*\)\n{{.*?^}}", code, re.M | re.S) for name in FUNCTIONS]
     functions = "\n".join(found[0] for found in taken if found)

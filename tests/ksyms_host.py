@@ -8,7 +8,7 @@ from threading import Thread
 from buildplug.arch.x86 import X86_64
 from buildplug.runtime import ksyms as runtime_ksyms
 from buildplug.stage import render
-from buildplug.tables import ksyms_format
+from buildplug.tables.ksyms import KsymsFormat
 from buildplug.tables.ksyms_format import ERRORS, Ksyms
 from tests.conftest import tool
 
@@ -64,8 +64,8 @@ Question = tuple[str, int | bytes, int]  # find, get, print: a number and the ro
 
 def write(folder: Path) -> Path:
     """The generated C, in a folder; the folder."""
-    for name in ("ksyms.h", "ksyms.c"):
-        (folder / name).write_text(render.render(f"{name}.j2", folder, arch=X86_64, ksyms=ksyms_format))
+    for name, text in render.runtime(X86_64, folder, [KsymsFormat()]).items():
+        (folder / name).write_text(text)
     return folder
 
 

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
-from buildplug.config.ops import Implementation, Op, Ops
+from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
 
@@ -21,33 +20,12 @@ class Target:
         return range(self.address // line, (self.address + max(self.size, 1) - 1) // line + 1)
 
 
-def copies(declared: Ops, backend: str) -> list[list[str]]:
-    """The ops for which code of a backend is generated: each group's, and the others'. Each list starts a line."""
-    ways = declared.backends[backend]
-    made = [name for name in declared.ops if name in ways and is_copied(ways[name])]
-    groups = [
-        [op for op in g.ops if op in made] for g in declared.groups.values() if backend in (g.backends or (backend,))
-    ]
-    grouped = {op for group in groups for op in group}
-    return [group for group in [*groups, [op for op in made if op not in grouped]] if group]
-
-
-def kept(arch: Arch, op: Op) -> list[str]:
-    """What code that calls a C function for an op has to save: registers, and perhaps "flags"."""
-    return sorted(arch.caller_saved - arch.full(op.clobbers or ()) - {"memory"})
-
-
-def is_copied(way: Implementation) -> bool:
-    """Whether code is generated for an op, beside what it names."""
-    return bool(way.inline) or way.nothing or way.preserve
-
-
 def targets(image: Image, rule: Rule, declared: Ops) -> dict[str, dict[str, Target]]:
     """Backend -> op -> what it gives. Raises BuildplugError for one that the image lacks."""
     found: dict[str, dict[str, Target]] = {}
     for backend, ways in declared.backends.items():
         for op, way in ways.items():
-            name = f"{rule.symbol}_{backend}__{op}" if is_copied(way) else way.function
+            name = f"{rule.symbol}_{backend}__{op}" if way.is_copied else way.function
             symbol = image.symbol(name)
             if symbol is None:
                 raise image.bad(f"backend {backend}, op {op}: expected the code {name}, found none")
@@ -77,7 +55,7 @@ def about(image: Image, rule: Rule, declared: Ops) -> dict[str, dict[str, dict[s
     return {
         backend: {
             op: {"address": t.address, "bytes": t.size, "line": t.address // image.arch.line}
-            | ({"saves": len(kept(image.arch, declared.ops[op]))} if declared.backends[backend][op].preserve else {})
+            | ({"saves": len(declared.ops[op].kept(image.arch))} if declared.backends[backend][op].preserve else {})
             for op, t in given.items()
         }
         for backend, given in targets(image, rule, declared).items()

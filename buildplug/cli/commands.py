@@ -173,6 +173,7 @@ def rules(options: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from buildplug.config.rule import find, find_shipped
+    from buildplug.tables.registry import template_of
 
     if options.action == "list":
         if options.rule is not None:
@@ -186,10 +187,11 @@ def rules(options: argparse.Namespace) -> None:
     if options.rule is None:
         raise BuildplugError("rules", f"{options.action}: expected the name of a rule, found none", status=2)
     rule = find(options.rule, Path.cwd())
+    template = template_of(rule)
     if options.action == "show" and options.json:
         print_json(asdict(rule))
     elif options.action == "show":
-        where = f"section {rule.section}, flags {rule.table.flags}, template {rule.template}"
+        where = f"section {rule.section}, flags {rule.table.flags}, template {template}"
         print(f"{rule.name}: {rule.about}\ntable {rule.symbol} in {where}")
         for key, value in (asdict(rule.select) | {"sort": rule.table.sort, "runtime": rule.table.runtime}).items():
             if value and key != "members":

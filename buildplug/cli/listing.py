@@ -114,8 +114,8 @@ def ksyms(options: argparse.Namespace) -> None:
 
 def _kallsyms(image: "Image", rule: "Rule") -> None:
     from buildplug.stage.render import render
+    from buildplug.tables.kallsyms import kallsyms_of
     from buildplug.tables.kallsyms_format import assembly
-    from buildplug.tables.ksyms import kallsyms_of
 
     text = image.address_of("_text")
     if text is None:

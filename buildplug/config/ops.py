@@ -31,6 +31,10 @@ class Op:
     clobbers: tuple[str, ...] | None = None  # what an implementation may write; None: the C convention's registers
     each: tuple[str, ...] | str = ()
 
+    def kept(self, arch: Arch) -> list[str]:
+        """What code that calls a C function for it has to save: registers, and perhaps "flags"."""
+        return sorted(arch.caller_saved - arch.full(self.clobbers or ()) - {"memory"})
+
 
 @dataclass(frozen=True)
 class Implementation:
@@ -40,6 +44,11 @@ class Implementation:
     function: str = ""  # the name of a function
     nothing: bool = False
     preserve: bool = False  # of a function: it is called by code that saves what its op does not let it write
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether code is generated for it, beside what it names."""
+        return bool(self.inline) or self.nothing or self.preserve
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,18 @@ class Ops:
     ops: dict[str, Op]
     backends: dict[str, dict[str, Implementation]]
     groups: dict[str, Group] = field(default_factory=dict)
+
+    def copies(self, backend: str) -> list[list[str]]:
+        """The ops for which code of a backend is generated: each group's, and the others'. Each list starts a line."""
+        ways = self.backends[backend]
+        made = [name for name in self.ops if name in ways and ways[name].is_copied]
+        groups = [
+            [op for op in group.ops if op in made]
+            for group in self.groups.values()
+            if backend in (group.backends or (backend,))
+        ]
+        grouped = {op for group in groups for op in group}
+        return [group for group in [*groups, [op for op in made if op not in grouped]] if group]
 
 
 def _named(data: Any, arch: Arch, where: str) -> Any:

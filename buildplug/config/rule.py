@@ -43,15 +43,6 @@ ADDRESSES, STRINGS = ("site", "target", "address", "place"), ("symbol", "name")
 TYPES = ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "string")
 BASES = ("here", "table", "zero")
 HOLDS = ("number", "address", "string")
-TEMPLATES = {  # by format
-    "sites": "tables.S.j2",
-    "rows": "rows.S.j2",
-    "ksyms": "packed.S.j2",
-    "relocs": "packed.S.j2",
-    "kallsyms": "kallsyms_table.S.j2",
-}
-# By the format that is for no others.
-ROWS = {"sites": "references", "ksyms": "symbols", "relocs": "relocations", "kallsyms": "symbols"}
 RECORDS = ".bp_records."  # begins the names of the sections of records that macros of ours leave
 EVERYWHERE = ("rows", "sections", "skip")
 KEYS = {  # of [select], by its rows: what means something there, beside EVERYWHERE
@@ -115,7 +106,7 @@ class Field:
 class Output:
     """What the rows become."""
 
-    format: str = ""  # of TEMPLATES; default: rows if there are fields, else sites, which are for the fixup
+    format: str = ""  # of tables.registry; default: rows if there are fields, else sites, which are for the fixup
     by_name: bool = True  # of ksyms: whether names can be looked up, too
     fields: tuple[Field, ...] = ()
     sort: tuple[str, ...] = ()  # values; default: the first of the fields that is an address, or the first
@@ -153,10 +144,6 @@ class Rule:
     def records(self) -> tuple[str, ...]:
         """The sections of records that macros of ours leave, which no linker script of the user's need name."""
         return tuple(name for name in self.select.sections if name.startswith(RECORDS))
-
-    @property
-    def template(self) -> str:
-        return self.table.template or TEMPLATES[self.format]
 
     @property
     def format(self) -> str:
@@ -223,14 +210,7 @@ def find(name: str, base: Path) -> Rule:
         _check_members(rule, f"{path}: select")
     elif rule.select.rows != "relocations":
         _check_named(rule.select, f"{path}: select")
-    if rule.format not in TEMPLATES:
-        raise unknown(f"{path}: table.format", "format", rule.format, TEMPLATES)
-    if (rule.format == "rows") != bool(rule.table.fields):
-        found = "some" if rule.table.fields else "none"
-        raise BuildplugError(f"{path}: table", f"expected fields for format rows, and no other, found {found}")
-    if rule.select.rows != ROWS.get(rule.format, rule.select.rows):
-        raise BuildplugError(f"{path}: table", f"format {rule.format} is not for {rule.select.rows}", "add fields")
-    if rule.select.rows == "symbols" and (rule.select.absolute or rule.select.fixed) and rule.format == "rows":
+    if rule.select.rows == "symbols" and (rule.select.absolute or rule.select.fixed) and rule.table.fields:
         raise BuildplugError(f"{path}: select", "absolute and fixed are for symbols without fields", "leave them out")
     if rule.table.align < 1 or rule.table.align & (rule.table.align - 1) or rule.table.flags not in ("a", "aw"):
         raise BuildplugError(f"{path}: table", "expected an align that is a power of two, and flags 'a' or 'aw'")

@@ -5,7 +5,7 @@ A build system's way in calls them one by one, with files in between (pipeline.p
 
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import repeat
 from pathlib import Path
@@ -27,8 +27,9 @@ from buildplug.runtime.memory import memory_of
 from buildplug.stage import render
 from buildplug.stage.proof import TableProof, prove_table, rewrite, verify
 from buildplug.tables import registry
-from buildplug.tables.registry import Contents
-from buildplug.tables.sites_format import ERRORS, Table
+from buildplug.tables.format import Contents
+from buildplug.tables.registry import format_of, template_of
+from buildplug.tables.sites_format import ERRORS, decode
 
 Note = dict[str, Any]  # what a pass did, for the record
 
@@ -75,6 +76,7 @@ class Stage:
     assemble: Callable[[Path, Path], list[str]]
     link: Callable[[list[Path], Path], Note]
     scripts: bool  # whether the user has linker scripts
+    _extracted: dict[Path, Contents] = field(default_factory=dict, init=False, repr=False)  # what this process found
 
     @property
     def placement(self) -> Path:
@@ -122,7 +124,7 @@ class Stage:
         return [self.generated / f"{t.rule.symbol}.npz" for t in self.tables]
 
     def _texts(self, what: str) -> list[Path]:
-        suffixes = [Path(t.rule.template).with_suffix("").suffix for t in self.tables]
+        suffixes = [Path(template_of(t.rule)).with_suffix("").suffix for t in self.tables]
         return [self.generated / f"{t.rule.symbol}_{what}{s}" for t, s in zip(self.tables, suffixes, strict=True)]
 
     def run(self, draft: Path, relinked: Path, image: Path, last: Path | None = None) -> Note:
@@ -139,7 +141,7 @@ class Stage:
             self.link_draft(draft)
         self.extract(draft)
         found = self._contents() if standing else []
-        if found and all(map(registry.alike, standing, found)) and build_id.is_renewable(_image(draft)):
+        if found and all(map(_alike, standing, found)) and build_id.is_renewable(_image(draft)):
             return self.verify(draft, draft, image, found) | {"links": 1}
         self.generate()
         self.assemble_all(self.assembled)
@@ -149,7 +151,7 @@ class Stage:
     def _standing(self, last: Path) -> list[Contents]:
         """The tables that stand in an image; none unless all can be linked with once more."""
         try:
-            found = [registry.standing(_image(last), table.rule) for table in self.tables]
+            found = [format_of(table.rule).previous(_image(last), table.rule) for table in self.tables]
         except BuildplugError:  # it may be anything
             return []
         return [content for content in found if content] if all(found) else []
@@ -168,7 +170,7 @@ class Stage:
         """Writes what the draft needs: empty tables, and the script that places them."""
         rules = [table.rule for table in self.tables]
         for rule, stub in zip(rules, self.stubs, strict=True):
-            self._write_table(rule, registry.empty(rule, self.arch), 0, stub)
+            self._write_table(rule, format_of(rule).empty(rule, self.arch), 0, stub)
         places = self.places()
         files.write(self.placement, render.placement(rules, places, self.root))
         files.write(self.script, places.script)
@@ -185,13 +187,14 @@ class Stage:
         """Finds the references, and checks that inline code may stand where it would."""
         image, counts = _image(draft), {}
         for table, path in zip(self.tables, self.extracted, strict=True):
-            made, left = registry.make(image, table.rule, table.ops)
-            if table.ops and isinstance(made, Table):
-                from buildplug.backends import clobbers  # imports capstone: not for who needs it not
+            made, ignored = format_of(table.rule).make(image, table.rule, table.ops)
+            if table.ops:
+                from buildplug.backends import clobbers  # lazy: importing capstone is slow
 
-                clobbers.check(image, table.rule, table.ops, made)
+                clobbers.check(image, table.rule, table.ops, decode(made.encode(), self.arch, image.path))
             registry.save(made, path)
-            counts[table.rule.name] = {"rows": len(made), "left": left}
+            self._extracted[path] = made
+            counts[table.rule.name] = {"rows": len(made), "ignored": ignored}
         return {"tables": counts}
 
     def generate(self) -> Note:
@@ -200,8 +203,9 @@ class Stage:
         return {}
 
     def _contents(self) -> list[Contents]:
-        """What extract() has found."""
-        return [registry.load(path, t.rule, self.arch) for t, path in zip(self.tables, self.extracted, strict=True)]
+        """What extract() has found, in this process or in another."""
+        paths = zip(self.tables, self.extracted, strict=True)
+        return [self._extracted.get(path) or registry.load(path, t.rule, self.arch) for t, path in paths]
 
     def _generate(self, made: list[Contents]) -> None:
         for table, content, text in zip(self.tables, made, self.texts, strict=True):
@@ -250,9 +254,8 @@ class Stage:
         }
 
     def _write_table(self, rule: Rule, content: Contents, slack: int, text: Path) -> None:
-        blob = render.blob_of(content)
-        if blob is not None:
-            files.write(blob_path(text), blob)
+        if content.blob is not None:
+            files.write(blob_path(text), content.blob)
         # by its name alone, as the text is the same in every build directory: the compiler is given the folder
         files.write(text, render.table(rule, content, slack, self.root, blob_path(text).name))
 
@@ -274,10 +277,16 @@ def _try_fixup(final: Image, wanted: WantedTable, image: Path) -> None:
             )
 
 
+def _alike(one: Contents, other: Contents) -> bool:
+    """Whether links with these contents differ in nothing but their bytes."""
+    shapes = [getattr(contents, "shape", None) for contents in (one, other)]
+    return shapes[0] is not None and shapes[0] == shapes[1]
+
+
 def _about(final: Image, proof: TableProof, ops: Ops | None) -> Note:
     """A table in the record."""
     rule, size = proof.rule, final.section(proof.rule.section).size
     about = {"symbol": rule.symbol, "section": rule.section, "rows": len(proof.truth), "bytes": size}
-    if isinstance(proof.truth, Table):
+    if proof.truth.op_names:
         about["ops"] = list(proof.truth.op_names)
     return about | ({"targets": cache_lines.about(final, rule, ops)} if ops else {})

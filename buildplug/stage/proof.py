@@ -17,11 +17,8 @@ from buildplug.config.rule import Rule
 from buildplug.image.compare import compare
 from buildplug.image.elf import SHT_NOBITS, Array, Image, Section
 from buildplug.stage import segments
-from buildplug.tables.registry import Contents, make
-from buildplug.tables.sites import resolved_of
-from buildplug.tables.sites_format import Table, decode
-
-SHOWN = 3  # entries that a message names
+from buildplug.tables.format import Contents
+from buildplug.tables.registry import format_of
 
 
 @dataclass(frozen=True)
@@ -78,15 +75,9 @@ def prove_table(final: Image, rule: Rule, ops: Ops | None, truth: Contents | Non
     """Compares the table in the image's own bytes with a new extraction, or with the `truth` that one has found."""
     at, section, room = _place(final, rule)
     data = _loaded(final, section)[at - section.address :][:room].tobytes()
-    if rule.format != "sites":
-        truth = truth or make(final, rule, None)[0]
-        return TableProof(rule, truth, tuple(_byte_differences(truth, data)))
-    found = decode(data, final.arch, f"{final.path}: {rule.symbol}")
-    truth, _ = make(final, rule, ops or resolved_of(final, found, at))
-    if found.encode() == truth.encode():
-        return TableProof(rule, truth, ())
-    assert isinstance(truth, Table)
-    return TableProof(rule, truth, tuple(_differences(final, found, truth, at)) or ("its header differs",))
+    format = format_of(rule)
+    truth = truth or format.truth(final, rule, ops, data, at)
+    return TableProof(rule, truth, tuple(format.differences(final, rule, truth, data, at)))
 
 
 def _loaded(image: Image, section: Section) -> Array:
@@ -104,37 +95,6 @@ def _filled(image: Image, address: int, size: int) -> tuple[Array, Array]:
     offsets = (image.loaded["place"] - np.uint64(address)).astype("i8")
     inside = (offsets >= 0) & (offsets <= size - word)
     return image.loaded[inside], offsets[inside][:, None] + np.arange(word)
-
-
-def _byte_differences(truth: Contents, data: bytes) -> list[str]:
-    """How the bytes of a table differ from the true ones, as text; what is behind the table must be zeros."""
-    expected = truth.encode()
-    true, found = expected.ljust(len(data), b"\0"), data.ljust(len(expected), b"\0")
-    if true == found:
-        return []
-    at = int(np.argmax(np.frombuffer(true, "u1") != np.frombuffer(found, "u1")))
-    return [f"{truth.describe(at)}: byte +{at:#x} is {found[at]:#04x}, the image says {true[at]:#04x}"]
-
-
-def _differences(final: Image, found: Table, truth: Table, at: int) -> list[str]:
-    """The first entries in which two tables differ, as text."""
-
-    def rows(table: Table) -> dict[int, str]:
-        forms = final.arch.forms
-        return {a: f"{forms[form].name} of op {op}" for a, form, op in table.rows(at, final.arch.modulus)}
-
-    said, is_ = rows(found), rows(truth)
-    different = sorted(address for address in said.keys() | is_.keys() if said.get(address) != is_.get(address))
-    lines = []
-    for address in different[:SHOWN]:
-        section = final.section_at(address)
-        place = f"{section.name}+{address - section.address:#x}" if section else f"{address:#x}"
-        lines.append(f"{place}: table says {said.get(address, 'nothing')}, image has {is_.get(address, 'nothing')}")
-    if len(different) > SHOWN:
-        lines.append(f"and {len(different) - SHOWN} more")
-    if not different and not np.array_equal(found.ops, truth.ops):
-        lines.append("the ops' functions or slots differ")
-    return lines
 
 
 def rewrite(path: Path, final: Image, proof: TableProof) -> None:

@@ -10,29 +10,20 @@ from typing import Any
 import jinja2
 from jinja2 import meta
 
-from buildplug.arch.field import FIELDS
 from buildplug.arch.model import Arch
-from buildplug.backends import cache_lines
 from buildplug.base.data import shipped, templates
 from buildplug.base.errors import BuildplugError, printable
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.linker.script import Placed, Placement
-from buildplug.tables import ksyms_format, relocs
-from buildplug.tables import sites_format as table_module
-from buildplug.tables.packed import Packed
-from buildplug.tables.registry import Contents
+from buildplug.tables.binary import DIRECTIVE
+from buildplug.tables.format import Contents, Format
+from buildplug.tables.registry import FORMATS, format_of, template_of
 
-CTYPE = {f"{sign}{size}": f"{'u' * (sign == 'u')}int{8 * size}_t" for sign in "ui" for size in (1, 2, 4, 8)}
-DIRECTIVE = {"u2": ".short", "u4": ".long"}
-WORD = {4: ".long", 8: ".quad"}
 CORRECT = "correct the template"
+DIRECTIVES = {f"u{size}": directive for size, directive in DIRECTIVE.items()}  # by numpy type
 
-RUNTIME = {  # by the format that needs it
-    "sites": ("buildplug.h", "fixup.c", "live.h", "live.c"),
-    "ksyms": ("ksyms.h", "ksyms.c"),
-    "relocs": ("relocs.h", "relocs.c"),
-}
+Texts = dict[str, str]
 
 
 def _comment(text: str) -> str:
@@ -71,7 +62,7 @@ def _environment(base: Path | None) -> jinja2.Environment:
 def users(rules: Iterable[Rule], base: Path) -> list[Path]:
     """The templates of the user's that the tables of these rules are rendered by: those that the rules name, those in
     the place of ones that ship, and what they refer to by name."""
-    wanted = [name for rule in rules for name in (rule.template, *rule.table.runtime)]
+    wanted = [name for rule in rules for name in (template_of(rule), *rule.table.runtime)]
     wanted += [path.name for path in templates()]
     found = set[Path]()
     while wanted:
@@ -108,65 +99,38 @@ def render(name: str, base: Path | None, **values: Any) -> str:
         raise BuildplugError(f"{name}:{line}", f"does not render: {error}", CORRECT) from None
 
 
-def _of_rule(name: str, base: Path, rule: Rule, **values: Any) -> str:
+def _of_rule(name: str, base: Path, rule: Rule, values: dict[str, Any]) -> str:
     """The text of a template that a rule names. Raises BuildplugError that names the rule, too."""
     try:
-        return render(name, base, rule=rule, **values)
+        return render(name, base, **values)
     except BuildplugError as error:
         raise BuildplugError(f"rule {rule.name}", str(error)) from None
 
 
-def runtime(arch: Arch, base: Path) -> dict[str, str]:
-    """File name -> text of what every kernel compiles in."""
-    values = {
-        "arch": arch,
-        "table": table_module,
-        "ctype": CTYPE,
-        "fields": list(dict.fromkeys(form.field for form in arch.forms)),
-        "whole_fields": FIELDS[: 1 << relocs.ENCODING_BITS],
-        "longest": max(form.length for form in arch.forms),
-    }
-    values |= {"ksyms": ksyms_format, "relocs": relocs}
-    return {name: render(f"{name}.j2", base, **values) for names in RUNTIME.values() for name in names}
+def runtime(arch: Arch, base: Path, formats: Iterable[Format] = FORMATS.values(), *, has_ops: bool = True) -> Texts:
+    """File name -> text of what every kernel with tables of these formats compiles in."""
+    sources = {name: s for format in formats for name, s in format.runtime(arch, has_ops=has_ops).items()}
+    return {name: render(source.template, base, **source.values) for name, source in sources.items()}
 
 
-def table_files(arch: Arch, rule: Rule, declared: Ops | None, base: Path) -> dict[str, str]:
+def table_files(arch: Arch, rule: Rule, declared: Ops | None, base: Path) -> Texts:
     """File name -> text of what a kernel with this table compiles in: its header, and the backends of its ops."""
-    if rule.format in ("ksyms", "relocs"):
-        return {f"{rule.symbol}.h": render("packed.h.j2", base, rule=rule)}
-    if rule.format == "rows":
-        ctype = CTYPE | {"string": "int32_t"}
-        named = {f"{rule.symbol}{Path(Path(name).stem).suffix}": name for name in ("rows.h.j2", *rule.table.runtime)}
-        return {
-            file: _of_rule(name, base, rule, arch=arch, ctype=ctype, word=WORD[arch.word])
-            for file, name in named.items()
-        }
-    files = {f"{rule.symbol}.h": render("tables.h.j2", base, rule=rule, backends=declared.backends if declared else {})}
-    if declared:
-        values = {"arch": arch, "rule": rule, "table": table_module, "ops": declared.ops, "backends": declared.backends}
-        values["copies"] = {backend: cache_lines.copies(declared, backend) for backend in declared.backends}
-        values["kept"] = {name: cache_lines.kept(arch, op) for name, op in declared.ops.items()}
-        files[f"{rule.symbol}_backends.S"] = render("backends.S.j2", base, **values)
-    return files
+    sources = format_of(rule).sources(rule, arch, declared)
+    return {name: _of_rule(source.template, base, rule, source.values) for name, source in sources.items()}
 
 
 def table(rule: Rule, contents: Contents, slack: int, base: Path, blob: str = "") -> str:
     """The text of a table, for the assembler or the compiler by its template's name; with `slack` bytes of room.
 
-    `blob`: the path by which the assembler finds what blob_of() has, if there is any.
+    `blob`: the path by which the assembler finds the blob of the contents, if they have one.
     """
     values = contents.context()
     values["anchors"] = [rule.anchor(number) for number in range(len(contents.section_names))]
-    data = blob_of(contents)
-    if data is not None:
-        values |= {"blob": blob, "blob_digest": sha256(data).hexdigest(), "section_names": contents.section_names}
-    directive = DIRECTIVE | {"word": WORD[contents.arch.word]}
-    return _of_rule(rule.template, base, rule, **values, slack=slack, directive=directive)
-
-
-def blob_of(contents: Contents) -> bytes | None:
-    """The part of a table that goes in as a file of bytes; None if its text has all."""
-    return contents.data[: contents.before_bases] if isinstance(contents, Packed) else None
+    if contents.blob is not None:
+        digest = sha256(contents.blob).hexdigest()
+        values |= {"blob": blob, "blob_digest": digest, "section_names": contents.section_names}
+    values |= {"rule": rule, "slack": slack, "directive": DIRECTIVES | {"word": DIRECTIVE[str(contents.arch.word)]}}
+    return _of_rule(template_of(rule), base, rule, values)
 
 
 def placement(rules: list[Rule], placement: Placement, base: Path) -> str:

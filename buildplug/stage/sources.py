@@ -8,17 +8,16 @@ from buildplug.base import files
 from buildplug.config.project import Config, WantedTable
 from buildplug.linker.depfile import escaped
 from buildplug.stage import render
+from buildplug.tables.registry import format_of
 
 
 def texts(tables: Sequence[WantedTable], arch: Arch, root: Path) -> dict[str, str]:
     """File name -> text, for these tables; `root` has the user's templates."""
-    own: dict[str, str] = {}
+    formats = [format_of(table.rule) for table in tables]
+    found = render.runtime(arch, root, formats, has_ops=any(table.ops for table in tables))
     for table in tables:
-        own |= render.table_files(arch, table.rule, table.ops, root)
-    wanted = {name for table in tables for name in render.RUNTIME.get(table.rule.format, ())}
-    if not any(table.ops for table in tables):
-        wanted -= {"fixup.c", "live.h", "live.c"}
-    return {name: text for name, text in render.runtime(arch, root).items() if name in wanted} | own
+        found |= render.table_files(arch, table.rule, table.ops, root)
+    return found
 
 
 def write(config: Config, folder: Path) -> list[Path]:

@@ -6,18 +6,21 @@ that holds a string is relative to itself. So the linker can fill it in, and enc
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
+from buildplug.config.ops import Ops
 from buildplug.config.rule import Field, Rule
 from buildplug.image.elf import Array, Image, Section
 from buildplug.select.rows import columns_of
+from buildplug.tables.binary import CTYPE, DIRECTIVE, address_of
+from buildplug.tables.format import Format, Source
 
 HEAD = 8  # bytes
-DIRECTIVE = {"1": ".byte", "2": ".short", "4": ".long", "8": ".quad"}
 
 
 class Address(NamedTuple):
@@ -39,6 +42,8 @@ class Rows:
     columns: dict[str, Array]
     section_names: tuple[str, ...]
     section_starts: Array  # addresses, ascending
+    blob = None
+    op_names = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -142,25 +147,33 @@ class Rows:
             "at": np.array([self.at], "u8"),
         }
 
-    @classmethod
-    def from_arrays(cls, rule: Rule, arch: Arch, kept: dict[str, Array]) -> "Rows":
+
+class RowsFormat(Format):
+    name = "rows"
+    template = "rows.S.j2"
+    has_fields = True
+
+    def make(self, image: Image, rule: Rule, ops: Ops | None) -> tuple[Rows, dict[str, int]]:
+        return rows_of(image, rule)
+
+    def empty(self, rule: Rule, arch: Arch) -> Rows:
+        kinds = {f.value: "U1" if rule.holds[f.value] == "string" else "u8" for f in rule.table.fields}
+        none = {value: np.zeros(0, kind) for value, kind in kinds.items()}
+        return Rows(rule, arch, 0, none, (), np.zeros(0, "u8"))
+
+    def from_arrays(self, rule: Rule, arch: Arch, kept: dict[str, Array]) -> Rows:
         columns = {name.removeprefix("column_"): c for name, c in kept.items() if name.startswith("column_")}
-        return cls(rule, arch, int(kept["at"][0]), columns, tuple(kept["names"].tolist()), kept["starts"])
+        return Rows(rule, arch, int(kept["at"][0]), columns, tuple(kept["names"].tolist()), kept["starts"])
 
-
-def empty(rule: Rule, arch: Arch) -> Rows:
-    """The rows of a draft."""
-    columns = {
-        field.value: np.zeros(0, "U1" if rule.holds[field.value] == "string" else "u8") for field in rule.table.fields
-    }
-    return Rows(rule, arch, 0, columns, (), np.zeros(0, "u8"))
+    def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
+        values = {"rule": rule, "arch": arch, "ctype": CTYPE | {"string": "int32_t"}, "word": DIRECTIVE[str(arch.word)]}
+        templates = ("rows.h.j2", *rule.table.runtime)
+        return {f"{rule.symbol}{Path(Path(name).stem).suffix}": Source(name, values) for name in templates}
 
 
 def rows_of(image: Image, rule: Rule) -> tuple[Rows, dict[str, int]]:
     """The rows that `rule` makes of an image, and the counts of references left alone. Raises BuildplugError."""
-    at = image.address_of(rule.symbol)
-    if at is None:
-        raise image.bad(f"rule {rule.name}: expected the symbol {rule.symbol}, found none", "link the table's object")
+    at = address_of(image, rule)
     columns, left = columns_of(image, rule)
     sections: dict[int, Section] = {}
     for value in {f.value for f in rule.table.fields if rule.holds[f.value] == "address"}:

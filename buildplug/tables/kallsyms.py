@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 
 from buildplug.arch.model import Arch
+from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Array, Image, Section
+from buildplug.image.symbols import letters
+from buildplug.select.symbols import selected
 from buildplug.tables import kallsyms_format
+from buildplug.tables.format import Source
 from buildplug.tables.kallsyms_format import Kallsyms
-from buildplug.tables.ksyms import kallsyms_of
-from buildplug.tables.packed import Packed
+from buildplug.tables.packed import Packed, PackedFormat
 
 ALIGN = 8  # bytes
 ROOM = 1024  # each part whose size depends on the names has a multiple of it: a few more names move none
@@ -26,10 +29,10 @@ CONSTANT = ("num_syms", "token_index", "relative_base")  # in size
 
 @dataclass(frozen=True)
 class KallsymsTable(Packed):
-    """The table as the build handles it. starts: where each of PARTS is; behind: of the base in its section."""
+    """The table as the build handles it. starts: where each of PARTS is; base_offset: of the base in its section."""
 
     starts: tuple[int, ...] = ()
-    behind: int = 0
+    base_offset: int = 0
 
     def describe(self, at: int) -> str:
         """What the byte at offset `at` of the table is about."""
@@ -41,26 +44,67 @@ class KallsymsTable(Packed):
     @property
     def shape(self) -> tuple[object, ...]:
         """What of the table changes more in a link than its bytes up to the base."""
-        return len(self.data), self.section_names, self.starts, self.behind
+        return len(self.data), self.section_names, self.starts, self.base_offset
 
     def context(self) -> dict[str, Any]:
         """What templates see, the bytes up to the base in a file apart."""
-        return super().context() | {"parts": self._parts(), "behind": self.behind}
+        return super().context() | {"parts": self._parts(), "base_offset": self.base_offset}
 
     def arrays(self) -> dict[str, Array]:
         """All of it as arrays, for a file."""
-        return super().arrays() | {"places": np.array([*self.starts, self.behind], "u8")}
+        return super().arrays() | {"places": np.array([*self.starts, self.base_offset], "u8")}
 
     @classmethod
     def from_arrays(cls, rule: Rule, arch: Arch, kept: dict[str, Array]) -> "KallsymsTable":
-        packed, (*starts, behind) = Packed.from_arrays(rule, arch, kept), kept["places"].tolist()
-        return cls(rule, arch, packed.data, packed.count, packed.section_names, starts=tuple(starts), behind=behind)
+        packed, (*starts, base_offset) = Packed.from_arrays(rule, arch, kept), kept["places"].tolist()
+        return cls(
+            rule, arch, packed.data, packed.count, packed.section_names, starts=tuple(starts), base_offset=base_offset
+        )
 
 
-def empty(rule: Rule, arch: Arch) -> KallsymsTable:
-    """The table of a draft."""
-    none = kallsyms_format.encode(np.zeros(0, "u8"), np.zeros(0, "u1"), [], rule.name)
-    return _packed(rule, arch, none, None)
+class KallsymsFormat(PackedFormat):
+    name = "kallsyms"
+    rows = "symbols"
+    template = "kallsyms_table.S.j2"
+
+    def make(self, image: Image, rule: Rule, ops: Ops | None) -> tuple[Packed, dict[str, int]]:
+        tables = kallsyms_of(image, rule)
+        return _packed(rule, image.arch, tables, image.section_at(tables.relative_base)), {}
+
+    def empty(self, rule: Rule, arch: Arch) -> KallsymsTable:
+        none = kallsyms_format.encode(np.zeros(0, "u8"), np.zeros(0, "u1"), [], rule.name)
+        return _packed(rule, arch, none, None)
+
+    def from_arrays(self, rule: Rule, arch: Arch, kept: dict[str, Array]) -> KallsymsTable:
+        return KallsymsTable.from_arrays(rule, arch, kept)
+
+    def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
+        return {}  # Linux has its own
+
+    def previous(self, image: Image, rule: Rule) -> KallsymsTable | None:
+        found = [image.address_of(f"kallsyms_{part}") for part in PARTS]
+        addresses = [address for address in found if address is not None]
+        section = image.section_at(addresses[0]) if len(addresses) == len(PARTS) else None
+        if section is None:
+            return None
+        starts = tuple(address - section.address for address in addresses)
+        content = image.bytes_of(section)[: max(starts[-1], 0) + image.arch.word].tobytes()
+        base = int.from_bytes(content[-image.arch.word :], "little")
+        home = image.section_at(base)
+        if home is None or starts[0] or list(starts) != sorted(starts):
+            return None
+        count = int.from_bytes(content[starts[1] :][:4], "little")
+        return KallsymsTable(
+            rule, image.arch, content, count, (home.name,), starts=starts, base_offset=base - home.address
+        )
+
+
+def kallsyms_of(image: Image, rule: Rule) -> Kallsyms:
+    """The symbols that `rule` selects, as Linux's tables. Raises BuildplugError."""
+    chosen = selected(image, rule)
+    names = [image.raw_names[index] for index in chosen]
+    where = f"rule {rule.name}"
+    return kallsyms_format.encode(image.symbols["value"][chosen], letters(image)[chosen], names, where)
 
 
 def _packed(rule: Rule, arch: Arch, tables: Kallsyms, home: Section | None) -> KallsymsTable:
@@ -74,28 +118,7 @@ def _packed(rule: Rule, arch: Arch, tables: Kallsyms, home: Section | None) -> K
         starts.append(len(data))
         content = bytes(contents[part])
         data += content + bytes(-len(content) % (ALIGN if part in CONSTANT else ROOM))
-    names, behind = ((home.name,), tables.relative_base - home.address) if home else ((), 0)
-    return KallsymsTable(rule, arch, bytes(data), len(tables.offsets), names, starts=tuple(starts), behind=behind)
-
-
-def table_of(image: Image, rule: Rule) -> KallsymsTable:
-    """The table that `rule` makes of an image. Raises BuildplugError."""
-    tables = kallsyms_of(image, rule)
-    return _packed(rule, image.arch, tables, image.section_at(tables.relative_base))
-
-
-def standing(image: Image, rule: Rule) -> KallsymsTable | None:
-    """The table that stands in an image, to link with once more; None if none does. Raises BuildplugError."""
-    found = [image.address_of(f"kallsyms_{part}") for part in PARTS]
-    addresses = [address for address in found if address is not None]
-    section = image.section_at(addresses[0]) if len(addresses) == len(PARTS) else None
-    if section is None:
-        return None
-    starts = tuple(address - section.address for address in addresses)
-    content = image.bytes_of(section)[: max(starts[-1], 0) + image.arch.word].tobytes()
-    base = int.from_bytes(content[-image.arch.word :], "little")
-    home = image.section_at(base)
-    if home is None or starts[0] or list(starts) != sorted(starts):
-        return None
-    count = int.from_bytes(content[starts[1] :][:4], "little")
-    return KallsymsTable(rule, image.arch, content, count, (home.name,), starts=starts, behind=base - home.address)
+    names, base_offset = ((home.name,), tables.relative_base - home.address) if home else ((), 0)
+    return KallsymsTable(
+        rule, arch, bytes(data), len(tables.offsets), names, starts=tuple(starts), base_offset=base_offset
+    )

@@ -1,21 +1,33 @@
-"""The symbols of an image that a rule selects, as tables: ksyms.py and linux_kallsyms.py have the formats."""
+"""The symbols of an image that a rule selects, as a table in the format of ksyms_format."""
 
 import numpy as np
 
 from buildplug.arch.model import Arch
+from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import SHN_ABS, Image
 from buildplug.image.symbols import letters
 from buildplug.select.symbols import selected
-from buildplug.tables import kallsyms_format, ksyms_codec, ksyms_format
-from buildplug.tables.kallsyms_format import Kallsyms
+from buildplug.tables import ksyms_codec, ksyms_format
+from buildplug.tables.binary import CTYPE, address_of
+from buildplug.tables.format import Source
 from buildplug.tables.ksyms_format import Ksyms
-from buildplug.tables.packed import Packed
+from buildplug.tables.packed import Packed, PackedFormat
 
 
-def empty(rule: Rule, arch: Arch) -> Packed:
-    """The table of a draft."""
-    return _encoded(rule, ksyms_format.collect(arch, [], np.zeros(0, ksyms_format.ROW), [], rule.name))
+class KsymsFormat(PackedFormat):
+    name = "ksyms"
+    rows = "symbols"
+
+    def make(self, image: Image, rule: Rule, ops: Ops | None) -> tuple[Packed, dict[str, int]]:
+        return _encoded(rule, collected(image, rule, address_of(image, rule))), {}
+
+    def empty(self, rule: Rule, arch: Arch) -> Packed:
+        return _encoded(rule, ksyms_format.collect(arch, [], np.zeros(0, ksyms_format.ROW), [], rule.name))
+
+    def runtime(self, arch: Arch, *, has_ops: bool) -> dict[str, Source]:
+        values = {"arch": arch, "ctype": CTYPE, "ksyms": ksyms_format}
+        return {name: Source(f"{name}.j2", values) for name in ("ksyms.h", "ksyms.c")}
 
 
 def _encoded(rule: Rule, table: Ksyms) -> Packed:
@@ -23,14 +35,6 @@ def _encoded(rule: Rule, table: Ksyms) -> Packed:
     names = tuple(name for name, stay in zip(table.section_names, stays, strict=True) if not stay)
     fixed = tuple(base % table.arch.modulus for base in table.bases[stays].tolist())
     return Packed(rule, table.arch, ksyms_codec.encode(table), len(table.rows), names, fixed)
-
-
-def symbols_of(image: Image, rule: Rule) -> Packed:
-    """The table that `rule` makes of an image. Raises BuildplugError."""
-    at = image.address_of(rule.symbol)
-    if at is None:
-        raise image.bad(f"rule {rule.name}: expected the symbol {rule.symbol}, found none", "link the table's object")
-    return _encoded(rule, collected(image, rule, at))
 
 
 def collected(image: Image, rule: Rule, at: int) -> Ksyms:
@@ -66,11 +70,3 @@ def collected(image: Image, rule: Rule, at: int) -> Ksyms:
     homes = [(n, size, flags, address - at * (not flags)) for n, size, flags, address in (sections[i] for i in order)]
     names = [image.raw_names[index] for index in chosen.tolist()]
     return ksyms_format.collect(image.arch, homes, rows, names, f"rule {rule.name}", by_name=rule.table.by_name)
-
-
-def kallsyms_of(image: Image, rule: Rule) -> Kallsyms:
-    """The symbols that `rule` selects, as Linux's tables. Raises BuildplugError."""
-    chosen = selected(image, rule)
-    names = [image.raw_names[index] for index in chosen]
-    where = f"rule {rule.name}"
-    return kallsyms_format.encode(image.symbols["value"][chosen], letters(image)[chosen], names, where)

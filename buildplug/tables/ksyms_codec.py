@@ -7,6 +7,8 @@ import numpy as np
 
 from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
+from buildplug.image.elf import Array
+from buildplug.tables.binary import not_a_table
 from buildplug.tables.ksyms_format import (
     ALPHABET,
     BLOCK,
@@ -22,7 +24,6 @@ from buildplug.tables.ksyms_format import (
     SHARED,
     TOKENS,
     VERSION,
-    Array,
     Ksyms,
     checksum,
     dtype,
@@ -195,7 +196,7 @@ def decode(data: bytes, arch: Arch, where: object) -> Ksyms:
     """The table at the start of `data`; what is behind it is padding. Raises BuildplugError."""
 
     def bad(problem: str) -> BuildplugError:
-        return BuildplugError(where, f"expected a table of symbols, found {problem}", "build the image again")
+        return not_a_table(where, "a table of symbols", problem)
 
     error, order = inspect(data, arch), arch.byteorder
     if error != "ok":

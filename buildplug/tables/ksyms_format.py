@@ -29,15 +29,13 @@ the end of the last. Many pairs of bytes are merged at a time, as that is faster
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
-
-Array = npt.NDArray[Any]
+from buildplug.image.elf import Array
+from buildplug.tables.binary import Records, dtypes
 
 MAGIC = 0x534B5042  # "BPKS" in the order of its bytes, little-endian
 VERSION = 1
@@ -53,10 +51,7 @@ SAMPLE = 1 << 17  # bytes that tokens are made from, about
 LONGEST = 4095  # the longest name, bytes: a buffer of one more holds any
 MIX = 0x9E3779B97F4A7C15  # the checksum's factor: odd, so that no change of one word goes unnoticed
 
-CTYPE = {"u2": "uint16_t", "u4": "uint32_t", "u8": "uint64_t"}
-
-# name -> fields: (name, numpy type, what it is)
-RECORDS: dict[str, tuple[tuple[str, str, str], ...]] = {
+RECORDS: Records = {
     "ksyms": (
         ("magic", "u4", "BP_KSYMS_MAGIC"),
         ("version", "u2", "BP_KSYMS_VERSION"),
@@ -98,9 +93,7 @@ ERRORS = {
 ROW = np.dtype([("section", "u4"), ("offset", "u8"), ("size", "u8"), ("type", "u1")])  # the last: nm's letter
 
 
-def dtype(record: str, byteorder: str) -> np.dtype[Any]:
-    """The numpy type of a record."""
-    return np.dtype([(name, byteorder + kind) for name, kind, _ in RECORDS[record]])
+dtype = dtypes(RECORDS)
 
 
 @dataclass(frozen=True)

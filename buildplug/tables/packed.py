@@ -1,4 +1,4 @@
-"""A table whose bytes are made in one piece: the assembler includes them, the linker adds the sections' addresses."""
+"""Tables whose bytes are made in one piece: the assembler includes them, the linker adds the sections' addresses."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from buildplug.arch.model import Arch
+from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Array
+from buildplug.tables.format import Format, Source
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Packed:
     count: int  # of rows
     section_names: tuple[str, ...]  # of those whose addresses the linker fills in; behind them come
     fixed: tuple[int, ...] = ()  # the addresses of those that stay where they are when the kernel moves
+    op_names = ()
 
     def __len__(self) -> int:
         return self.count
@@ -36,6 +39,10 @@ class Packed:
     def before_bases(self) -> int:
         """Bytes of the table up to the addresses that the linker fills in."""
         return len(self.data) - self.arch.word * (len(self.section_names) + len(self.fixed))
+
+    @property
+    def blob(self) -> bytes:
+        return self.data[: self.before_bases]
 
     def context(self) -> dict[str, Any]:
         """What templates see, the bytes up to the bases in a file apart."""
@@ -54,3 +61,15 @@ class Packed:
     def from_arrays(cls, rule: Rule, arch: Arch, kept: dict[str, Array]) -> "Packed":
         names, fixed = tuple(kept["names"].tolist()), tuple(kept["fixed"].tolist())
         return cls(rule, arch, kept["data"].tobytes(), int(kept["count"][0]), names, fixed)
+
+
+class PackedFormat(Format):
+    """What the formats of such tables have in common."""
+
+    template = "packed.S.j2"
+
+    def from_arrays(self, rule: Rule, arch: Arch, kept: dict[str, Array]) -> Packed:
+        return Packed.from_arrays(rule, arch, kept)
+
+    def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
+        return {f"{rule.symbol}.h": Source("packed.h.j2", {"rule": rule})}

@@ -9,17 +9,21 @@ bytes between the end of the field before it in its section, or the section's st
 its encoding. For most that is a byte.
 """
 
-from typing import Any
+import sys
 
 import numpy as np
 
 from buildplug.arch.field import FIELDS
 from buildplug.arch.model import Arch
+from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Array, Image
 from buildplug.select.relocations import FIELD, fields
+from buildplug.tables import sites_format
+from buildplug.tables.binary import CTYPE, Records, address_of, dtypes
+from buildplug.tables.format import Source
 from buildplug.tables.ksyms_codec import varints
-from buildplug.tables.packed import Packed
+from buildplug.tables.packed import Packed, PackedFormat
 from buildplug.tables.sites_format import checksum
 
 MAGIC = 0x4C525042  # "BPRL" in the order of its bytes, little-endian
@@ -29,8 +33,7 @@ LONGEST = 5  # bytes of a number
 SIZES = np.array([field.size for field in FIELDS])
 LIMIT = (1 << 32) - 1  # of a section, bytes
 
-# name -> fields: (name, numpy type, what it is)
-RECORDS: dict[str, tuple[tuple[str, str, str], ...]] = {
+RECORDS: Records = {
     "relocs": (
         ("magic", "u4", "BP_RELOCS_MAGIC"),
         ("checksum", "u4", "of what follows, up to the bases"),
@@ -62,9 +65,7 @@ ERRORS = {
 }
 
 
-def dtype(record: str, byteorder: str) -> np.dtype[Any]:
-    """The numpy type of a record."""
-    return np.dtype([(name, byteorder + kind) for name, kind, _ in RECORDS[record]])
+dtype = dtypes(RECORDS)
 
 
 def sizes(arch: Arch, sections: int, bytes_: int) -> tuple[int, int, int]:
@@ -93,17 +94,32 @@ def encode(arch: Arch, extents: Array, bases: Array, rows: Array) -> bytes:
     return head.tobytes() + rest + bases.astype(arch.base_type).tobytes()
 
 
-def empty(rule: Rule, arch: Arch) -> Packed:
-    """The table of a draft."""
-    none = np.zeros(0, "u8")
-    return Packed(rule, arch, encode(arch, none, none, np.zeros(0, FIELD)), 0, ())
+class RelocsFormat(PackedFormat):
+    name = "relocs"
+    rows = "relocations"
+
+    def make(self, image: Image, rule: Rule, ops: Ops | None) -> tuple[Packed, dict[str, int]]:
+        return relocs_of(image, rule), {}
+
+    def empty(self, rule: Rule, arch: Arch) -> Packed:
+        none = np.zeros(0, "u8")
+        return Packed(rule, arch, encode(arch, none, none, np.zeros(0, FIELD)), 0, ())
+
+    def runtime(self, arch: Arch, *, has_ops: bool) -> dict[str, Source]:
+        own = sys.modules[__name__]
+        values = {
+            "arch": arch,
+            "ctype": CTYPE,
+            "whole_fields": FIELDS[: 1 << ENCODING_BITS],
+            "table": sites_format,
+            "relocs": own,
+        }
+        return {name: Source(f"{name}.j2", values) for name in ("relocs.h", "relocs.c")}
 
 
 def relocs_of(image: Image, rule: Rule) -> Packed:
     """The table that `rule` makes of an image. Raises BuildplugError."""
-    at = image.address_of(rule.symbol)
-    if at is None:
-        raise image.bad(f"rule {rule.name}: expected the symbol {rule.symbol}, found none", "link the table's object")
+    at = address_of(image, rule)
     rows = fields(image, rule)
     used = sorted((image.sections[index] for index in np.unique(rows["section"]).tolist()), key=lambda s: s.address)
     number = np.zeros(len(image.sections), "u4")

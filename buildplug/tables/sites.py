@@ -4,12 +4,81 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import OP_BITS, Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Array, Image
 from buildplug.select.references import References, extract
-from buildplug.tables.sites_format import NONE, Table, dtype
+from buildplug.tables import sites_format
+from buildplug.tables.binary import CTYPE, address_of
+from buildplug.tables.format import Contents, Format, Source
+from buildplug.tables.sites_format import NONE, Table, decode, dtype
+
+SHOWN = 3  # entries that a message names
+
+
+class SitesFormat(Format):
+    name = "sites"
+    template = "tables.S.j2"
+    rows = "references"
+
+    def make(self, image: Image, rule: Rule, ops: Ops | None) -> tuple[Table, dict[str, int]]:
+        return table_of(image, rule, ops)
+
+    def empty(self, rule: Rule, arch: Arch) -> Table:
+        return sites_format.empty(arch)
+
+    def from_arrays(self, rule: Rule, arch: Arch, kept: dict[str, Array]) -> Table:
+        return Table.from_arrays(arch, kept)
+
+    def truth(self, image: Image, rule: Rule, ops: Ops | None, data: bytes, at: int) -> Table:
+        """Without declared ops, those of the table are taken."""
+        return table_of(image, rule, ops or resolved_of(image, _decoded(image, rule, data), at))[0]
+
+    def differences(self, image: Image, rule: Rule, truth: Contents, data: bytes, at: int) -> list[str]:
+        """The first entries in which the tables differ."""
+        found, true = _decoded(image, rule, data), _decoded(image, rule, truth.encode())
+        if found.encode() == true.encode():
+            return []
+
+        def rows(table: Table) -> dict[int, str]:
+            forms = image.arch.forms
+            return {a: f"{forms[form].name} of op {op}" for a, form, op in table.rows(at, image.arch.modulus)}
+
+        said, is_ = rows(found), rows(true)
+        different = sorted(address for address in said.keys() | is_.keys() if said.get(address) != is_.get(address))
+        lines = []
+        for address in different[:SHOWN]:
+            section = image.section_at(address)
+            place = f"{section.name}+{address - section.address:#x}" if section else f"{address:#x}"
+            lines.append(f"{place}: table says {said.get(address, 'nothing')}, image has {is_.get(address, 'nothing')}")
+        if len(different) > SHOWN:
+            lines.append(f"and {len(different) - SHOWN} more")
+        if not different and not np.array_equal(found.ops, true.ops):
+            lines.append("the ops' functions or slots differ")
+        return lines or ["its header differs"]
+
+    def runtime(self, arch: Arch, *, has_ops: bool) -> dict[str, Source]:
+        values = {
+            "arch": arch,
+            "table": sites_format,
+            "ctype": CTYPE,
+            "fields": list(dict.fromkeys(form.field for form in arch.forms)),
+            "longest": max(form.length for form in arch.forms),
+        }
+        names = ("buildplug.h", *(("fixup.c", "live.h", "live.c") if has_ops else ()))
+        return {name: Source(f"{name}.j2", values) for name in names}
+
+    def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
+        backends = ops.backends if ops else {}
+        header = {f"{rule.symbol}.h": Source("tables.h.j2", {"rule": rule, "backends": backends})}
+        if ops is None:
+            return header
+        values = {"arch": arch, "rule": rule, "table": sites_format, "ops": ops.ops, "backends": backends}
+        values["copies"] = {backend: ops.copies(backend) for backend in backends}
+        values["kept"] = {name: op.kept(arch) for name, op in ops.ops.items()}
+        return header | {f"{rule.symbol}_backends.S": Source("backends.S.j2", values)}
 
 
 @dataclass(frozen=True)
@@ -66,6 +135,10 @@ def table_of(image: Image, rule: Rule, declared: Ops | Resolved | None) -> tuple
         )
     order = np.lexsort((offsets, sections))
     return _pack(image, rule, resolved, sections[order], offsets[order], info[order]), references.left
+
+
+def _decoded(image: Image, rule: Rule, data: bytes) -> Table:
+    return decode(data, image.arch, f"{image.path}: {rule.symbol}")
 
 
 def resolved_of(image: Image, table: Table, at: int) -> Resolved:
@@ -153,9 +226,7 @@ def _pack(
     sections: Array, offsets: Array, info: Array,
 ) -> Table:  # fmt: skip
     """The sections that are in use get consecutive numbers in the order of the image."""
-    own = image.address_of(rule.symbol)
-    if own is None:
-        raise image.bad(f"rule {rule.name}: expected the symbol {rule.symbol}, found none", "link the table's object")
+    own = address_of(image, rule)
     if len(resolved.names) > 1 << OP_BITS:
         raise image.bad(f"rule {rule.name}: expected up to {1 << OP_BITS} ops, found {len(resolved.names)}")
     homes = [

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 from buildplug.arch.model import Arch
-from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import OP_BITS
-from buildplug.config.rule import Rule
 from buildplug.image.elf import Array
+from buildplug.tables.binary import Records, dtypes, not_a_table
 
 MAGIC = 0x42545042  # "BPTB" in the order of its bytes, little-endian
 BACKEND_MAGIC = 0x45425042  # "BPBE"
@@ -27,8 +26,7 @@ NONE = 0xFFFF  # no section: the op has no function, or no slot
 NOT_INLINE = 0xFFFFFFFF  # the length of an implementation that is only to be called
 CHECKSUM_FACTOR = 0x9E3779B1  # odd, so that multiplying is a bijection
 
-# name -> fields: (name, numpy type, what it is)
-RECORDS: dict[str, tuple[tuple[str, str, str], ...]] = {
+RECORDS: Records = {
     "table": (
         ("magic", "u4", "BP_MAGIC"),
         ("checksum", "u4", "of what follows, up to the bases"),
@@ -79,9 +77,7 @@ ERRORS = {
 }
 
 
-def dtype(record: str, byteorder: str) -> np.dtype[Any]:
-    """The numpy type of a record."""
-    return np.dtype([(name, byteorder + kind) for name, kind, _ in RECORDS[record]])
+dtype = dtypes(RECORDS)
 
 
 @dataclass(frozen=True)
@@ -95,6 +91,7 @@ class Table:
     bases: Array
     section_names: tuple[str, ...] = ()  # not in the binary: for messages, comments and anchors
     op_names: tuple[str, ...] = ()
+    blob = None
 
     def __len__(self) -> int:
         return len(self.sites)
@@ -140,7 +137,7 @@ class Table:
         return {key: getattr(self, key) for key in ("sections", "ops", "sites", "bases")} | names
 
     @classmethod
-    def from_arrays(cls, rule: Rule, arch: Arch, kept: dict[str, Array]) -> "Table":
+    def from_arrays(cls, arch: Arch, kept: dict[str, Array]) -> "Table":
         names = [tuple(kept[key].tolist()) for key in ("section_names", "op_names")]
         return cls(arch, kept["sections"], kept["ops"], kept["sites"], kept["bases"], *names)
 
@@ -208,7 +205,7 @@ def decode(data: bytes, arch: Arch, where: object) -> Table:
     """The table at the start of `data`; what is behind it is padding. Raises BuildplugError."""
     error = inspect(data, arch)
     if error != "ok":
-        raise BuildplugError(where, f"expected a table, found {error} ({ERRORS[error]})", "build the image again")
+        raise not_a_table(where, "a table", f"{error} ({ERRORS[error]})")
     order = arch.byteorder
     row = np.frombuffer(data, dtype("table", order), 1)[0]
     at_ops, at_sites, at_bases, _ = sizes(arch, int(row["sections"]), int(row["ops"]), int(row["sites"]))

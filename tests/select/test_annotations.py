@@ -301,10 +301,11 @@ def test_symbol_that_is_exported_twice_is_an_error(link: Link, tmp_path: Path) -
 @pytest.mark.parametrize("name", rules())
 def test_headers_are_of_cpp_too(tmp_path: Path, name: str) -> None:
     wanted = find(name, tmp_path)
-    headers = render.table_files(X86_64, wanted, None, tmp_path) | render.runtime(X86_64, tmp_path)
-    for file, text in headers.items():
+    own = render.table_files(X86_64, wanted, None, tmp_path)
+    for file, text in (own | render.runtime(X86_64, tmp_path)).items():
         (tmp_path / file).write_text(text)
-    (tmp_path / "all.cc").write_text(f'extern "C" {{\n#include "{wanted.symbol}.h"\n}}\n')
+    includes = "".join(f'#include "{file}"\n' for file in own if file.endswith(".h"))
+    (tmp_path / "all.cc").write_text(f'extern "C" {{\n{includes}}}\n')
     tool("clang++", "-Wall", "-Werror", "-fsyntax-only", "-ffreestanding", "all.cc", cwd=tmp_path)
 
 

@@ -15,8 +15,8 @@ from buildplug.base.errors import BuildplugError
 from buildplug.config.rule import find
 from buildplug.image.elf import Array, Image
 from buildplug.stage.render import render
+from buildplug.tables.kallsyms import kallsyms_of
 from buildplug.tables.kallsyms_format import LONGEST, Kallsyms, assembly, decode, encode
-from buildplug.tables.ksyms import kallsyms_of
 from tests.conftest import Link, tool
 from tests.samples import buildplug, one_line
 

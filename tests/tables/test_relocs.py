@@ -26,6 +26,7 @@ from buildplug.runtime.relocate import relocate
 from buildplug.select.relocations import FIELD, fields
 from buildplug.stage import render
 from buildplug.tables import relocs
+from buildplug.tables.registry import format_of
 from buildplug.tables.sites_format import checksum
 from tests.conftest import CC, HIGH, LOW, Link, Written, tool
 from tests.elfwriter import ALLOC, ET_DYN, ET_REL, File, Relocation, Section, Symbol
@@ -545,7 +546,7 @@ def test_a_format_that_is_not_for_the_rows_is_told(tmp_path: Path, format: str, 
     text = f'name = "own"\nabout = ""\n[select]\nrows = "{rows}"\n{names}[table]\nformat = "{format}"\n'
     (tmp_path / "own.toml").write_text(text)
     with pytest.raises(BuildplugError, match=f"format {format} is not for {rows}"):
-        find("own.toml", tmp_path)
+        format_of(find("own.toml", tmp_path))
 
 
 def test_a_rule_may_make_a_plain_table_of_relocations(tmp_path: Path) -> None:

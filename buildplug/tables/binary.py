@@ -1,0 +1,33 @@
+"""What the binary formats share: records as numpy, C and the assembler have them, and where an image has a table."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from buildplug.base.errors import BuildplugError
+from buildplug.config.rule import Rule
+from buildplug.image.elf import Image
+
+Records = dict[str, tuple[tuple[str, str, str], ...]]  # name -> fields: (name, numpy type, what it is)
+
+CTYPE = {f"{sign}{size}": f"{'u' * (sign == 'u')}int{8 * size}_t" for sign in "ui" for size in (1, 2, 4, 8)}
+DIRECTIVE = {"1": ".byte", "2": ".short", "4": ".long", "8": ".quad"}  # by bytes
+
+
+def dtypes(records: Records) -> Callable[[str, str], np.dtype[Any]]:
+    """The function (record, byte order) -> its numpy type."""
+    return lambda record, byteorder: np.dtype([(name, byteorder + kind) for name, kind, _ in records[record]])
+
+
+def address_of(image: Image, rule: Rule) -> int:
+    """The address of a rule's table. Raises BuildplugError."""
+    at = image.address_of(rule.symbol)
+    if at is None:
+        raise image.bad(f"rule {rule.name}: expected the symbol {rule.symbol}, found none", "link the table's object")
+    return at
+
+
+def not_a_table(where: object, expected: str, found: str) -> BuildplugError:
+    """The error for bytes that do not decode."""
+    return BuildplugError(where, f"expected {expected}, found {found}", "build the image again")
