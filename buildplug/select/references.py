@@ -136,8 +136,8 @@ class _Finder:
         for i in np.flatnonzero((rows["form"] == UNKNOWN) | (~data & self._unsure(rows))).tolist():
             if data[i]:
                 field = FIELDS[numbers[i]]
-                value, kind = int(near[i]), "relative-pointer" if field.relative else "other"
-                kind = "other" if field.signed else kind if field.relative else "slot-address"
+                value, kind = int(near[i]), "other" if field.signed else "slot-address"
+                kind = "relative-pointer" if field.relative else kind
             else:
                 value, kind = self._decode(sweeper, rows[i], int(place[i]), FIELDS[numbers[i]], int(near[i]))
             if not kind:

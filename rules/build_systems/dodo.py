@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from buildplug.pipeline.doit_tasks import tasks
+from buildplug.pipeline import tasks
 
 
 def task_kernel():

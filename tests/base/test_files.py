@@ -90,7 +90,7 @@ def test_a_scratch_file_that_is_gone_is_an_error(old: Path) -> None:
 
 def test_a_file_that_is_too_large_leaves_the_old_one(old: Path) -> None:
     program = (
-        "import resource, sys; from pathlib import Path; from buildplug.files import write\n"
+        "import resource, sys; from pathlib import Path; from buildplug.base.files import write\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "try: write(Path(sys.argv[1]), bytes(5000))\n"
         "except Exception as error: print(type(error).__name__, error)"

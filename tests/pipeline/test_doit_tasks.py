@@ -95,7 +95,7 @@ def test_change_of_the_ops_alone_reaches_the_image(kernel: Path) -> None:
 @pytest.mark.parametrize("where", ["script", "template", "flags"])
 def test_change_of_what_is_only_read_on_the_way_reaches_the_image(kernel: Path, where: str) -> None:
     (kernel / "more.lds").write_text("more = 1;\n")
-    (kernel / "tables.S.j2").write_text((SAMPLE.parent / "templates" / "tables.S.j2").read_text())
+    (kernel / "tables.S.j2").write_text((SAMPLE.parent / "templates/tables/tables.S.j2").read_text())
     edit(kernel / "kernel.lds", ("ENTRY(start)", "ENTRY(start)\nINCLUDE more.lds"))
     before = built(kernel)["outputs"]
     assert "runs" not in buildplug("build", kernel, "--explain").stderr.replace("compile: runs: ninja decides", "")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from buildplug.base import fingerprints
+from buildplug.base import data, fingerprints
 from tests.conftest import tool
 from tests.samples import SAMPLE, buildplug, built, copy_sample, edit
 
@@ -44,7 +44,7 @@ def test_inputs_have_the_template_that_takes_the_place_of_ours(kernel: Path) -> 
 
 @pytest.mark.parametrize("name", ["kernel.h", "tables.S.j2"])
 def test_digest_of_an_input_that_changes_no_code_is_that_of_now(kernel: Path, name: str) -> None:
-    (kernel / "tables.S.j2").write_text((SAMPLE.parent / "templates" / "tables.S.j2").read_text())
+    (kernel / "tables.S.j2").write_text((SAMPLE.parent / "templates/tables/tables.S.j2").read_text())
     built(kernel)
     with (kernel / name).open("a") as file:
         file.write("/* no code */\n")
@@ -73,9 +73,12 @@ def test_script_that_is_included_from_elsewhere_keeps_the_name_that_the_linker_w
 
 
 def test_digest_of_buildplug_is_of_its_files_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python leaves a folder of bytecode where doit imports our tasks from."""
-    (tmp_path / "rule.toml").write_text("")
-    monkeypatch.setattr(fingerprints, "shipped", lambda folder: tmp_path)
+    """Python leaves folders of bytecode."""
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "one.py").write_text("")
+    monkeypatch.setattr(data, "PACKAGE", tmp_path)
     before = fingerprints.ours.__wrapped__()
-    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "base" / "__pycache__").mkdir()
     assert fingerprints.ours.__wrapped__() == before
+    (tmp_path / "base" / "one.py").write_text("1")
+    assert fingerprints.ours.__wrapped__() != before

@@ -67,7 +67,7 @@ def test_changes_are_what_a_switch_writes(native: Native, regions: tuple[int, ..
         sites = [change.site for change in found[:count]]
         assert sites == sorted(sites)
         forms = {at: x86.X86_64.forms[form] for at, form, _ in (layout.table.rows(layout.at, 1 << 64) if sites else ())}
-        assert all(change.instruction == (forms[change.site].code != b"") for change in found[:count])
+        assert all(change.instruction == (forms[change.site].at > 0) for change in found[:count])
         kinds.update(forms[at].name for at in sites)
 
     run()
