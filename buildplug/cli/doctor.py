@@ -1,17 +1,21 @@
-"""What of the tools is missing or too old, and the command that mends it. Linkers and compilers are tried, not asked:
-what counts is whether they do what a build does."""
+"""buildplug doctor: the tools that are missing or too old, and the commands that install them.
+
+Linkers and compilers are tried, not asked for their version: what counts is whether they do what a build needs.
+"""
 
 import re
 import sys
 import tempfile
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from shutil import which
 
-from buildplug.base.errors import BuildplugError
-from buildplug.base.process import run, version
+from buildplug.base import process
+from buildplug.base.errors import BuildplugError, printable
+from buildplug.cli.shared import add_architecture, print_json
 from buildplug.config.project import Link, Toolchain, read_file
 
 PYTHON = (3, 11)
@@ -52,6 +56,29 @@ class Finding:
     problem: str = ""
     remedy: str = ""
     needed: bool = True  # to build; else only for what `use` says
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "config", nargs="?", type=Path, help="whose toolchain; default: buildplug.toml, if there is one"
+    )
+    add_architecture(parser)
+    parser.add_argument("--json", action="store_true", help="a list of findings")
+
+
+def run(options: Namespace) -> None:
+    path = options.config or (Path("buildplug.toml") if Path("buildplug.toml").exists() else None)
+    findings = examine(path, options.arch)
+    if options.json:
+        print_json([asdict(finding) for finding in findings])
+    for finding in () if options.json else findings:
+        state = "ok" if not finding.problem else "bad" if finding.needed else "optional"
+        text = "; ".join(filter(None, (finding.found, finding.problem, finding.remedy)))
+        print(f"{state:9}{finding.tool} ({finding.use}): {printable(text)}")
+    wrong = [finding for finding in findings if finding.problem and finding.needed]
+    if wrong:
+        names = ", ".join(finding.tool for finding in wrong)
+        raise BuildplugError("doctor", f"{names} will not do", "; ".join(finding.remedy for finding in wrong))
 
 
 def examine(path: Path | None, arch: str = "") -> list[Finding]:
@@ -108,7 +135,7 @@ def _numbers(version: str) -> list[int]:
 
 def _there(program: str, use: str, *, needed: bool) -> Finding:
     if which(program):
-        return Finding(program, use, version(program, Path.cwd()), needed=needed)
+        return Finding(program, use, process.version(program, Path.cwd()), needed=needed)
     return Finding(program, use, "", "is missing", _install(program), needed)
 
 
@@ -118,7 +145,7 @@ def _tried(program: str, use: str, command: list[str], folder: Path) -> Finding:
     if found.problem:
         return found
     try:
-        run(command, folder, use)
+        process.run(command, folder, use)
     except BuildplugError as error:
         said = next((line for line in error.output.splitlines() if "error" in line.lower()), error.output.strip())
         remedy = "use GNU ld or lld: " + _install("ld") if "gold" in found.found or "mold" in found.found else ""

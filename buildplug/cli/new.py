@@ -1,5 +1,7 @@
-"""A kernel to start from: the sample kernel, which is built, booted and compared in every test of buildplug."""
+"""buildplug new: a copy of the sample kernel, which is built, booted and compared in every test of buildplug."""
 
+import shlex
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from buildplug.base import files
@@ -11,6 +13,16 @@ BOOT = (
     "qemu-system-x86_64 -accel tcg -no-reboot -display none -serial stdio "
     "-device isa-debug-exit,iobase=0xf4,iosize=1 -append backend=native -kernel"
 )
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path)
+
+
+def run(options: Namespace) -> None:
+    made = create(options.folder)
+    folder = shlex.quote(str(options.folder))
+    print(f"{len(made)} files; build and boot them with\n  buildplug build {folder}\n  {BOOT} {folder}/build/vmlinux")
 
 
 def create(folder: Path) -> list[Path]:

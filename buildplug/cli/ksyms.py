@@ -1,0 +1,73 @@
+"""buildplug ksyms"""
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from buildplug.base.errors import BuildplugError, printable
+from buildplug.cli.shared import print_json
+from buildplug.config.rule import Rule, find
+from buildplug.image.elf import Image
+from buildplug.runtime import ksyms as runtime_ksyms
+from buildplug.tables import kallsyms_format
+from buildplug.tables.kallsyms import kallsyms_of
+from buildplug.tables.ksyms import collected
+
+FORMATS = ("nm", "system-map", "json", "kallsyms")
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("image", type=Path)
+    parser.add_argument("query", nargs="*", help="an address (0x...) or a name")
+    parser.add_argument("--rule", help="which symbols; default: ksyms, or linux-kallsyms for that format")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="nm", help="of the list without a query; the last: assembly"
+    )
+
+
+def run(options: Namespace) -> None:
+    image = Image(options.image)
+    if options.format == "kallsyms" and not options.query:
+        _kallsyms(image, find(options.rule or "linux-kallsyms", Path.cwd()))
+        return
+    table = collected(image, find(options.rule or "ksyms", Path.cwd()), 0)
+    for query in options.query:
+        if query.startswith("0x"):
+            found = [runtime_ksyms.format_address(table, 0, _address(query))]
+        else:
+            found = [
+                b"%#x %s" % (s.address, s.type.encode()) for s in runtime_ksyms.lookup(table, 0, os.fsencode(query))
+            ]
+        if not found:
+            raise image.bad(f"expected a symbol {query}, found none", "list them without a query")
+        for line in found:
+            print(printable(line.decode(errors="backslashreplace")))
+    if options.query:
+        return
+    symbols = [runtime_ksyms.symbol(table, 0, index) for index in range(len(table.rows))]
+    symbols.sort(key=lambda symbol: (symbol.address, symbol.name))
+    rows = [(s.address, s.size, s.type, s.name.decode(errors="backslashreplace")) for s in symbols]
+    if options.format == "json":
+        print_json([{"address": a, "size": size, "type": kind, "name": name} for a, size, kind, name in rows])
+        return
+    digits = image.arch.bits // 4
+    for address, size, kind, name in rows:
+        extent = f" {size:0{digits}x}" if size and options.format == "nm" else ""
+        print(f"{address:0{digits}x}{extent} {kind} {printable(name)}")
+
+
+def _kallsyms(image: Image, rule: Rule) -> None:
+    from buildplug.stage.render import render  # imports jinja2, which is slow, and the other formats do without
+
+    text = image.address_of("_text")
+    if text is None:
+        raise image.bad("expected the symbol _text, found none", "define it where the kernel starts")
+    sys.stdout.write(render("kallsyms.S.j2", Path.cwd(), **kallsyms_format.assembly(kallsyms_of(image, rule), text)))
+
+
+def _address(text: str) -> int:
+    try:
+        return int(text, 16)
+    except ValueError:
+        raise BuildplugError("ksyms", f"expected an address, found {text!r}", status=2) from None

@@ -1,0 +1,27 @@
+"""buildplug runtime"""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from buildplug.base import files
+from buildplug.cli.shared import add_architecture
+from buildplug.config import project
+from buildplug.stage import sources
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--config", type=Path, default=Path("buildplug.toml"), help="default: buildplug.toml")
+    add_architecture(parser)
+    parser.add_argument(
+        "--depfile", type=Path, help="write what the files and tables are made from, for make and ninja"
+    )
+
+
+def run(options: Namespace) -> None:
+    config = project.read(options.config, arch=options.arch)
+    made = sources.write(config, options.folder)
+    if options.depfile:
+        files.write(options.depfile, sources.depfile(made, config))
+    for path in made:
+        print(path)
