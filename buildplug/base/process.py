@@ -1,17 +1,16 @@
-"""The one place that runs other programs. Never a shell."""
+"""The one place that runs other programs, but for passing.py. Never a shell."""
 
 import fcntl
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from buildplug.base.errors import BuildplugError
 
@@ -210,13 +209,3 @@ def heard(command: Sequence[str], env: Mapping[str, str]) -> Ended:
     except (OSError, ValueError) as error:
         raise BuildplugError(command[0], f"cannot be run: {getattr(error, 'strerror', None) or error}") from None
     return Ended(done.returncode if done.returncode >= 0 else 128 - done.returncode, done.stdout, done.stderr)
-
-
-def become(command: Sequence[str], env: Mapping[str, str]) -> NoReturn:
-    """Ends this program and runs another in its place. Raises BuildplugError if it cannot be run."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    try:
-        os.execvpe(command[0], list(command), env)
-    except (OSError, ValueError) as error:
-        raise BuildplugError(command[0], f"cannot be run: {getattr(error, 'strerror', None) or error}") from None

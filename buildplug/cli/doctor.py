@@ -17,6 +17,7 @@ from buildplug.base import process
 from buildplug.base.errors import BuildplugError, printable
 from buildplug.cli.shared import add_architecture, print_json
 from buildplug.config.project import Link, Toolchain, read_file
+from buildplug.linker.family import by_version
 
 PYTHON = (3, 11)
 QEMU = "qemu-system-x86_64"
@@ -148,7 +149,8 @@ def _tried(program: str, use: str, command: list[str], folder: Path) -> Finding:
         process.run(command, folder, use)
     except BuildplugError as error:
         said = next((line for line in error.output.splitlines() if "error" in line.lower()), error.output.strip())
-        remedy = "use GNU ld or lld: " + _install("ld") if "gold" in found.found or "mold" in found.found else ""
+        linker = by_version(found.found)
+        remedy = "use GNU ld or lld: " + _install("ld") if linker and linker.unusable(placed=True) else ""
         return Finding(
             program, use, found.found, f"does not take what a build needs: {said:.200}", remedy or _install(program)
         )

@@ -3,12 +3,11 @@
 import gc
 import os
 import sys
-from importlib import import_module
 
 from buildplug import __version__
 from buildplug.base.errors import BuildplugError, printable
 
-COMMANDS = {  # name -> what it does; its module has arguments(), which adds them to a parser, and run()
+COMMANDS = {  # name -> what it does; its module has arguments(), but for ld, which adds them to a parser; and run()
     "build": "compile, link, extract, relink once, verify",
     "report": "show what builds and rebuilds did: a summary, JSON, or a page without network or script",
     "extract": "print the references, relocations or records of an image that a rule selects",
@@ -31,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     gc.disable()  # a command ends before there is garbage worth the search
     try:
-        status = _link(words[1:]) if words[:1] == ["ld"] else _run(words)
+        status = _ld(words[1:]) if words[:1] == ["ld"] else _run(words)
         sys.stdout.flush()
     except BuildplugError as error:
         if error.output:
@@ -54,14 +53,15 @@ def ld() -> int:
     return main(["ld", *sys.argv[1:]])
 
 
-def _link(words: list[str]) -> int:
-    from buildplug.ld import wrapper
+def _ld(words: list[str]) -> int:
+    from buildplug.cli import ld
 
-    return wrapper.main(words, sys.argv[0])
+    return ld.run(words, sys.argv[0])
 
 
 def _run(words: list[str]) -> int:
     import argparse  # not for ld, whose words are a linker's
+    from importlib import import_module
 
     if not words or words[0] not in COMMANDS:
         parser = argparse.ArgumentParser("buildplug", description="Links a kernel with tables of its own references.")

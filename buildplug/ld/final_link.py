@@ -19,9 +19,10 @@ from buildplug.base.errors import BuildplugError
 from buildplug.base.process import Ended
 from buildplug.config.project import Config, read
 from buildplug.image import strip
-from buildplug.linker import command_line
+from buildplug.linker import command_line, response
 from buildplug.linker.command_line import LinkLine
 from buildplug.linker.depfile import escaped
+from buildplug.linker.family import Family
 from buildplug.linker.script import Placement, place
 from buildplug.pipeline import ninja
 from buildplug.stage import sources
@@ -40,7 +41,7 @@ class FinalLink:
     """
 
     ld: str
-    expands: bool  # whether a % in the name of a map stands for the output
+    family: Family
     words: list[str]
     line: LinkLine
     env: Mapping[str, str]  # the linker's
@@ -49,17 +50,21 @@ class FinalLink:
     ended: dict[Path, Ended] = field(default_factory=dict)  # how the link of each image ended
 
     @property
+    def output(self) -> Path:
+        return Path(self.line.output)
+
+    @property
     def draft(self) -> Path:
-        return self.folder / f"{self.line.output.name}.draft"
+        return self.folder / f"{self.output.name}.draft"
 
     @property
     def relinked(self) -> Path:
-        return self.folder / f"{self.line.output.name}.relinked"
+        return self.folder / f"{self.output.name}.relinked"
 
     @property
     def kept(self) -> Path:
         """Where the folder is after the link, if it is wanted; what messages call it in any case."""
-        return self.line.output.with_name(f"{self.line.output.name}.buildplug")
+        return self.output.with_name(f"{self.output.name}.buildplug")
 
     @cached_property
     def stage(self) -> Stage:
@@ -76,10 +81,14 @@ class FinalLink:
     def _places(self) -> Placement:
         return place(self.config, *(list(map(Path, names)) for names in (self.line.scripts, self.line.folders)))
 
+    @property
+    def _map(self) -> str:
+        return self.line.map(percent_is_output=self.family.percent_is_output)
+
     def run(self, *, keep: bool) -> None:
         """Links, and puts what the command asked for in its place. Raises DraftFailed, BuildplugError."""
-        image = self.folder / self.line.output.name
-        last = self.line.output if self.line.output.is_file() else None
+        image = self.folder / self.output.name
+        last = self.output if self.output.is_file() else None
         note = self.stage.run(self.draft, self.relinked, image, last)
         made = self.draft if note["links"] == 1 else self.relinked
         self.say(self.ended[made])
@@ -89,11 +98,11 @@ class FinalLink:
             shutil.copy(image, self.relinked)  # with the tables that are proved, and its relocations
         if not (self.config.link.keep_relocations or "emit-relocs" in self.line):
             strip.drop(image, image)
-        if (path := self.line.map(expands=self.expands)) is not None:
-            files.write(path, self.public(files.read(_map_of(made)).decode(errors="surrogateescape")))
-        if (path := self.line.depfile) is not None:
-            files.write(path, self._dependencies(made))
-        image.replace(self.line.output)
+        if path := self._map:
+            files.write(Path(path), self.public(files.read(_map_of(made)).decode(errors="surrogateescape")))
+        if path := self.line.depfile:
+            files.write(Path(path), self._dependencies(made))
+        image.replace(self.output)
 
     def _link(self, tables: list[Path], made: Path) -> Note:
         words = self.words
@@ -101,15 +110,15 @@ class FinalLink:
             ours = ["-T", str(self.stage.placement)]  # GNU ld wants it before the user's
             if self.stage.script.stat().st_size:
                 ours += ["-T", str(self.stage.script)]
-                response = self.folder / "words"
-                files.write(response, command_line.response(command_line.without_scripts(self.line)))
-                words = [f"@{response}"]
+                file = self.folder / "words"
+                files.write(file, response.text_of(command_line.without_scripts(self.line)))
+                words = [f"@{file}"]
         else:  # the linker places orphans behind .rodata; this keeps them from --gc-sections
             ours = [f"--undefined={table.rule.symbol}" for table in self.config.tables]
         command = [self.ld, *ours, *words, "--emit-relocs", *map(str, tables)]
-        if self.line.map(expands=self.expands):
+        if self._map:
             # where a % in the name of our folder would be taken for the output, the whole name is said by that
-            command.append("-Map=%" if self.expands and "%" in str(made) else f"-Map={_map_of(made)}")
+            command.append("-Map=%" if self.family.percent_is_output and "%" in str(made) else f"-Map={_map_of(made)}")
         command += [f"--dependency-file={_depfile_of(made)}"] if self.line.depfile else []
         done = process.heard([*command, "-o", str(made)], self.env)
         self.ended[made] = done
@@ -132,14 +141,14 @@ class FinalLink:
     def public(self, text: str) -> str:
         """A text of the linker's or of ours without the names that only this run has."""
         for made in (self.draft, self.relinked):
-            text = text.replace(str(made), self.line.options.get("output", "a.out"))
+            text = text.replace(str(made), self.line.output)
         return text.replace(str(self.folder), str(self.kept))
 
     def _dependencies(self, made: Path) -> str:
         """The depfile without what is ours, and with what says what the tables are. lld escapes names, the others do
         not."""
         text = files.read(_depfile_of(made)).decode(errors="surrogateescape")
-        output = self.line.options.get("output", "a.out")
+        output = self.line.output
         for spelled in (str, escaped):
             text = text.replace(spelled(str(made)), spelled(output))
             ours = re.escape(spelled(str(self.folder))) + OURS
@@ -151,19 +160,12 @@ class FinalLink:
 
 
 def link(
-    ld: str,
-    config: Path,
-    arch: str,
-    words: list[str],
-    line: LinkLine,
-    env: Mapping[str, str],
-    *,
-    expands: bool,
+    ld: str, config: Path, arch: str, words: list[str], line: LinkLine, env: Mapping[str, str], family: Family, *,
     keep: bool,
-) -> int:
+) -> int:  # fmt: skip
     """Makes the output of a link with tables; returns the exit status. Raises BuildplugError."""
-    with _ended_by_signals(), scratch.folder(line.output) as folder:
-        final = FinalLink(ld, expands, words, line, env, read(config, folder, arch), folder)
+    with _ended_by_signals(), scratch.folder(Path(line.output)) as folder:
+        final = FinalLink(ld, family, words, line, env, read(config, folder, arch), folder)
         try:
             final.run(keep=keep)
         except DraftFailed as failed:

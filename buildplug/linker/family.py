@@ -1,21 +1,46 @@
-"""Linkers that take the same options."""
+"""Families of linkers that take the same options, as data."""
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from buildplug.base.errors import BuildplugError
+from buildplug.base.process import run
 
 
 @dataclass(frozen=True)
 class Family:
-    """Linkers that take the same, known by a part of what they say of their version."""
+    """Linkers that differ only in their versions."""
 
-    says: str
-    scripts: bool = True
-    refused: str = ""
-    expands: bool = False  # whether a % in the name of a map stands for the output
+    says: str  # a part of what they say of their version
+    program: str  # what a compiler driver looks for, by -fuse-ld
+    inserts: bool = True  # takes INSERT beside a linker script, which places the tables there
+    refused: str = ""  # why not even a link without a linker script gets tables
+    percent_is_output: bool = False  # in the name of a map
+
+    def unusable(self, *, placed: bool) -> str:
+        """Why a link gets no tables, empty if it does. placed: by a linker script or the configuration."""
+        reason = "it has no SECTIONS in linker scripts, which place tables beside yours"
+        return self.refused or (reason if placed and not self.inserts else "")
 
 
 FAMILIES = (  # the first that fits: some call themselves compatible with another
-    Family("mold", scripts=False),
-    Family("GNU gold", refused="it has no INSERT, which places tables beside a linker script"),
-    Family("LLD"),
-    Family("GNU ld", expands=True),
+    Family("mold", "ld.mold", inserts=False),
+    Family("GNU gold", "ld.gold", inserts=False, refused="it has no INSERT, which places tables"),
+    Family("LLD", "ld.lld"),
+    Family("GNU ld", "ld.bfd", percent_is_output=True),
 )
+
+
+def by_version(text: str) -> Family | None:
+    """The family of a linker that says this of its version."""
+    return next((family for family in FAMILIES if family.says in text), None)
+
+
+def of(ld: str) -> Family:
+    """The family of a linker. Raises BuildplugError."""
+    text = run([ld, "--version"], Path.cwd(), "say its version").output.partition("\n")[0]
+    if (family := by_version(text)) is None:
+        raise BuildplugError(
+            ld, f"expected GNU ld, lld or mold, found a linker that says {text!r}", "name one with --ld"
+        )
+    return family

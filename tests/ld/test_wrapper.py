@@ -14,6 +14,7 @@ import pytest
 
 from bench import costs
 from buildplug.image.elf import Image
+from buildplug.ld import wrapper
 from tests.conftest import tool
 from tests.linker.test_script import mapping
 from tests.linux_image import link_words
@@ -300,17 +301,87 @@ def test_wrapper_that_is_its_own_linker_is_refused(work: Path) -> None:
     assert "this wrapper again" in failed.stderr
 
 
-def test_configuration_lies_beside_the_program_or_is_named(
-    work: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_configuration_lies_beside_the_program(work: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     (work / "our-ld").symlink_to(Path(sys.executable).with_name("buildplug-ld"))
-    subprocess.run([work / "our-ld", *INPUTS, "-o", "prog"], cwd=work, check=True)
-    assert finds_its_functions(work / "prog")
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    lost = buildplug("ld", "--version", cwd=elsewhere)
+    subprocess.run([work / "our-ld", *(work / name for name in INPUTS), "-o", "prog"], cwd=elsewhere, check=True)
+    assert finds_its_functions(elsewhere / "prog")
+
+
+PLACES = ("option", "environment", "output", "here", "parent")
+
+
+@pytest.mark.parametrize("first", PLACES)
+def test_configuration_is_the_first_of_where_it_is_looked_for(tmp_path: Path, first: str) -> None:
+    """Each place has one that says another linker; those before `first` have none."""
+    folders = {name: tmp_path / name for name in ("option", "environment", "output")}
+    folders |= {"here": tmp_path / "parent" / "here", "parent": tmp_path / "parent"}
+    for name, folder in folders.items():
+        folder.mkdir(exist_ok=True, parents=True)
+        if PLACES.index(name) >= PLACES.index(first):
+            text = f'[kernel]\nname = "k"\n[toolchain]\nld = "no-such-{name}"\n'
+            (folder / "buildplug.toml").write_text(text)
+    words = ["--config", str(folders["option"])] if first == "option" else []
+    env = {"BUILDPLUG_CONFIG": str(folders["environment"])} if first in PLACES[:2] else {}
+    done = buildplug("ld", *words, "a.o", "-o", "../../output/x", cwd=folders["here"], env=env)
+    assert f"no-such-{first}: cannot be run" in one_line(done.stderr)
+
+
+def test_configuration_that_is_nowhere_is_wrong_usage(tmp_path: Path) -> None:
+    lost = buildplug("ld", "--version", cwd=tmp_path)
     assert lost.returncode == 2
     assert "expected a configuration, found none" in one_line(lost.stderr)
-    assert buildplug("ld", "--version", env={"BUILDPLUG_CONFIG": str(work / "buildplug.toml")}).returncode == 0
+
+
+def test_help_is_ours_and_says_every_option_and_variable(tmp_path: Path) -> None:
+    done = buildplug("ld", "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    known = {f"--{name}" for name in (*wrapper.VALUED, "keep")} | {"BUILDPLUG_CONFIG", "BUILDPLUG_LD", "BUILDPLUG_KEEP"}
+    assert known | {wrapper.INSIDE} <= set(re.findall(r"--\w+|BUILDPLUG_\w+", done.stdout))
+
+
+def test_help_of_the_linker_is_there_for_who_names_one(tmp_path: Path) -> None:
+    assert buildplug("ld", "--ld", "ld", "--help", cwd=tmp_path).stdout == tool("ld", "--help")
+
+
+def test_failed_link_of_another_name_that_wants_a_table_says_which_name_has_it(work: Path) -> None:
+    failed = ld(work, *INPUTS, "-o", "other")
+    assert failed.returncode == 1
+    assert "undefined reference to `bp_functions'" in failed.stderr
+    line = one_line(failed.stderr)
+    assert "other: was linked without the table bp_functions, which program.o refers to" in line
+    assert "expected the output prog, found other" in line
+
+
+def test_link_of_another_name_ends_with_the_status_and_by_the_signals_of_the_linker(work: Path) -> None:
+    (work / "slow").write_text("#!/bin/sh\ntrap 'exit 7' TERM\n: >started\nwhile :; do sleep 0.05; done\n")
+    (work / "slow").chmod(0o755)
+    command = [sys.executable, "-m", "buildplug", "ld", "--config", "buildplug.toml", "--ld", "./slow", "extra.o"]
+    with subprocess.Popen(command, cwd=work) as process:
+        while not (work / "started").exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.terminate()
+    assert process.returncode == 7
+
+
+@pytest.mark.parametrize("words", [("-r",), ("-shared",)])
+def test_link_that_is_passed_on_imports_next_to_nothing(work: Path, words: tuple[str, ...]) -> None:
+    command = [
+        sys.executable,
+        "-X",
+        "importtime",
+        "-m",
+        "buildplug",
+        "ld",
+        "--config",
+        "buildplug.toml",
+        "--ld",
+        "true",
+    ]
+    done = subprocess.run([*command, *words, "extra.o"], cwd=work, capture_output=True, text=True, check=True)
+    modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "buildplug.linker.command_line" in modules
+    assert not modules & {"argparse", "dataclasses", "pathlib", "re", "tomllib", "typing"}
 
 
 def test_what_was_made_on_the_way_is_kept_if_asked_for(work: Path) -> None:
@@ -471,6 +542,16 @@ def linked_by(driver: str, linker: str, work: Path, *words: str) -> Path:
     assert buildplug("ld", "--into", "a dir", "--config", "buildplug.toml", "--ld", linker, cwd=work).returncode == 0
     tool(*(word.format(dir=work / "a dir") for word in driver.split()), *words, "-o", "prog", cwd=work)
     return work / "prog"
+
+
+@pytest.mark.parametrize(("flag", "makes"), [("lld", "LLD"), ("bfd", "GCC: (")])
+def test_driver_that_is_told_which_linker_gets_that_one_around_which_we_are(work: Path, flag: str, makes: str) -> None:
+    (work / "main.c").write_text(HOSTED)
+    (work / "twice.c").write_text(TWICE)
+    program = linked_by(f"gcc -B{{dir}} -fuse-ld={flag}", "ld", work, "main.c", "twice.c")
+    assert tool(program).split() == [str(functions(program)), "8"]
+    assert ("Linker: " in (comment := tool("readelf", "-p.comment", program))) == (flag == "lld")
+    assert makes in comment
 
 
 @pytest.mark.parametrize("linker", LINKERS)
