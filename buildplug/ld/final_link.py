@@ -2,7 +2,6 @@
 output, which takes its place in one step."""
 
 import json
-import re
 import shutil
 import signal
 import sys
@@ -19,16 +18,14 @@ from buildplug.base.errors import BuildplugError
 from buildplug.base.process import Ended
 from buildplug.config.project import Config, read
 from buildplug.image import strip
-from buildplug.linker import command_line, response
+from buildplug.linker import command_line, depfile, response
 from buildplug.linker.command_line import LinkLine
-from buildplug.linker.depfile import escaped
+from buildplug.linker.depfile import Depfile
 from buildplug.linker.family import Family
 from buildplug.linker.script import Placement, place
 from buildplug.pipeline import ninja
 from buildplug.stage import sources
 from buildplug.stage.passes import DraftFailed, Note, Stage
-
-OURS = r"/[\w./-]+"  # the name of a file in our folder
 
 
 @dataclass(frozen=True)
@@ -145,18 +142,13 @@ class FinalLink:
         return text.replace(str(self.folder), str(self.kept))
 
     def _dependencies(self, made: Path) -> str:
-        """The depfile without what is ours, and with what says what the tables are. lld escapes names, the others do
-        not."""
+        """The depfile without what is ours, and with what says what the tables are. All in one rule, as CMake forgets
+        one when there is another."""
         text = files.read(_depfile_of(made)).decode(errors="surrogateescape")
-        output = self.line.output
-        for spelled in (str, escaped):
-            text = text.replace(spelled(str(made)), spelled(output))
-            ours = re.escape(spelled(str(self.folder))) + OURS
-            text = re.sub(rf"^{ours}:\n+", "", text, flags=re.M)
-            text = re.sub(rf"( \\\n +| ){ours}(?=[ \n])", "", text)
-        inputs = [escaped(str(path)) for path in sources.inputs(self.config)]
-        head, colon, tail = text.partition(":")  # in its first rule, as CMake forgets one when there is another
-        return f"{head}{colon} {' '.join(inputs)}{tail}" + "".join(f"\n{name}:\n" for name in inputs)
+        names = depfile.parse(text, unescaped=str(self.folder)).inputs
+        inputs = [str(path) for path in sources.inputs(self.config)]
+        inputs += [name for name in names if not Path(name).is_relative_to(self.folder)]
+        return Depfile((self.line.output,), tuple(inputs)).text
 
 
 def link(

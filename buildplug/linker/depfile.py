@@ -1,8 +1,43 @@
-"""Depfiles of make and ninja."""
+"""Depfiles of make and ninja: one rule that says what is made from which files.
+
+After it comes an empty rule for each of the files, so that make goes on when one is gone.
+"""
 
 import re
+from dataclasses import dataclass
 
 
-def escaped(name: str) -> str:
-    """A name as depfiles have it."""
+@dataclass(frozen=True)
+class Depfile:
+    """Names as they are, not as they are written."""
+
+    targets: tuple[str, ...]
+    inputs: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        names = [_escaped(name) for name in dict.fromkeys(self.inputs)]
+        rule = f"{' '.join(map(_escaped, self.targets))}: {' '.join(names)}\n"
+        return rule + "".join(f"\n{name}:\n" for name in names)
+
+
+def parse(text: str, unescaped: str = "") -> Depfile:
+    """The rule of a linker's depfile. lld escapes names, GNU ld and mold do not: a space in one of theirs makes it two,
+    but for those that begin with `unescaped`."""
+    if unescaped != _escaped(unescaped):
+        text = text.replace(unescaped, _escaped(unescaped))
+    rule = text.replace("\\\n", " ").partition("\n")[0]
+    targets, _, inputs = re.sub(r":(?=\s|$)", "\n", rule, count=1).partition("\n")
+    return Depfile(_names(targets), _names(inputs))
+
+
+def _names(words: str) -> tuple[str, ...]:
+    return tuple(_unescaped(word) for word in re.split(r"(?<!\\)\s+", words) if word)
+
+
+def _escaped(name: str) -> str:
     return re.sub(r"([ #])", r"\\\1", name).replace("$", "$$")
+
+
+def _unescaped(word: str) -> str:
+    return re.sub(r"\\([ #])", r"\1", word).replace("$$", "$")

@@ -1,11 +1,11 @@
 """The link command: the same for draft and final, but for the object that holds the tables."""
 
-import re
 from pathlib import Path
 
 from buildplug.base.files import read_text, replacing
 from buildplug.base.process import run
 from buildplug.config.project import Config
+from buildplug.linker import depfile
 from buildplug.pipeline.ninja import object_of, relative
 
 
@@ -29,8 +29,7 @@ def link(
     ]  # fmt: skip
     with replacing(output) as scratch:
         scratch.unlink()  # the linker sets the mode of a file that it makes
-        depfile = relative(config, depfile_of(output))
-        words = [*command, f"--dependency-file={depfile}", "-o", relative(config, scratch)]
+        words = [*command, f"--dependency-file={relative(config, depfile_of(output))}", "-o", relative(config, scratch)]
         said = run(words, config.root, f"link {output.name}").output
     return [*command, "-o", relative(config, output)], said
 
@@ -42,9 +41,8 @@ def depfile_of(output: Path) -> Path:
 
 def included(config: Config, output: Path) -> list[Path]:
     """The files that the last link of `output` read, by its depfile."""
-    depfile = depfile_of(output)
-    if not depfile.exists():
+    path = depfile_of(output)
+    if not path.exists():
         return []
-    words = re.split(r"(?<!\\)\s+", depfile.read_text(errors="surrogateescape").replace("\\\n", " "))
-    names = {word.replace("\\ ", " ").replace("$$", "$") for word in words if word and not word.endswith(":")}
-    return sorted(config.root / name for name in names)
+    names = depfile.parse(path.read_text(errors="surrogateescape")).inputs
+    return sorted({config.root / name for name in names})

@@ -6,7 +6,7 @@ from pathlib import Path
 from buildplug.arch.model import Arch
 from buildplug.base import files
 from buildplug.config.project import Config, WantedTable
-from buildplug.linker.depfile import escaped
+from buildplug.linker.depfile import Depfile
 from buildplug.stage import render
 from buildplug.tables.registry import format_of
 
@@ -40,6 +40,4 @@ def inputs(config: Config) -> list[Path]:
 
 def depfile(targets: Sequence[Path], config: Config) -> str:
     """The rules by which make and ninja learn that targets are made from inputs()."""
-    names = [escaped(str(path)) for path in inputs(config)]
-    made = " ".join(escaped(str(path)) for path in targets)
-    return f"{made}: {' '.join(names)}\n" + "".join(f"{name}:\n" for name in names)
+    return Depfile(tuple(map(str, targets)), tuple(map(str, inputs(config)))).text
