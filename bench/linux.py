@@ -18,7 +18,7 @@ from typing import Any
 from bench.costs import BUILDPLUG, Cost, best, run
 from buildplug.base.data import build_system
 from buildplug.base.errors import BuildplugError
-from buildplug.linux import kbuild
+from buildplug.linux import kbuild, versions
 
 ROUNDS = 3
 CHANGE = ".text\n.globl bench_change\n.type bench_change, @function\nbench_change: .fill 4095, 1, 0x90\nret\n"
@@ -53,9 +53,9 @@ def measure(tree: Path, folder: Path) -> None:
     os.environ.update(kept)
     script = shlex.split((tree / ".vmlinux.cmd").read_text().splitlines()[0].split(":=")[1].split(";")[0])
     unplugged, plugged = folder / "theirs.sh", folder / "ours.sh"
-    shutil.copy2(tree / kbuild.SCRIPT, unplugged)
+    shutil.copy2(tree / versions.SCRIPT, unplugged)
     kbuild.apply(tree, paravirt=False)
-    shutil.copy2(tree / kbuild.SCRIPT, plugged)
+    shutil.copy2(tree / versions.SCRIPT, plugged)
     kbuild.revert(tree)
     words = [word for word in theirs[0] if not word.startswith("--strip-debug")]
     at = words.index("-o") + 1

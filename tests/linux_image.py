@@ -15,9 +15,11 @@ from pathlib import Path
 from buildplug.base.errors import BuildplugError
 from buildplug.base.process import run
 from buildplug.linux import kbuild
+from buildplug.linux.versions import STAGES
 
 SOURCE = Path("/usr/src/linux-source-6.1.tar.xz")
 PACKAGES = "flex bison bc libelf-dev libssl-dev kmod cpio rsync linux-source-6.1 xen-hypervisor-4.17-amd64"
+EMPTIED = STAGES[0].emptied
 # What tinyconfig lacks for a kernel that prints, boots under QEMU and Xen, and has every kind of patched site.
 # RANDOMIZE_BASE makes Linux link with --emit-relocs.
 CONFIG = """
@@ -51,11 +53,11 @@ def unannotated() -> Path:
         scratch.rmdir()
         copy(prepare().parent, scratch)
         kbuild.apply(scratch, paravirt=True)
-        kbuild.revert(scratch, but=kbuild.EMPTIED)
+        kbuild.revert(scratch, but=EMPTIED)
         run(["make", f"-j{os.cpu_count()}", "vmlinux"], scratch, "build Linux")
 
     _install()
-    return _made(_tree(kbuild.EMPTIED), build)
+    return _made(_tree(EMPTIED), build)
 
 
 def _made(tree: Path, build: Callable[[Path], None]) -> Path:

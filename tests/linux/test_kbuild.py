@@ -6,15 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from buildplug.linux.kbuild import EMPTIED, HOOKED, SCRIPT, WANTED
+from buildplug.linux.versions import SCRIPT, STAGES
 from tests.conftest import tool
 from tests.samples import buildplug, edit, one_line
 
-CONFIG = "".join(f"CONFIG_{option}=y\n" for option in WANTED)
+(STAGE,) = STAGES
+EMPTIED = STAGE.emptied
+CONFIG = "".join(f"CONFIG_{option}=y\n" for option in STAGE.wanted)
 TREE = {
     "Makefile": "VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 9\n"
     f"bzImage: ; grep -c buildplug {SCRIPT}\nfails: ; exit 3\nconfig: ; cat .config\n",
-    SCRIPT: f'#!/bin/sh\nLD="$1"\nis_enabled() {{ false; }}\n{HOOKED}\n# buildplug is not here\n$LD hello\n',
+    SCRIPT: f'#!/bin/sh\nLD="$1"\nis_enabled() {{ false; }}\n{STAGE.hook}\n# buildplug is not here\n'
+    'vmlinux_link vmlinux "${kallsymso}"\n',
+    "scripts/kallsyms.c": '{"base-relative",   no_argument, &base_relative,   1},\n',
     "kernel/kallsyms_internal.h": "extern const u8 kallsyms_seqs_of_names[] __weak;\n",
     ".config": CONFIG,
 } | {name: f"first\n{anchor}\nlast\n" for name, (anchor, _) in EMPTIED.items()}
@@ -110,11 +114,12 @@ def test_a_build_that_fails_is_an_error_and_leaves_the_tree_as_it_was(tree: Path
     ("name", "old", "new", "message"),
     [
         ("Makefile", "VERSION", "EDITION", "expected a tree of Linux, found none"),
-        ("Makefile", "PATCHLEVEL = 1", "PATCHLEVEL = 12", "expected Linux 6.1, found 6.12"),
-        (SCRIPT, HOOKED, "kallsymso=", f"expected one line {HOOKED!r}, found 0"),
-        (SCRIPT, HOOKED, f"{HOOKED}\n{HOOKED}", f"expected one line {HOOKED!r}, found 2"),
-        ("kernel/kallsyms_internal.h", "kallsyms_seqs_of_names", "kallsyms_names", "found an older form"),
-        ("arch/x86/include/asm/paravirt.h", "PARA_SITE", "PARA_SITES", "expected one line '#define PARA_SITE"),
+        (SCRIPT, STAGE.hook, "kallsymso=", f"{SCRIPT} has 0 lines {STAGE.hook!r} in place of one"),
+        (SCRIPT, STAGE.hook, f"{STAGE.hook}\n{STAGE.hook}", f"{SCRIPT} has 2 lines {STAGE.hook!r} in place of one"),
+        (SCRIPT, "vmlinux_link vmlinux", 'vmlinux_link "$4"', f"{SCRIPT} does not link vmlinux at last"),
+        ("scripts/kallsyms.c", "base-relative", "lto", 'scripts/kallsyms.c has no "base-relative"'),
+        ("kernel/kallsyms_internal.h", "_seqs_of", "", "kallsyms_internal.h has no kallsyms_seqs_of_names"),
+        ("arch/x86/include/asm/paravirt.h", "PARA_SITE", "PARA_SITES", "paravirt.h has 0 lines '#define PARA_SITE"),
         (".config", "CONFIG_KALLSYMS=y", "# CONFIG_KALLSYMS is not set", "expected CONFIG_KALLSYMS=y, found it off"),
         (".config", "CONFIG_KALLSYMS_ALL=y\n", "", "expected CONFIG_KALLSYMS_ALL=y, found it off"),
         (".config", "CONFIG_X86_NEED_RELOCS=y\n", "", "expected CONFIG_X86_NEED_RELOCS=y, found it off"),
@@ -129,6 +134,27 @@ def test_a_tree_that_does_not_fit_is_left_alone(tree: Path, name: str, old: str,
     error = one_line(done.stderr)
     assert message in error
     assert str(tree) in error
+    assert state(tree) == before
+
+
+def test_another_version_with_the_same_link_stage_is_taken(tree: Path) -> None:
+    edit(tree / "Makefile", ("PATCHLEVEL = 1", "PATCHLEVEL = 2"))
+    assert buildplug("kbuild", "--apply", tree).returncode == 0
+    assert len(added(tree, SCRIPT)) == 1
+
+
+def test_tree_of_the_form_of_6_12_is_refused_with_all_that_differs(tree: Path) -> None:
+    edit(tree / "Makefile", ("PATCHLEVEL = 1", "PATCHLEVEL = 12"))
+    edit(tree / SCRIPT, (STAGE.hook, "kallsymso="), ('vmlinux_link vmlinux "${kallsymso}"', "vmlinux_link vmlinux"))
+    edit(tree / "scripts/kallsyms.c", ('{"base-relative",   no_argument, &base_relative,   1},\n', ""))
+    for name in EMPTIED:
+        (tree / name).write_text("#define PVOP_CALL0\n")
+    before = state(tree)
+    assert one_line(buildplug("kbuild", "--apply", tree).stderr) == (
+        f"buildplug: {tree}: expected the link stage of Linux 6.1, found Linux 6.12, where {SCRIPT} has 0 lines "
+        f'{STAGE.hook!r} in place of one, scripts/kallsyms.c has no "base-relative"; build it with its own link stage'
+    )
+    assert all(name in one_line(buildplug("kbuild", "--apply", "--paravirt", tree).stderr) for name in EMPTIED)
     assert state(tree) == before
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from buildplug.base.data import build_system
-from buildplug.linux.kbuild import EMPTIED, SCRIPT
+from buildplug.linux.versions import SCRIPT
 from tests import linux_image
 from tests.conftest import tool
 from tests.linux_boot import boot
@@ -73,7 +73,7 @@ def test_link_after_a_change_is_one_and_gives_the_same_bytes(tree: Path, tmp_pat
 
 
 def test_the_tree_is_as_it_was(tree: Path, vmlinux: Path) -> None:
-    for name in (SCRIPT, *EMPTIED):
+    for name in (SCRIPT, *linux_image.EMPTIED):
         ours, theirs = tree / name, vmlinux.parent / name
         assert ours.read_bytes() == theirs.read_bytes()
         assert ours.stat().st_mode == theirs.stat().st_mode

@@ -1,0 +1,100 @@
+"""The link stage of Linux, a record for each of its forms.
+
+A tree has a form by what its files say, whatever its version: distributions bring changes to older trees.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from buildplug.base import files
+from buildplug.base.errors import BuildplugError
+
+SCRIPT = "scripts/link-vmlinux.sh"
+
+
+@dataclass(frozen=True)
+class LinkStage:
+    """What a form of it is known by, and where ours goes in."""
+
+    version: str  # the one that it is named after
+    hook: str  # the line of SCRIPT in front of which ours goes
+    output: str  # of the last link, as SCRIPT gives it to vmlinux_link()
+    says: Mapping[str, str]  # file -> a text in it that other forms do not have
+    kallsyms: str  # our configuration that makes the tables of kallsyms
+    paravirt: str  # and the one that makes .parainstructions as well
+    wanted: tuple[str, ...]  # options that are to be on
+    unwanted: tuple[str, ...]
+    # The annotations that fill .parainstructions, emptied: the code stays, its record goes. File -> the line in front
+    # of which ours go, and they.
+    emptied: Mapping[str, tuple[str, tuple[str, ...]]]
+
+    def differences(self, tree: Path, *, paravirt: bool) -> Iterator[str]:
+        """How a tree differs from this form."""
+        anchors = {SCRIPT: self.hook} | {name: anchor for name, (anchor, _) in self.emptied.items() if paravirt}
+        for name, anchor in anchors.items():
+            if (count := _text(tree / name).split("\n").count(anchor)) != 1:
+                yield f"{name} has {count} lines {anchor!r} in place of one"
+        if not re.search(rf"^vmlinux_link {re.escape(self.output)}( |$)", _text(tree / SCRIPT), re.MULTILINE):
+            yield f"{SCRIPT} does not link {self.output} at last"
+        for name, text in self.says.items():
+            if text not in _text(tree / name):
+                yield f"{name} has no {text}"
+
+    def check_options(self, config: Path) -> None:
+        """Raises BuildplugError if a tree's configuration has an option that the stage does not do."""
+        enabled = set(re.findall(r"^CONFIG_(\w+)=y$", files.read_text(config), re.MULTILINE))
+        remedy = "configure Linux so, or build it with its own link stage"
+        for option in self.wanted:
+            if option not in enabled:
+                raise BuildplugError(config, f"expected CONFIG_{option}=y, found it off", remedy)
+        for option in self.unwanted:
+            if option in enabled:
+                raise BuildplugError(config, f"expected CONFIG_{option} off, found it on", remedy)
+
+
+STAGES = (
+    LinkStage(
+        version="6.1",
+        hook='kallsymso=""',
+        output="vmlinux",
+        says={"scripts/kallsyms.c": '"base-relative"', "kernel/kallsyms_internal.h": "kallsyms_seqs_of_names"},
+        kallsyms="kbuild-kallsyms.config",
+        paravirt="kbuild-paravirt.config",
+        wanted=(
+            "X86_64", "KALLSYMS", "KALLSYMS_ALL", "KALLSYMS_ABSOLUTE_PERCPU", "KALLSYMS_BASE_RELATIVE",
+            "X86_NEED_RELOCS",  # Linux links with --emit-relocs then, and slides by the relocations
+        ),
+        unwanted=("LTO_CLANG",),  # kallsyms has other names than the symbols
+        emptied={
+            "arch/x86/include/asm/paravirt_types.h": (
+                "/* Generate patchable code, with the default asm parameters. */",
+                ("#undef _paravirt_alt", '#define _paravirt_alt(insn_string, type, clobber) insn_string "\\n"'),
+            ),
+            "arch/x86/include/asm/paravirt.h": (
+                "#define PARA_SITE(ptype, ops)\t_PVSITE(ptype, ops, .quad, 8)",
+                ("#undef _PVSITE", "#define _PVSITE(ptype, ops, word, algn) ops"),
+            ),
+        },
+    ),
+)  # fmt: skip
+
+
+def stage_of(tree: Path, *, paravirt: bool) -> LinkStage:
+    """The form that a tree has. Raises BuildplugError if it has none of ours: with what differs from the nearest."""
+    found = dict(re.findall(r"^(VERSION|PATCHLEVEL) = (\d+)$", _text(tree / "Makefile"), re.MULTILINE))
+    if not (tree / SCRIPT).is_file() or len(found) != 2:
+        raise BuildplugError(tree, "expected a tree of Linux, found none", "name the folder of its sources")
+    differences = {stage.version: list(stage.differences(tree, paravirt=paravirt)) for stage in STAGES}
+    nearest = min(STAGES, key=lambda stage: len(differences[stage.version]))
+    if different := differences[nearest.version]:
+        raise BuildplugError(
+            tree, f"expected the link stage of Linux {nearest.version}, found Linux {'.'.join(found.values())}, where "
+            f"{', '.join(different)}", "build it with its own link stage",
+        )  # fmt: skip
+    return nearest
+
+
+def _text(path: Path) -> str:
+    return files.read_text(path) if path.is_file() else ""
