@@ -16,7 +16,8 @@ from buildplug.arch.form import COND_JUMP, Form
 from buildplug.arch.registry import ARCHES
 from buildplug.base.errors import BuildplugError
 from buildplug.config.project import Config, read
-from buildplug.image.elf import SHT_NOBITS, STT_SECTION, Image, Section
+from buildplug.image.elf import Image
+from buildplug.image.headers import SHT_NOBITS, STT_SECTION, Section
 from buildplug.pipeline.doit_tasks import PASSES
 from buildplug.pipeline.run import build
 from buildplug.runtime.fixup import apply

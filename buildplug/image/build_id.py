@@ -15,7 +15,8 @@ from typing import Any
 from blake3 import blake3
 
 from buildplug.image import strip
-from buildplug.image.elf import SHF_ALLOC, SHT_NOBITS, SHT_NOTE, SHT_STRTAB, SHT_SYMTAB, Image, Section
+from buildplug.image.elf import Image
+from buildplug.image.headers import SHF_ALLOC, SHT_NOBITS, SHT_NOTE, SHT_STRTAB, SHT_SYMTAB, Section
 
 # A note with a build-id, up to the id, whose length is in it: it may stand among other notes.
 NOTE = re.compile(rb"\x04\0{3}(.)\0{3}\x03\0{3}GNU\0", re.DOTALL)
@@ -79,7 +80,7 @@ def _gnu(digest: Hash) -> Way:
 
     def way(data: bytearray, image: Image, place: Place) -> bytes:
         data[place.note : place.end] = bytes(place.end - place.note)
-        file, sections = strip.headers(image)
+        file, sections = strip.headers_of(image)
         first, size = int(file["phoff"]), int(file["phnum"]) * int(file["phentsize"])
         file["phoff"] = file["shoff"] = sections["offset"] = 0
         made = digest(file.tobytes() + data[first : first + size])

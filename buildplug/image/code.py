@@ -6,7 +6,8 @@ import capstone
 import numpy as np
 
 from buildplug.arch.decode import instructions, machine_of
-from buildplug.image.elf import STT_FUNC, STT_NOTYPE, STT_OBJECT, Image, Section, among
+from buildplug.image.elf import Image, among
+from buildplug.image.headers import STT_FUNC, STT_NOTYPE, STT_OBJECT, Section
 
 
 class Sweeper:

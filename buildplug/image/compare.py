@@ -11,7 +11,9 @@ import numpy as np
 from buildplug.arch.field import REL32
 from buildplug.base.globs import globs
 from buildplug.image import build_id
-from buildplug.image.elf import (
+from buildplug.image.elf import Image, among
+from buildplug.image.fields import untrue
+from buildplug.image.headers import (
     SHN_LORESERVE,
     SHN_UNDEF,
     SHT_NOBITS,
@@ -19,11 +21,8 @@ from buildplug.image.elf import (
     STT_SECTION,
     STT_TLS,
     Array,
-    Image,
     Section,
-    among,
 )
-from buildplug.image.fields import untrue
 
 # What depends on addresses without a relocation that would say so, and is made by the linker itself.
 EXEMPT = (

@@ -6,28 +6,32 @@ a symbol's section or a relocation's symbol exists. Source: System V gABI, chapt
 
 import mmap
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from elftools.elf.elffile import ELFFile
 
 from buildplug.arch.registry import ARCHES
 from buildplug.base import input_order
 from buildplug.base.errors import BuildplugError
-
-Array = npt.NDArray[Any]
-
-SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOTE, SHT_NOBITS, SHT_REL, SHT_SYMTAB_SHNDX = 2, 3, 4, 7, 8, 9, 18
-SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = 1, 2, 4
-SHN_UNDEF, SHN_LORESERVE, SHN_ABS, SHN_XINDEX = 0, 0xFF00, 0xFFF1, 0xFFFF
-STB_GLOBAL, STB_WEAK = 1, 2
-PT_LOAD, PT_LOOS = 1, 0x60000000
-PF_X, PF_W, PF_R = 1, 2, 4
-STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION, STT_FILE, STT_TLS, STT_GNU_IFUNC = 0, 1, 2, 3, 4, 6, 10
+from buildplug.image import headers
+from buildplug.image.headers import (
+    SHF_ALLOC,
+    SHN_LORESERVE,
+    SHN_UNDEF,
+    SHN_XINDEX,
+    SHT_NOBITS,
+    SHT_REL,
+    SHT_RELA,
+    SHT_SYMTAB,
+    SHT_SYMTAB_SHNDX,
+    STT_FUNC,
+    STT_OBJECT,
+    STT_SECTION,
+    Array,
+    Section,
+)  # fmt: skip
 
 # Symbols of an image, in the order of .symtab. section: an index into Image.sections, or SHN_ABS and the like.
 SYMBOL = np.dtype(
@@ -44,31 +48,6 @@ def among(values: Array, choices: Iterable[object]) -> Array:
     """Whether each value is one of a few choices, shape as values, bool. np.isin takes longer for so few."""
     found: Array = np.logical_or.reduce([np.zeros(len(values), bool), *(values == choice for choice in choices)])
     return found
-
-
-@dataclass(frozen=True)
-class Section:
-    """A section header; `address`, `offset` and `size` are in bytes."""
-
-    index: int
-    name: str
-    type: int
-    flags: int
-    address: int
-    offset: int
-    size: int
-    link: int
-    info: int
-    entsize: int
-    alignment: int
-
-    @property
-    def alloc(self) -> bool:
-        return bool(self.flags & SHF_ALLOC)
-
-    @property
-    def executable(self) -> bool:
-        return bool(self.flags & SHF_EXECINSTR)
 
 
 class Image:
@@ -97,42 +76,38 @@ class Image:
     def _read_headers(self) -> None:
         if self._file[:4] != b"\x7fELF":
             raise self.bad(f"expected an ELF file, found the first bytes {self._file[:4].hex(' ')}")
-        elf = ELFFile(self._file)  # type: ignore[arg-type]
-        header = elf.header
-        machines = {a.machine: a for a in ARCHES.values()}
-        machine = int.from_bytes(self._file[18:20], "little" if elf.little_endian else "big")
-        found = machines.get(machine)
-        if found is None or (found.bits, found.byteorder) != (elf.elfclass, "<" if elf.little_endian else ">"):
-            input_order = "little" if elf.little_endian else "big"
+        elf = headers.elf_file(self._file)
+        order, machine = (
+            "<" if elf.little_endian else ">",
+            int.from_bytes(self._file[18:20], "little" if elf.little_endian else "big"),
+        )
+        arch = next((a for a in ARCHES.values() if a.machine == machine), None)
+        if arch is None or (arch.bits, arch.byteorder) != (elf.elfclass, order):
             raise self.bad(
-                f"expected one of {', '.join(ARCHES)}, found "
-                f"{elf.elfclass}-bit {input_order}-endian e_machine {machine}",
+                f"expected one of {', '.join(ARCHES)}, found {elf.elfclass}-bit "
+                f"{'little' if elf.little_endian else 'big'}-endian e_machine {machine}",
                 "name an image of a supported architecture",
             )
-        self.arch = found
-        self.type: str = str(header["e_type"])
-        self._segments_at = header["e_phoff"], header["e_phnum"]
-        count = elf.num_sections()
-        if count == 0 or header["e_shoff"] + count * header["e_shentsize"] > len(self._file):
-            raise self.bad("expected section headers, found none or a file that ends before them")
-        sections = []
-        for index, section in enumerate(elf.iter_sections()):
-            h = section.header
-            kind = int.from_bytes(
-                self._file[header["e_shoff"] + index * header["e_shentsize"] + 4 :][:4],
-                "little" if elf.little_endian else "big",
-            )
-            sections.append(
-                Section(index, section.name, kind, h["sh_flags"], h["sh_addr"], h["sh_offset"], h["sh_size"],
-                        h["sh_link"], h["sh_info"], h["sh_entsize"], h["sh_addralign"])
-            )  # fmt: skip
-            if kind not in (0, SHT_NOBITS) and h["sh_offset"] + h["sh_size"] > len(self._file):
-                raise self.bad(f"section {section.name}: expected {h['sh_size']} bytes, found the end of the file")
-        self.sections = tuple(sections)
+        self.arch = arch
+        self.type: str = str(elf.header["e_type"])
+        self._segments_at = elf.header["e_phoff"], elf.header["e_phnum"]
+        try:
+            self.headers = headers.sections(self._file, arch)
+        except ValueError:
+            raise self.bad("expected section headers, found none or a file that ends before them") from None
+        self._check_extents(self.headers)
+        self.sections = headers.named(self._file, self.headers)
 
-    def _dtype(self, fields64: list[tuple[str, str]], fields32: list[tuple[str, str]]) -> np.dtype[Any]:
-        fields = fields64 if self.arch.bits == 64 else fields32
-        return np.dtype([(name, self.arch.byteorder + kind) for name, kind in fields])
+    def _check_extents(self, found: Array) -> None:
+        """No number of a header is believed: content lies in the file, and what takes memory in the address space."""
+        in_memory, size = found["type"] == SHT_NOBITS, found["size"].astype("u8")
+        limits = np.where(in_memory, np.uint64(self.arch.modulus - 1), np.uint64(len(self._file)))
+        starts = np.where(in_memory, found["address"], found["offset"]).astype("u8")
+        wrong = (found["type"] != 0) & ((size > limits) | (starts > limits - size))
+        if wrong.any():
+            index = int(np.argmax(wrong))
+            end = "address space" if found["type"][index] == SHT_NOBITS else "file"
+            raise self.bad(f"section {index}: expected {size[index]} bytes, found the end of the {end}")
 
     def _records(self, section: Section, dtype: np.dtype[Any]) -> Array:
         if section.size % dtype.itemsize or section.entsize not in (0, dtype.itemsize):
@@ -143,9 +118,9 @@ class Image:
         return np.frombuffer(self.bytes_of(section), dtype)
 
     def bytes_of(self, section: Section) -> Array:
-        """The content of a section, shape (size,), bytes; zeros for SHT_NOBITS."""
+        """The content of a section, shape (size,), bytes; zeros, which take no memory, for SHT_NOBITS."""
         if section.type == SHT_NOBITS:
-            return np.zeros(section.size, np.uint8)
+            return np.broadcast_to(np.uint8(0), section.size)
         return self.data[section.offset : section.offset + section.size]
 
     def section(self, name: str) -> Section:
@@ -156,11 +131,22 @@ class Image:
         return found[0]
 
     def section_at(self, address: int) -> Section | None:
-        """The allocated section that holds an address."""
-        for section in self.sections:
-            if section.alloc and section.address <= address < section.address + section.size:
-                return section
-        return None
+        """The allocated section that holds an address; of several, as with .tbss, the first."""
+        starts, ends, indices = self._by_address
+        at = int(np.searchsorted(starts, np.uint64(address), "right")) - 1
+        if (starts[1:] < ends[:-1]).any():  # some overlap
+            inside = indices[(starts <= np.uint64(address)) & (np.uint64(address) < ends)]
+            return self.sections[int(inside.min())] if len(inside) else None
+        return self.sections[int(indices[at])] if at >= 0 and address < int(ends[at]) else None
+
+    @cached_property
+    def _by_address(self) -> tuple[Array, Array, Array]:
+        """The sections that take memory, in the order of their addresses: starts, ends, indices."""
+        found = self.headers
+        indices = np.flatnonzero((found["flags"] & SHF_ALLOC != 0) & (found["size"] > 0))
+        indices = indices[np.argsort(found["address"][indices], kind="stable")]
+        starts = found["address"][indices].astype("u8")
+        return starts, starts + found["size"][indices].astype("u8"), indices
 
     @cached_property
     def homes(self) -> Array:
@@ -181,12 +167,7 @@ class Image:
     @cached_property
     def segments(self) -> Array:
         """The program headers, shape (n,): type, flags, offset, vaddr, paddr, filesz, memsz, align; bytes."""
-        words = [(name, "u8") for name in ("offset", "vaddr", "paddr", "filesz", "memsz")]
-        narrow = [(name, "u4") for name, _ in words]
-        dtype = self._dtype(
-            [("type", "u4"), ("flags", "u4"), *words, ("align", "u8")],
-            [("type", "u4"), *narrow, ("flags", "u4"), ("align", "u4")],
-        )
+        dtype = headers.record(headers.SEGMENT[self.arch.bits], self.arch)
         start, count = self._segments_at
         if start + count * dtype.itemsize > len(self._file):
             raise self.bad(f"expected {count} program headers, found the end of the file")
@@ -201,13 +182,7 @@ class Image:
         """The symbols, dtype SYMBOL, shape (n,). Empty if the image is stripped."""
         if self._symtab is None:
             return np.zeros(0, SYMBOL)
-        raw = self._records(
-            self._symtab,
-            self._dtype(
-                [("name", "u4"), ("info", "u1"), ("other", "u1"), ("section", "u2"), ("value", "u8"), ("size", "u8")],
-                [("name", "u4"), ("value", "u4"), ("size", "u4"), ("info", "u1"), ("other", "u1"), ("section", "u2")],
-            ),
-        )
+        raw = self._records(self._symtab, headers.record(headers.SYMBOL[self.arch.bits], self.arch))
         symbols = np.zeros(len(raw), SYMBOL)
         for field in ("name", "section", "value", "size"):
             symbols[field] = raw[field]
@@ -325,10 +300,8 @@ class Image:
     def _relocations(self, table: Section, section: Section, against: Array | None) -> Array:
         """relocations() of `section` that `table` holds."""
         wide = self.arch.bits == 64
-        fields = ([("offset", "u8"), ("info", "u8")], [("offset", "u4"), ("info", "u4")])
-        addend = ([("addend", "i8")], [("addend", "i4")])
         rela = table.type == SHT_RELA
-        raw = self._records(table, self._dtype(fields[0] + addend[0] * rela, fields[1] + addend[1] * rela))
+        raw = self._records(table, headers.rela(self.arch) if rela else headers.record(headers.REL, self.arch))
         if section.type == SHT_NOBITS:
             raise self.bad(f"section {table.name}: expected relocations of content, {section.name} has none")
         # Relocations are many: each column is gone through once, and only rows that are wanted are copied.
@@ -365,11 +338,10 @@ class Image:
         for section in self.sections:
             if section.type != SHT_RELA or not section.flags & SHF_ALLOC:
                 continue
-            raw = self._records(
-                section, self._dtype(*([("place", w), ("info", w), ("addend", w)] for w in ("u8", "u4")))
-            )
+            raw = self._records(section, headers.rela(self.arch))
             rows = np.zeros(len(raw), LOADED)
-            rows["place"], rows["address"] = raw["place"], raw["addend"]
+            rows["place"], rows["address"] = raw["offset"], raw["addend"].astype("i8").astype("u8")
+            rows["address"] &= np.uint64(self.arch.modulus - 1)
             rows["offset"] = section.offset + np.arange(1, len(raw) + 1) * raw.itemsize - self.arch.word
             found.append(rows[raw["info"] == self.arch.relative])
         return np.concatenate(found)

@@ -4,7 +4,8 @@ import numpy as np
 
 from buildplug.arch.field import FIELDS, Field
 from buildplug.arch.model import Arch
-from buildplug.image.elf import Array, Image, Section
+from buildplug.image.elf import Image
+from buildplug.image.headers import Array, Section
 
 UNKNOWN, IGNORED = 254, 255  # in place of an encoding
 

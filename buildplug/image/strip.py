@@ -7,28 +7,27 @@ from pathlib import Path
 import numpy as np
 
 from buildplug.base.files import replacing
-from buildplug.image.elf import SHF_ALLOC, SHN_LORESERVE, SHT_NOBITS, SHT_REL, SHT_RELA, SHT_SYMTAB, Array, Image
-
-SHT_DYNSYM = 11
-SHF_INFO_LINK = 0x40
-
-# Fields, of the width of an address where none is given.
-FILE = (
-    ("ident", "V16"), ("type", "u2"), ("machine", "u2"), ("version", "u4"), ("entry", ""), ("phoff", ""),
-    ("shoff", ""), ("flags", "u4"), ("ehsize", "u2"), ("phentsize", "u2"), ("phnum", "u2"), ("shentsize", "u2"),
-    ("shnum", "u2"), ("shstrndx", "u2"),
-)  # fmt: skip
-SECTION = (
-    ("name", "u4"), ("type", "u4"), ("flags", ""), ("address", ""), ("offset", ""), ("size", ""), ("link", "u4"),
-    ("info", "u4"), ("alignment", ""), ("entsize", ""),
-)  # fmt: skip
-SYMBOL = {32: (14, 16), 64: (6, 24)}  # offset of st_shndx, size of a symbol, bytes
+from buildplug.image.elf import Image
+from buildplug.image.headers import (
+    FILE,
+    SHF_ALLOC,
+    SHF_INFO_LINK,
+    SHN_LORESERVE,
+    SHT_DYNSYM,
+    SHT_NOBITS,
+    SHT_REL,
+    SHT_RELA,
+    SHT_SYMTAB,
+    SYMBOL,
+    Array,
+    record,
+)
 
 
 def drop(path: Path, output: Path) -> None:
     """Writes to `output` the image at `path`, with its mode, without them. Raises BuildplugError."""
     image = Image(path)
-    file, sections = headers(image)
+    file, sections = headers_of(image)
     keep = (sections["flags"] & SHF_ALLOC != 0) | ~np.isin(sections["type"], (SHT_RELA, SHT_REL))
     numbers = np.where(keep, np.cumsum(keep) - 1, 0)
     stored = ~np.isin(sections["type"], (0, SHT_NOBITS))
@@ -42,9 +41,8 @@ def drop(path: Path, output: Path) -> None:
             if keep[index] and stored[index] and not loaded[index]:
                 end += -end % max(1, int(sections["alignment"][index]))
                 if sections["type"][index] == SHT_SYMTAB:  # info: the number of local symbols
-                    sections["info"][index] -= (int(sections["size"][index]) - len(content)) // SYMBOL[image.arch.bits][
-                        1
-                    ]
+                    gone = int(sections["size"][index]) - len(content)
+                    sections["info"][index] -= gone // record(SYMBOL[image.arch.bits], image.arch).itemsize
                 sections["offset"][index], sections["size"][index], end = end, len(content), end + len(content)
             if keep[index] and stored[index] and (not loaded[index] or sections["type"][index] == SHT_DYNSYM):
                 out.seek(int(sections["offset"][index]))
@@ -62,12 +60,10 @@ def drop(path: Path, output: Path) -> None:
         shutil.copymode(path, scratch)
 
 
-def headers(image: Image) -> tuple[Array, Array]:
-    """The header of the file, shape (), and those of its sections, shape (n,). Raises BuildplugError."""
-    order, word = image.arch.byteorder, "u8" if image.arch.bits == 64 else "u4"
-    types = [np.dtype([(name, order + (kind or word)) for name, kind in fields]) for fields in (FILE, SECTION)]
-    file = np.frombuffer(image.data, types[0], 1)[0].copy()
-    sections = np.frombuffer(image.data, types[1], len(image.sections), int(file["shoff"])).copy()
+def headers_of(image: Image) -> tuple[Array, Array]:
+    """Copies of the header of the file, shape (), and those of its sections, shape (n,). Raises BuildplugError."""
+    file = np.frombuffer(image.data, record(FILE, image.arch), 1)[0].copy()
+    sections = image.headers.copy()
     if len(sections) >= SHN_LORESERVE or sections["link"].max() >= len(sections):
         raise image.bad(f"expected fewer than {SHN_LORESERVE} sections that exist, found {len(sections)}")
     return file, sections
@@ -80,12 +76,10 @@ def _renumbered(image: Image, index: int, keep: Array, numbers: Array) -> Array:
     content = image.bytes_of(section)
     if section.type not in (SHT_SYMTAB, SHT_DYNSYM):
         return content
-    at, size = SYMBOL[image.arch.bits]
-    kind = np.dtype({"names": ["n"], "formats": [image.arch.byteorder + "u2"], "offsets": [at], "itemsize": size})
-    symbols = content.reshape(-1, size).copy()
-    named = symbols.view(kind)["n"][:, 0]
+    symbols = content.view(record(SYMBOL[image.arch.bits], image.arch)).copy()
+    named = symbols["section"]
     plain = named < min(SHN_LORESERVE, len(numbers))
     stays = ~plain
     stays[plain] = keep[named[plain]]
     named[plain] = numbers[named[plain]]
-    return symbols[stays].reshape(-1)
+    return symbols[stays].view(np.uint8)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from buildplug.image.elf import (
+from buildplug.image.elf import Image
+from buildplug.image.headers import (
     SHF_WRITE,
     SHN_ABS,
     SHN_UNDEF,
@@ -12,7 +13,6 @@ from buildplug.image.elf import (
     STT_FUNC,
     STT_OBJECT,
     Array,
-    Image,
 )
 
 

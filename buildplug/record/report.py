@@ -13,7 +13,8 @@ from buildplug.base.errors import BuildplugError, printable
 from buildplug.base.schema import convert
 from buildplug.config import project
 from buildplug.config.ops import OP_BITS
-from buildplug.image.elf import SHF_WRITE, SHT_NOBITS, Image, Section
+from buildplug.image.elf import Image
+from buildplug.image.headers import SHF_WRITE, SHT_NOBITS, Section
 from buildplug.record import rebuilds
 from buildplug.record.rebuilds import Rebuilds
 from buildplug.record.section_map import Drawing, Extent, draw

@@ -13,7 +13,8 @@ from buildplug.arch.form import Form
 from buildplug.arch.model import Arch
 from buildplug.base.files import write as write_file
 from buildplug.config.ops import OP_BITS
-from buildplug.image.elf import SHT_NOBITS, Image
+from buildplug.image.elf import Image
+from buildplug.image.headers import SHT_NOBITS
 from buildplug.runtime.memory import Memory, Status, memory_of, put
 from buildplug.tables.sites_format import BACKEND_MAGIC, ERRORS, NONE, Table, decode, dtype, inspect
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from buildplug.arch.field import Field
 from buildplug.arch.model import Arch
-from buildplug.image.elf import SHT_NOBITS, Image
+from buildplug.image.elf import Image
+from buildplug.image.headers import SHT_NOBITS
 
 
 class Status(NamedTuple):

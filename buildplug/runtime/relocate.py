@@ -10,7 +10,7 @@ import numpy as np
 
 from buildplug.arch.field import FIELDS
 from buildplug.arch.model import Arch
-from buildplug.image.elf import Array
+from buildplug.image.headers import Array
 from buildplug.runtime.memory import Memory, Status, get, put
 from buildplug.tables.relocs import ENCODING_BITS, LONGEST, MAGIC, VERSION, dtype, sizes
 from buildplug.tables.sites_format import checksum

@@ -12,7 +12,8 @@ import numpy as np
 from buildplug.base.errors import BuildplugError
 from buildplug.base.globs import globs
 from buildplug.config.rule import Member, Rule
-from buildplug.image.elf import (
+from buildplug.image.elf import Image, among
+from buildplug.image.headers import (
     SHN_UNDEF,
     SHT_NOBITS,
     SHT_REL,
@@ -22,10 +23,8 @@ from buildplug.image.elf import (
     STT_OBJECT,
     STT_SECTION,
     Array,
-    Image,
     Section,
-    among,
-)  # fmt: skip
+)
 from buildplug.select.symbols import bound
 
 LONGEST = 4095  # bytes of a string: each takes as much room as the longest

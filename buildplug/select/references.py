@@ -15,8 +15,9 @@ from buildplug.arch.field import FIELDS, Field
 from buildplug.arch.form import ADDRESS, IGNORED_KINDS
 from buildplug.base.globs import globs
 from buildplug.config.rule import Rule
-from buildplug.image.elf import SHN_UNDEF, STT_FUNC, STT_OBJECT, STT_SECTION, Array, Image, Section, among
+from buildplug.image.elf import Image, among
 from buildplug.image.fields import IGNORED, UNKNOWN, check_linked, check_relocations, numbers_of
+from buildplug.image.headers import SHN_UNDEF, STT_FUNC, STT_OBJECT, STT_SECTION, Array, Section
 from buildplug.select.symbols import Target, disjoint, targets
 
 if TYPE_CHECKING:

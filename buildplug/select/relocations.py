@@ -11,8 +11,9 @@ from buildplug.arch.field import FIELDS
 from buildplug.base.errors import BuildplugError
 from buildplug.base.globs import globs
 from buildplug.config.rule import Rule
-from buildplug.image.elf import SHN_ABS, SHN_UNDEF, Array, Image, Section, among
+from buildplug.image.elf import Image, among
 from buildplug.image.fields import UNKNOWN, check_linked, check_relocations, claims, numbers_of
+from buildplug.image.headers import SHN_ABS, SHN_UNDEF, Array, Section
 
 # section: index; offset: of the field in it; encoding: of the field, its place in FIELDS; symbol: index
 FIELD = np.dtype(

@@ -4,7 +4,8 @@ import numpy as np
 
 from buildplug.arch.form import KINDS
 from buildplug.config.rule import Rule
-from buildplug.image.elf import Array, Image
+from buildplug.image.elf import Image
+from buildplug.image.headers import Array
 from buildplug.image.symbols import letters
 from buildplug.select.annotations import records_of
 from buildplug.select.references import References, extract

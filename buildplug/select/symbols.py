@@ -8,7 +8,8 @@ import numpy as np
 from buildplug.base.errors import BuildplugError
 from buildplug.base.globs import globs
 from buildplug.config.rule import Rule
-from buildplug.image.elf import (
+from buildplug.image.elf import Image, among
+from buildplug.image.headers import (
     SHN_ABS,
     SHN_LORESERVE,
     SHN_UNDEF,
@@ -18,9 +19,7 @@ from buildplug.image.elf import (
     STT_SECTION,
     STT_TLS,
     Array,
-    Image,
-    among,
-)  # fmt: skip
+)
 from buildplug.image.symbols import functions
 
 FEW = 5000  # symbols

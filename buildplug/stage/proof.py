@@ -15,7 +15,8 @@ from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.compare import compare
-from buildplug.image.elf import SHT_NOBITS, Array, Image, Section
+from buildplug.image.elf import Image
+from buildplug.image.headers import SHT_NOBITS, Array, Section
 from buildplug.stage import segments
 from buildplug.tables.format import Contents
 from buildplug.tables.registry import format_of

@@ -4,7 +4,8 @@ import numpy as np
 
 from buildplug.base.errors import BuildplugError
 from buildplug.config.rule import Rule
-from buildplug.image.elf import PF_R, PF_W, PF_X, PT_LOAD, PT_LOOS, SHF_WRITE, Array, Image, Section
+from buildplug.image.elf import Image
+from buildplug.image.headers import PF_R, PF_W, PF_X, PT_LOAD, PT_LOOS, SHF_WRITE, Array, Section
 
 
 def changed(draft: Image, final: Image, own: set[str]) -> list[str]:

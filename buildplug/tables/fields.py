@@ -15,7 +15,8 @@ from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Field, Rule
-from buildplug.image.elf import Array, Image, Section
+from buildplug.image.elf import Image
+from buildplug.image.headers import Array, Section
 from buildplug.select.rows import columns_of
 from buildplug.tables.binary import CTYPE, DIRECTIVE, address_of
 from buildplug.tables.format import Format, Source

@@ -13,7 +13,8 @@ import numpy as np
 from buildplug.arch.model import Arch
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
-from buildplug.image.elf import Array, Image
+from buildplug.image.elf import Image
+from buildplug.image.headers import Array
 
 
 class Contents(Protocol):

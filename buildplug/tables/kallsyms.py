@@ -13,7 +13,8 @@ import numpy as np
 from buildplug.arch.model import Arch
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
-from buildplug.image.elf import Array, Image, Section
+from buildplug.image.elf import Image
+from buildplug.image.headers import Array, Section
 from buildplug.image.symbols import letters
 from buildplug.select.symbols import selected
 from buildplug.tables import kallsyms_format

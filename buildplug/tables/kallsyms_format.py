@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from buildplug.base.errors import BuildplugError
-from buildplug.image.elf import Array
+from buildplug.image.headers import Array
 
 LONGEST = 511  # KSYM_NAME_LEN - 1
 MARKER = 256  # names from one marker to the next

@@ -5,7 +5,8 @@ import numpy as np
 from buildplug.arch.model import Arch
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
-from buildplug.image.elf import SHN_ABS, Image
+from buildplug.image.elf import Image
+from buildplug.image.headers import SHN_ABS
 from buildplug.image.symbols import letters
 from buildplug.select.symbols import selected
 from buildplug.tables import ksyms_codec, ksyms_format

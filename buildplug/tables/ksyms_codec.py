@@ -7,7 +7,7 @@ import numpy as np
 
 from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
-from buildplug.image.elf import Array
+from buildplug.image.headers import Array
 from buildplug.tables.binary import not_a_table
 from buildplug.tables.ksyms_format import (
     ALPHABET,

@@ -34,7 +34,7 @@ import numpy as np
 
 from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
-from buildplug.image.elf import Array
+from buildplug.image.headers import Array
 from buildplug.tables.binary import Records, dtypes
 
 MAGIC = 0x534B5042  # "BPKS" in the order of its bytes, little-endian

@@ -8,7 +8,7 @@ import numpy as np
 from buildplug.arch.model import Arch
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
-from buildplug.image.elf import Array
+from buildplug.image.headers import Array
 from buildplug.tables.format import Format, Source
 
 

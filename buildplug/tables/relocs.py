@@ -17,7 +17,8 @@ from buildplug.arch.field import FIELDS
 from buildplug.arch.model import Arch
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
-from buildplug.image.elf import Array, Image
+from buildplug.image.elf import Image
+from buildplug.image.headers import Array
 from buildplug.select.relocations import FIELD, fields
 from buildplug.tables import sites_format
 from buildplug.tables.binary import CTYPE, Records, address_of, dtypes

@@ -8,7 +8,8 @@ from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import OP_BITS, Ops
 from buildplug.config.rule import Rule
-from buildplug.image.elf import Array, Image
+from buildplug.image.elf import Image
+from buildplug.image.headers import Array
 from buildplug.select.references import References, extract
 from buildplug.tables import sites_format
 from buildplug.tables.binary import CTYPE, address_of

@@ -16,7 +16,7 @@ import numpy as np
 
 from buildplug.arch.model import Arch
 from buildplug.config.ops import OP_BITS
-from buildplug.image.elf import Array
+from buildplug.image.headers import Array
 from buildplug.tables.binary import Records, dtypes, not_a_table
 
 MAGIC = 0x42545042  # "BPTB" in the order of its bytes, little-endian

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from buildplug.arch import x86
 from buildplug.arch.registry import ARCHES
 from buildplug.base.errors import BuildplugError
-from buildplug.image.elf import SHN_ABS, Image
+from buildplug.image.elf import Image
+from buildplug.image.headers import SHN_ABS
 from tests.conftest import LOW, Link, Written, tool
 from tests.elfwriter import (
     ALLOC,
@@ -248,9 +249,22 @@ def test_section_headers_of_no_bytes_are_refused(written: Written) -> None:
 
 def test_more_than_65279_sections_are_counted_by_the_first(written: Written) -> None:
     content = bytearray(dataclasses.replace(SMALL, header={"shnum": 0}).write())
+    count = len(Image(written(SMALL)).sections)
     shoff = int.from_bytes(content[40:48], "little")
-    content[shoff + 32 : shoff + 40] = (7).to_bytes(8, "little")
-    assert len(Image(written(bytes(content))).sections) == 7
+    content[shoff + 32 : shoff + 40] = count.to_bytes(8, "little")
+    assert len(Image(written(bytes(content))).sections) == count
+
+
+def test_size_in_memory_beyond_the_address_space_is_refused(written: Written) -> None:
+    huge = Section(".bss", 0xFFFFFFFFFFFF7400, 0x10000, ALLOC | WRITE, NOBITS)
+    with pytest.raises(BuildplugError, match="the end of the address space"):
+        Image(written(dataclasses.replace(SMALL, sections=(TEXT, DATA, huge), relocations={})))
+
+
+def test_address_is_found_in_the_first_of_sections_that_overlap(written: Written) -> None:
+    tbss = Section(".tbss", 0x20, DATA.address, ALLOC | WRITE, NOBITS)
+    image = Image(written(dataclasses.replace(SMALL, sections=(TEXT, tbss, DATA), relocations={})))
+    assert [getattr(image.section_at(DATA.address + at), "name", None) for at in (0, 0x1F)] == [".tbss", ".tbss"]
 
 
 def test_relocations_of_a_huge_section_without_content_read_or_are_refused(written: Written) -> None:

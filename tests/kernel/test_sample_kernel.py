@@ -13,7 +13,8 @@ from elftools.elf.elffile import ELFFile
 from buildplug.arch.form import KIND_NAMES, KINDS
 from buildplug.config.ops import read
 from buildplug.config.rule import find
-from buildplug.image.elf import SHT_NOBITS, Image
+from buildplug.image.elf import Image
+from buildplug.image.headers import SHT_NOBITS
 from buildplug.runtime.fixup import apply, fixup
 from buildplug.runtime.memory import memory_of
 from buildplug.runtime.relocate import relocate

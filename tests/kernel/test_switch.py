@@ -7,7 +7,8 @@ import pytest
 
 from buildplug.arch.registry import ARCHES
 from buildplug.base.errors import BuildplugError
-from buildplug.image.elf import SHT_NOBITS, Image
+from buildplug.image.elf import Image
+from buildplug.image.headers import SHT_NOBITS
 from buildplug.runtime.fixup import apply
 from sample_kernel.boot import EXIT_OK, SECONDS, boot, memory
 from tests.samples import built, copy_sample

@@ -17,7 +17,7 @@ from PIL import Image as Picture
 from buildplug.arch.x86 import X86_64
 from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import read
-from buildplug.image.elf import Array
+from buildplug.image.headers import Array
 from buildplug.record import report
 from buildplug.record.report import RECORD, BuildReport
 from tests.conftest import SCRIPT, tool

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from buildplug.base.errors import BuildplugError
 from buildplug.config.rule import find
-from buildplug.image.elf import Array, Image
+from buildplug.image.elf import Image
+from buildplug.image.headers import Array
 from buildplug.stage.render import render
 from buildplug.tables.kallsyms import kallsyms_of
 from buildplug.tables.kallsyms_format import LONGEST, Kallsyms, assembly, decode, encode

@@ -15,7 +15,8 @@ from elftools.elf.elffile import ELFFile
 from buildplug.arch.x86 import X86_64
 from buildplug.base.data import rules
 from buildplug.config.rule import find, find_shipped
-from buildplug.image.elf import SHN_ABS, STT_FILE, STT_SECTION, Image
+from buildplug.image.elf import Image
+from buildplug.image.headers import SHN_ABS, STT_FILE, STT_SECTION
 from buildplug.runtime import ksyms as runtime_ksyms
 from buildplug.tables.ksyms import collected
 from buildplug.tables.ksyms_codec import decode, encode
