@@ -6,10 +6,11 @@ import types
 import typing
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from buildplug.base.errors import BuildplugError
 from buildplug.base.files import read_text
+from buildplug.base.keys import OneOf, annotations, keys_of, others_of, tag_of, union_of
 
 Record = TypeVar("Record")
 
@@ -45,18 +46,22 @@ def convert(record: type[Record], data: object, where: str, *, strict: bool = Tr
     """`data`, read from TOML, as an instance of the frozen dataclass `record`.
 
     `where` is the file and the path of keys so far, for messages. Fields may be str, int, bool, other dataclasses,
-    tuple[T, ...] or tuple[T, T] (a list) and dict[str, T] (a table). Unless it is `strict`, keys that are not known, as
-    a later version may have them, are passed over. Raises BuildplugError.
+    unions of dataclasses that a key tells apart, tuple[T, ...] or tuple[T, T] (a list) and dict[str, T] (a table),
+    annotated as keys.py says. Unless it is `strict`, keys that are not known, as a later version may have them, are
+    passed over. Raises BuildplugError.
     """
     if not isinstance(data, dict):
         raise _mismatch(where, dict, data)
-    hints = typing.get_type_hints(record)
-    values = {}
+    kind: type = record
+    hints, (others, borrowed) = keys_of(kind), others_of(kind)
+    values: dict[str, Any] = {others: {}} if others else {}
     for key, value in data.items():
         if key in hints:
             values[key] = checked(hints[key], value, f"{where}: {key}", strict=strict)
+        elif key in borrowed:
+            values[others][key] = checked(borrowed[key], value, f"{where}: {key}", strict=strict)
         elif strict:
-            raise unknown(where, "key", key, hints)
+            raise unknown(where, "key", key, hints | borrowed)
     for field in dataclasses.fields(record):  # type: ignore[arg-type]
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and field.name not in values:
@@ -64,11 +69,42 @@ def convert(record: type[Record], data: object, where: str, *, strict: bool = Tr
     return record(**values)
 
 
+def misplaced(where: object, union: dict[str, type], key: str, found: str) -> BuildplugError | None:
+    """The error for a key that only other records of a union have than that of the tag `found`; else None."""
+    tag = tag_of(union[found])[0]
+    fitting = ", ".join(name for name, record in union.items() if key in keys_of(record))
+    if key in keys_of(union[found]) or not fitting:
+        return None
+    return BuildplugError(where, f"{key} is for {tag} that are {fitting}, found {found}", "leave it out")
+
+
+def _told_apart(union: dict[str, type], data: object, where: str, *, strict: bool) -> Any:
+    """`data` as the record of a union that it says it is."""
+    if not isinstance(data, dict):
+        raise _mismatch(where, dict, data)
+    first = next(iter(union))
+    tag = tag_of(union[first])[0]
+    name = checked(Annotated[str, OneOf(tag, tuple(union))], data.get(tag, first), f"{where}: {tag}")
+    for key in data:
+        if wrong := misplaced(where, union, key, name):
+            raise wrong
+    return convert(union[name], data, where, strict=strict)
+
+
 def checked(hint: Any, value: Any, where: str, *, strict: bool = True) -> Any:
     """`value` as what the type `hint` says, of those that convert() knows. Raises BuildplugError."""
+    hint, notes = annotations(hint)
+    if notes:
+        value = checked(hint, value, where, strict=strict)
+        for note in notes:
+            if isinstance(note, OneOf) and note.names and value not in note.names:
+                raise unknown(where, note.what, value, note.names)
+        return value
     if hint is Any:
         return value
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return checked(Annotated[str, OneOf("value", arguments)], value, where)
     if origin is tuple:
         if not isinstance(value, list):
             raise _mismatch(where, tuple, value)
@@ -79,6 +115,8 @@ def checked(hint: Any, value: Any, where: str, *, strict: bool = True) -> Any:
         if not isinstance(value, dict):
             raise _mismatch(where, dict, value)
         return {key: checked(arguments[1], item, f"{where}.{key}", strict=strict) for key, item in value.items()}
+    if union := union_of(hint):
+        return _told_apart(union, value, where, strict=strict)
     if origin is types.UnionType:
         plain = [choice for choice in arguments if choice is type(value)]
         return (

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from buildplug.base.errors import BuildplugError
+from buildplug.base.keys import KeysOf, OneOf
 from buildplug.base.schema import convert, load, unknown
 
 
@@ -25,6 +27,35 @@ class Outer:
     many: dict[str, Inner] = field(default_factory=dict)
     yes: bool = False
     maybe: tuple[str, ...] | None = None
+
+
+Colour = Annotated[str, OneOf("colour", ("red", "green"))]
+
+
+@dataclass(frozen=True)
+class Circle:
+    shape: Literal["circle"] = "circle"
+    radius: int = 0
+    fill: Annotated[Colour, "The colour inside."] = "red"
+
+
+@dataclass(frozen=True)
+class Square:
+    side: int
+    shape: Literal["square"] = "square"
+    fill: Colour = "red"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    figure: Circle | Square = field(default_factory=Circle)
+    colours: tuple[Colour, ...] = ()
+
+
+@dataclass(frozen=True)
+class Adjusted:
+    radius: str = ""
+    others: Annotated[dict[str, Any], KeysOf((Circle, Square))] = field(default_factory=dict)
 
 
 def fails(data: object, expected: str) -> None:
@@ -115,6 +146,56 @@ def test_text_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BuildplugError, match=r"none\.toml: cannot be read: No such file"):
         load(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("figure", "expected"),
+    [
+        ({}, Circle()),
+        ({"radius": 2}, Circle(radius=2)),
+        ({"shape": "circle", "fill": "green"}, Circle(fill="green")),
+        ({"shape": "square", "side": 3}, Square(3)),
+    ],
+)
+def test_a_key_says_which_record_of_a_union_is_meant(figure: object, expected: object) -> None:
+    assert convert(Drawing, {"figure": figure}, "f").figure == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"figure": 1}, "figure: expected a table, found 1"),
+        ({"figure": {"shape": 1}}, "figure: shape: expected a string, found 1"),
+        ({"figure": {"shape": "squire"}}, "figure: shape: unknown shape 'squire'; did you mean 'square'?"),
+        ({"figure": {"side": 1}}, "figure: side is for shape that are square, found circle; leave it out"),
+        ({"figure": {"shape": "square"}}, "figure: expected the key 'side', found none; add side = …"),
+        ({"figure": {"radios": 1}}, "figure: unknown key 'radios'; did you mean 'radius'?"),
+        ({"figure": {"fill": "gren"}}, "figure: fill: unknown colour 'gren'; did you mean 'green'?"),
+        ({"colours": ["red", "rad"]}, "colours[1]: unknown colour 'rad'; did you mean 'red'?"),
+    ],
+)
+def test_what_is_wrong_with_a_record_of_a_union_is_named(data: object, expected: str) -> None:
+    with pytest.raises(BuildplugError) as caught:
+        convert(Drawing, data, "f")
+    assert str(caught.value) == f"f: {expected}"
+
+
+def test_keys_of_other_records_are_kept_apart_and_its_own_go_first() -> None:
+    assert convert(Adjusted, {"radius": "r", "side": 1}, "f") == Adjusted("r", {"side": 1})
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"side": "1"}, "side: expected an integer, found '1'"),
+        ({"shape": "circle"}, "unknown key 'shape'; expected one of: fill, radius, side"),
+        ({"others": {}}, "unknown key 'others'; expected one of: fill, radius, side"),
+    ],
+)
+def test_keys_of_other_records_are_checked(data: object, expected: str) -> None:
+    with pytest.raises(BuildplugError) as caught:
+        convert(Adjusted, data, "f")
+    assert str(caught.value) == f"f: {expected}"
 
 
 values = st.recursive(

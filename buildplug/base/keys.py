@@ -1,0 +1,79 @@
+"""The keys that a record has in a TOML file, with what its annotations say of them.
+
+`Annotated[T, "one sentence"]` says what a key means, for the JSON schema and the documentation; OneOf and KeysOf say
+what it takes. Reading a file by them is for schema.py.
+"""
+
+import dataclasses
+import functools
+import types
+import typing
+from typing import Any, Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class OneOf:
+    """Annotates a string that is one of `names`; in messages, the name of a `what`. Without names, whoever uses the
+    string knows them."""
+
+    what: str
+    names: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class KeysOf:
+    """Annotates a dictionary for the keys of `records` that stand beside those of its own record."""
+
+    records: tuple[type, ...]
+
+
+def annotations(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A type and its annotations."""
+    if typing.get_origin(hint) is typing.Annotated:
+        return typing.get_args(hint)[0], hint.__metadata__
+    return hint, ()
+
+
+@functools.cache
+def keys_of(record: type) -> dict[str, Any]:
+    """The keys of a record: name -> type, annotated."""
+    return {name: hint for name, hint in _fields(record).items() if not _borrowed(hint)}
+
+
+@functools.cache
+def others_of(record: type) -> tuple[str, dict[str, Any]]:
+    """The field of a record that KeysOf annotates, and the keys for it: name -> type; an empty name if it has none.
+
+    Where several records have a key, the first says what it is. The keys that tell records apart are left out.
+    """
+    for name, hint in _fields(record).items():
+        if records := _borrowed(hint):
+            keys = [(key, hint) for other in records for key, hint in keys_of(other).items() if key != tag_of(other)[0]]
+            return name, dict(reversed(keys))
+    return "", {}
+
+
+@functools.cache
+def tag_of(record: type) -> tuple[str, str]:
+    """The key that tells a record of a union from the others, a Literal, and its value; empty if there is none."""
+    for name, hint in _fields(record).items():
+        if typing.get_origin(kind := annotations(hint)[0]) is Literal:
+            return name, typing.get_args(kind)[0]
+    return "", ""
+
+
+def union_of(hint: Any) -> dict[str, type]:
+    """The records of a union by their tags; the first is meant where the tag is missing. Empty if it is no union."""
+    choices = typing.get_args(hint) if typing.get_origin(hint) is types.UnionType else ()
+    records = [choice for choice in choices if isinstance(choice, type) and dataclasses.is_dataclass(choice)]
+    return {tag_of(record)[1]: record for record in records if tag_of(record)[0]}
+
+
+@functools.cache
+def _fields(record: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(record, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(record)}
+
+
+def _borrowed(hint: Any) -> tuple[type, ...]:
+    return next((note.records for note in annotations(hint)[1] if isinstance(note, KeysOf)), ())
