@@ -38,7 +38,7 @@ def run(options: Namespace) -> None:
             if value and key != "members":
                 words = (value,) if isinstance(value, str) else ("yes",) if value is True else value
                 print(f"{key}: {' '.join(map(str, words))}")
-        for member in rule.select.members:
+        for member in rule.select.members if rule.select.rows == "records" else ():
             print(f"member {member.name}: {member.type}, {member.holds}, base {member.base}")
         for field in rule.table.fields:
             print(f"field {field.name}: {field.type}, {field.value}: {rule.values[field.value]}")

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
@@ -19,17 +19,21 @@ WORD = re.compile(r"\[(\d+)\]$")
 
 @dataclass(frozen=True)
 class Op:
-    """An operation that every backend implements. Exactly one of `function` and `slot` is given.
+    """An operation that every backend implements. It has either `function` or `slot`."""
 
-    With `each` it stands for as many ops as there are words, which are registers for the most part: `{}` in a text, of
-    its own or of its implementations, is the word, and its name gets the word behind it. "general" are the general
-    registers of the architecture.
-    """
-
-    function: str = ""  # the default implementation: references to it are sites
-    slot: str = ""  # symbol+offset or symbol[word] of what holds the address of the default implementation
-    clobbers: tuple[str, ...] | None = None  # what an implementation may write; None: the C convention's registers
-    each: tuple[str, ...] | str = ()
+    function: Annotated[str, "The default implementation: references to it are sites."] = ""
+    slot: Annotated[
+        str, "SYMBOL+OFFSET or SYMBOL[WORD] of the word that holds the address of the default implementation."
+    ] = ""
+    clobbers: Annotated[
+        tuple[str, ...] | None,
+        "The registers that an implementation may write, and memory and flags; by default those of the C convention.",
+    ] = None
+    each: Annotated[
+        tuple[str, ...] | str,
+        "Words, mostly registers: there is an op OP_WORD for each, with the word in place of `{}` in its texts and in "
+        "those of its implementations. `general` stands for the general registers of the architecture.",
+    ] = ()
 
     def kept(self, arch: Arch) -> list[str]:
         """What code that calls a C function for it has to save: registers, and perhaps "flags"."""
@@ -38,12 +42,14 @@ class Op:
 
 @dataclass(frozen=True)
 class Implementation:
-    """A backend's way of an op. Exactly one of the three is given."""
+    """What a backend does for an op. It has one of `inline`, `function` and `nothing`."""
 
-    inline: str = ""  # assembly text
-    function: str = ""  # the name of a function
-    nothing: bool = False
-    preserve: bool = False  # of a function: it is called by code that saves what its op does not let it write
+    inline: Annotated[str, "Assembly text."] = ""
+    function: Annotated[str, "The name of a function."] = ""
+    nothing: Annotated[bool, "The op does nothing."] = False
+    preserve: Annotated[
+        bool, "Of a function: code is generated that calls it and saves what the op may not clobber."
+    ] = False
 
     @property
     def is_copied(self) -> bool:
@@ -53,22 +59,24 @@ class Implementation:
 
 @dataclass(frozen=True)
 class Group:
-    """Ops that are used together: what a backend gives for them is to lie in one cache line."""
+    """Ops that are used together: what a backend has for them must lie in one cache line."""
 
-    ops: tuple[str, ...]
-    backends: tuple[str, ...] = ()  # whose; default: all
+    ops: Annotated[tuple[str, ...], "Their names."]
+    backends: Annotated[tuple[str, ...], "The backends that it is for; by default all."] = ()
 
 
 @dataclass(frozen=True)
 class Ops:
-    """The file. An op's number is its place in it; a backend that leaves an op out keeps the default.
+    """The ops of a kernel, and the backends that one is chosen from when it boots.
 
     `{ax}` in any text is the full register that ax is, or is a part of, on the architecture: rax on x86_64. `{{ax}}`
     is `{ax}`.
     """
 
-    ops: dict[str, Op]
-    backends: dict[str, dict[str, Implementation]]
+    ops: Annotated[dict[str, Op], "The ops by name, in the order of their numbers."]
+    backends: Annotated[
+        dict[str, dict[str, Implementation]], "For each backend its ops by name; one left out keeps its default."
+    ]
     groups: dict[str, Group] = field(default_factory=dict)
 
     def copies(self, backend: str) -> list[list[str]]:

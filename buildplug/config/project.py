@@ -2,68 +2,94 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args
 
 from buildplug.arch.model import Arch
-from buildplug.arch.registry import by_name
+from buildplug.arch.registry import ARCHES, by_name
 from buildplug.base.errors import BuildplugError
 from buildplug.base.input_order import met
+from buildplug.base.keys import KeysOf, OneOf
 from buildplug.base.schema import convert, load
 from buildplug.config import ops
 from buildplug.config.ops import Ops
-from buildplug.config.rule import Rule, find
+from buildplug.config.rule import Output, Rule, adjusted, find
+from buildplug.config.select import Select
 
 STATE = ".doit.json"  # the build's state, in its directory
 RESERVED = ("obj", "gen", "notes", "build.ninja", "compile_commands.json")
 
+Architecture = Annotated[str, OneOf("architecture", tuple(ARCHES))]
+
 
 @dataclass(frozen=True)
 class Kernel:
-    name: str = "vmlinux"  # of the image, in the build directory
-    arch: str = "x86_64"  # unless another is chosen, with --arch
-    build: str = "build"  # the build directory; nothing is written outside
+    """The image."""
+
+    name: Annotated[str, "Its file name, in the build directory."] = "vmlinux"
+    arch: Annotated[Architecture, "Its architecture, unless `--arch` chooses another."] = "x86_64"
+    build: Annotated[str, "The build directory; nothing is written outside."] = "build"
 
 
 @dataclass(frozen=True)
 class Toolchain:
-    cc: str = "cc"  # also assembles
-    ld: str = "ld"
-    launcher: tuple[str, ...] = ()  # before the compiler: ccache, distcc
+    """The programs that build it."""
+
+    cc: Annotated[str, "The compiler, which also assembles."] = "cc"
+    ld: Annotated[str, "The linker."] = "ld"
+    launcher: Annotated[tuple[str, ...], "Words before the compiler, such as `ccache` or `distcc`."] = ()
 
 
 @dataclass(frozen=True)
 class Compile:
-    sources: tuple[str, ...] = ()  # globs, relative to the file
-    include: tuple[str, ...] = ()
-    cflags: tuple[str, ...] = ()
-    asflags: tuple[str, ...] = ()
+    """What is compiled, and how."""
+
+    sources: Annotated[tuple[str, ...], "Globs of sources: `.c`, `.S` and `.s`."] = ()
+    include: Annotated[tuple[str, ...], "Folders of headers."] = ()
+    cflags: Annotated[tuple[str, ...], "Flags of the compiler for C."] = ()
+    asflags: Annotated[tuple[str, ...], "Flags of the compiler for assembly."] = ()
 
 
 @dataclass(frozen=True)
 class Link:
-    script: str = ""
-    flags: tuple[str, ...] = ()
-    objects: tuple[str, ...] = ()  # objects and archives that are there already
-    after: str = ""  # the output section behind which read-only tables go; default: the first of placement.AFTER
-    into: str = ""  # their region and segment, as in the script: "> rom AT> rom :text"; default: those of `after`
-    keep_relocations: bool = False  # in what `buildplug ld` links without --emit-relocs of the user's
+    """How the image is linked."""
+
+    script: Annotated[str, "The linker script."] = ""
+    flags: Annotated[tuple[str, ...], "Flags of the linker."] = ()
+    objects: Annotated[tuple[str, ...], "Objects and archives that exist already."] = ()
+    after: Annotated[
+        str, "The output section that read-only tables follow; by default `.rodata`, else `.text` or `.data`."
+    ] = ""
+    into: Annotated[
+        str, "The region and segment of tables, as in a script: `> rom AT> rom :text`; by default those of `after`."
+    ] = ""
+    keep_relocations: Annotated[
+        bool, "Of `buildplug ld`: the image keeps its relocations although your flags lack `--emit-relocs`."
+    ] = False
 
 
 @dataclass(frozen=True)
 class TableEntry:
-    rule: str
-    ops: str = ""
-    slack: int = 0  # bytes of room behind the table, for a final link that needs more of it than the draft said
-    after: str = ""  # as in Link, of this table
-    into: str = ""
+    """A table. Any key of its rule's `[select]` and `[table]` may stand here, too, and replaces the rule's."""
+
+    rule: Annotated[str, "Name of a rule that is shipped, or a TOML file."]
+    ops: Annotated[str, "The file of ops and backends, for a table that the boot-time fixup uses."] = ""
+    slack: Annotated[
+        int, "Bytes of room after the table, for a final link that needs a larger table than the draft."
+    ] = 0
+    after: Annotated[str, "As in `[link]`, for this table."] = ""
+    into: Annotated[str, "As in `[link]`, for this table."] = ""
+    name: Annotated[str, "In place of the rule's name, so that several tables can use one rule."] = ""
+    about: Annotated[str, "In place of the rule's."] = ""
+    adjust: Annotated[dict[str, Any], KeysOf((*get_args(Select), Output))] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Changes:
-    """[arch.NAME]: what is different when the file is used for that architecture.
+    """What is different when the file is used for that architecture, which `--arch` chooses.
 
-    A key replaces that of the file, but for a list, which goes behind the file's: flags add up, and the last one
-    counts. What only some architectures are to have therefore stands with each of those.
+    It may have any key of `kernel`, `toolchain`, `compile` and `link`, but `kernel.arch`. A key replaces that of the
+    file, but for a list, which goes behind the file's: flags add up, and the last one counts. What only some
+    architectures are to have therefore stands with each of those.
     """
 
     kernel: Kernel = field(default_factory=Kernel)
@@ -74,7 +100,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class File:
-    """The file, for one architecture, which `kernel` names."""
+    """What to build, with what, and which tables go in. Paths are relative to the file."""
 
     compile: Compile = field(default_factory=Compile)
     kernel: Kernel = field(default_factory=Kernel)
@@ -161,8 +187,9 @@ def read(path: Path, build: Path | None = None, arch: str = "") -> Config:
                                  "use --build-id=sha1: a random one makes each build another")  # fmt: skip
     found = by_name(file.kernel.arch, path)
     tables = []
-    for entry in file.table:
-        rule = find(entry.rule, root)
+    for number, entry in enumerate(file.table):
+        named = {key: value for key, value in (("name", entry.name), ("about", entry.about)) if value}
+        rule = adjusted(find(entry.rule, root), entry.adjust | named, f"{path}: table[{number}]")
         if entry.slack < 0:
             raise BuildplugError(f"{path}: table.slack", f"expected bytes, found {entry.slack}")
         paths = tuple(root / name for name in (entry.ops, entry.rule) if name and (root / name).is_file())

@@ -59,7 +59,7 @@ def project(path: Path, command: Sequence[str], outputs: Sequence[str], arch: st
     build = wanted.build.relative_to(wanted.root) if wanted.build.is_relative_to(wanted.root) else Path("build")
     words = [sys.executable, "-P", "-m", "buildplug", "build", wanted.path.name, "--build-dir", str(build)]
     words += ["--arch", wanted.arch.name]
-    rules += [table.rule for table in wanted.tables if table.rule not in rules]
+    rules = [*(table.rule for table in wanted.tables), *rules]  # first, as it may adjust one that ships
     outputs = tuple(outputs) or (glob.escape(str(build / wanted.kernel.name)),)
     return Project(wanted.root, tuple(words), tuple(outputs), (glob.escape(str(build)),), tuple(rules), True)
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from buildplug.base.errors import BuildplugError
 from buildplug.base.globs import globs
-from buildplug.config.rule import Member, Rule
+from buildplug.config.rule import Rule
+from buildplug.config.select import Member, Records
 from buildplug.image.elf import Image, among
 from buildplug.image.headers import (
     SHN_UNDEF,
@@ -61,7 +62,7 @@ def records_of(image: Image, rule: Rule) -> dict[str, Array]:
     parts: dict[str, list[Array]] = {}
     for piece in _pieces(image, rule):
         relocations = _relocations(image, piece.section)
-        for member in rule.select.members:
+        for member in rule.select_as(Records).members:
             column = _column(image, piece, member, relocations)
             found = {member.name: piece.raw[member.name] if member.holds == "number" else column.values}
             if member.holds == "string":
@@ -75,11 +76,11 @@ def records_of(image: Image, rule: Rule) -> dict[str, Array]:
 
 def _pieces(image: Image, rule: Rule) -> list[_Piece]:
     """The records, by the sections and the ranges that the rule names; at least one piece, which may be empty."""
-    select = rule.select
+    select = rule.select_as(Records)
     kinds = [f"u{image.arch.word}" if member.type == "word" else member.type for member in select.members]
     dtype = np.dtype([(m.name, image.arch.byteorder + kind) for m, kind in zip(select.members, kinds, strict=True)])
     skipped, places = globs((*select.skip, rule.section)), []
-    for pattern in select.sections if select.sections != ("*",) else ():
+    for pattern in select.sections:
         wanted = globs((pattern,))
         found = [s for s in image.sections if s.index and s.type not in (SHT_REL, SHT_RELA) and wanted(s.name)]
         if not (found or select.optional):

@@ -14,6 +14,7 @@ import numpy as np
 from buildplug.arch.field import FIELDS, Field
 from buildplug.arch.form import ADDRESS, IGNORED_KINDS
 from buildplug.base.globs import globs
+from buildplug.config import select
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image, among
 from buildplug.image.fields import IGNORED, UNKNOWN, check_linked, check_relocations, numbers_of
@@ -212,13 +213,13 @@ class _Finder:
         rest = np.array([(f.pc - f.at) * f.field.relative for f in forms])[rows["form"]]
         rows["addend"] = (rows["value"] - self.starts[rows["target"]]).astype("i8") - rest
         kinds = np.array([f.kind.name for f in forms])[rows["form"]]
-        taken = among(kinds, self.rule.select.kinds)
+        taken = among(kinds, self.rule.select_as(select.References).kinds)
         for row, kind in zip(rows[~taken], kinds[~taken], strict=True):
             self._leave(str(kind), int(row["offset"]), int(row["target"]), left)
         return rows[taken]
 
     def _leave(self, kind: str, offset: int, target: int, left: Counter[str]) -> None:
-        if kind not in self.rule.select.leave:
+        if kind not in self.rule.select_as(select.References).leave:
             found = self.content[max(0, offset - 4) : offset + 8].tobytes().hex(" ")
             raise self.image.bad(
                 f"{self.section.name}+{offset:#x}: expected a site of rule {self.rule.name}, "

@@ -11,6 +11,7 @@ from buildplug.arch.field import FIELDS
 from buildplug.base.errors import BuildplugError
 from buildplug.base.globs import globs
 from buildplug.config.rule import Rule
+from buildplug.config.select import Relocations
 from buildplug.image.elf import Image, among
 from buildplug.image.fields import UNKNOWN, check_linked, check_relocations, claims, numbers_of
 from buildplug.image.headers import SHN_ABS, SHN_UNDEF, Array, Section
@@ -29,7 +30,7 @@ def fields(image: Image, rule: Rule) -> Array:
     """
     check_linked(image)
     check_relocations(image)
-    select = rule.select
+    select = rule.select_as(Relocations)
     wanted, skipped = globs(select.sections), globs(select.skip)
     moves, excluded = _moving(image, rule), _excluded(image, rule)
     relative, chosen = np.zeros((2, 256), bool)
@@ -58,7 +59,7 @@ def fields(image: Image, rule: Rule) -> Array:
 def places(image: Image, rule: Rule, rows: Array) -> Array:
     """Where fields lie in memory, addresses, shape as rows. Raises BuildplugError."""
     starts = np.array([section.address for section in image.sections], "u8")
-    for name, symbol in rule.select.fixed.items():
+    for name, symbol in rule.select_as(Relocations).fixed.items():
         at = image.address_of(symbol) if symbol else None
         if symbol and at is None:
             raise BuildplugError(
@@ -74,20 +75,20 @@ def places(image: Image, rule: Rule, rows: Array) -> Array:
 def _moving(image: Image, rule: Rule) -> Array:
     """Whether each symbol moves with the image, shape (symbols,): those in its sections do, unless the rule says that
     a section is fixed; absolute ones do not, unless the rule says that a symbol moves."""
-    symbols = image.symbols
-    fixed = np.array([section.name in rule.select.fixed for section in image.sections])
+    symbols, select = image.symbols, rule.select_as(Relocations)
+    fixed = np.array([section.name in select.fixed for section in image.sections])
     absolute = among(symbols["section"], (SHN_UNDEF, SHN_ABS)) | (symbols["section"] >= len(fixed))
     moving: Array = ~absolute & ~fixed[np.where(absolute, 0, symbols["section"])]
-    if rule.select.moving:
-        moves = globs(rule.select.moving)
+    if select.moving:
+        moves = globs(select.moving)
         for index in np.flatnonzero(~moving & (symbols["section"] != SHN_UNDEF)).tolist():
             moving[index] = bool(moves(image.name_of(index)))
     return moving
 
 
 def _excluded(image: Image, rule: Rule) -> Array:
-    excluded = globs(rule.select.exclude)
-    names = image.names if rule.select.exclude else ()
+    exclude = rule.select_as(Relocations).exclude
+    excluded, names = globs(exclude), image.names if exclude else ()
     return np.fromiter((bool(excluded(name)) for name in names), bool) if names else np.zeros(len(image.symbols), bool)
 
 

@@ -14,7 +14,7 @@ from buildplug.select.symbols import selected
 
 
 def columns_of(image: Image, rule: Rule) -> tuple[dict[str, Array], dict[str, int]]:
-    """The values of the rows, sorted as the rule says: value -> column; and the counts of references left alone.
+    """The values of the rows, sorted as the rule says: value -> column; and the counts of references ignored.
 
     Raises BuildplugError.
     """

@@ -8,6 +8,7 @@ import numpy as np
 from buildplug.base.errors import BuildplugError
 from buildplug.base.globs import globs
 from buildplug.config.rule import Rule
+from buildplug.config.select import Symbols
 from buildplug.image.elf import Image, among
 from buildplug.image.headers import (
     SHN_ABS,
@@ -45,7 +46,12 @@ def selected(image: Image, rule: Rule) -> list[int]:
     """
     select, symbols = rule.select, image.symbols
     references = select.rows == "references"
-    is_function, is_object = globs(select.functions), globs(select.slots + select.objects)
+    if select.rows == "references":
+        objects, untyped, absolute = select.slots, True, False
+    else:
+        select = rule.select_as(Symbols)
+        objects, untyped, absolute = select.objects, select.untyped, select.absolute
+    is_function, is_object = globs(select.functions), globs(objects)
     excluded, wanted, skipped = globs(select.exclude), globs(select.sections), globs(select.skip)
     in_range = np.zeros(len(symbols), bool)
     for bounds in select.ranges:
@@ -54,19 +60,19 @@ def selected(image: Image, rule: Rule) -> list[int]:
     maybe = in_range.copy()
     defined = (symbols["section"] != SHN_UNDEF) & (symbols["section"] < SHN_LORESERVE)
     defined &= ~among(symbols["type"], (STT_SECTION, STT_FILE, STT_TLS))  # a thread's variable has no address
-    if not (references or select.untyped):
+    if not untyped:
         defined &= among(symbols["type"], (STT_FUNC, STT_OBJECT))
-    for literal in {_literal(glob) for glob in (*select.functions, *select.slots, *select.objects)}:
+    for literal in {_literal(glob) for glob in (*select.functions, *objects)}:
         maybe[image.starting(literal)] = True
     if not references:
         homes = np.array([bool(wanted(s.name) and not skipped(s.name)) for s in image.sections])
         defined &= homes[np.where(defined, symbols["section"], 0)]
-    absolute = (symbols["section"] == SHN_ABS) & (symbols["type"] != STT_FILE)
-    if select.absolute:
-        defined |= absolute
+    unplaced = (symbols["section"] == SHN_ABS) & (symbols["type"] != STT_FILE)
+    if absolute:
+        defined |= unplaced
     elif not references:
-        asked_for, nowhere = {*select.functions, *select.objects}, defined & (image.homes == 0)
-        for what, which in (("is absolute", absolute), ("lies in no section", nowhere)):
+        asked_for, nowhere = {*select.functions, *objects}, defined & (image.homes == 0)
+        for what, which in (("is absolute", unplaced), ("lies in no section", nowhere)):
             for name in map(image.name_of, np.flatnonzero(which & maybe).tolist()):
                 if name in asked_for and not excluded(name):
                     raise image.bad(f"rule {rule.name}: symbol {name} {what}, no place in the image", "exclude it")
@@ -74,7 +80,7 @@ def selected(image: Image, rule: Rule) -> list[int]:
     at = np.flatnonzero(defined & maybe)
     # One by one if they are few: that spares all the other names.
     names = [image.name_of(i) for i in at.tolist()] if len(at) < FEW else [image.names[i] for i in at.tolist()]
-    if "*" in select.functions and "*" in select.objects:
+    if "*" in select.functions and "*" in objects:
         found = [index for index, name in zip(at.tolist(), names, strict=True) if not excluded(name)]
     else:
         kinds = zip(at.tolist(), names, functions(image)[at].tolist(), in_range[at].tolist(), strict=True)
@@ -84,7 +90,7 @@ def selected(image: Image, rule: Rule) -> list[int]:
             if (inside or (is_function if function else is_object)(name)) and not excluded(name)
         ]
     if not found:
-        asked = ", ".join((*select.functions, *select.slots, *select.objects, *("–".join(r) for r in select.ranges)))
+        asked = ", ".join((*select.functions, *objects, *("–".join(r) for r in select.ranges)))
         raise image.bad(f"rule {rule.name}: expected symbols {asked}, found none", "check the rule's names")
     return found
 
@@ -127,10 +133,8 @@ def disjoint(chosen: tuple[Target, ...]) -> tuple[Array, Array, Array]:
     return edges[:-1][covered], edges[1:][covered], owners[covered]
 
 
-def bound(image: Image, rule: Rule, bounds: tuple[str, ...], end: int) -> int:
+def bound(image: Image, rule: Rule, bounds: tuple[str, str], end: int) -> int:
     where = f"rule {rule.name}: ranges"
-    if len(bounds) != 2:
-        raise BuildplugError(where, f"expected [start, end], found {len(bounds)} values")
     try:
         return int(bounds[end], 0)
     except ValueError:

@@ -58,8 +58,9 @@ def collected(image: Image, rule: Rule, at: int) -> Ksyms:
             raise image.bad(f"rule {rule.name}: symbol {name} lies outside every section", "exclude it in the rule")
         home[index] = max(before, key=lambda section: section.address).index
     used, number = np.unique(home, return_inverse=True)
+    fixed = rule.select.fixed if rule.select.rows == "symbols" else {}
     sections = [
-        (s.name, s.size, ksyms_format.ABSOLUTE * (s.name in rule.select.fixed), s.address)
+        (s.name, s.size, ksyms_format.ABSOLUTE * (s.name in fixed), s.address)
         for s in (image.sections[index] for index in used[used < count].tolist())
     ]
     sections += [("*ABS*", 0, ksyms_format.ABSOLUTE, (key - count) << 32) for key in used[used >= count].tolist()]

@@ -17,6 +17,7 @@ from buildplug.arch.field import FIELDS
 from buildplug.arch.model import Arch
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
+from buildplug.config.select import Relocations
 from buildplug.image.elf import Image
 from buildplug.image.headers import Array
 from buildplug.select.relocations import FIELD, fields
@@ -129,7 +130,7 @@ def relocs_of(image: Image, rule: Rule) -> Packed:
     rows = rows[np.lexsort((rows["offset"], rows["section"]))]
     end = rows["offset"] + SIZES[rows["encoding"]].astype("u8")
     last = np.append(rows["section"][:-1] != rows["section"][1:], True)[: len(rows)]
-    limits = np.array([min(s.size, LIMIT) * (not rule.select.fixed.get(s.name)) for s in used], "u8")
+    limits = np.array([min(s.size, LIMIT) * (not rule.select_as(Relocations).fixed.get(s.name)) for s in used], "u8")
     limits = np.where(last, limits[rows["section"]], np.roll(rows["offset"], -1))
     wrong = np.flatnonzero((end > limits) | (rows["encoding"] >> ENCODING_BITS > 0))
     if len(wrong):

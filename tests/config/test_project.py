@@ -55,7 +55,7 @@ def test_the_default_architecture_has_changes_like_any_other(file: Path) -> None
         ("[arch.i386.link]", "[arch.i386.lnik]", "arch.i386: unknown key 'lnik'; did you mean 'link'?"),
         ('ld = "ld.lld-99"', "ld = 1", "arch.i386: toolchain: ld: expected a string, found 1"),
         ("[arch.i386.link]", '[arch.i386.kernel]\narch = "x86_64"\n[arch.i386.link]', "arch.i386.kernel: expected no"),
-        ('arch = "x86_64"', 'arch = "x86-64"', "kernel.arch: unknown architecture 'x86-64'; did you mean 'x86_64'?"),
+        ('arch = "x86_64"', 'arch = "x86-64"', "kernel: arch: unknown architecture 'x86-64'; did you mean 'x86_64'?"),
     ],
 )
 def test_what_is_wrong_is_named_whatever_is_built(file: Path, old: str, new: str, expected: str) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from buildplug.arch.x86 import X86_64
 from buildplug.base.errors import BuildplugError
-from buildplug.config.rule import Rule, Select
+from buildplug.config import select as config
+from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
 from buildplug.select.references import References, extract
 from tests import elfwriter
@@ -62,7 +63,7 @@ CODE = 1  # offset of what a test adds
 
 def rule(**select: Any) -> Rule:
     chosen = {"functions": ("pv_*",), "slots": ("pv_*ops",)} | select
-    return Rule("test", "what the tests refer to", Select(**chosen))
+    return Rule("test", "what the tests refer to", config.References(**chosen))
 
 
 def found(image: Image, wanted: Rule | None = None, section: str = ".text") -> list[tuple[int, str, str, int]]:
@@ -386,10 +387,9 @@ def test_a_range_selects_by_address(link: Link) -> None:
     assert names(image, ranges=(("pv_f", "pv_g"), ("pv_ops", "below"))) == ["pv_f", "pv_ops"]
 
 
-@pytest.mark.parametrize(("bounds", "text"), [(("nowhere", "1"), "'nowhere'"), (("1",), "found 1 values")])
-def test_a_range_without_its_bounds_is_an_error(link: Link, bounds: tuple[str, ...], text: str) -> None:
-    with pytest.raises(BuildplugError, match=text):
-        extract(link(CALLS), rule(ranges=(bounds,)))
+def test_a_range_without_its_bounds_is_an_error(link: Link) -> None:
+    with pytest.raises(BuildplugError, match="expected a symbol or an integer, found 'nowhere'"):
+        extract(link(CALLS), rule(ranges=(("nowhere", "1"),)))
 
 
 def test_sections_are_chosen_and_skipped(link: Link) -> None:
