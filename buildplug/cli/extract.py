@@ -16,23 +16,23 @@ from buildplug.select.rows import columns_of
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("image", type=Path, help="linked with --emit-relocs")
     parser.add_argument("--rule", required=True, help="name of a rule that ships, or a TOML file")
-    parser.add_argument("--json", action="store_true", help="one object: entries, left")
+    parser.add_argument("--json", action="store_true", help="one object: entries, ignored; or rows")
 
 
 def run(options: Namespace) -> None:
     image, rule = Image(options.image), find(options.rule, Path.cwd())
-    if rule.select.rows == "records":
+    if rule.select.rows in ("records", "symbols"):
         _print_rows(columns_of(image, rule)[0], rule.holds, options.json)
         return
-    entries, left = (_relocations if rule.select.rows == "relocations" else _references)(image, rule)
+    entries, ignored = (_relocations if rule.select.rows == "relocations" else _references)(image, rule)
     if options.json:
-        print(json.dumps({"entries": entries, "left": left}))  # in one piece: indentation is slow
+        print(json.dumps({"entries": entries, "ignored": ignored}))  # in one piece: indentation is slow
         return
     for entry in entries:
         where = f"{entry['address']:#x} {printable(entry['section'])}+{entry['offset']:#x}"
         print(f"{where} {entry['kind']} {entry['length']} {printable(entry['symbol'])}{entry['addend']:+#x}")
-    for kind, count in left.items():
-        print(f"left alone: {count} {kind}")
+    for kind, count in ignored.items():
+        print(f"ignored: {count} {kind}")
 
 
 def _references(image: Image, rule: Rule) -> tuple[list[dict[str, Any]], dict[str, int]]:

@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from buildplug.cli.shared import print_json
+from buildplug.config import project
 from buildplug.config.rule import find, find_shipped
 from buildplug.image.elf import Image
 from buildplug.stage.proof import verify
@@ -14,13 +15,16 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("draft", type=Path)
     parser.add_argument("final", type=Path)
     parser.add_argument("--rule", action="append", default=[], help="of a table, beside those of the rules that ship")
+    parser.add_argument("--config", type=Path, help="whose tables they are, where it adjusts the rules that ship")
     parser.add_argument("--json", action="store_true", help="one object: tables, moved, changed, sections")
 
 
 def run(options: Namespace) -> None:
     draft, final = Image(options.draft), Image(options.final)
     named = [find(name, Path.cwd()) for name in options.rule]
-    rules = named + [rule for rule in find_shipped() if rule.symbol in final.names and rule not in named]
+    named += [table.rule for table in project.read(options.config).tables] if options.config else []
+    known = {rule.symbol for rule in named}
+    rules = named + [rule for rule in find_shipped() if rule.symbol in final.names and rule.symbol not in known]
     if not rules:
         raise final.bad("expected a table of a rule that ships, found none", "name its --rule")
     proof = verify(draft, final, [(rule, None) for rule in rules])

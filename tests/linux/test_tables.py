@@ -87,7 +87,7 @@ def test_every_relocation_against_pv_ops_is_accounted_for(
     paravirt: dict[str, Any], vmlinux: Path, sections: dict[str, tuple[int, int, bytes]]
 ) -> None:
     listed = {place: row for place, row in relocations(vmlinux, "pv_ops", sections).items() if row[0] != ".eh_frame"}
-    left = paravirt["left"]
+    left = paravirt["ignored"]
     assert len(paravirt["entries"]) + sum(left.values()) == len(listed)
     assert set(left) <= {"indexed", "relative-pointer", "slot-address", "slot-compare", "slot-load", "slot-store"}
     for entry in paravirt["entries"]:
@@ -119,7 +119,7 @@ def test_calls_of_a_function_equal_mcount_loc(
     assert {e["address"] + 1 for e in found["entries"]} == {
         p for p, row in listed.items() if row[1] == "R_X86_64_PLT32"
     }
-    assert len(found["entries"]) + sum(found["left"].values()) == len(listed)
+    assert len(found["entries"]) + sum(found["ignored"].values()) == len(listed)
 
 
 EXTABLE = """

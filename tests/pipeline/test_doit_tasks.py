@@ -473,7 +473,7 @@ def test_extract_json_has_the_fields_that_it_promises(kernel: Path) -> None:
     built(kernel)
     done = buildplug("extract", kernel / "build" / "vmlinux", "--rule", "paravirt", "--json")
     result = json.loads(done.stdout)
-    assert set(result) == {"entries", "left"}
+    assert set(result) == {"entries", "ignored"}
     assert {frozenset(entry) for entry in result["entries"]} == {
         frozenset({"section", "offset", "address", "kind", "length", "symbol", "addend"})
     }
