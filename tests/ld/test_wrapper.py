@@ -366,19 +366,8 @@ def test_link_of_another_name_ends_with_the_status_and_by_the_signals_of_the_lin
 
 @pytest.mark.parametrize("words", [("-r",), ("-shared",)])
 def test_link_that_is_passed_on_imports_next_to_nothing(work: Path, words: tuple[str, ...]) -> None:
-    command = [
-        sys.executable,
-        "-X",
-        "importtime",
-        "-m",
-        "buildplug",
-        "ld",
-        "--config",
-        "buildplug.toml",
-        "--ld",
-        "true",
-    ]
-    done = subprocess.run([*command, *words, "extra.o"], cwd=work, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-X", "importtime", "-m", "buildplug", "ld", "--ld", "true", *words, "extra.o"]
+    done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=True)
     modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "buildplug.linker.command_line" in modules
     assert not modules & {"argparse", "dataclasses", "pathlib", "re", "tomllib", "typing"}
@@ -432,17 +421,8 @@ def stopping_linker(work: Path) -> Path:
 )
 def test_link_that_is_killed_half_way_leaves_the_old_output(work: Path, number: signal.Signals, left: int) -> None:
     (work / "prog").write_text("precious")
-    command = [
-        sys.executable,
-        "-m",
-        "buildplug",
-        "ld",
-        "--config",
-        "buildplug.toml",
-        "--ld",
-        str(stopping_linker(work)),
-    ]
-    with subprocess.Popen([*command, *INPUTS, "-o", "prog"], cwd=work, process_group=0) as process:
+    command = [sys.executable, "-m", "buildplug", "ld", "--config", "buildplug.toml", "--ld", stopping_linker(work)]
+    with subprocess.Popen([*map(str, command), *INPUTS, "-o", "prog"], cwd=work, process_group=0) as process:
         while not (work / "at-relink").exists() and process.poll() is None:
             time.sleep(0.01)
         if number == signal.SIGKILL:
