@@ -22,15 +22,30 @@ from buildplug.tables.format import Source
 from buildplug.tables.kallsyms_format import Kallsyms
 from buildplug.tables.packed import Packed, PackedFormat
 
-ALIGN = 8  # bytes
 ROOM = 1024  # each part whose size depends on the names has a multiple of it: a few more names move none
-PARTS = ("offsets", "num_syms", "names", "markers", "seqs_of_names", "token_table", "token_index", "relative_base")
-CONSTANT = ("num_syms", "token_index", "relative_base")  # in size
+
+
+@dataclass(frozen=True)
+class KallsymsForm:
+    """What of the tables differs between versions of Linux: the kernel finds the parts by their symbols."""
+
+    parts: tuple[str, ...]  # in our order: first the offsets, last what has an address
+    constant: tuple[str, ...]  # in size
+    align: int  # bytes
+
+
+FORMS = {  # by the format of the rule
+    "kallsyms": KallsymsForm(
+        ("offsets", "num_syms", "names", "markers", "seqs_of_names", "token_table", "token_index", "relative_base"),
+        ("num_syms", "token_index", "relative_base"),
+        8,
+    ),
+}
 
 
 @dataclass(frozen=True)
 class KallsymsTable(Packed):
-    """The table as the build handles it. starts: where each of PARTS is; base_offset: of the base in its section."""
+    """The table as the build handles it. starts: of the form's parts; base_offset: of the base in its section."""
 
     starts: tuple[int, ...] = ()
     base_offset: int = 0
@@ -40,7 +55,7 @@ class KallsymsTable(Packed):
         return next((f"kallsyms_{part}" for part, start in reversed(self._parts()) if start <= at), "none")
 
     def _parts(self) -> list[tuple[str, int]]:
-        return list(zip(PARTS, self.starts, strict=True))
+        return list(zip(FORMS[self.rule.format].parts, self.starts, strict=True))
 
     @property
     def shape(self) -> tuple[object, ...]:
@@ -83,9 +98,9 @@ class KallsymsFormat(PackedFormat):
         return {}  # Linux has its own
 
     def previous(self, image: Image, rule: Rule) -> KallsymsTable | None:
-        found = [image.address_of(f"kallsyms_{part}") for part in PARTS]
+        found = [image.address_of(f"kallsyms_{part}") for part in FORMS[rule.format].parts]
         addresses = [address for address in found if address is not None]
-        section = image.section_at(addresses[0]) if len(addresses) == len(PARTS) else None
+        section = image.section_at(addresses[0]) if len(addresses) == len(found) else None
         if section is None:
             return None
         starts = tuple(address - section.address for address in addresses)
@@ -109,16 +124,17 @@ def kallsyms_of(image: Image, rule: Rule) -> Kallsyms:
 
 
 def _packed(rule: Rule, arch: Arch, tables: Kallsyms, home: Section | None) -> KallsymsTable:
-    contents = {part: getattr(tables, part) for part in PARTS if part != "num_syms"}
+    form = FORMS[rule.format]
+    contents = {part: getattr(tables, part) for part in form.parts if part != "num_syms"}
     contents |= {
         "num_syms": np.array([len(tables.offsets)], "<u4"),
         "relative_base": np.array([tables.relative_base], "<u8"),
     }
     data, starts = bytearray(), []
-    for part in PARTS:
+    for part in form.parts:
         starts.append(len(data))
         content = bytes(contents[part])
-        data += content + bytes(-len(content) % (ALIGN if part in CONSTANT else ROOM))
+        data += content + bytes(-len(content) % (form.align if part in form.constant else ROOM))
     names, base_offset = ((home.name,), tables.relative_base - home.address) if home else ((), 0)
     return KallsymsTable(
         rule, arch, bytes(data), len(tables.offsets), names, starts=tuple(starts), base_offset=base_offset
