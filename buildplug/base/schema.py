@@ -1,5 +1,6 @@
 """TOML files into frozen records: unknown keys, missing keys and wrong types are errors that name the place."""
 
+import contextlib
 import dataclasses
 import tomllib
 import types
@@ -118,12 +119,13 @@ def checked(hint: Any, value: Any, where: str, *, strict: bool = True) -> Any:
     if union := union_of(hint):
         return _told_apart(union, value, where, strict=strict)
     if origin is types.UnionType:
-        plain = [choice for choice in arguments if choice is type(value)]
-        return (
-            value
-            if plain
-            else checked(next(c for c in arguments if c is not types.NoneType), value, where, strict=strict)
-        )
+        if type(value) in arguments:
+            return value
+        *others, last = [choice for choice in arguments if choice is not types.NoneType]
+        for choice in others:
+            with contextlib.suppress(BuildplugError):
+                return checked(choice, value, where, strict=strict)
+        return checked(last, value, where, strict=strict)
     if dataclasses.is_dataclass(hint):
         return convert(typing.cast(type[Any], hint), value, where, strict=strict)
     if type(value) is not hint:

@@ -1,6 +1,5 @@
 """buildplug build"""
 
-import json
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -10,6 +9,7 @@ from buildplug.config import project
 from buildplug.pipeline.doit_tasks import PASSES
 from buildplug.pipeline.run import build
 from buildplug.record import provenance
+from buildplug.record.build import read_record
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def run(options: Namespace) -> None:
     if options.provenance is not None:
         wanted = project.read(options.config, options.build_dir, options.arch)
         output = Path(options.provenance or wanted.build / f"{wanted.kernel.name}.provenance.json")
-        provenance.write(output, provenance.statement(wanted, json.loads(path.read_text())))
+        provenance.write(output, provenance.statement(wanted, read_record(path)))
     if options.json:
         sys.stdout.write(path.read_text())
 

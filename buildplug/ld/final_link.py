@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from types import FrameType
@@ -25,7 +25,8 @@ from buildplug.linker.family import Family
 from buildplug.linker.script import Placement, place
 from buildplug.pipeline import ninja
 from buildplug.stage import sources
-from buildplug.stage.passes import DraftFailed, Note, Stage
+from buildplug.stage.notes import Linked
+from buildplug.stage.passes import DraftFailed, Stage
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,11 @@ class FinalLink:
         """Links, and puts what the command asked for in its place. Raises DraftFailed, BuildplugError."""
         image = self.folder / self.output.name
         last = self.output if self.output.is_file() else None
-        note = self.stage.run(self.draft, self.relinked, image, last)
-        made = self.draft if note["links"] == 1 else self.relinked
+        verified, links = self.stage.run(self.draft, self.relinked, image, last)
+        made = self.draft if links == 1 else self.relinked
         self.say(self.ended[made])
         if keep:
-            about = {"buildplug": __version__} | {k: note[k] for k in ("links", "tables", "moved", "rewritten")}
+            about = {"buildplug": __version__, "links": links} | asdict(verified)
             files.write(self.folder / "record.json", json.dumps(about, indent=1) + "\n")
             shutil.copy(image, self.relinked)  # with the tables that are proved, and its relocations
         if not (self.config.link.keep_relocations or "emit-relocs" in self.line):
@@ -101,7 +102,7 @@ class FinalLink:
             files.write(Path(path), self._dependencies(made))
         image.replace(self.output)
 
-    def _link(self, tables: list[Path], made: Path) -> Note:
+    def _link(self, tables: list[Path], made: Path) -> Linked:
         words = self.words
         if "script" in self.line or self._places.tables:
             ours = ["-T", str(self.stage.placement)]  # GNU ld wants it before the user's
@@ -127,7 +128,7 @@ class FinalLink:
                 self.ld, "the link with the tables failed, the one with empty tables did not", "see its message above",
                 status=done.status,
             )  # fmt: skip
-        return {"links": 1}
+        return Linked()
 
     def say(self, ended: Ended) -> None:
         """Says what a linker has said."""

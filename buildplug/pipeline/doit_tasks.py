@@ -1,13 +1,12 @@
 """The passes, in order, as doit tasks. Between them lie files, so that each runs only when its own inputs changed."""
 
-import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import TaskFailed
 from doit.task import Task
@@ -21,9 +20,13 @@ from buildplug.linker.command_line import LinkLine
 from buildplug.linker.script import Placement, place
 from buildplug.pipeline import ninja
 from buildplug.pipeline.link import included, link
-from buildplug.record.build import write_note, write_record
+from buildplug.record.build import NOTES, Recorded, Timed, read_note, write_note, write_record
 from buildplug.stage import sources
-from buildplug.stage.passes import Note, Stage, blob_path
+from buildplug.stage.notes import Assembled, Compiled, Extracted, Generated, Linked, Verified
+from buildplug.stage.passes import Stage, blob_path
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 PASSES = ("compile", "draft", "extract", "generate", "assemble", "relink", "verify", "record")
 
@@ -58,7 +61,7 @@ class Pipeline:
         self.link_inputs = self.objects + [wanted.root / name for name in wanted.link.objects]
         if wanted.link.script:
             self.link_inputs.append(wanted.root / wanted.link.script)
-        self.notes = {name: wanted.build / "notes" / f"{name}.json" for name in PASSES[:-1]}
+        self.notes = {name: wanted.build / "notes" / f"{name}.json" for name in PASSES}
 
     def tasks(self) -> Iterator[dict[str, Any]]:
         c = self.config
@@ -79,7 +82,9 @@ class Pipeline:
         yield self._task("relink", self.relink, [*relink, *tables], [self.relinked], links, self.relinked)
         verified = self._task("verify", self.verify, [c.draft, self.relinked, *rules], [c.image], c.tables)
         yield verified | {"uptodate": [*verified["uptodate"], self._image_is_untouched]}
-        yield self._task("record", self.record, [c.image, *self.notes.values(), *inputs], [self.record_path])
+        notes = [path for name, path in self.notes.items() if name != "record"]
+        recorded = self._task("record", self.record, [c.image, *notes, *inputs], [self.record_path])
+        yield recorded | {"uptodate": [*recorded["uptodate"], self._record_is_untouched]}
 
     def _read_by(self, output: Path) -> list[Path]:
         """The inputs of a link: those that we name, and of the last link what scripts included."""
@@ -90,16 +95,21 @@ class Pipeline:
 
     def _image_is_untouched(self) -> bool:
         """Whether the image is the file that verify left."""
-        if not (self.config.image.exists() and self.notes["verify"].exists()):
-            return False
-        return bool(json.loads(files.read(self.notes["verify"])).get("image") == fingerprints.stamp(self.config.image))
+        noted = read_note(self.notes["verify"], Verified)
+        image = self.config.image
+        return noted is not None and image.exists() and noted.image == tuple(fingerprints.stamp(image))
+
+    def _record_is_untouched(self) -> bool:
+        """Whether the record is the file that its pass left."""
+        noted = read_note(self.notes["record"], Recorded)
+        return noted is not None and self.record_path.exists() and noted.digest == files.digest(self.record_path)
 
     @property
     def record_path(self) -> Path:
         return self.config.build / f"{self.config.kernel.name}.buildplug.json"
 
-    def compile(self) -> Note | None:
-        """Writes the runtime, and has ninja compile what changed."""
+    def compile(self) -> Compiled | None:
+        """Writes the runtime, and has ninja compile what changed. None: nothing did."""
         for name, text in self.runtime.items():
             files.write(self.config.generated / name, text)
         s = self.stage
@@ -119,33 +129,34 @@ class Pipeline:
             path.unlink()  # of a table that is no longer wanted
         said = ninja.compile_all(self.config, [*self.sources, *s.stubs], explain=self.explain)
         sys.stderr.write(said)
-        return {} if log.stat().st_mtime_ns != before or not self.notes["compile"].exists() else None
+        return Compiled() if log.stat().st_mtime_ns != before or not self._is_noted("compile") else None
 
-    def draft(self) -> Note:
+    def draft(self) -> Linked:
         """Links with empty tables: the image that the tables are made from."""
         return self.stage.link_draft(self.config.draft)
 
-    def extract(self) -> Note:
+    def extract(self) -> Extracted:
         """Finds the references, and checks that inline code may stand where it would."""
         return self.stage.extract(self.config.draft)
 
-    def generate(self) -> Note:
+    def generate(self) -> Generated:
         """Renders the tables, and the script that tells them where the sections are."""
         return self.stage.generate()
 
-    def assemble(self) -> Note:
+    def assemble(self) -> Assembled:
         """Makes the tables' objects, with the kernel's own flags."""
         return self.stage.assemble_all(self.stage.assembled)
 
-    def relink(self) -> Note:
+    def relink(self) -> Linked:
         """The only relink."""
         return self.stage.relink(self.relinked)
 
-    def verify(self) -> Note:
+    def verify(self) -> Verified:
         """Proves the tables true of the final image; makes them so if the linker moved what they speak of."""
         return self.stage.verify(self.config.draft, self.relinked, self.config.image)
 
-    def record(self) -> None:
+    def record(self) -> Recorded:
+        """Writes what was done."""
         c = self.config
         inputs = {
             *ninja.inputs(c),
@@ -154,7 +165,7 @@ class Pipeline:
             *sources.templates(c),
             c.root / c.path.name,
         }
-        write_record(c, self.notes, sorted(p for p in inputs if p.exists()))
+        return write_record(c, self.record_path, self.notes, sorted(p for p in inputs if p.exists()))
 
     @cached_property
     def _line(self) -> LinkLine:
@@ -166,15 +177,19 @@ class Pipeline:
         names = (self._line.scripts, self._line.folders)
         return place(self.config, *([self.config.root / name for name in some] for some in names))
 
-    def _link(self, tables: list[Path], output: Path) -> Note:
+    def _link(self, tables: list[Path], output: Path) -> Linked:
         command, said = link(self.config, self.sources, self.stage.placement, self.stage.script, tables, output)
         sys.stderr.write(said)
-        return {"command": command, "links": 1}
+        return Linked(tuple(command))
+
+    def _is_noted(self, name: str) -> bool:
+        """Whether the note of a pass can be read; else it runs again."""
+        return None not in (read_note(self.notes[name], kind) for kind in (NOTES[name], Timed))
 
     def _task(
         self,
         name: str,
-        action: Callable[[], Note | None],
+        action: "Callable[[], DataclassInstance | None]",
         depends: list[Path],
         targets: list[Path],
         settings: object = None,
@@ -185,8 +200,7 @@ class Pipeline:
             try:
                 note = action()
                 if note is not None:
-                    note["seconds"] = round(time.monotonic() - started, 3)
-                    write_note(self.notes[name], note)
+                    write_note(self.notes[name], note, time.monotonic() - started)
                 if linked:  # the next build asks whether what this link has read changed
                     task.file_dep.update(map(str, self._read_by(linked)))
             except BuildplugError as error:
@@ -200,7 +214,8 @@ class Pipeline:
             "targets": [str(path) for path in targets],
             "task_dep": [PASSES[PASSES.index(name) - 1]] if name != PASSES[0] else [],
             "uptodate": [
-                config_changed(repr((fingerprints.ours(), fingerprints.variables(), settings))) if depends else False
+                config_changed(repr((fingerprints.ours(), fingerprints.variables(), settings))) if depends else False,
+                partial(self._is_noted, name),
             ],
             "verbosity": 2,  # what compilers and linkers warn of is the user's
             "doc": (action.__doc__ or name).partition("\n")[0],

@@ -1,46 +1,131 @@
-"""What was done: vmlinux.buildplug.json, put together from the notes of the passes."""
+"""What was done: vmlinux.buildplug.json, put together from the notes of the passes; and these notes."""
 
 import json
 import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from buildplug import __version__
 from buildplug.base import files, fingerprints
+from buildplug.base.errors import BuildplugError
 from buildplug.base.process import version
+from buildplug.base.schema import convert
 from buildplug.config.project import Config
+from buildplug.stage.notes import Assembled, Compiled, Extracted, Generated, Linked, TableRecord, Verified
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Note = TypeVar("Note")
 
 
-def write_note(path: Path, note: dict[str, Any]) -> None:
-    """Notes what a pass did, for the record. The note's time is the pass's own, as the record follows it."""
-    files.write(path, json.dumps(note, indent=1, sort_keys=True) + "\n")
+@dataclass(frozen=True)
+class Timed:
+    """What every note has beside what its pass says."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The note of the pass that writes the record. digest: of that file."""
+
+    digest: str
+
+
+# pass -> what it notes
+NOTES: dict[str, type[Any]] = {
+    "compile": Compiled, "draft": Linked, "extract": Extracted, "generate": Generated, "assemble": Assembled,
+    "relink": Linked, "verify": Verified, "record": Recorded,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRecord:
+    """A build. links: runs of the linker that made this image; tables: by rule; inputs, outputs: name -> SHA-256;
+    tools: their versions; seconds, commands: by pass."""
+
+    buildplug: str
+    image: str
+    arch: str
+    links: int
+    tables: dict[str, TableRecord]
+    moved: tuple[str, ...]
+    rewritten: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    tools: dict[str, str]
+    seconds: dict[str, float]
+    commands: dict[str, tuple[str, ...] | tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+
+
+def write_note(path: Path, note: "DataclassInstance", seconds: float) -> None:
+    """Notes what a pass did, a frozen record. The note's time is the pass's own, as the record follows it."""
+    said = asdict(note) | {"seconds": round(seconds, 3)}
+    files.write(path, json.dumps(said, indent=1, sort_keys=True) + "\n")
     os.utime(path)
 
 
-def write_record(config: Config, notes: dict[str, Path], inputs: list[Path]) -> None:
-    """Writes the record beside the image. `notes`: pass -> its note; `inputs`: files that made the image, of which
-    those in the build directory are not named.
+def read_note(path: Path, kind: type[Note]) -> Note | None:
+    """What a pass noted; None if it noted nothing, or if the file is damaged: then the pass is to run again."""
+    try:
+        return convert(kind, json.loads(files.read_text(path)), str(path), strict=False)
+    except (BuildplugError, ValueError, RecursionError):
+        return None
 
-    links counts the runs of the linker that made this image.
-    """
-    passes = {name: json.loads(files.read(path)) for name, path in notes.items() if path.exists()}
+
+def write_record(config: Config, path: Path, notes: dict[str, Path], inputs: Iterable[Path]) -> Recorded:
+    """Writes the record of a build. `notes`: pass -> its note; `inputs`: files that made the image, of which those in
+    the build directory are not named. Raises BuildplugError."""
+
+    def noted(name: str, kind: type[Note]) -> Note:
+        found = read_note(notes[name], kind)
+        if found is None:
+            raise BuildplugError(notes[name], "expected the note of a pass, found none", "build again")
+        return found
+
+    verified, assembled = noted("verify", Verified), noted("assemble", Assembled)
+    links = {name: noted(name, Linked) for name in ("draft", "relink")}
     outputs = [config.image, config.draft, *sorted(config.generated.iterdir())]
-    record = {
-        "buildplug": __version__,
-        "image": config.kernel.name,
-        "arch": config.arch.name,
-        "links": sum(note.get("links", 0) for note in passes.values()),
-        "tables": passes["verify"]["tables"],
-        "moved": passes["verify"]["moved"],
-        "rewritten": passes["verify"]["rewritten"],
-        "environment": fingerprints.variables(),
-        "inputs": {name_of(config, path): files.digest(path) for path in inputs if not _within(path, config.build)},
-        "outputs": {name_of(config, path): files.digest(path) for path in outputs},
-        "tools": {tool: version(tool, config.root) for tool in (config.toolchain.cc, config.toolchain.ld)},
-        "seconds": {name: note["seconds"] for name, note in passes.items()},
-        "commands": {name: note["command"] for name, note in passes.items() if "command" in note},
-    }
-    files.write(config.build / f"{config.kernel.name}.buildplug.json", json.dumps(record, indent=1) + "\n")
+    record = BuildRecord(
+        buildplug=__version__,
+        image=config.kernel.name,
+        arch=config.arch.name,
+        links=sum(link.links for link in links.values()),
+        tables=verified.tables,
+        moved=verified.moved,
+        rewritten=verified.rewritten,
+        environment=fingerprints.variables(),
+        inputs={name_of(config, p): files.digest(p) for p in inputs if not _within(p, config.build)},
+        outputs={name_of(config, p): files.digest(p) for p in outputs},
+        tools={tool: version(tool, config.root) for tool in (config.toolchain.cc, config.toolchain.ld)},
+        seconds={name: noted(name, Timed).seconds for name in notes if name != "record"},
+        commands={"assemble": assembled.command} | {name: link.command for name, link in links.items()},
+    )
+    files.write(path, json.dumps(asdict(record), indent=1) + "\n")
+    return Recorded(files.digest(path))
+
+
+def parse_record(path: Path, data: object) -> BuildRecord:
+    """A record as JSON has it; keys of a later version are passed over. Raises BuildplugError."""
+    return convert(BuildRecord, data, str(path), strict=False)
+
+
+def read_json(path: Path) -> object:
+    """The content of a file of JSON. Raises BuildplugError."""
+    try:
+        found: object = json.loads(files.read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise BuildplugError(path, f"expected a record as JSON, found: {error}", "build again") from None
+    return found
+
+
+def read_record(path: Path) -> BuildRecord:
+    """The record that a build has written. Raises BuildplugError."""
+    return parse_record(path, read_json(path))
 
 
 def _within(path: Path, folder: Path) -> bool:

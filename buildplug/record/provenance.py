@@ -28,7 +28,7 @@ from buildplug.base.schema import checked, convert, unknown
 from buildplug.config import project
 from buildplug.config.project import Config
 from buildplug.pipeline.ninja import object_of
-from buildplug.record.build import name_of
+from buildplug.record.build import BuildRecord, name_of
 from buildplug.record.programs import Program, programs
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -73,7 +73,7 @@ class Difference:
         return f"{self.what}: recorded {self.recorded or 'none'}, found {self.found or 'none'}"
 
 
-def statement(wanted: Config, record: dict[str, Any]) -> Statement:
+def statement(wanted: Config, record: BuildRecord) -> Statement:
     """The provenance of the image that a build has just left, with its record.
 
     Raises BuildplugError if a tool is newer than an object: what made that object is not known any more.
@@ -96,19 +96,19 @@ def statement(wanted: Config, record: dict[str, Any]) -> Statement:
             "externalParameters": {
                 "config": wanted.path.name,
                 "arch": wanted.arch.name,
-                "environment": record["environment"],
+                "environment": record.environment,
             },
             "resolvedDependencies": [
-                *_descriptors(record["inputs"]),
+                *_descriptors(record.inputs),
                 *(_tool(name, tool) for name, tool in tools.items()),
             ],
         },
         "runDetails": {
             "builder": {"id": BUILDER, "version": {"buildplug": __version__}},
-            "byproducts": _descriptors({draft: record["outputs"][draft]}),
+            "byproducts": _descriptors({draft: record.outputs[draft]}),
         },
     }
-    return _statement({image: record["outputs"][image]}, PROVENANCE, predicate)
+    return _statement({image: record.outputs[image]}, PROVENANCE, predicate)
 
 
 def comparison(subject: Mapping[str, str], configuration: Mapping[str, str], verdicts: Mapping[str, bool]) -> Statement:

@@ -1,6 +1,5 @@
 """What a build did, or what rebuilds showed, for people: read from the records and the images beside them."""
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,40 +15,14 @@ from buildplug.config.ops import OP_BITS
 from buildplug.image.elf import Image
 from buildplug.image.headers import SHF_WRITE, SHT_NOBITS, Section
 from buildplug.record import rebuilds
+from buildplug.record.build import BuildRecord, parse_record, read_json
 from buildplug.record.rebuilds import Rebuilds
 from buildplug.record.section_map import Drawing, Extent, draw
 from buildplug.stage import render
+from buildplug.stage.notes import TableRecord
 from buildplug.tables.sites_format import decode
 
 RECORD = ".buildplug.json"
-
-
-@dataclass(frozen=True)
-class About:
-    """A table, as the record has it. ops: the names of the ops that its sites refer to, by number."""
-
-    symbol: str
-    section: str
-    rows: int
-    bytes: int
-    ops: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Build:
-    """The record of a build, as far as the report speaks of it."""
-
-    buildplug: str
-    image: str
-    arch: str
-    links: int
-    moved: tuple[str, ...]
-    rewritten: tuple[str, ...]
-    inputs: dict[str, str]
-    outputs: dict[str, str]
-    tools: dict[str, str]
-    seconds: dict[str, float]
-    tables: dict[str, About]
 
 
 @dataclass(frozen=True)
@@ -94,7 +67,7 @@ class Sites:
 class BuildReport:
     """Of one build. sites: rule -> its sites."""
 
-    record: Build
+    record: BuildRecord
     sites: dict[str, Sites]
     sections: tuple[Placed, ...]
 
@@ -115,10 +88,7 @@ def read(path: Path, arch: str = "") -> Report:
         path = wanted.build / f"{wanted.kernel.name}{RECORD}"
         if not path.exists():
             raise BuildplugError(path, "expected the record of a build, found none", "build first: buildplug build")
-    try:
-        data = json.loads(files.read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise BuildplugError(path, f"expected a record as JSON, found: {error}", "build again") from None
+    data = read_json(path)
     if isinstance(data, dict) and "variations" in data:
         return convert(Rebuilds, data, str(path), strict=False)
     return _build(path, data)
@@ -154,7 +124,7 @@ def html(reports: list[Report]) -> str:
 
 
 def _build(path: Path, data: object) -> BuildReport:
-    record = convert(Build, data, str(path), strict=False)
+    record = parse_record(path, data)
     draft, final = (_image(path, record, f"{record.image}{suffix}") for suffix in (".draft", ""))
     own = {about.section for about in record.tables.values()}
     inside = dict(line.partition(": ")[::2] for line in record.moved)
@@ -162,7 +132,7 @@ def _build(path: Path, data: object) -> BuildReport:
     return BuildReport(record, sites, _placed(draft, final, own, inside))
 
 
-def _image(path: Path, record: Build, name: str) -> Image:
+def _image(path: Path, record: BuildRecord, name: str) -> Image:
     """An image beside its record. Raises BuildplugError if it is not the one that the record speaks of."""
     if Path(name).name != name:
         raise BuildplugError(path, f"expected the name of a file beside it, found {name!r}")
@@ -171,7 +141,7 @@ def _image(path: Path, record: Build, name: str) -> Image:
     return Image(path.with_name(name))
 
 
-def _sites(image: Image, about: About) -> Sites:
+def _sites(image: Image, about: TableRecord) -> Sites:
     """Counts the sites of a table by op and kind."""
     section, at = image.section(about.section), image.address_of(about.symbol)
     data = image.bytes_of(section)[(at or section.address) - section.address :].tobytes()

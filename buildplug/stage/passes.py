@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import repeat
 from pathlib import Path
-from typing import Any
 
 from buildplug.arch.model import Arch
 from buildplug.backends import cache_lines
@@ -25,13 +24,12 @@ from buildplug.linker.script import Placement
 from buildplug.runtime.fixup import fixup
 from buildplug.runtime.memory import memory_of
 from buildplug.stage import render
+from buildplug.stage.notes import Assembled, Extracted, Found, Generated, Linked, TableRecord, Verified
 from buildplug.stage.proof import TableProof, prove_table, rewrite, verify
 from buildplug.tables import registry
 from buildplug.tables.format import Contents
 from buildplug.tables.registry import format_of, template_of
 from buildplug.tables.sites_format import ERRORS, decode
-
-Note = dict[str, Any]  # what a pass did, for the record
 
 
 class DraftFailed(Exception):
@@ -74,7 +72,7 @@ class Stage:
     generated: Path  # the folder of what is made here
     object_of: Callable[[Path], Path]  # text -> where its object goes
     assemble: Callable[[Path, Path], list[str]]
-    link: Callable[[list[Path], Path], Note]
+    link: Callable[[list[Path], Path], Linked]
     scripts: bool  # whether the user has linker scripts
     _extracted: dict[Path, Contents] = field(default_factory=dict, init=False, repr=False)  # what this process found
 
@@ -127,7 +125,7 @@ class Stage:
         suffixes = [Path(template_of(t.rule)).with_suffix("").suffix for t in self.tables]
         return [self.generated / f"{t.rule.symbol}_{what}{s}" for t, s in zip(self.tables, suffixes, strict=True)]
 
-    def run(self, draft: Path, relinked: Path, image: Path, last: Path | None = None) -> Note:
+    def run(self, draft: Path, relinked: Path, image: Path, last: Path | None = None) -> tuple[Verified, int]:
         """All passes in order; what the last says, and the number of links. Raises BuildplugError.
 
         `last`: what the same link has made before. Where the new tables need the room that they have there, a link with
@@ -142,11 +140,11 @@ class Stage:
         self.extract(draft)
         found = self._contents() if standing else []
         if found and all(map(_alike, standing, found)) and build_id.is_renewable(_image(draft)):
-            return self.verify(draft, draft, image, found) | {"links": 1}
+            return self.verify(draft, draft, image, found), 1
         self.generate()
         self.assemble_all(self.assembled)
         self.relink(relinked)
-        return self.verify(draft, relinked, image) | {"links": 2}
+        return self.verify(draft, relinked, image), 2
 
     def _standing(self, last: Path) -> list[Contents]:
         """The tables that stand in an image; none unless all can be linked with once more."""
@@ -175,17 +173,17 @@ class Stage:
         files.write(self.placement, render.placement(rules, places, self.root))
         files.write(self.script, places.script)
 
-    def assemble_all(self, texts: list[Path]) -> Note:
+    def assemble_all(self, texts: list[Path]) -> Assembled:
         """Makes the objects of texts, with the kernel's own flags."""
-        return {"command": [self.assemble(text, self.object_of(text)) for text in texts]}
+        return Assembled(tuple(tuple(self.assemble(text, self.object_of(text))) for text in texts))
 
-    def link_draft(self, draft: Path) -> Note:
+    def link_draft(self, draft: Path) -> Linked:
         """Links with empty tables: the image that the tables are made from."""
         return self.link(self.stub_objects, draft)
 
-    def extract(self, draft: Path) -> Note:
+    def extract(self, draft: Path) -> Extracted:
         """Finds the references, and checks that inline code may stand where it would."""
-        image, counts = _image(draft), {}
+        image, found = _image(draft), {}
         for table, path in zip(self.tables, self.extracted, strict=True):
             made, ignored = format_of(table.rule).make(image, table.rule, table.ops)
             if table.ops:
@@ -194,13 +192,13 @@ class Stage:
                 clobbers.check(image, table.rule, table.ops, decode(made.encode(), self.arch, image.path))
             registry.save(made, path)
             self._extracted[path] = made
-            counts[table.rule.name] = {"rows": len(made), "ignored": ignored}
-        return {"tables": counts}
+            found[table.rule.name] = Found(len(made), ignored)
+        return Extracted(found)
 
-    def generate(self) -> Note:
+    def generate(self) -> Generated:
         """Renders the tables, and the script that tells them where the sections are."""
         self._generate(self._contents())
-        return {}
+        return Generated()
 
     def _contents(self) -> list[Contents]:
         """What extract() has found, in this process or in another."""
@@ -213,11 +211,11 @@ class Stage:
         named = [(table.rule, content) for table, content in zip(self.tables, made, strict=True)]
         files.write(self.anchors, render.anchors(named, self.root, f"{self.anchors.name}.j2"))
 
-    def relink(self, relinked: Path) -> Note:
+    def relink(self, relinked: Path) -> Linked:
         """The only relink."""
         return self.link([*self.objects, *([self.anchors] if self.scripts else [])], relinked)
 
-    def verify(self, draft: Path, relinked: Path, image: Path, found: Iterable[Contents] | None = None) -> Note:
+    def verify(self, draft: Path, relinked: Path, image: Path, found: Iterable[Contents] | None = None) -> Verified:
         """Proves the tables true of the final image; makes them so if the linker moved what they speak of. If that is
         the draft itself, `found` is what extract() has found."""
         final = _image(relinked)
@@ -245,13 +243,13 @@ class Stage:
                 _try_fixup(made, wanted, image)
                 if wanted.ops:
                     cache_lines.check(final, wanted.rule, wanted.ops)
-        return {
-            "tables": {p.rule.name: _about(final, p, t.ops) for p, t in zip(proof.tables, self.tables, strict=True)},
-            "sections": proof.sections,
-            "moved": list(proof.moved),
-            "rewritten": [t.rule.name for t in untrue],
-            "image": fingerprints.stamp(image),
-        }
+        return Verified(
+            {p.rule.name: _about(final, p, t.ops) for p, t in zip(proof.tables, self.tables, strict=True)},
+            proof.moved,
+            tuple(table.rule.name for table in untrue),
+            proof.sections,
+            tuple(fingerprints.stamp(image)),
+        )
 
     def _write_table(self, rule: Rule, content: Contents, slack: int, text: Path) -> None:
         if content.blob is not None:
@@ -283,10 +281,8 @@ def _alike(one: Contents, other: Contents) -> bool:
     return shapes[0] is not None and shapes[0] == shapes[1]
 
 
-def _about(final: Image, proof: TableProof, ops: Ops | None) -> Note:
+def _about(final: Image, proof: TableProof, ops: Ops | None) -> TableRecord:
     """A table in the record."""
     rule, size = proof.rule, final.section(proof.rule.section).size
-    about = {"symbol": rule.symbol, "section": rule.section, "rows": len(proof.truth), "bytes": size}
-    if proof.truth.op_names:
-        about["ops"] = list(proof.truth.op_names)
-    return about | ({"targets": cache_lines.about(final, rule, ops)} if ops else {})
+    targets = cache_lines.about(final, rule, ops) if ops else {}
+    return TableRecord(rule.symbol, rule.section, len(proof.truth), size, proof.truth.op_names, targets)

@@ -3,11 +3,14 @@
 import hashlib
 import json
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from buildplug.base import data, fingerprints
+from buildplug.record.build import NOTES, read_note, read_record
+from buildplug.stage.notes import Verified
 from tests.conftest import tool
 from tests.samples import SAMPLE, buildplug, built, copy_sample, edit
 
@@ -82,3 +85,35 @@ def test_digest_of_buildplug_is_of_its_files_alone(tmp_path: Path, monkeypatch: 
     assert fingerprints.ours.__wrapped__() == before
     (tmp_path / "base" / "one.py").write_text("1")
     assert fingerprints.ours.__wrapped__() != before
+
+
+DAMAGED = (b"", b"\xff", b"[1]", b'{"seconds": 1.0', b"[" * 100000, b'{"seconds": "1"}')
+
+
+def test_damaged_note_is_made_anew(kernel: Path) -> None:
+    built(kernel)
+    for name in NOTES:
+        note = kernel / "build" / "notes" / f"{name}.json"
+        note.write_bytes(DAMAGED[len(name) % len(DAMAGED)])
+        done = buildplug("build", kernel)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert read_note(note, NOTES[name])
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_damaged_note_is_no_note(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "note.json").write_bytes(content)
+    assert read_note(tmp_path / "note.json", Verified) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"links": 1}'])
+def test_damaged_record_is_made_anew(kernel: Path, content: bytes) -> None:
+    record = built(kernel)
+    (kernel / "build" / "vmlinux.buildplug.json").write_bytes(content)
+    assert built(kernel) == record
+
+
+def test_record_is_read_as_it_was_written(kernel: Path) -> None:
+    written = built(kernel)
+    record = read_record(kernel / "build" / "vmlinux.buildplug.json")
+    assert json.loads(json.dumps(asdict(record))) == written

@@ -11,7 +11,8 @@ from buildplug.config.rule import find
 from buildplug.image import build_id
 from buildplug.image.elf import Image
 from buildplug.linker.script import Placed, Placement
-from buildplug.stage.passes import Note, Stage
+from buildplug.stage.notes import Linked
+from buildplug.stage.passes import Stage
 from tests.conftest import LOW, SCRIPT, tool
 
 SOURCE = """
@@ -57,13 +58,13 @@ def made(tmp_path: Path, links: list[list[str]], rule_name: str, identity: str =
         tool(*command, cwd=text.parent)
         return command
 
-    def link(tables: list[Path], output: Path) -> Note:
+    def link(tables: list[Path], output: Path) -> Linked:
         scripts = ["-Wl,-T," + str(built.placement), "-T", "kernel.lds"]
         options = f"-Wl,-e,start,--emit-relocs,--build-id={identity}"
         words = ["gcc", "-nostdlib", "-static", options, *scripts, "kernel.o"]
         links.append([*words, *map(str, tables)])
         tool(*links[-1], "-o", output, cwd=tmp_path)
-        return {"links": 1}
+        return Linked()
 
     rule, generated = find(rule_name, tmp_path), tmp_path / "gen"
     built = Stage(
@@ -77,9 +78,9 @@ def test_stage_makes_an_image_with_a_true_table_by_two_links(
     stage: Stage, links: list[list[str]], tmp_path: Path
 ) -> None:
     draft, relinked, image = (tmp_path / name for name in ("draft", "relinked", "image"))
-    note = stage.run(draft, relinked, image)
-    assert note["tables"]["functions"]["rows"] == 2
-    assert note["rewritten"] == []
+    verified, _ = stage.run(draft, relinked, image)
+    assert verified.tables["functions"].rows == 2
+    assert verified.rewritten == ()
     assert image.read_bytes() == relinked.read_bytes()
     assert image.stat().st_mode == relinked.stat().st_mode
     assert len(links) == 2
@@ -133,10 +134,10 @@ def test_change_that_keeps_the_tables_size_takes_one_link_for_the_same_bytes(
     stage = made(tmp_path, links, "linux-kallsyms", identity)
     draft, relinked, last, again, anew = (tmp_path / name for name in ("draft", "relinked", "last", "again", "anew"))
     compile_kernel(tmp_path, KALLSYMS.format("first", 100))
-    assert stage.run(draft, relinked, last)["links"] == 2
+    assert stage.run(draft, relinked, last)[1] == 2
     compile_kernel(tmp_path, KALLSYMS.format("other_longer", 300))
-    assert stage.run(draft, relinked, again, last)["links"] == 1
-    assert stage.run(draft, relinked, anew)["links"] == 2
+    assert stage.run(draft, relinked, again, last)[1] == 1
+    assert stage.run(draft, relinked, anew)[1] == 2
     assert len(links) == 5
     assert again.read_bytes() == anew.read_bytes() != last.read_bytes()
 
@@ -147,8 +148,8 @@ def test_link_with_the_tables_of_before_is_the_draft_if_they_do_not_fit(links: l
     compile_kernel(tmp_path, KALLSYMS.format("first", 100))
     stage.run(draft, relinked, last)
     compile_kernel(tmp_path, "".join(KALLSYMS.format(f"function_{n}", n) for n in range(300)))
-    assert stage.run(draft, relinked, again, last)["links"] == 2
-    assert stage.run(draft, relinked, anew)["links"] == 2
+    assert stage.run(draft, relinked, again, last)[1] == 2
+    assert stage.run(draft, relinked, anew)[1] == 2
     assert again.read_bytes() == anew.read_bytes()
 
 
@@ -160,7 +161,7 @@ def test_image_of_before_may_be_anything(links: list[list[str]], tmp_path: Path)
     whole = image.read_bytes()
     for content in (b"", b"\x7fELF", whole[: len(whole) // 2], (tmp_path / "kernel.o").read_bytes()):
         last.write_bytes(content)
-        assert stage.run(draft, relinked, image, last)["links"] == 2
+        assert stage.run(draft, relinked, image, last)[1] == 2
         assert image.read_bytes() == whole
 
 
