@@ -1,5 +1,6 @@
 """buildplug.toml: what to build, with what, and which tables go in."""
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -142,6 +143,14 @@ class Config:
     @property
     def draft(self) -> Path:
         return self.build / f"{self.kernel.name}.draft"
+
+    def relative(self, path: Path) -> str:
+        """A path as tools are given it: relative to the project's root, so that no build path gets into an object."""
+        return os.path.relpath(path, self.root)
+
+    def object_of(self, source: Path) -> Path:
+        """Where the object of a source goes; `..` in the source's path becomes a folder of that name."""
+        return self.build / "obj" / (self.relative(source).replace("../", "__/") + ".o")
 
     @property
     def generated(self) -> Path:

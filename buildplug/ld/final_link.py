@@ -67,7 +67,7 @@ class FinalLink:
     @cached_property
     def stage(self) -> Stage:
         c = self.config
-        unnamed = f"-ffile-prefix-map={ninja.relative(c, self.folder)}=."  # no object tells the folder's random name
+        unnamed = f"-ffile-prefix-map={c.relative(self.folder)}=."  # no object tells the folder's random name
         flags = {name: (*getattr(c.compile, name), unnamed) for name in ("cflags", "asflags")}
         c = replace(c, compile=replace(c.compile, **flags))
         return Stage(

@@ -50,14 +50,14 @@ class Pipeline:
             raise BuildplugError(wanted.path, "expected sources to compile, found none", "add them to [compile]")
         self.stage = Stage(
             wanted.tables, wanted.arch, wanted.root, self._places, wanted.generated,
-            partial(ninja.object_of, wanted), partial(ninja.assemble, wanted), self._link,
+            wanted.object_of, partial(ninja.assemble, wanted), self._link,
             bool(self._line.scripts),
         )  # fmt: skip
         self.relinked = wanted.build / f"{wanted.kernel.name}.relinked"
         self.runtime = sources.texts(wanted.tables, wanted.arch, wanted.root)
         self.sources = [wanted.root / name for name in wanted.sources]
         self.sources += [wanted.generated / name for name in self.runtime if not name.endswith(".h")]
-        self.objects = [ninja.object_of(wanted, source) for source in self.sources]
+        self.objects = [wanted.object_of(source) for source in self.sources]
         self.link_inputs = self.objects + [wanted.root / name for name in wanted.link.objects]
         if wanted.link.script:
             self.link_inputs.append(wanted.root / wanted.link.script)

@@ -6,7 +6,6 @@ from buildplug.base.files import read_text, replacing
 from buildplug.base.process import run
 from buildplug.config.project import Config
 from buildplug.linker import depfile
-from buildplug.pipeline.ninja import object_of, relative
 
 
 def link(
@@ -20,18 +19,18 @@ def link(
     inserts = ["-T"] if "INSERT AFTER" in read_text(placement) else []
     own = script if script.stat().st_size else config.root / config.link.script
     command = [
-        config.toolchain.ld, *config.link.flags, "--emit-relocs", *inserts, relative(config, placement),
-        *(["-T", relative(config, own)] if config.link.script else []),
-        *(relative(config, object_of(config, source)) for source in sources),
+        config.toolchain.ld, *config.link.flags, "--emit-relocs", *inserts, config.relative(placement),
+        *(["-T", config.relative(own)] if config.link.script else []),
+        *(config.relative(config.object_of(source)) for source in sources),
 
-        *(relative(config, config.root / name) for name in config.link.objects),
-        *(relative(config, path) for path in tables),
+        *(config.relative(config.root / name) for name in config.link.objects),
+        *(config.relative(path) for path in tables),
     ]  # fmt: skip
     with replacing(output) as scratch:
         scratch.unlink()  # the linker sets the mode of a file that it makes
-        words = [*command, f"--dependency-file={relative(config, depfile_of(output))}", "-o", relative(config, scratch)]
+        words = [*command, f"--dependency-file={config.relative(depfile_of(output))}", "-o", config.relative(scratch)]
         said = run(words, config.root, f"link {output.name}").output
-    return [*command, "-o", relative(config, output)], said
+    return [*command, "-o", config.relative(output)], said
 
 
 def depfile_of(output: Path) -> Path:

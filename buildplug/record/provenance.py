@@ -27,7 +27,6 @@ from buildplug.base.errors import BuildplugError
 from buildplug.base.schema import checked, convert, unknown
 from buildplug.config import project
 from buildplug.config.project import Config
-from buildplug.pipeline.ninja import object_of
 from buildplug.record.build import BuildRecord, name_of
 from buildplug.record.programs import Program, programs
 
@@ -80,7 +79,7 @@ def statement(wanted: Config, record: BuildRecord) -> Statement:
     """
     tools = programs(wanted)
     sources = [*(wanted.root / name for name in wanted.sources), *wanted.generated.glob("*.[cS]")]
-    objects = [path for source in sources if (path := object_of(wanted, source)).exists()]
+    objects = [path for source in sources if (path := wanted.object_of(source)).exists()]
     oldest = min(objects, key=lambda path: path.stat().st_mtime_ns)
     for name, tool in tools.items():
         # st_ctime_ns: packages bring files with times of long ago. The linker's change relinks.
