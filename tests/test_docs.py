@@ -16,6 +16,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = PAGES[0].read_text()
 INTERNALS = (ROOT / "docs" / "internals.md").read_text()
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NAME = re.compile(r"^(?:# |/\* )([\w.]+\.\w+)(?: \*/)?\n", re.MULTILINE)  # of the file that follows
 RECIPES = README.partition("\n## Recipes\n")[2].partition("\n## ")[0].split("\n**")[1:]
 KERNEL = ROOT / "tests" / "recipe_kernel"
 PRINTS = (
@@ -68,10 +69,11 @@ def test_recipe_builds_and_boots(tmp_path: Path, count: int) -> None:
         (tmp_path / path.name).write_bytes(path.read_bytes())
     blocks = [block for recipe in RECIPES[:count] for block in BLOCK.findall(recipe)]
     for _, text in (block for block in blocks if block[0] in ("toml", "c")):
-        name = re.match(r"(?:#|/\*) (\S+)", text)
-        assert name, text
-        with (tmp_path / name[1]).open("a") as file:
-            file.write(text)
+        before, *parts = NAME.split(text)
+        assert not before
+        for name, content in zip(parts[::2], parts[1::2], strict=True):
+            with (tmp_path / name).open("a") as file:
+                file.write(content)
     commands = re.findall(r"^\$ (.+)$", "".join(text for kind, text in blocks if kind == "console"), re.MULTILINE)
     script = "\n".join([f'buildplug() {{ {sys.executable} -m buildplug "$@"; }}', "set -e", *commands])
     done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -10,7 +10,7 @@ import pytest
 
 from buildplug.image.elf import Image
 from tests.conftest import Link
-from tests.samples import SAMPLE, buildplug, built, copy_sample, edit, one_line
+from tests.samples import buildplug, built, copy_sample, edit, one_line
 
 OBJECTS = """
 name = "objects"
@@ -164,26 +164,6 @@ def test_users_own_c_template_needs_no_python(kernel: Path) -> None:
     assert rows == sorted(
         (address, size) for address, size, name in nm(kernel) if name.startswith("pv_") and "ops" not in name
     )
-
-
-def test_rule_of_the_readme_makes_the_table_that_it_promises(tmp_path: Path) -> None:
-    readme = (SAMPLE.parent / "README.md").read_text()
-    (text,) = re.findall(r"```toml\n(# irqs\.toml.*?)```", readme, re.S)
-    folder = copy_sample(tmp_path / "kernel")
-    (folder / "irqs.toml").write_text(text)
-    with (folder / "buildplug.toml").open("a") as file:
-        file.write('\n[[table]]\nrule = "irqs.toml"\n')
-    built(folder)
-    data, at = content(folder, ".bp_irqs")
-    count, size = struct.unpack_from("<II", data)
-    found = []
-    for place in range(8, 8 + count * size, size):
-        handler, length, name = struct.unpack_from("<iIi", data, place)
-        start = place + 8 + name
-        found.append((at + place + handler, length, data[start : data.index(0, start)].decode()))
-    assert found
-    assert found == [row for row in sorted(nm(folder)) if row[2].startswith("irq_")]
-    assert "struct bp_irqs" in (folder / "build" / "gen" / "bp_irqs.h").read_text()
 
 
 def test_verify_covers_each_table(kernel: Path, tmp_path: Path) -> None:
