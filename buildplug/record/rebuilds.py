@@ -1,13 +1,50 @@
 """What rebuilds in varied surroundings showed: what repro finds, prints as lines or JSON, and a report reads again."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from buildplug.base.errors import printable
-from buildplug.repro.blame import Place
 
 TOLD = 3  # places of an output in the lines
+APART = 16  # equal bytes between two places that no symbol tells apart
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where two files differ. `part` is a section, or a member of an archive and a field of its header."""
+
+    part: str
+    symbol: str  # and the offset in it, in the control
+    entry: str  # of a table of buildplug's
+    offset: int  # in the control's file
+    varied_offset: int
+    length: int  # bytes there, from the first to the last that differ; to the end of the part if its length does
+    control: str  # the first bytes that differ, in hexadecimal
+    varied: str
+    texts: tuple[str, str]  # around the place, if it is text
+    cause: str  # class of cause; empty if it is not known
+
+    @property
+    def where(self) -> list[str]:
+        return [text for text in (self.part, self.symbol, self.entry) if text] + [f"file offset {self.offset:#x}"]
+
+    def is_in(self, others: Sequence["Place"]) -> bool:
+        """Whether it is one of the places of another comparison with the same control. Of a symbol it is, whatever its
+        bytes are; else it may begin before or behind that place, where bytes are equal by chance."""
+        name = self.symbol.partition("+")[0]
+        return any(
+            other.part == self.part
+            and other.symbol.partition("+")[0] == name
+            and (
+                bool(name)
+                or (
+                    other.offset - APART <= self.offset + self.length
+                    and self.offset - APART <= other.offset + other.length
+                )
+            )
+            for other in others
+        )
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from buildplug.config.rule import Rule
 from buildplug.image import build_id
 from buildplug.image.elf import Image, among
 from buildplug.image.headers import SHT_NOBITS, STT_FILE, STT_SECTION, Array
+from buildplug.record.rebuilds import APART, Place
 from buildplug.repro import archives
 from buildplug.stage.proof import prove_table
 
 SHOWN = 16  # bytes of a place
-APART = 16  # equal bytes between two places that no symbol tells apart
 MOST = 4096  # places of a part
 TEXT = 80  # bytes of a text before a place and behind it
 # What helps against a class of cause.
@@ -42,43 +42,6 @@ _TEMPORARY = re.compile(r"/tmp/|/var/tmp/|\btmp[._]?\w{6,}|\bcc\w{6}\.[os]\b")
 _SIGNATURE = b"~Module signature appended~\n"
 _CERTIFICATES = re.compile(r"system_certificate|signing_key")
 _SEED = re.compile(r"randstruct|randomize_layout", re.I)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where two files differ. `part` is a section, or a member of an archive and a field of its header."""
-
-    part: str
-    symbol: str  # and the offset in it, in the control
-    entry: str  # of a table of buildplug's
-    offset: int  # in the control's file
-    varied_offset: int
-    length: int  # bytes there, from the first to the last that differ; to the end of the part if its length does
-    control: str  # the first bytes that differ, in hexadecimal
-    varied: str
-    texts: tuple[str, str]  # around the place, if it is text
-    cause: str  # class of cause; empty if it is not known
-
-    @property
-    def where(self) -> list[str]:
-        return [text for text in (self.part, self.symbol, self.entry) if text] + [f"file offset {self.offset:#x}"]
-
-    def is_in(self, others: Sequence["Place"]) -> bool:
-        """Whether it is one of the places of another comparison with the same control. Of a symbol it is, whatever its
-        bytes are; else it may begin before or behind that place, where bytes are equal by chance."""
-        name = self.symbol.partition("+")[0]
-        return any(
-            other.part == self.part
-            and other.symbol.partition("+")[0] == name
-            and (
-                bool(name)
-                or (
-                    other.offset - APART <= self.offset + self.length
-                    and self.offset - APART <= other.offset + other.length
-                )
-            )
-            for other in others
-        )
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from pathlib import Path
 from buildplug.base import files
 from buildplug.base.errors import BuildplugError
 from buildplug.base.process import environment, run_alone
-from buildplug.record.rebuilds import Blame, Rebuilds, Verdict
+from buildplug.record.rebuilds import Blame, Place, Rebuilds, Verdict
 from buildplug.repro import vary, workshop
-from buildplug.repro.blame import REMEDIES, Place, compare
+from buildplug.repro.blame import REMEDIES, compare
 from buildplug.repro.setting import Bench, Setting
 from buildplug.repro.vary import Variation
 from buildplug.repro.workshop import KEPT, Project
