@@ -252,8 +252,12 @@ class Image:
     def value_at(self, symbol: int) -> int:
         """Where in the file the value of a symbol is."""
         assert self._symtab is not None
-        entry = int(input_order.permutation(len(self.symbols))[symbol]) if input_order.shuffling() else symbol
+        entry = self.entry_of(symbol)
         return self._symtab.offset + (24 * entry + 8 if self.arch.bits == 64 else 16 * entry + 4)
+
+    def entry_of(self, symbol: int) -> int:
+        """The number of a symbol in the file, by its index in `symbols`."""
+        return int(input_order.permutation(len(self.symbols))[symbol]) if input_order.shuffling() else symbol
 
     def address_of(self, name: str) -> int | None:
         """The address of a defined symbol; None if there is none."""

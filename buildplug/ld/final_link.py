@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
 
@@ -25,8 +25,9 @@ from buildplug.linker.family import Family
 from buildplug.linker.script import Placement, place
 from buildplug.pipeline import ninja
 from buildplug.stage import sources
+from buildplug.stage.linker import LinkFailed, TableFiles
 from buildplug.stage.notes import Linked
-from buildplug.stage.passes import DraftFailed, Stage
+from buildplug.stage.passes import Stage
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class FinalLink:
         c = replace(c, compile=replace(c.compile, **flags))
         return Stage(
             c.tables, c.arch, c.root, lambda: self._places, c.generated, lambda text: text.with_name(f"{text.name}.o"),
-            partial(ninja.assemble, c), self._link, "script" in self.line,
+            replace(self, config=c), "script" in self.line,
         )  # fmt: skip
 
     @cached_property
@@ -84,14 +85,14 @@ class FinalLink:
         return self.line.map(percent_is_output=self.family.percent_is_output)
 
     def run(self, *, keep: bool) -> None:
-        """Links, and puts what the command asked for in its place. Raises DraftFailed, BuildplugError."""
+        """Links, and puts what the command asked for in its place. Raises BuildplugError."""
         image = self.folder / self.output.name
         last = self.output if self.output.is_file() else None
-        verified, links = self.stage.run(self.draft, self.relinked, image, last)
-        made = self.draft if links == 1 else self.relinked
+        done = self.stage.run(self.draft, self.relinked, image, last)
+        made = self.draft if done.links == 1 else self.relinked
         self.say(self.ended[made])
         if keep:
-            about = {"buildplug": __version__, "links": links} | asdict(verified)
+            about = {"buildplug": __version__, "links": done.links, "why": done.why} | asdict(done.verified)
             files.write(self.folder / "record.json", json.dumps(about, indent=1) + "\n")
             shutil.copy(image, self.relinked)  # with the tables that are proved, and its relocations
         if not (self.config.link.keep_relocations or "emit-relocs" in self.line):
@@ -102,18 +103,23 @@ class FinalLink:
             files.write(Path(path), self._dependencies(made))
         image.replace(self.output)
 
-    def _link(self, tables: list[Path], made: Path) -> Linked:
+    def assemble(self, text: Path, output: Path) -> list[str]:
+        """As Linker has it."""
+        return ninja.assemble(self.config, text, output)
+
+    def link(self, tables: TableFiles, made: Path) -> Linked:
+        """As Linker has it."""
         words = self.words
         if "script" in self.line or self._places.tables:
-            ours = ["-T", str(self.stage.placement)]  # GNU ld wants it before the user's
-            if self.stage.script.stat().st_size:
-                ours += ["-T", str(self.stage.script)]
+            ours = ["-T", str(tables.placement)]  # GNU ld wants it before the user's
+            if tables.script.stat().st_size:
+                ours += ["-T", str(tables.script)]
                 file = self.folder / "words"
                 files.write(file, response.text_of(command_line.without_scripts(self.line)))
                 words = [f"@{file}"]
         else:  # the linker places orphans behind .rodata; this keeps them from --gc-sections
             ours = [f"--undefined={table.rule.symbol}" for table in self.config.tables]
-        command = [self.ld, *ours, *words, "--emit-relocs", *map(str, tables)]
+        command = [self.ld, *ours, *words, "--emit-relocs", *map(str, tables.inputs)]
         if self._map:
             # where a % in the name of our folder would be taken for the output, the whole name is said by that
             command.append("-Map=%" if self.family.percent_is_output and "%" in str(made) else f"-Map={_map_of(made)}")
@@ -121,7 +127,9 @@ class FinalLink:
         done = process.heard([*command, "-o", str(made)], self.env)
         self.ended[made] = done
         if done.status and made == self.draft:
-            raise DraftFailed(done)
+            failed = LinkFailed(self.ld, "the link failed", status=done.status)
+            failed.ended = done
+            raise failed
         if done.status:
             self.say(done)
             raise BuildplugError(
@@ -161,9 +169,10 @@ def link(
         final = FinalLink(ld, family, words, line, env, read(config, folder, arch), folder)
         try:
             final.run(keep=keep)
-        except DraftFailed as failed:
-            final.say(failed.ended)
-            return failed.ended.status
+        except LinkFailed as failed:
+            if failed.ended:
+                final.say(failed.ended)
+            return failed.status
         except BuildplugError as error:
             error.args, error.output = (final.public(str(error)),), final.public(error.output)
             raise

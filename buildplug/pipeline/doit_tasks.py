@@ -1,10 +1,13 @@
 """The passes, in order, as doit tasks. Between them lie files, so that each runs only when its own inputs changed."""
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cached_property, partial
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +22,7 @@ from buildplug.linker import command_line
 from buildplug.linker.command_line import LinkLine
 from buildplug.linker.script import Placement, place
 from buildplug.pipeline import ninja
-from buildplug.pipeline.link import included, link
+from buildplug.pipeline.link import ProjectLinker, included
 from buildplug.record.build import NOTES, Recorded, Timed, read_note, write_note, write_record
 from buildplug.stage import sources
 from buildplug.stage.notes import Assembled, Compiled, Extracted, Generated, Linked, Verified
@@ -48,15 +51,17 @@ class Pipeline:
             raise BuildplugError(wanted.path, "expected a [[table]], found none", "add one with its rule")
         if not wanted.sources:
             raise BuildplugError(wanted.path, "expected sources to compile, found none", "add them to [compile]")
-        self.stage = Stage(
-            wanted.tables, wanted.arch, wanted.root, self._places, wanted.generated,
-            wanted.object_of, partial(ninja.assemble, wanted), self._link,
-            bool(self._line.scripts),
-        )  # fmt: skip
+        self.draft_link = wanted.build / "obj" / wanted.draft.name  # verify makes of it what the user sees
         self.relinked = wanted.build / f"{wanted.kernel.name}.relinked"
         self.runtime = sources.texts(wanted.tables, wanted.arch, wanted.root)
         self.sources = [wanted.root / name for name in wanted.sources]
         self.sources += [wanted.generated / name for name in self.runtime if not name.endswith(".h")]
+        self.stage = Stage(
+            wanted.tables, wanted.arch, wanted.root, self._places, wanted.generated,
+            wanted.object_of, ProjectLinker(wanted, self.sources), bool(self._line.scripts),
+        )  # fmt: skip
+        made = repr((fingerprints.ours(), fingerprints.variables(), wanted.tables))
+        self.settings = sha256(made.encode(errors="surrogateescape")).hexdigest()
         self.objects = [wanted.object_of(source) for source in self.sources]
         self.link_inputs = self.objects + [wanted.root / name for name in wanted.link.objects]
         if wanted.link.script:
@@ -69,18 +74,25 @@ class Pipeline:
         links = [[c.toolchain.ld, *c.link.flags], c.link, fingerprints.program(c.toolchain.ld)]
         templates = [*data.templates(), *sources.templates(c)]
         assembler = [ninja.compiler(c, suffix) for suffix in (".c", ".S")] + [fingerprints.program(c.toolchain.cc)]
-        draft, relink = (self._read_by(output) for output in (c.draft, self.relinked))
+        draft, relink = (self._read_by(output) for output in (self.draft_link, self.relinked))
         s, inputs = self.stage, [*(c.root / name for name in c.sources), c.root / c.path.name, *rules]
-        tables = [s.placement, s.script, *s.objects, s.anchors]
+        tables = [s.placement, s.script, *s.objects, s.anchors, self.draft_link]
         yield self._task("compile", self.compile, [], [])  # ninja decides what there is to do
         yield self._task(
-            "draft", self.draft, [*draft, *s.stub_objects, s.placement, s.script], [c.draft], links, c.draft
+            "draft",
+            self.draft,
+            [*draft, *s.stub_objects, s.placement, s.script],
+            [self.draft_link],
+            links,
+            self.draft_link,
         )
-        yield self._task("extract", self.extract, [c.draft, *rules], s.extracted, c.tables)
+        yield self._task("extract", self.extract, [self.draft_link, *rules], s.extracted, c.tables)
         yield self._task("generate", self.generate, [*s.extracted, *templates], [*s.texts, s.anchors], c.tables)
         yield self._task("assemble", self.assemble, s.assembled, s.objects, assembler)
         yield self._task("relink", self.relink, [*relink, *tables], [self.relinked], links, self.relinked)
-        verified = self._task("verify", self.verify, [c.draft, self.relinked, *rules], [c.image], c.tables)
+        verified = self._task(
+            "verify", self.verify, [self.draft_link, self.relinked, *rules], [c.image, c.draft], c.tables
+        )
         yield verified | {"uptodate": [*verified["uptodate"], self._image_is_untouched]}
         notes = [path for name, path in self.notes.items() if name != "record"]
         recorded = self._task("record", self.record, [c.image, *notes, *inputs], [self.record_path])
@@ -132,12 +144,18 @@ class Pipeline:
         return Compiled() if log.stat().st_mtime_ns != before or not self._is_noted("compile") else None
 
     def draft(self) -> Linked:
-        """Links with empty tables: the image that the tables are made from."""
-        return self.stage.link_draft(self.config.draft)
+        """Links the image that the tables are made from: with the previous tables, else with empty ones."""
+        noted = read_note(self.notes["relink"], Linked)
+        why = "nothing was linked here before" if noted is None else ""
+        if noted and noted.settings != self.settings:
+            why = "the previous tables were made by other rules, or by another buildplug"
+        elif noted and (not noted.inputs or noted.inputs != self.stage.digests()):
+            why = "the previous tables are not as they were linked"
+        return self.stage.link_draft(self.draft_link, why)
 
     def extract(self) -> Extracted:
         """Finds the references, and checks that inline code may stand where it would."""
-        return self.stage.extract(self.config.draft)
+        return self.stage.extract(self.draft_link)
 
     def generate(self) -> Generated:
         """Renders the tables, and the script that tells them where the sections are."""
@@ -148,19 +166,25 @@ class Pipeline:
         return self.stage.assemble_all(self.stage.assembled)
 
     def relink(self) -> Linked:
-        """The only relink."""
-        return self.stage.relink(self.relinked)
+        """The only relink; nothing to link if the tables fit into the room of the previous ones."""
+        return replace(self.stage.relink(self.draft_link, self.relinked), settings=self.settings)
 
     def verify(self) -> Verified:
         """Proves the tables true of the final image; makes them so if the linker moved what they speak of."""
-        return self.stage.verify(self.config.draft, self.relinked, self.config.image)
+        c, noted = self.config, read_note(self.notes["relink"], Linked)
+        draft = self.draft_link if noted is None or noted.links else self.relinked
+        verified = self.stage.verify(draft, self.relinked, c.image)
+        # A draft with the previous tables is as the builds before made it: nobody is to compare with that.
+        with files.replacing(c.draft) as scratch:
+            shutil.copy(c.image if self.stage.is_with_previous() else self.draft_link, scratch)
+        return verified
 
     def record(self) -> Recorded:
         """Writes what was done."""
         c = self.config
         inputs = {
             *ninja.inputs(c),
-            *included(c, c.draft),
+            *included(c, self.draft_link),
             *(p for t in c.tables for p in t.files),
             *sources.templates(c),
             c.root / c.path.name,
@@ -176,11 +200,6 @@ class Pipeline:
     def _places(self) -> Placement:
         names = (self._line.scripts, self._line.folders)
         return place(self.config, *([self.config.root / name for name in some] for some in names))
-
-    def _link(self, tables: list[Path], output: Path) -> Linked:
-        command, said = link(self.config, self.sources, self.stage.placement, self.stage.script, tables, output)
-        sys.stderr.write(said)
-        return Linked(tuple(command))
 
     def _is_noted(self, name: str) -> bool:
         """Whether the note of a pass can be read; else it runs again."""

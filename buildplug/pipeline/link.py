@@ -1,30 +1,48 @@
 """The link command: the same for draft and final, but for the object that holds the tables."""
 
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from buildplug.base.files import read_text, replacing
 from buildplug.base.process import run
 from buildplug.config.project import Config
 from buildplug.linker import depfile
+from buildplug.pipeline import ninja
+from buildplug.stage.linker import TableFiles
+from buildplug.stage.notes import Linked
 
 
-def link(
-    config: Config, sources: list[Path], placement: Path, script: Path, tables: list[Path], output: Path
-) -> tuple[list[str], str]:
-    """Links `output` with the files that bring the tables, which the script `placement` places; `script`, unless it is
-    empty, takes the place of the kernel's. Returns the command, and what the linker said. Beside the output it leaves a
-    depfile, as scripts may include others."""
+@dataclass(frozen=True)
+class ProjectLinker:
+    """The Linker of a configuration. sources: of what is linked beside the tables."""
+
+    config: Config
+    sources: list[Path]
+
+    def link(self, tables: TableFiles, output: Path) -> Linked:
+        command, said = link(self.config, self.sources, tables, output)
+        sys.stderr.write(said)
+        return Linked(tuple(command))
+
+    def assemble(self, text: Path, output: Path) -> list[str]:
+        return ninja.assemble(self.config, text, output)
+
+
+def link(config: Config, sources: list[Path], tables: TableFiles, output: Path) -> tuple[list[str], str]:
+    """Links `output`. Returns the command, and what the linker said. Beside the output it leaves a depfile, as scripts
+    may include others."""
     # GNU ld wants the placement before the script that it inserts into. Where nothing is inserted, it is an input: as
     # -T it would take the place of the linker's own script.
-    inserts = ["-T"] if "INSERT AFTER" in read_text(placement) else []
-    own = script if script.stat().st_size else config.root / config.link.script
+    inserts = ["-T"] if "INSERT AFTER" in read_text(tables.placement) else []
+    own = tables.script if tables.script.stat().st_size else config.root / config.link.script
     command = [
-        config.toolchain.ld, *config.link.flags, "--emit-relocs", *inserts, config.relative(placement),
+        config.toolchain.ld, *config.link.flags, "--emit-relocs", *inserts, config.relative(tables.placement),
         *(["-T", config.relative(own)] if config.link.script else []),
         *(config.relative(config.object_of(source)) for source in sources),
 
         *(config.relative(config.root / name) for name in config.link.objects),
-        *(config.relative(path) for path in tables),
+        *(config.relative(path) for path in tables.inputs),
     ]  # fmt: skip
     with replacing(output) as scratch:
         scratch.unlink()  # the linker sets the mode of a file that it makes

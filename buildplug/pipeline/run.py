@@ -18,6 +18,7 @@ from buildplug.base import files
 from buildplug.base.errors import BuildplugError
 from buildplug.config import project
 from buildplug.pipeline.doit_tasks import PassFailed, Pipeline
+from buildplug.record.build import read_record
 
 REASONS = {
     "has_no_dependencies": "asked each time",
@@ -55,12 +56,14 @@ class _Reporter(ZeroReporter):  # type: ignore[misc]
     def __init__(self, state: Dependency, all_tasks: dict[str, Task], started: Report, explained: Report):
         self.state, self.tasks, self.started, self.explained = state, all_tasks, started, explained
         self.failure: BuildplugError | None = None
+        self.executed: list[str] = []
 
     def execute_task(self, task: Task) -> None:
         status = self.state.get_status(task, self.tasks, get_log=True)
         reasons = [_reason(*item) for item in status.reasons.items()]
         self.explained(task.name, f"runs: {'; '.join(filter(None, reasons))}")
         self.started(task.name, "")
+        self.executed.append(task.name)
 
     def skip_uptodate(self, task: Task) -> None:
         self.explained(task.name, "up to date")
@@ -103,6 +106,9 @@ def build(
         Runner(state, reporter, stream=Stream(2)).run_all(control.task_dispatcher())
         if reporter.failure:
             raise reporter.failure
+        if explain and {"draft", "relink"} & set(reporter.executed):
+            record = read_record(pipeline.record_path)
+            explain("links", f"{record.links}: {record.why}")
     return pipeline.record_path
 
 

@@ -51,6 +51,7 @@ class BuildRecord:
     image: str
     arch: str
     links: int
+    why: str = ""  # why so many
     tables: dict[str, TableRecord]
     moved: tuple[str, ...]
     rewritten: tuple[str, ...]
@@ -95,6 +96,7 @@ def write_record(config: Config, path: Path, notes: dict[str, Path], inputs: Ite
         image=config.kernel.name,
         arch=config.arch.name,
         links=sum(link.links for link in links.values()),
+        why=links["relink"].why or links["draft"].why,
         tables=verified.tables,
         moved=verified.moved,
         rewritten=verified.rewritten,
@@ -103,7 +105,7 @@ def write_record(config: Config, path: Path, notes: dict[str, Path], inputs: Ite
         outputs={name_of(config, p): files.digest(p) for p in outputs},
         tools={tool: version(tool, config.root) for tool in (config.toolchain.cc, config.toolchain.ld)},
         seconds={name: noted(name, Timed).seconds for name in notes if name != "record"},
-        commands={"assemble": assembled.command} | {name: link.command for name, link in links.items()},
+        commands={"assemble": assembled.command} | {name: link.command for name, link in links.items() if link.command},
     )
     files.write(path, json.dumps(asdict(record), indent=1) + "\n")
     return Recorded(files.digest(path))

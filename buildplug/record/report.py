@@ -100,7 +100,9 @@ def summary(report: Report) -> str:
         return "\n".join(rebuilds.summary(report))
     record = report.record
     sites = sum(of.total for of in report.sites.values())
-    lines = [f"{record.image}, {record.arch}: {record.links} links, {len(report.record.tables)} tables, {sites} sites"]
+    links = f"{record.links} link{'s' * (record.links != 1)}"
+    lines = [f"{record.image}, {record.arch}: {links}, {len(record.tables)} tables, {sites} sites"]
+    lines += [f"why {links}: {record.why}"] if record.why else []
     rows = [[rule, f"{t.rows} rows", f"{t.bytes} bytes in {t.section}"] for rule, t in report.record.tables.items()]
     lines += ["tables, proved true:", *_aligned(rows)]
     for rule, of in report.sites.items():

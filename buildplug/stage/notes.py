@@ -15,10 +15,15 @@ class Generated:
 
 @dataclass(frozen=True)
 class Linked:
-    """A link. links: runs of the linker."""
+    """A link. links: runs of the linker, none if the pass had nothing to link; why: of a draft, why it is with empty
+    tables, of a relink, why it was needed, or why not; inputs: the files that brought the tables, name -> SHA-256;
+    settings: a digest of what else made those."""
 
     command: tuple[str, ...] = ()
     links: int = 1
+    why: str = ""
+    inputs: dict[str, str] = field(default_factory=dict)
+    settings: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,3 +71,12 @@ class Verified:
     rewritten: tuple[str, ...]
     sections: int  # that were compared
     image: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Done:
+    """All passes at once. links: runs of the linker that made the image; why: why as many."""
+
+    verified: Verified
+    links: int
+    why: str

@@ -4,17 +4,15 @@ A build system's way in calls them one by one, with files in between (pipeline.p
 """
 
 import shutil
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from itertools import repeat
 from pathlib import Path
 
 from buildplug.arch.model import Arch
 from buildplug.backends import cache_lines
 from buildplug.base import files, fingerprints
 from buildplug.base.errors import BuildplugError
-from buildplug.base.process import Ended
 from buildplug.config.ops import Ops
 from buildplug.config.project import WantedTable
 from buildplug.config.rule import Rule
@@ -23,21 +21,16 @@ from buildplug.image.elf import Image
 from buildplug.linker.script import Placement
 from buildplug.runtime.fixup import fixup
 from buildplug.runtime.memory import memory_of
-from buildplug.stage import render
-from buildplug.stage.notes import Assembled, Extracted, Found, Generated, Linked, TableRecord, Verified
-from buildplug.stage.proof import TableProof, prove_table, rewrite, verify
+from buildplug.stage import fill, render
+from buildplug.stage.linker import Linker, TableFiles
+from buildplug.stage.notes import Assembled, Done, Extracted, Found, Generated, Linked, TableRecord, Verified
+from buildplug.stage.proof import TableProof, prove_table, rewrite, table_bytes, verify
 from buildplug.tables import registry
 from buildplug.tables.format import Contents
 from buildplug.tables.registry import format_of, template_of
 from buildplug.tables.sites_format import ERRORS, decode
 
-
-class DraftFailed(Exception):
-    """What `link` of a Stage raises if the first link fails, with how it ended, as then it is the user's that fails."""
-
-    def __init__(self, ended: Ended):
-        super().__init__(ended)
-        self.ended = ended
+FITS = "the tables fit into the room of the previous ones"
 
 
 def blob_path(text: Path) -> Path:
@@ -57,13 +50,7 @@ def _image(path: Path) -> Image:
 
 @dataclass(frozen=True)
 class Stage:
-    """The tables of one image, and how its build links and assembles.
-
-    `link` is given the files that bring the tables, in their order, and the output; it also gives the linker the
-    script `placement`, before any script of the user's, and `script`, unless it is empty, in place of the user's. Both
-    links must be the same but for those files. It may raise DraftFailed.
-    `assemble` is given a text and the object to make of it, and returns its command.
-    """
+    """The tables of one image, and how its build links and assembles."""
 
     tables: tuple[WantedTable, ...]
     arch: Arch
@@ -71,8 +58,7 @@ class Stage:
     places: Callable[[], Placement]
     generated: Path  # the folder of what is made here
     object_of: Callable[[Path], Path]  # text -> where its object goes
-    assemble: Callable[[Path, Path], list[str]]
-    link: Callable[[list[Path], Path], Linked]
+    linker: Linker
     scripts: bool  # whether the user has linker scripts
     _extracted: dict[Path, Contents] = field(default_factory=dict, init=False, repr=False)  # what this process found
 
@@ -117,6 +103,17 @@ class Stage:
         return [self.object_of(text) for text in self.assembled]
 
     @property
+    def inputs(self) -> list[Path]:
+        """What brings the tables into the relink."""
+        return [*self.objects, *([self.anchors] if self.scripts else [])]
+
+    @property
+    def kept(self) -> dict[Path, Path]:
+        """inputs -> where each is kept of which the draft was linked, while there is a new one in its place."""
+        objects = [*self.objects, *([self.object_of(self.anchors)] if self.scripts else [])]
+        return {path: o.with_name(f"{o.name}.previous") for path, o in zip(self.inputs, objects, strict=True)}
+
+    @property
     def extracted(self) -> list[Path]:
         """What extract() leaves."""
         return [self.generated / f"{t.rule.symbol}.npz" for t in self.tables]
@@ -125,44 +122,32 @@ class Stage:
         suffixes = [Path(template_of(t.rule)).with_suffix("").suffix for t in self.tables]
         return [self.generated / f"{t.rule.symbol}_{what}{s}" for t, s in zip(self.tables, suffixes, strict=True)]
 
-    def run(self, draft: Path, relinked: Path, image: Path, last: Path | None = None) -> tuple[Verified, int]:
-        """All passes in order; what the last says, and the number of links. Raises BuildplugError.
-
-        `last`: what the same link has made before. Where the new tables need the room that they have there, a link with
-        those, as the draft, has everything in its place, and the new ones are put into it: the same bytes by one link.
-        """
+    def run(self, draft: Path, relinked: Path, image: Path, last: Path | None = None) -> Done:
+        """All passes in order. `last`: what the same link has made before. Raises BuildplugError."""
         self.prepare()
-        standing = self._standing(last) if last else []
-        if not (standing and self._linked_with(standing, draft)):
-            standing = []
-            self.assemble_all(self.stubs)
-            self.link_draft(draft)
+        first = self.link_draft(draft, self.restore(last) if last else "there is no previous image")
         self.extract(draft)
-        found = self._contents() if standing else []
-        if found and all(map(_alike, standing, found)) and build_id.is_renewable(_image(draft)):
-            return self.verify(draft, draft, image, found), 1
         self.generate()
         self.assemble_all(self.assembled)
-        self.relink(relinked)
-        return self.verify(draft, relinked, image), 2
+        final = self.relink(draft, relinked)
+        verified = self.verify(draft if final.links else relinked, relinked, image)
+        return Done(verified, first.links + final.links, final.why or first.why)
 
-    def _standing(self, last: Path) -> list[Contents]:
-        """The tables that stand in an image; none unless all can be linked with once more."""
-        try:
-            found = [format_of(table.rule).previous(_image(last), table.rule) for table in self.tables]
-        except BuildplugError:  # it may be anything
-            return []
-        return [content for content in found if content] if all(found) else []
-
-    def _linked_with(self, tables: list[Contents], draft: Path) -> bool:
-        """Links with these tables; whether that went well."""
-        self._generate(tables)
+    def restore(self, last: Path) -> str:
+        """Makes the objects of an image's tables again. Returns why that cannot be; nothing if it can."""
+        contents = []
+        for rule in (table.rule for table in self.tables):
+            try:
+                at, data = table_bytes(_image(last), rule)
+                found = format_of(rule).previous(_image(last), rule, data, at)
+            except (BuildplugError, ValueError):  # it may be anything
+                found = None
+            if found is None:
+                return f"rule {rule.name}: the previous image has no table that could be linked again"
+            contents.append(found)
+        self._generate(contents)
         self.assemble_all(self.assembled)
-        try:
-            self.relink(draft)
-        except DraftFailed:  # maybe only as there is less room now
-            return False
-        return True
+        return ""
 
     def prepare(self) -> None:
         """Writes what the draft needs: empty tables, and the script that places them."""
@@ -175,11 +160,29 @@ class Stage:
 
     def assemble_all(self, texts: list[Path]) -> Assembled:
         """Makes the objects of texts, with the kernel's own flags."""
-        return Assembled(tuple(tuple(self.assemble(text, self.object_of(text))) for text in texts))
+        return Assembled(tuple(tuple(self.linker.assemble(text, self.object_of(text))) for text in texts))
 
-    def link_draft(self, draft: Path) -> Linked:
-        """Links with empty tables: the image that the tables are made from."""
-        return self.link(self.stub_objects, draft)
+    def link_draft(self, draft: Path, why: str) -> Linked:
+        """Links the image that the tables are made from. `why`: why not with the previous tables, whose objects are in
+        the place of the new ones; empty if they are to be tried. Then relink() fills the new ones in, if they fit."""
+        for path in self.kept.values():
+            path.unlink(missing_ok=True)
+        if not why:
+            try:
+                linked = self._link(self.inputs, draft)
+            except BuildplugError:
+                why = "the link with the previous tables failed"  # maybe only as there is less room now
+            else:
+                for path, copy in self.kept.items():
+                    shutil.copy(path, copy)
+                return linked
+        missing = [text for text in self.stubs if not self.object_of(text).exists()]
+        self.assemble_all(missing)
+        return replace(self._link(self.stub_objects, draft), why=why)
+
+    def is_with_previous(self) -> bool:
+        """Whether the draft was linked with the previous tables."""
+        return all(path.exists() for path in self.kept.values())
 
     def extract(self, draft: Path) -> Extracted:
         """Finds the references, and checks that inline code may stand where it would."""
@@ -207,20 +210,56 @@ class Stage:
 
     def _generate(self, made: list[Contents]) -> None:
         for table, content, text in zip(self.tables, made, self.texts, strict=True):
-            self._write_table(table.rule, content, table.slack, text)
+            self._write_table(table.rule, content, content.room - len(content.encode()) + table.slack, text)
         named = [(table.rule, content) for table, content in zip(self.tables, made, strict=True)]
         files.write(self.anchors, render.anchors(named, self.root, f"{self.anchors.name}.j2"))
 
-    def relink(self, relinked: Path) -> Linked:
-        """The only relink."""
-        return self.link([*self.objects, *([self.anchors] if self.scripts else [])], relinked)
+    def relink(self, draft: Path, relinked: Path) -> Linked:
+        """The only relink; none, if the draft has the previous tables and the new ones fit into their room."""
+        why = self._fill(draft, relinked) if self.is_with_previous() else ""
+        if why == FITS:
+            return Linked(links=0, why=why, inputs=self.digests())
+        return replace(self._link(self.inputs, relinked), why=why, inputs=self.digests())
 
-    def verify(self, draft: Path, relinked: Path, image: Path, found: Iterable[Contents] | None = None) -> Verified:
-        """Proves the tables true of the final image; makes them so if the linker moved what they speak of. If that is
-        the draft itself, `found` is what extract() has found."""
+    def digests(self) -> dict[str, str]:
+        """What brings the tables into the relink: name -> SHA-256. Empty if any of it is missing."""
+        found = {path.name: files.digest(path) for path in self.inputs if path.exists()}
+        return found if len(found) == len(self.inputs) else {}
+
+    def _fill(self, draft: Path, filled: Path) -> str:
+        """Makes of a draft with the previous tables the image that a relink with the new ones would make. Returns why
+        that cannot be, or FITS."""
+        image = _image(draft)
+        if not build_id.is_renewable(image):
+            return "its build-id cannot be renewed"
+        if self.scripts and self.kept[self.anchors].read_bytes() != self.anchors.read_bytes():
+            return "the tables speak of other sections than the previous ones"
+        changes = []
+        try:
+            for table, path in zip(self.tables, self.objects, strict=False):
+                before, after = Image(self.kept[path]), Image(path)
+                fill.check(table.rule, before, after)
+                changes += fill.patches(table.rule, image, before, after)
+            for path in self.objects[len(self.tables) :]:  # that of the anchors
+                fill.check(self.tables[0].rule, Image(self.kept[path]), Image(path))
+        except fill.Misfit as misfit:
+            return str(misfit)
+        with files.replacing(filled) as scratch:
+            shutil.copy(draft, scratch)
+            fill.apply(scratch, changes)
+            for table, content in zip(self.tables, self._contents(), strict=True):
+                rewrite(scratch, image, TableProof(table.rule, content, ()))
+            if way := build_id.way_of(image):
+                build_id.renew(scratch, way)
+        return FITS
+
+    def _link(self, inputs: list[Path], output: Path) -> Linked:
+        return self.linker.link(TableFiles(self.placement, self.script, tuple(inputs)), output)
+
+    def verify(self, draft: Path, relinked: Path, image: Path) -> Verified:
+        """Proves the tables true of the final image; makes them so if the linker moved what they speak of."""
         final = _image(relinked)
-        pairs = [(t.rule, t.ops) for t in self.tables]
-        proof = verify(_image(draft), final, pairs, repeat(None) if found is None else found)
+        proof = verify(_image(draft), final, [(t.rule, t.ops) for t in self.tables])
         if proof.changed:
             raise BuildplugError(
                 relinked,
@@ -273,12 +312,6 @@ def _try_fixup(final: Image, wanted: WantedTable, image: Path) -> None:
                 f"rule {wanted.rule.name}, backend {name}, entry {status.entry}: {ERRORS[status.error]}",
                 "the kernel would refuse the table at boot; see the generated table for the entry",
             )
-
-
-def _alike(one: Contents, other: Contents) -> bool:
-    """Whether links with these contents differ in nothing but their bytes."""
-    shapes = [getattr(contents, "shape", None) for contents in (one, other)]
-    return shapes[0] is not None and shapes[0] == shapes[1]
 
 
 def _about(final: Image, proof: TableProof, ops: Ops | None) -> TableRecord:

@@ -74,11 +74,17 @@ def _place(final: Image, rule: Rule) -> tuple[int, Section, int]:
 
 def prove_table(final: Image, rule: Rule, ops: Ops | None, truth: Contents | None = None) -> TableProof:
     """Compares the table in the image's own bytes with a new extraction, or with the `truth` that one has found."""
-    at, section, room = _place(final, rule)
-    data = _loaded(final, section)[at - section.address :][:room].tobytes()
+    at, data = table_bytes(final, rule)
     format = format_of(rule)
     truth = truth or format.truth(final, rule, ops, data, at)
     return TableProof(rule, truth, tuple(format.differences(final, rule, truth, data, at)))
+
+
+def table_bytes(image: Image, rule: Rule) -> tuple[int, bytes]:
+    """The address of a rule's table in an image, and its bytes when it is loaded where it was linked. Raises
+    BuildplugError."""
+    at, section, room = _place(image, rule)
+    return at, _loaded(image, section)[at - section.address :][:room].tobytes()
 
 
 def _loaded(image: Image, section: Section) -> Array:
@@ -109,16 +115,19 @@ def rewrite(path: Path, final: Image, proof: TableProof) -> None:
             f"for {room}: {'; '.join(proof.differences)}",
             f"set slack = {len(data) - room} or more in its [[table]]",
         )
+    rows, offsets = _filled(final, at, len(data))
+    content = np.frombuffer(data.ljust(room, b"\0"), "u1").copy()
+    if not final.bytes_of(section)[at - section.address + offsets].any():
+        content[offsets] = 0  # as this linker leaves what the loader fills
     with path.open("r+b") as file:
         file.seek(section.offset + at - section.address)
-        file.write(data.ljust(room, b"\0"))
+        file.write(content.tobytes())
         # what stands for the addresses of sections, and relocations that are kept are against, says them now
         anchors = {proof.rule.anchor(number): name for number, name in enumerate(proof.truth.section_names)}
         for symbol in final.starting(proof.rule.anchor(0)[:-1]).tolist():
             if name := anchors.get(final.name_of(symbol)):
                 file.seek(final.value_at(symbol))
                 file.write(final.section(name).address.to_bytes(final.arch.word, final.arch.order))
-    rows, offsets = _filled(final, at, len(data))
     if len(rows):  # what the loader puts there would go before
         whole = np.memmap(path, np.uint8, "r+")
         whole[rows["offset"].astype("i8")[:, None] + np.arange(final.arch.word)] = np.frombuffer(data, "u1")[offsets]

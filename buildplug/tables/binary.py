@@ -28,6 +28,15 @@ def address_of(image: Image, rule: Rule) -> int:
     return at
 
 
+def anchored(image: Image, rule: Rule) -> tuple[str, ...]:
+    """The names of the sections at which a rule's anchors stand in an image, in their order."""
+    starts = {section.address: section.name for section in reversed(image.sections) if section.alloc and section.size}
+    names: list[str] = []
+    while (at := image.address_of(rule.anchor(len(names)))) in starts:
+        names.append(starts[at])
+    return tuple(names)
+
+
 def not_a_table(where: object, expected: str, found: str) -> BuildplugError:
     """The error for bytes that do not decode."""
     return BuildplugError(where, f"expected {expected}, found {found}", "build the image again")

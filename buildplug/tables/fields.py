@@ -19,7 +19,7 @@ from buildplug.image.elf import Image
 from buildplug.image.headers import Array, Section
 from buildplug.select.rows import columns_of
 from buildplug.tables.binary import CTYPE, DIRECTIVE, address_of
-from buildplug.tables.format import Format, Source
+from buildplug.tables.format import Format, Source, rounded
 
 HEAD = 8  # bytes
 
@@ -45,6 +45,10 @@ class Rows:
     section_starts: Array  # addresses, ascending
     blob = None
     op_names = ()
+
+    @property
+    def room(self) -> int:
+        return rounded(HEAD * self.rule.table.head + self.dtype.itemsize * len(self) + len(self._strings()[0]))
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -162,6 +166,29 @@ class RowsFormat(Format):
         none = {value: np.zeros(0, kind) for value, kind in kinds.items()}
         return Rows(rule, arch, 0, none, (), np.zeros(0, "u8"))
 
+    def previous(self, image: Image, rule: Rule, data: bytes, at: int) -> Rows | None:
+        empty = self.empty(rule, image.arch)
+        head, size, end = HEAD * rule.table.head, empty.dtype.itemsize, image.address_of(f"{rule.symbol}_end")
+        count = (end - at - head) // size if end is not None else -1
+        if not 0 <= count <= (len(data) - head) // size:
+            return None
+        rows = np.frombuffer(data, empty.dtype, count, head)
+        here: Array = np.arange(count, dtype="u8") * np.uint64(size) + np.uint64(at + head)
+        offsets = {name: place[1] for name, place in (rows.dtype.fields or {}).items()}
+        columns: dict[str, Array] = {}
+        for field in rule.table.fields:
+            values, holds = rows[field.name].astype("i8").astype("u8"), rule.holds[field.value]
+            if holds == "string" or (holds == "address" and field.base == "here"):
+                values += here + np.uint64(offsets[field.name])
+            elif holds == "address" and field.base == "table":
+                values += np.uint64(at)
+            if holds == "string":
+                starts = (values - np.uint64(at)).tolist()
+                columns[field.value] = np.array([data[a : data.find(b"\0", a)].decode() for a in starts], str)
+            else:
+                columns[field.value] = values & np.uint64(image.arch.modulus - 1) if holds == "address" else values
+        return _placed(image, rule, at, columns)
+
     def from_arrays(self, rule: Rule, arch: Arch, kept: dict[str, Array]) -> Rows:
         columns = {name.removeprefix("column_"): c for name, c in kept.items() if name.startswith("column_")}
         return Rows(rule, arch, int(kept["at"][0]), columns, tuple(kept["names"].tolist()), kept["starts"])
@@ -176,6 +203,11 @@ def rows_of(image: Image, rule: Rule) -> tuple[Rows, dict[str, int]]:
     """The rows that `rule` makes of an image, and the counts of references left alone. Raises BuildplugError."""
     at = address_of(image, rule)
     columns, left = columns_of(image, rule)
+    return _placed(image, rule, at, columns), left
+
+
+def _placed(image: Image, rule: Rule, at: int, columns: dict[str, Array]) -> Rows:
+    """Rows with the sections that their addresses lie in. Raises BuildplugError for one that lies in none."""
     sections: dict[int, Section] = {}
     for value in {f.value for f in rule.table.fields if rule.holds[f.value] == "address"}:
         for address in np.unique(columns[value]).tolist():
@@ -189,4 +221,4 @@ def rows_of(image: Image, rule: Rule) -> tuple[Rows, dict[str, int]]:
                 raise image.bad(problem, "exclude its symbol, or mend its record")
             sections[section.address] = section
     starts = np.array(sorted(sections), "u8")
-    return Rows(rule, image.arch, at, columns, tuple(sections[int(a)].name for a in starts), starts), left
+    return Rows(rule, image.arch, at, columns, tuple(sections[int(a)].name for a in starts), starts)

@@ -17,6 +17,13 @@ from buildplug.image.elf import Image
 from buildplug.image.headers import Array
 
 
+def rounded(size: int) -> int:
+    """Bytes to keep for a table of `size` bytes: some more, so that a table that grows a little still fits. By its size
+    alone, as an image may depend on nothing that was there before."""
+    granule = max(64, 1 << max(0, size.bit_length() - 4))
+    return -(-size // granule) * granule
+
+
 class Contents(Protocol):
     """What a table has to hold, whichever format it has. Frozen."""
 
@@ -34,6 +41,10 @@ class Contents(Protocol):
     @property
     def blob(self) -> bytes | None:
         """The part of the table that goes in as a file of bytes; None if the template has all of it as text."""
+
+    @property
+    def room(self) -> int:
+        """Bytes to keep for the table: rounded(), or more where the format has room inside. By its size alone."""
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -80,9 +91,9 @@ class Format(ABC):
     def from_arrays(self, rule: Rule, arch: Arch, kept: dict[str, Array]) -> Contents:
         """The contents whose arrays() these are. May raise anything."""
 
-    def previous(self, image: Image, rule: Rule) -> Contents | None:
-        """The contents of the table in an image that was linked before; None if there is none, or if that cannot be
-        told. Raises BuildplugError."""
+    def previous(self, image: Image, rule: Rule, data: bytes, at: int) -> Contents | None:
+        """The contents of the table that stands at address `at` of an image that was linked before, as `data`, for a
+        link with the same; None if that cannot be told. Raises BuildplugError."""
         return None
 
     def truth(self, image: Image, rule: Rule, ops: Ops | None, data: bytes, at: int) -> Contents:

@@ -58,9 +58,8 @@ class KallsymsTable(Packed):
         return list(zip(FORMS[self.rule.format].parts, self.starts, strict=True))
 
     @property
-    def shape(self) -> tuple[object, ...]:
-        """What of the table changes more in a link than its bytes up to the base."""
-        return len(self.data), self.section_names, self.starts, self.base_offset
+    def room(self) -> int:
+        return len(self.data)  # each part has its own
 
     def context(self) -> dict[str, Any]:
         """What templates see, the bytes up to the base in a file apart."""
@@ -97,22 +96,17 @@ class KallsymsFormat(PackedFormat):
     def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
         return {}  # Linux has its own
 
-    def previous(self, image: Image, rule: Rule) -> KallsymsTable | None:
+    def previous(self, image: Image, rule: Rule, data: bytes, at: int) -> KallsymsTable | None:
         found = [image.address_of(f"kallsyms_{part}") for part in FORMS[rule.format].parts]
-        addresses = [address for address in found if address is not None]
-        section = image.section_at(addresses[0]) if len(addresses) == len(found) else None
-        if section is None:
+        starts = tuple(address - at for address in found if address is not None)
+        if len(starts) < len(found) or starts[0] or list(starts) != sorted(starts) or starts[-1] >= len(data):
             return None
-        starts = tuple(address - section.address for address in addresses)
-        content = image.bytes_of(section)[: max(starts[-1], 0) + image.arch.word].tobytes()
+        content = data[: starts[-1] + image.arch.word]
+        count = int.from_bytes(content[starts[1] :][:4], "little")
         base = int.from_bytes(content[-image.arch.word :], "little")
         home = image.section_at(base)
-        if home is None or starts[0] or list(starts) != sorted(starts):
-            return None
-        count = int.from_bytes(content[starts[1] :][:4], "little")
-        return KallsymsTable(
-            rule, image.arch, content, count, (home.name,), starts=starts, base_offset=base - home.address
-        )
+        names, base_offset = ((home.name,), base - home.address) if home else ((), 0)
+        return KallsymsTable(rule, image.arch, content, count, names, starts=starts, base_offset=base_offset)
 
 
 def kallsyms_of(image: Image, rule: Rule) -> Kallsyms:

@@ -19,6 +19,8 @@ from buildplug.tables.packed import Packed, PackedFormat
 class KsymsFormat(PackedFormat):
     name = "ksyms"
     rows = "symbols"
+    records = ksyms_format.RECORDS
+    counted = "symbols"
 
     def make(self, image: Image, rule: Rule, ops: Ops | None) -> tuple[Packed, dict[str, int]]:
         return _encoded(rule, collected(image, rule, address_of(image, rule))), {}

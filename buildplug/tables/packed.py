@@ -1,15 +1,17 @@
 """Tables whose bytes are made in one piece: the assembler includes them, the linker adds the sections' addresses."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from buildplug.arch.model import Arch
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
+from buildplug.image.elf import Image
 from buildplug.image.headers import Array
-from buildplug.tables.format import Format, Source
+from buildplug.tables.binary import Records, anchored, dtypes
+from buildplug.tables.format import Format, Source, rounded
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,10 @@ class Packed:
         return len(self.data) - self.arch.word * (len(self.section_names) + len(self.fixed))
 
     @property
+    def room(self) -> int:
+        return rounded(len(self.data))
+
+    @property
     def blob(self) -> bytes:
         return self.data[: self.before_bases]
 
@@ -64,9 +70,24 @@ class Packed:
 
 
 class PackedFormat(Format):
-    """What the formats of such tables have in common."""
+    """What the formats of such tables have in common. `records`: the one of the format's name is the header, whose
+    `size` and `sections` are those of the table; `counted`: the field of it that has the number of rows."""
 
     template = "packed.S.j2"
+    records: ClassVar[Records]
+    counted: ClassVar[str]
+
+    def previous(self, image: Image, rule: Rule, data: bytes, at: int) -> Packed | None:
+        kind = dtypes(self.records)(self.name, image.arch.byteorder)
+        if len(data) < kind.itemsize:
+            return None
+        row, names = np.frombuffer(data, kind, 1)[0], anchored(image, rule)
+        fixed = int(row["sections"]) - len(names)
+        end, word = int(row["size"]), image.arch.word
+        if not 0 <= fixed * word <= end <= len(data):
+            return None
+        words = np.frombuffer(data, f"{image.arch.byteorder}u{word}", fixed, end - fixed * word)
+        return Packed(rule, image.arch, data[:end], int(row[self.counted]), names, tuple(words.tolist()))
 
     def from_arrays(self, rule: Rule, arch: Arch, kept: dict[str, Array]) -> Packed:
         return Packed.from_arrays(rule, arch, kept)

@@ -99,6 +99,8 @@ def encode(arch: Arch, extents: Array, bases: Array, rows: Array) -> bytes:
 class RelocsFormat(PackedFormat):
     name = "relocs"
     rows = "relocations"
+    records = RECORDS
+    counted = "fields"
 
     def make(self, image: Image, rule: Rule, ops: Ops | None) -> tuple[Packed, dict[str, int]]:
         return relocs_of(image, rule), {}

@@ -1,6 +1,6 @@
 """References to ops -> the table of sites that the fixup walks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from buildplug.image.elf import Image
 from buildplug.image.headers import Array
 from buildplug.select.references import References, extract
 from buildplug.tables import sites_format
-from buildplug.tables.binary import CTYPE, address_of
+from buildplug.tables.binary import CTYPE, address_of, anchored
 from buildplug.tables.format import Contents, Format, Source
 from buildplug.tables.sites_format import NONE, Table, decode, dtype
 
@@ -32,6 +32,15 @@ class SitesFormat(Format):
 
     def from_arrays(self, rule: Rule, arch: Arch, kept: dict[str, Array]) -> Table:
         return Table.from_arrays(arch, kept)
+
+    def previous(self, image: Image, rule: Rule, data: bytes, at: int) -> Table | None:
+        table, names = _decoded(image, rule, data), anchored(image, rule)
+        forms, ops = table.sites["info"] >> OP_BITS, table.sites["info"] & ((1 << OP_BITS) - 1)
+        if len(names) != len(table.sections) or max(ops, default=-1) >= len(table.ops):
+            return None
+        if max(forms, default=-1) >= len(image.arch.forms):
+            return None
+        return replace(table, section_names=names, op_names=("",) * len(table.ops))
 
     def truth(self, image: Image, rule: Rule, ops: Ops | None, data: bytes, at: int) -> Table:
         """Without declared ops, those of the table are taken."""

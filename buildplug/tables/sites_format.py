@@ -18,6 +18,7 @@ from buildplug.arch.model import Arch
 from buildplug.config.ops import OP_BITS
 from buildplug.image.headers import Array
 from buildplug.tables.binary import Records, dtypes, not_a_table
+from buildplug.tables.format import rounded
 
 MAGIC = 0x42545042  # "BPTB" in the order of its bytes, little-endian
 BACKEND_MAGIC = 0x45425042  # "BPBE"
@@ -92,6 +93,10 @@ class Table:
     section_names: tuple[str, ...] = ()  # not in the binary: for messages, comments and anchors
     op_names: tuple[str, ...] = ()
     blob = None
+
+    @property
+    def room(self) -> int:
+        return rounded(sizes(self.arch, len(self.sections), len(self.ops), len(self))[3])
 
     def __len__(self) -> int:
         return len(self.sites)

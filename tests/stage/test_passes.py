@@ -11,6 +11,7 @@ from buildplug.config.rule import find
 from buildplug.image import build_id
 from buildplug.image.elf import Image
 from buildplug.linker.script import Placed, Placement
+from buildplug.stage.linker import TableFiles
 from buildplug.stage.notes import Linked
 from buildplug.stage.passes import Stage
 from tests.conftest import LOW, SCRIPT, tool
@@ -53,32 +54,34 @@ def made(tmp_path: Path, links: list[list[str]], rule_name: str, identity: str =
     compile_kernel(tmp_path)
     (tmp_path / "kernel.lds").write_text(SCRIPT % LOW)
 
-    def assemble(text: Path, output: Path) -> list[str]:
-        command = ["gcc", "-c", str(text), "-o", str(output)]
-        tool(*command, cwd=text.parent)
-        return command
+    class Driver:
+        """Links by the compiler driver, with a script."""
 
-    def link(tables: list[Path], output: Path) -> Linked:
-        scripts = ["-Wl,-T," + str(built.placement), "-T", "kernel.lds"]
-        options = f"-Wl,-e,start,--emit-relocs,--build-id={identity}"
-        words = ["gcc", "-nostdlib", "-static", options, *scripts, "kernel.o"]
-        links.append([*words, *map(str, tables)])
-        tool(*links[-1], "-o", output, cwd=tmp_path)
-        return Linked()
+        def assemble(self, text: Path, output: Path) -> list[str]:
+            command = ["gcc", "-c", str(text), "-o", str(output)]
+            tool(*command, cwd=text.parent)
+            return command
+
+        def link(self, tables: TableFiles, output: Path) -> Linked:
+            scripts = ["-Wl,-T," + str(tables.placement), "-T", "kernel.lds"]
+            options = f"-Wl,-e,start,--emit-relocs,--build-id={identity}"
+            words = ["gcc", "-nostdlib", "-static", options, *scripts, "kernel.o"]
+            links.append([*words, *map(str, tables.inputs)])
+            tool(*links[-1], "-o", output, cwd=tmp_path)
+            return Linked()
 
     rule, generated = find(rule_name, tmp_path), tmp_path / "gen"
-    built = Stage(
+    return Stage(
         (WantedTable(rule, None, 0, "", "", ()),), X86_64, tmp_path, lambda: Placement((Placed(rule, ".rodata", ""),)),
-        generated, lambda text: text.with_suffix(".o"), assemble, link, True,
+        generated, lambda text: text.with_suffix(".o"), Driver(), True,
     )  # fmt: skip
-    return built
 
 
 def test_stage_makes_an_image_with_a_true_table_by_two_links(
     stage: Stage, links: list[list[str]], tmp_path: Path
 ) -> None:
     draft, relinked, image = (tmp_path / name for name in ("draft", "relinked", "image"))
-    verified, _ = stage.run(draft, relinked, image)
+    verified = stage.run(draft, relinked, image).verified
     assert verified.tables["functions"].rows == 2
     assert verified.rewritten == ()
     assert image.read_bytes() == relinked.read_bytes()
@@ -94,11 +97,11 @@ def test_passes_one_by_one_are_those_of_run(stage: Stage, tmp_path: Path) -> Non
     image.unlink()
     stage.prepare()
     stage.assemble_all(stage.stubs)
-    stage.link_draft(draft)
+    stage.link_draft(draft, "the first")
     stage.extract(draft)
     stage.generate()
     stage.assemble_all(stage.texts)
-    stage.relink(relinked)
+    stage.relink(draft, relinked)
     stage.verify(draft, relinked, image)
     assert image.read_bytes() == at_once
 
@@ -134,10 +137,10 @@ def test_change_that_keeps_the_tables_size_takes_one_link_for_the_same_bytes(
     stage = made(tmp_path, links, "linux-kallsyms", identity)
     draft, relinked, last, again, anew = (tmp_path / name for name in ("draft", "relinked", "last", "again", "anew"))
     compile_kernel(tmp_path, KALLSYMS.format("first", 100))
-    assert stage.run(draft, relinked, last)[1] == 2
+    assert stage.run(draft, relinked, last).links == 2
     compile_kernel(tmp_path, KALLSYMS.format("other_longer", 300))
-    assert stage.run(draft, relinked, again, last)[1] == 1
-    assert stage.run(draft, relinked, anew)[1] == 2
+    assert stage.run(draft, relinked, again, last).links == 1
+    assert stage.run(draft, relinked, anew).links == 2
     assert len(links) == 5
     assert again.read_bytes() == anew.read_bytes() != last.read_bytes()
 
@@ -148,8 +151,8 @@ def test_link_with_the_tables_of_before_is_the_draft_if_they_do_not_fit(links: l
     compile_kernel(tmp_path, KALLSYMS.format("first", 100))
     stage.run(draft, relinked, last)
     compile_kernel(tmp_path, "".join(KALLSYMS.format(f"function_{n}", n) for n in range(300)))
-    assert stage.run(draft, relinked, again, last)[1] == 2
-    assert stage.run(draft, relinked, anew)[1] == 2
+    assert stage.run(draft, relinked, again, last).links == 2
+    assert stage.run(draft, relinked, anew).links == 2
     assert again.read_bytes() == anew.read_bytes()
 
 
@@ -161,7 +164,7 @@ def test_image_of_before_may_be_anything(links: list[list[str]], tmp_path: Path)
     whole = image.read_bytes()
     for content in (b"", b"\x7fELF", whole[: len(whole) // 2], (tmp_path / "kernel.o").read_bytes()):
         last.write_bytes(content)
-        assert stage.run(draft, relinked, image, last)[1] == 2
+        assert stage.run(draft, relinked, image, last).links == 2
         assert image.read_bytes() == whole
 
 

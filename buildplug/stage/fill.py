@@ -1,0 +1,157 @@
+"""One link instead of two: an image that was linked with a table's previous object is made the one that the linker
+would make with the new object.
+
+That works if the two objects are the same to a linker: the same sections and symbols, as many relocations. Only the
+bytes of the table may differ, and what its relocations are against. What is not certain does not fit: it is relinked.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from buildplug.config.rule import Rule
+from buildplug.image.elf import Image
+from buildplug.image.headers import REL, SHT_REL, SHT_RELA, Array, Section, record, rela
+
+SHT_RELR = 19  # relative relocations of the loader, packed
+
+
+class Misfit(Exception):
+    """Why an image has to be linked anew."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Bytes that go to an offset in a file."""
+
+    offset: int
+    data: bytes
+
+
+def check(rule: Rule, before: Image, after: Image) -> None:
+    """Raises Misfit unless two objects of a rule's table differ in nothing but its bytes and relocations."""
+    own = _sized(before, rule)
+    if own != _sized(after, rule):
+        raise Misfit(f"rule {rule.name}: its table takes {_sized(after, rule)} bytes, the previous one took {own}")
+    if len(before.sections) != len(after.sections):
+        raise Misfit(f"rule {rule.name}: its object has other sections")
+    for one, other in zip(before.sections, after.sections, strict=True):
+        relocations = one.type in (SHT_REL, SHT_RELA)
+        if relocations and one.size != other.size:
+            counts = [section.size // (section.entsize or 1) for section in (other, one)]
+            raise Misfit(f"rule {rule.name}: its table has {counts[0]} relocations, the previous one had {counts[1]}")
+        same = relocations or one.name == rule.section
+        if _header(one) != _header(other) or not (same or np.array_equal(before.bytes_of(one), after.bytes_of(other))):
+            raise Misfit(f"rule {rule.name}: {one.name or 'the start'} of its object is another")
+
+
+def patches(rule: Rule, linked: Image, before: Image, after: Image) -> list[Patch]:
+    """What makes the relocations that an image keeps of a table those of the object `after`; it was linked with
+    `before`. Raises Misfit."""
+    old, new = (_relocations(image, rule) for image in (before, after))
+    at = linked.address_of(rule.symbol)
+    start = before.address_of(rule.symbol)
+    home = linked.section_at(at) if at is not None else None
+    if at is None or start is None or home is None:
+        raise Misfit(f"rule {rule.name}: the image lacks its table")
+    base, size = at - start, _sized(before, rule)
+    if linked.type != "ET_EXEC":
+        _check_loader(rule, linked, base, size, old, new)
+    if old.tobytes() == new.tobytes():
+        return []
+    names = {before.entry_of(symbol): symbol for symbol in range(len(before.symbols))}  # equal in both objects
+    (expected, sure), (wanted, known) = (_translated(linked, before, names, base, rows) for rows in (old, new))
+    sure &= known
+    if old[~sure].tobytes() != new[~sure].tobytes():
+        raise Misfit(f"rule {rule.name}: a relocation is against a symbol that only its object has")
+    found, done = [], 0
+    for table in linked.sections:
+        if table.type in (SHT_REL, SHT_RELA) and not table.alloc and table.info == home.index:
+            rows = _raw(linked, table).copy()
+            own = np.flatnonzero((rows["offset"] >= base) & (rows["offset"] < base + size))
+            part = slice(done, done + len(own))
+            done += len(own)
+            chosen = sure[part]
+            if len(chosen) == len(own) and rows[own[chosen]].tobytes() == expected[part][chosen].tobytes():
+                rows[own[chosen]] = wanted[part][chosen]
+                found.append(Patch(table.offset, rows.tobytes()))
+                continue
+            done = -1
+            break
+    if done != len(old):
+        raise Misfit(f"rule {rule.name}: the linker keeps the relocations of its table in another way")
+    return found
+
+
+def apply(path: Path, changes: list[Patch]) -> None:
+    """Writes the patches into a file."""
+    with path.open("r+b") as file:
+        for change in changes:
+            file.seek(change.offset)
+            file.write(change.data)
+
+
+def _header(section: Section) -> tuple[object, ...]:
+    s = section
+    return s.name, s.type, s.flags, s.size, s.link, s.info, s.entsize, s.alignment
+
+
+def _sized(image: Image, rule: Rule) -> int:
+    """Bytes of the sections of a rule's table in an object."""
+    return sum(section.size for section in image.sections if section.name == rule.section)
+
+
+def _raw(image: Image, table: Section) -> Array:
+    """The records of a section of relocations as they are in the file: offset, info, and addend if it has them."""
+    kind = rela(image.arch) if table.type == SHT_RELA else record(REL, image.arch)
+    return np.frombuffer(image.bytes_of(table), kind)
+
+
+def _relocations(image: Image, rule: Rule) -> Array:
+    """_raw() of the table in an object; none, shape (0,), if it has no relocations."""
+    for table in image.sections:
+        if table.type in (SHT_REL, SHT_RELA) and image.sections[table.info].name == rule.section:
+            return _raw(image, table)
+    return np.zeros(0, record(REL, image.arch))
+
+
+def _translated(linked: Image, made: Image, names: dict[int, int], base: int, rows: Array) -> tuple[Array, Array]:
+    """The relocations that an image keeps of those of an object that lies at `base`; and which of them are certain, as
+    they are against a symbol that is known by its name. `names`: place in the object's file -> symbol."""
+    shift = 32 if made.arch.bits == 64 else 8
+    info = rows["info"].astype("u8")
+    used, number = np.unique(info >> np.uint64(shift), return_inverse=True)
+    entries = np.array([_entry(linked, made, names[entry]) for entry in used.tolist()], "i8")[number]
+    moved = rows.copy()
+    moved["offset"] += rows["offset"].dtype.type(base)
+    moved["info"] = (np.maximum(entries, 0).astype("u8") << np.uint64(shift)) | (info & np.uint64((1 << shift) - 1))
+    return moved, entries >= 0
+
+
+def _entry(linked: Image, made: Image, symbol: int) -> int:
+    """Where a global symbol of an object is in the image's file; -1 if that is not sure."""
+    name = made.name_of(symbol)
+    if not made.symbols["bind"][symbol]:
+        return -1
+    found = [i for i in linked.starting(name).tolist() if linked.name_of(i) == name]
+    return linked.entry_of(found[0]) if len(found) == 1 else -1
+
+
+def _check_loader(rule: Rule, linked: Image, base: int, size: int, old: Array, new: Array) -> None:
+    """Raises Misfit unless the loader fills the same fields of a table: their number makes the layout."""
+    places = set[int]()
+    for table in linked.sections:
+        if table.type == SHT_RELR and old.tobytes() != new.tobytes():
+            raise Misfit(f"rule {rule.name}: its relocations differ, and the loader's are packed")
+        if table.type in (SHT_REL, SHT_RELA) and table.alloc:
+            offsets = _raw(linked, table)["offset"].astype("i8") - base
+            places.update(offsets[(offsets >= 0) & (offsets < size)].tolist())
+    mask = 0xFFFFFFFF if linked.arch.bits == 64 else 0xFF
+    kinds = [(row["info"] & row["info"].dtype.type(mask)).tolist() for row in (old, new)]
+    filled = {kind for kind, at in zip(kinds[0], old["offset"].tolist(), strict=True) if at in places}
+    for kind, rows in zip(kinds, (old, new), strict=True):
+        if {at for k, at in zip(kind, rows["offset"].tolist(), strict=True) if k in filled} != places:
+            raise Misfit(f"rule {rule.name}: the loader is to fill other fields of its table")
+    if set(kinds[1]) - set(kinds[0]):
+        raise Misfit(f"rule {rule.name}: its relocations are of other types")
