@@ -49,8 +49,8 @@ static const char *fix_up(void)
 /* Two calls deep, so that there is something to trace back. */
 static __attribute__((noinline)) void crash_here(bool trap)
 {
-	if (trap)
-		__asm__ volatile("movl $0, 16" : : : "memory"); /* not mapped */
+	if (trap) /* an address that is not mapped; in the frame, which some compilers make later */
+		__asm__ volatile("movl $0, 16" : : "r"(__builtin_frame_address(0)) : "memory");
 	panic("crash asked for");
 }
 
