@@ -21,9 +21,9 @@ ARCHIVERS = {
 
 
 def archived(folder: Path, kind: str) -> bytes:
-    """An archive of CONTENTS, each modified at second 1000 times its place."""
+    """An archive of CONTENTS, each modified at second 1000 times its place; never at 0, for which newer ar have now."""
     (folder / "files").mkdir()
-    for place, (name, content) in enumerate(CONTENTS.items()):
+    for place, (name, content) in enumerate(CONTENTS.items(), 1):
         (folder / "files" / name).write_bytes(content)
         os.utime(folder / "files" / name, (1000 * place, 1000 * place))
     if kind == "cpio":
@@ -44,7 +44,7 @@ def test_members_and_their_times_are_where_the_archiver_put_them(tmp_path: Path,
     assert {e.name: data[e.start : e.end] for e in found if not e.field and e.name in CONTENTS} == CONTENTS
     times = {e.name: int(data[e.start : e.end].strip(b" \0"), base) for e in found
              if e.field == "mtime" and e.name in CONTENTS}  # fmt: skip
-    assert times == {name: 1000 * n for n, name in enumerate(CONTENTS)}
+    assert times == {name: 1000 * n for n, name in enumerate(CONTENTS, 1)}
 
 
 @pytest.mark.parametrize("kind", ["ar", "tar", "cpio"])
