@@ -53,7 +53,7 @@ FAULTS = (
     Fault("file.elf", _c("file", "__FILE__"), frozenset({"build_path"}), ".rodata file", "build path"),
     Fault("glob.elf", _generated("glob", '" ".join(os.listdir("parts"))'), frozenset({"fileordering"}),
           ".rodata glob", "file order"),
-    Fault("user.elf", _generated("user", 'os.environ["USER"]'), frozenset({"user_group"}),
+    Fault("user.elf", _generated("user", 'os.environ.get("USER")'), frozenset({"user_group"}),
           ".rodata user", "user or host name"),
     Fault("id.elf", _c("id", '"none"'), frozenset(), ".note.gnu.build-id", "build-id"),
     Fault("hash.elf", _generated("hash", '" ".join({"one", "two", "three", "four", "five", "six"})'),

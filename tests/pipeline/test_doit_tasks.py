@@ -192,7 +192,8 @@ def test_build_is_silent(kernel: Path) -> None:
 
 def test_build_on_a_terminal_shows_the_passes(kernel: Path) -> None:
     ours, theirs = pty.openpty()
-    with subprocess.Popen([sys.executable, "-m", "buildplug", "build", kernel], stderr=theirs) as process:
+    env = os.environ | {"TERM": "xterm"}  # one that can move the cursor
+    with subprocess.Popen([sys.executable, "-m", "buildplug", "build", kernel], env=env, stderr=theirs) as process:
         os.close(theirs)
         shown = b""
         with contextlib.suppress(OSError):  # the end of a terminal
