@@ -122,6 +122,8 @@ def digests(wanted: Project, tree: Path) -> dict[str, str]:
     for pattern in wanted.outputs:
         before = len(found)
         for top in sorted(tree.glob(pattern)):
+            if not top.exists():  # a link to nothing, which only newer Pythons list
+                continue
             for path in (top, *sorted(top.rglob("*"))):
                 name = str(path.relative_to(tree))
                 if path.is_symlink():
