@@ -25,6 +25,7 @@ from buildplug.repro.setting import ANYBODY, Bench, Setting
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 KEPT = "kept"  # the folder of builds that are done
+TEMPORARY = "tmp"  # that of the builds' temporary files: make, if it is killed, leaves there what it speaks through
 
 
 @dataclass(frozen=True)
@@ -160,11 +161,13 @@ def workshop(wanted: Project, env: Mapping[str, str]) -> Iterator[Bench]:
     try:
         if work.resolve().is_relative_to(wanted.root):
             raise BuildplugError(work, "expected a temporary folder outside of the project", "set TMPDIR")
-        (work / KEPT).mkdir()
+        for name in (KEPT, TEMPORARY):
+            (work / name).mkdir()
+        inside = {**env, "TMPDIR": str(work / TEMPORARY)}
         with adopting(), socket.socket() as port:
             port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # nobody gets this port but who asks for it
             port.bind(("127.0.0.1", 0))
-            yield Bench(work, int(time.time()), int(port.getsockname()[1]), wanted.ours, env)
+            yield Bench(work, int(time.time()), int(port.getsockname()[1]), wanted.ours, inside)
         keep = any((work / KEPT).iterdir())
     finally:
         for path in work.iterdir() if keep else [work]:
