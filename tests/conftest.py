@@ -152,3 +152,17 @@ def scratch(tmp_path: Path) -> Path:
     """Where builds of a test make their temporary folder."""
     (tmp_path / "scratch").mkdir()
     return tmp_path / "scratch"
+
+
+@pytest.fixture(scope="session")
+def namespaces() -> None:
+    """Skips where no process may have another user, or mount: a container may forbid that."""
+    tried = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "true"], capture_output=True, text=True, check=False
+    )
+    if tried.returncode:
+        pytest.skip(tried.stderr.strip())
+    try:
+        os.close(os.open("/dev/fuse", os.O_RDWR))
+    except OSError as error:
+        pytest.skip(str(error))

@@ -32,7 +32,7 @@ def kernel_with_all_tables(to: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def clean(tmp_path_factory: pytest.TempPathFactory, namespaces: None) -> dict[str, Any]:
     """The sample kernel under every variation."""
     scratch = tmp_path_factory.mktemp("scratch")
     kernel = kernel_with_all_tables(tmp_path_factory.mktemp("clean") / "kernel")
@@ -58,6 +58,7 @@ def test_its_digest_is_that_of_a_plain_build(clean: dict[str, Any], tmp_path: Pa
     assert clean["outputs"] == {"build/vmlinux": digest}
 
 
+@pytest.mark.usefixtures("namespaces")
 def test_distcc_and_ccache_really_work_for_the_sample_kernel(clean: dict[str, Any]) -> None:
     notes = {verdict["variation"]: verdict["note"] for verdict in clean["variations"] if verdict["note"]}
     sources = len(list(Path("sample_kernel").glob("*.c")))
@@ -66,6 +67,7 @@ def test_distcc_and_ccache_really_work_for_the_sample_kernel(clean: dict[str, An
     assert counts["cache"] >= sources
 
 
+@pytest.mark.usefixtures("namespaces")
 def test_a_compiler_that_path_does_not_find_is_said_not_to_be_varied(tmp_path: Path, scratch: Path) -> None:
     project = make(tmp_path / "project", "echo 1 >out")
     found = result(project, scratch, "--vary=-all,launcher,cache", "--output", "out", "--", "make")
@@ -75,7 +77,7 @@ def test_a_compiler_that_path_does_not_find_is_said_not_to_be_varied(tmp_path: P
 
 
 @pytest.fixture(scope="module")
-def faults(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def faults(tmp_path_factory: pytest.TempPathFactory, namespaces: None) -> dict[str, Any]:
     """The project with a fault in each output, compared."""
     scratch = tmp_path_factory.mktemp("scratch")
     folder = faulty.write(tmp_path_factory.mktemp("faulty") / "project")
@@ -219,6 +221,7 @@ def test_source_date_epoch_is_honoured(tmp_path: Path, scratch: Path) -> None:
     assert result(project, scratch, *words, env={"SOURCE_DATE_EPOCH": "86400"})["reproducible"]
 
 
+@pytest.mark.usefixtures("namespaces")
 def test_user_and_host_are_others(tmp_path: Path, scratch: Path) -> None:
     project = make(tmp_path / "project", "{ id -un; hostname; domainname; echo $$USER; } >out")
     found = result(project, scratch, "--vary=-all,user_group,domain_host", "--output", "out", "--", "make", "-s")

@@ -16,6 +16,7 @@ print(json.dumps(sorted(VariationSpec().extend(["+all", *sys.argv[1:]]).variatio
 """
 
 
+@pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize(
     "specs",
     [

@@ -72,6 +72,7 @@ def test_output_behind_a_link_out_of_the_project_is_left_alone(tmp_path: Path, s
     assert (tmp_path / "elsewhere" / "out").read_text() == "mine"
 
 
+@pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("room", ["16k", "1m"], ids=["for no copy", "for no build"])
 def test_no_room_is_one_line(tmp_path: Path, room: str) -> None:
     project = make(tmp_path / "project", "head -c 2000000 /dev/zero >out")
@@ -116,6 +117,7 @@ def test_interrupt_leaves_nothing(tmp_path: Path, scratch: Path, number: signal.
     assert tree_digest(project) == before
 
 
+@pytest.mark.usefixtures("namespaces")
 def test_build_that_is_killed_is_one_line(tmp_path: Path, scratch: Path) -> None:
     project = make(tmp_path / "project", "sleep 1000 & kill -9 $$PPID")
     done = repro(project, scratch, "--vary=time,fileordering,launcher", "--output", "out", "--", "make")
@@ -132,6 +134,7 @@ def test_what_a_build_leaves_running_is_ended(tmp_path: Path, scratch: Path) -> 
     assert_nothing_is_left(scratch)
 
 
+@pytest.mark.usefixtures("namespaces")
 def test_project_that_may_not_be_written_to(tmp_path: Path, scratch: Path) -> None:
     """By a user who is not root: its copies are built and go."""
     project = make(tmp_path / "project", "echo >out")
