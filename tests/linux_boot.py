@@ -8,7 +8,7 @@ from buildplug.base.process import run
 from sample_kernel.boot import QEMU, held
 
 INIT = Path(__file__).with_name("linux_init.c")
-XEN = Path("/boot/xen-4.17-amd64.gz")
+XENS = "xen-*-amd64.gz"  # in /boot
 SECONDS = 400  # under Xen a minute; a busy machine is slower
 HOLD = "hold"  # what init says at its end
 
@@ -50,7 +50,8 @@ def boot(image: Path, arguments: str, regions: Regions, folder: Path, *, xen: bo
         "stdio",
     ]
     if xen:
-        (folder / "xen").write_bytes(gzip.decompress(XEN.read_bytes()))
+        newest = max(Path("/boot").glob(XENS), key=lambda path: path.stat().st_mtime)
+        (folder / "xen").write_bytes(gzip.decompress(newest.read_bytes()))
         kernel = ["-kernel", f"{folder}/xen", "-append", "console=none", "-initrd", f"{image} {line},{archive}"]
     else:
         kernel = ["-kernel", f"{image}", "-append", line, "-initrd", f"{archive}"]

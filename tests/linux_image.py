@@ -6,10 +6,12 @@
 import fcntl
 import hashlib
 import os
+import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from buildplug.base.errors import BuildplugError
@@ -17,8 +19,10 @@ from buildplug.base.process import run
 from buildplug.linux import kbuild
 from buildplug.linux.versions import STAGES
 
-SOURCE = Path("/usr/src/linux-source-6.1.tar.xz")
-PACKAGES = "flex bison bc libelf-dev libssl-dev kmod cpio rsync linux-source-6.1 xen-hypervisor-4.17-amd64"
+LINUX = f"linux-source-{STAGES[0].version}"
+SOURCE = Path(f"/usr/src/{LINUX}.tar.xz")
+PACKAGES = ("flex", "bison", "bc", "libelf-dev", "libssl-dev", "kmod", "cpio", "rsync", LINUX)
+XEN = re.compile(r"xen-hypervisor-([\d.]+)-amd64")  # its package, by its version
 EMPTIED = STAGES[0].emptied
 # What tinyconfig lacks for a kernel that prints, boots under QEMU and Xen, and has every kind of patched site.
 # RANDOMIZE_BASE makes Linux link with --emit-relocs.
@@ -30,6 +34,10 @@ CONFIG = """
 """
 
 
+class NoSource(BuildplugError):
+    """This Debian has no Linux of the version that kbuild takes."""
+
+
 def cached() -> Path | None:
     """The vmlinux that is built already of the installed source; None if there is none."""
     path = _tree() / "vmlinux"
@@ -39,9 +47,10 @@ def cached() -> Path | None:
 def prepare() -> Path:
     """The vmlinux, built if need be. Builds take turns; of a killed one nothing is used.
 
-    Raises BuildplugError: packages are missing and cannot be installed, or the build fails.
+    Raises NoSource; BuildplugError: packages are missing and cannot be installed, or the build fails.
     """
-    _install()
+    with _alone(_tree("packages")):
+        _install()
     return _made(_tree(), _build) / "vmlinux"
 
 
@@ -56,15 +65,23 @@ def unannotated() -> Path:
         kbuild.revert(scratch, but=EMPTIED)
         run(["make", f"-j{os.cpu_count()}", "vmlinux"], scratch, "build Linux")
 
-    _install()
+    with _alone(_tree("packages")):
+        _install()
     return _made(_tree(EMPTIED), build)
+
+
+@contextmanager
+def _alone(tree: Path) -> Iterator[None]:
+    """Waits until nobody else is at that tree."""
+    tree.parent.mkdir(parents=True, exist_ok=True)
+    with (tree.parent / f".{tree.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _made(tree: Path, build: Callable[[Path], None]) -> Path:
     """A tree of the cache; if there is none, `build` makes it of an empty folder."""
-    tree.parent.mkdir(parents=True, exist_ok=True)
-    with (tree.parent / f".{tree.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _alone(tree):
         if not (tree / "vmlinux").is_file():
             scratch = tree.with_suffix(".scratch")
             shutil.rmtree(scratch, ignore_errors=True)
@@ -109,19 +126,28 @@ def _tree(variant: object = None) -> Path:
     status = SOURCE.stat() if SOURCE.is_file() else None
     source = (status.st_size, int(status.st_mtime)) if status else None  # the time is the package's
     key = hashlib.sha256(repr((CONFIG.split(), source, *([variant] if variant else []))).encode()).hexdigest()[:16]
-    return cache / "buildplug" / "linux-6.1" / key
+    return cache / "buildplug" / f"linux-{STAGES[0].version}" / key
 
 
 def _install() -> None:
     status = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n"]
-    installed = run(status, Path.cwd(), "list the installed packages").output.splitlines()
-    missing = [package for package in PACKAGES.split() if f"{package} installed" not in installed]
-    if not missing:
+    listed = [line.split() for line in run(status, Path.cwd(), "list the installed packages").output.splitlines()]
+    installed = {name for name, state in listed if state == "installed"}
+    missing = [package for package in PACKAGES if package not in installed]
+    if not missing and any(map(XEN.fullmatch, installed)):
         return
+    if not os.geteuid():
+        run(["apt-get", "update"], Path.cwd(), "refresh the lists of packages")
+    known = run(["apt-cache", "pkgnames"], Path.cwd(), "list the packages").output.split()
+    if LINUX in missing and LINUX not in known:
+        found = " and ".join(sorted(filter(re.compile(r"linux-source-[\d.]+").fullmatch, known))) or "none"
+        raise NoSource("Linux", f"expected {LINUX}, which `buildplug kbuild` takes, found {found}")
+    xens = {name: [*map(int, match[1].split("."))] for name in known if (match := XEN.fullmatch(name))}
+    if xens.keys().isdisjoint(installed):
+        missing += [max(xens, key=xens.__getitem__)]
     command = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
     if os.geteuid():
         raise BuildplugError("Linux", f"expected packages, missing {' '.join(missing)}", f"sudo {' '.join(command)}")
-    run(["apt-get", "update"], Path.cwd(), "refresh the lists of packages")
     run(command, Path.cwd(), "install what a build of Linux needs")
 
 
