@@ -58,7 +58,7 @@ def writes(arch: Arch, instruction: capstone.CsInsn) -> set[str]:
     return written
 
 
-def leaves(instruction: capstone.CsInsn) -> bool:
+def transfers_control(instruction: capstone.CsInsn) -> bool:
     """Whether an instruction may go elsewhere than to the next one."""
     groups = (
         capstone.CS_GRP_JUMP, capstone.CS_GRP_CALL, capstone.CS_GRP_RET, capstone.CS_GRP_BRANCH_RELATIVE,

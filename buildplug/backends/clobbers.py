@@ -1,7 +1,7 @@
 """The build-time check of backends: what they give for an op writes only what it may; and code that is copied can
 stand anywhere."""
 
-from buildplug.arch.decode import instructions, leaves, names_register, pc_relative, writes
+from buildplug.arch.decode import instructions, names_register, pc_relative, transfers_control, writes
 from buildplug.arch.model import Arch
 from buildplug.backends.flow import Effect, Follower
 from buildplug.base.errors import BuildplugError
@@ -94,7 +94,7 @@ def _check_code(arch: Arch, where: str, code: bytes, address: int, allowed: froz
     depth, end = 0, address
     for instruction in instructions(arch, code, address):
         text = f"{instruction.mnemonic} {instruction.op_str}".strip()
-        if leaves(instruction) or (copied and pc_relative(arch, instruction)):
+        if transfers_control(instruction) or (copied and pc_relative(arch, instruction)):
             raise BuildplugError(where, f"expected code that can stand anywhere, found '{text}'", "make it a function")
         moves = (instruction.mnemonic in arch.mnemonics.push) - (instruction.mnemonic in arch.mnemonics.pop)
         depth += moves

@@ -32,7 +32,7 @@ def program(name: str) -> tuple[str | None, list[int]]:
 
 
 @cache
-def ours() -> str:
+def own_digest() -> str:
     """A digest of buildplug itself: another version of it is another input of every pass."""
     paths = [*data.PACKAGE.glob("*.py"), *data.PACKAGE.glob("*/*.py"), *data.templates(), *data.rules().values()]
     paths.sort(key=lambda path: (path.parent.name, path.name))  # the same installed and in the source tree

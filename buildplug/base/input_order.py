@@ -24,7 +24,7 @@ def permutation(count: int) -> Any:
     return np.random.default_rng(list(os.environ[VARIABLE].encode(errors="surrogateescape"))).permutation(count)
 
 
-def met(items: Iterable[Item]) -> list[Item]:
+def in_order(items: Iterable[Item]) -> list[Item]:
     """The items in the order in which they are met."""
     found = list(items)
     return [found[place] for place in permutation(len(found))] if shuffling() else found

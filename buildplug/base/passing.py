@@ -6,7 +6,7 @@ import sys
 from buildplug.base.errors import BuildplugError
 
 
-def become(command: list[str], env: dict[str, str]) -> int:
+def exec_program(command: list[str], env: dict[str, str]) -> int:
     """Ends this program and runs another in its place: never returns. Raises BuildplugError if it cannot be run."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -19,7 +19,7 @@ def become(command: list[str], env: dict[str, str]) -> int:
 def run(command: list[str], env: dict[str, str]) -> int:
     """Runs a program with our streams, passes on to it the signals that ask us to end, and returns its exit status as a
     shell has it. Raises BuildplugError if it cannot be run."""
-    import signal  # not for become()
+    import signal  # not for exec_program()
 
     passed_on = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)  # until we know to whom

@@ -170,7 +170,7 @@ def _result(command: Sequence[str | Path], what: str, status: int, said: str, st
     return Tool(words, said)
 
 
-def hand_over(command: Sequence[str | Path], what: str) -> None:
+def run_in_foreground(command: Sequence[str | Path], what: str) -> None:
     """Runs a program that speaks to the user itself. Raises BuildplugError if it is missing or fails."""
     words = [str(word) for word in command]
     try:
@@ -194,7 +194,7 @@ def version(program: str, cwd: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Ended:
+class Completed:
     """How a program ended, and what it said on each stream."""
 
     status: int  # as a shell has it: 128 and the signal's number if a signal ended it
@@ -202,10 +202,10 @@ class Ended:
     err: bytes
 
 
-def heard(command: Sequence[str], env: Mapping[str, str]) -> Ended:
+def capture(command: Sequence[str], env: Mapping[str, str]) -> Completed:
     """Runs the user's program where we are, in his own language. Raises BuildplugError if it cannot be run."""
     try:
         done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     except (OSError, ValueError) as error:
         raise BuildplugError(command[0], f"cannot be run: {getattr(error, 'strerror', None) or error}") from None
-    return Ended(done.returncode if done.returncode >= 0 else 128 - done.returncode, done.stdout, done.stderr)
+    return Completed(done.returncode if done.returncode >= 0 else 128 - done.returncode, done.stdout, done.stderr)

@@ -44,7 +44,7 @@ def _references(image: Image, rule: Rule) -> tuple[list[dict[str, Any]], dict[st
             "section": section.name, "offset": row[1], "address": section.address + row[1], "kind": form.kind.name,
             "length": form.length, "symbol": found.targets[row[3]].name, "addend": row[5],
         })  # fmt: skip
-    return entries, found.left
+    return entries, found.ignored
 
 
 def _relocations(image: Image, rule: Rule) -> tuple[list[dict[str, Any]], dict[str, int]]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 from buildplug.arch.model import Arch
 from buildplug.arch.registry import ARCHES, by_name
 from buildplug.base.errors import BuildplugError
-from buildplug.base.input_order import met
+from buildplug.base.input_order import in_order
 from buildplug.base.keys import KeysOf, OneOf
 from buildplug.base.schema import convert, load
 from buildplug.config import ops
@@ -228,7 +228,7 @@ def _sources(path: Path, root: Path, wanted: Compile, build: Path) -> tuple[str,
     found = set[str]()
     for pattern in wanted.sources:
         try:
-            matches = [p for p in met(root.glob(pattern)) if p.is_file() and not _built(p.resolve(), build)]
+            matches = [p for p in in_order(root.glob(pattern)) if p.is_file() and not _built(p.resolve(), build)]
         except (ValueError, NotImplementedError) as error:
             raise BuildplugError(f"{path}: compile.sources", f"{pattern!r}: {error}") from None
         if not matches:

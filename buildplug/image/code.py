@@ -10,7 +10,7 @@ from buildplug.image.elf import Image, among
 from buildplug.image.headers import STT_FUNC, STT_NOTYPE, STT_OBJECT, Section
 
 
-class Sweeper:
+class Disassembler:
     """Decodes a section of code from the start of a function on, as its bytes alone do not say where instructions
     begin."""
 

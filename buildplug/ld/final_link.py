@@ -15,7 +15,7 @@ from types import FrameType
 from buildplug import __version__
 from buildplug.base import files, process, scratch
 from buildplug.base.errors import BuildplugError
-from buildplug.base.process import Ended
+from buildplug.base.process import Completed
 from buildplug.config.project import Config, read
 from buildplug.image import strip
 from buildplug.linker import command_line, depfile, response
@@ -46,7 +46,7 @@ class FinalLink:
     env: Mapping[str, str]  # the linker's
     config: Config
     folder: Path
-    ended: dict[Path, Ended] = field(default_factory=dict)  # how the link of each image ended
+    ended: dict[Path, Completed] = field(default_factory=dict)  # how the link of each image ended
 
     @property
     def output(self) -> Path:
@@ -124,7 +124,7 @@ class FinalLink:
             # where a % in the name of our folder would be taken for the output, the whole name is said by that
             command.append("-Map=%" if self.family.percent_is_output and "%" in str(made) else f"-Map={_map_of(made)}")
         command += [f"--dependency-file={_depfile_of(made)}"] if self.line.depfile else []
-        done = process.heard([*command, "-o", str(made)], self.env)
+        done = process.capture([*command, "-o", str(made)], self.env)
         self.ended[made] = done
         if done.status and made == self.draft:
             failed = LinkFailed(self.ld, "the link failed", status=done.status)
@@ -138,7 +138,7 @@ class FinalLink:
             )  # fmt: skip
         return Linked()
 
-    def say(self, ended: Ended) -> None:
+    def say(self, ended: Completed) -> None:
         """Says what a linker has said."""
         for stream, said in ((sys.stdout, ended.out), (sys.stderr, ended.err)):
             stream.buffer.write(self.public(said.decode(errors="surrogateescape")).encode(errors="surrogateescape"))

@@ -27,7 +27,7 @@ def main(words: list[str], called: str) -> int:
     env = os.environ | {INSIDE: "1"}
     line = _parse(own["ld"], words, env)
     if "into" not in own and own["ld"] and not line.is_final:
-        return passing.become([own["ld"], *words], env)
+        return passing.exec_program([own["ld"], *words], env)
     from pathlib import Path
 
     from buildplug.ld import settings
@@ -43,7 +43,7 @@ def main(words: list[str], called: str) -> int:
     line = line if own["ld"] else _parse(ld, words, env)
     special = not output.parent.is_dir() or (output.exists() and not output.is_file())  # the linker says what is wrong
     if not line.is_final or not image or special:
-        return passing.become([ld, *words], env)
+        return passing.exec_program([ld, *words], env)
     if image != output.name:
         status = passing.run([ld, *words], env)
         if status:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from buildplug.base.process import heard
+from buildplug.base.process import capture
 
 Asked = Callable[[str], bool]  # whether the linker finds --version in a response file with that text
 
@@ -78,4 +78,4 @@ def finds_version(ld: str, env: Mapping[str, str], text: str) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         response = Path(folder, "words")
         response.write_text(text)
-        return heard([ld, f"@{response}"], env).status == 0
+        return capture([ld, f"@{response}"], env).status == 0

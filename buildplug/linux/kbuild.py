@@ -13,7 +13,7 @@ from pathlib import Path
 
 from buildplug.base import files
 from buildplug.base.data import build_system
-from buildplug.base.process import hand_over
+from buildplug.base.process import run_in_foreground
 from buildplug.linux.versions import SCRIPT, STAGES, stage_of
 
 MARK = "buildplug"
@@ -44,7 +44,7 @@ def build(tree: Path, arguments: list[str], *, paravirt: bool) -> None:
     """Patches the tree, runs make there, and takes the patch out. Raises BuildplugError."""
     apply(tree, paravirt=paravirt)
     try:
-        hand_over(["make", "-C", tree, *arguments], "build Linux")
+        run_in_foreground(["make", "-C", tree, *arguments], "build Linux")
     finally:
         revert(tree)
 

@@ -60,7 +60,7 @@ class Pipeline:
             wanted.tables, wanted.arch, wanted.root, self._places, wanted.generated,
             wanted.object_of, ProjectLinker(wanted, self.sources), bool(self._line.scripts),
         )  # fmt: skip
-        made = repr((fingerprints.ours(), fingerprints.variables(), wanted.tables))
+        made = repr((fingerprints.own_digest(), fingerprints.variables(), wanted.tables))
         self.settings = sha256(made.encode(errors="surrogateescape")).hexdigest()
         self.objects = [wanted.object_of(source) for source in self.sources]
         self.link_inputs = self.objects + [wanted.root / name for name in wanted.link.objects]
@@ -233,7 +233,9 @@ class Pipeline:
             "targets": [str(path) for path in targets],
             "task_dep": [PASSES[PASSES.index(name) - 1]] if name != PASSES[0] else [],
             "uptodate": [
-                config_changed(repr((fingerprints.ours(), fingerprints.variables(), settings))) if depends else False,
+                config_changed(repr((fingerprints.own_digest(), fingerprints.variables(), settings)))
+                if depends
+                else False,
                 partial(self._is_noted, name),
             ],
             "verbosity": 2,  # what compilers and linkers warn of is the user's

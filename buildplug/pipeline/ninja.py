@@ -11,7 +11,7 @@ import ninja
 from ninja.ninja_syntax import Writer
 
 from buildplug.base import files, fingerprints
-from buildplug.base.input_order import met
+from buildplug.base.input_order import in_order
 from buildplug.base.process import run
 from buildplug.config.project import Config
 
@@ -48,7 +48,7 @@ def write(config: Config, sources: list[Path]) -> Path:
     files.write(environment, json.dumps(fingerprints.variables()) + "\n")
     # another compiler makes other objects, and so does another CPATH
     tools = [_escape(program) for program in programs if program] + [_escape(config.relative(environment))]
-    for source in met(sources):
+    for source in in_order(sources):
         language = "c" if source.suffix == ".c" else "S"
         names = [_escape(config.relative(path)) for path in (config.object_of(source), source)]
         writer.build([names[0]], f"compile_{language}", [names[1]], implicit=tools)

@@ -37,7 +37,7 @@ def programs(config: Config) -> dict[str, Program]:
             break  # one program compiles and assembles, as clang does
         names[part] = said.output.strip()
     found = {name: _program(program, root) for name, program in sorted(names.items())}
-    return {"buildplug": Program(None, fingerprints.ours(), __version__, "")} | found
+    return {"buildplug": Program(None, fingerprints.own_digest(), __version__, "")} | found
 
 
 def _find(name: str, root: Path) -> str | None:

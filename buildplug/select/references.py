@@ -22,7 +22,7 @@ from buildplug.image.headers import SHN_UNDEF, STT_FUNC, STT_OBJECT, STT_SECTION
 from buildplug.select.symbols import Target, disjoint, targets
 
 if TYPE_CHECKING:
-    from buildplug.image.code import Sweeper
+    from buildplug.image.code import Disassembler
 
 # section: index; offset: of the site in it; form: index in Arch.forms; target: index in References.targets;
 # value: the address that the site refers to; addend: the relocation's, relative to the target.
@@ -34,30 +34,30 @@ REFERENCE = np.dtype(
 @dataclass(frozen=True)
 class References:
     """The references of an image that a rule selects: rows of REFERENCE sorted by section and offset, and the
-    counts of those that the rule leaves alone, by kind."""
+    counts of those that the rule ignores, by kind."""
 
     targets: tuple[Target, ...]
     rows: Array
-    left: dict[str, int]
+    ignored: dict[str, int]
 
 
 def extract(image: Image, rule: Rule) -> References:
     """The references of `image` that `rule` selects.
 
     Raises BuildplugError for an image without relocations, and for a reference of a kind that the rule neither
-    takes nor leaves alone.
+    takes nor ignores.
     """
     check_linked(image)
     chosen = targets(image, rule)
     sections, skipped = globs(rule.select.sections), globs(rule.select.skip)
-    parts, left = [], Counter[str]()
+    parts, ignored = [], Counter[str]()
     check_relocations(image)
     for section, relocations in image.relocations(_named(image, chosen)):
         if sections(section.name) and not skipped(section.name) and section.name != rule.section:
-            parts.append(_Finder(image, rule, section, chosen).find(relocations, left))
+            parts.append(_Finder(image, rule, section, chosen).find(relocations, ignored))
     rows = np.concatenate([*parts, np.zeros(0, REFERENCE)])
     rows = rows[np.lexsort((rows["offset"], rows["section"]))]
-    return References(chosen, rows, dict(sorted(left.items())))
+    return References(chosen, rows, dict(sorted(ignored.items())))
 
 
 def _named(image: Image, chosen: tuple[Target, ...]) -> Array:
@@ -92,8 +92,8 @@ class _Finder:
         found: Array = np.where((index >= 0) & (values < ends[index]), owners[index], -1)
         return found
 
-    def find(self, relocations: Array, left: Counter[str]) -> Array:
-        """Rows of REFERENCE, unsorted; counts in `left` what the rule leaves alone."""
+    def find(self, relocations: Array, ignored: Counter[str]) -> Array:
+        """Rows of REFERENCE, unsorted; counts in `ignored` what the rule ignores."""
         near = self.image.symbols["value"][relocations["symbol"]] + relocations["addend"].astype("u8")  # modulo 2^64
         # Most lie far from every target: first from all of them, then from the nearest, for all that may stand between
         # a field and its end.
@@ -109,11 +109,11 @@ class _Finder:
         guesses = [near + np.uint64(rest) * self.section.executable for rest in (0, *self.arch.trailing, 1, 2)]
         wanted = (number != IGNORED) & np.any([self.lookup(guess) >= 0 for guess in guesses], axis=0)
         at = np.flatnonzero(wanted)
-        return self.classify(relocations[at], number[at], near[at], left) if len(at) else np.zeros(0, REFERENCE)
+        return self.classify(relocations[at], number[at], near[at], ignored) if len(at) else np.zeros(0, REFERENCE)
 
-    def classify(self, relocations: Array, numbers: Array, near: Array, left: Counter[str]) -> Array:
+    def classify(self, relocations: Array, numbers: Array, near: Array, ignored: Counter[str]) -> Array:
         """find() for relocations that may well refer to a target; `near`: symbol plus addend."""
-        from buildplug.image.code import Sweeper  # imports capstone: only when something is to be decoded
+        from buildplug.image.code import Disassembler  # imports capstone: only when something is to be decoded
 
         unknown = np.flatnonzero(numbers == UNKNOWN)
         if len(unknown):
@@ -125,8 +125,8 @@ class _Finder:
             )
         place = relocations["offset"].astype("i8")
         relaxed = among(relocations["type"], list(self.arch.relaxed))
-        sweeper = Sweeper(self.image, self.section)
-        data = sweeper.is_data(place)
+        disassembler = Disassembler(self.image, self.section)
+        data = disassembler.is_data(place)
         rows = np.zeros(len(place), REFERENCE)
         rows["section"], rows["form"] = self.section.index, UNKNOWN
         for number, form in enumerate(self.arch.forms):
@@ -134,14 +134,14 @@ class _Finder:
                 open_ = (rows["form"] == UNKNOWN) & (data == form.kind.data)
                 open_ &= relaxed if shift else relaxed | (numbers == FIELDS.index(form.field))
                 self._match(rows, open_, number, place - shift)
-        self._without_prefix(sweeper, rows, ~data, relaxed, numbers, place)
+        self._without_prefix(disassembler, rows, ~data, relaxed, numbers, place)
         for i in np.flatnonzero((rows["form"] == UNKNOWN) | (~data & self._unsure(rows))).tolist():
             if data[i]:
                 field = FIELDS[numbers[i]]
                 value, kind = int(near[i]), "other" if field.signed else "slot-address"
                 kind = "relative-pointer" if field.relative else kind
             else:
-                value, kind = self._decode(sweeper, rows[i], int(place[i]), FIELDS[numbers[i]], int(near[i]))
+                value, kind = self._decode(disassembler, rows[i], int(place[i]), FIELDS[numbers[i]], int(near[i]))
             if not kind:
                 continue
             rows["form"][i] = UNKNOWN
@@ -150,8 +150,8 @@ class _Finder:
                 if not self.slots[target] and kind != "relative-pointer":
                     kind = "got" if relaxed[i] else "other"
                 inside = not self.slots[target] and value != self.starts[target]
-                self._leave("interior" if inside else kind, int(place[i]), target, left)
-        return self._taken(rows[rows["form"] != UNKNOWN], left)
+                self._ignore("interior" if inside else kind, int(place[i]), target, ignored)
+        return self._taken(rows[rows["form"] != UNKNOWN], ignored)
 
     def _match(self, rows: Array, open_: Array, number: int, place: Array) -> None:
         """Gives those `open_` rows the form `number` whose bytes agree and whose field holds a target's address."""
@@ -169,14 +169,14 @@ class _Finder:
         rows["form"][at], rows["value"][at], rows["target"][at], rows["offset"][at] = number, value, target, start[at]
 
     def _without_prefix(
-        self, sweeper: "Sweeper", rows: Array, code: Array, relaxed: Array, numbers: Array, place: Array
+        self, disassembler: "Disassembler", rows: Array, code: Array, relaxed: Array, numbers: Array, place: Array
     ) -> None:
         """Matches rows anew whose form starts with a prefix, if that is the end of the instruction before."""
         forms = self.arch.forms
         prefixed = [f.kind is not ADDRESS and f.at > 0 and f.code[0] in self.arch.prefixes for f in forms]
         again = np.zeros(len(rows), bool)
         for i in np.flatnonzero(code & np.array(prefixed + [False] * 256)[rows["form"]]).tolist():
-            found = sweeper.instruction(int(place[i]))
+            found = disassembler.instruction(int(place[i]))
             again[i] = found is not None and found.address - self.section.address != rows["offset"][i]
         rows["form"][again] = UNKNOWN
         for number, form in enumerate(forms):
@@ -191,12 +191,12 @@ class _Finder:
         unsure: Array = is_address | among(before, list(self.arch.prefixes))
         return unsure
 
-    def _decode(self, sweeper: "Sweeper", row: Array, place: int, field: Field, near: int) -> tuple[int, str]:
+    def _decode(self, disassembler: "Disassembler", row: Array, place: int, field: Field, near: int) -> tuple[int, str]:
         """What the instruction at `place` refers to: the address, the kind of reference ("": its form is right)."""
         from buildplug.arch.decode import slot_use
 
         form = self.arch.forms[row["form"]] if row["form"] != UNKNOWN else None
-        instruction = sweeper.instruction(place)
+        instruction = disassembler.instruction(place)
         if instruction is None:  # data in the code before it
             sure = form is not None and form.at > 1  # two bytes of opcode and a right target: no accident
             return near + field.size * field.relative, "" if sure else "other"
@@ -207,7 +207,7 @@ class _Finder:
         after = start + instruction.size - place
         return near + after * field.relative, slot_use(self.arch, instruction, place - start)
 
-    def _taken(self, rows: Array, left: Counter[str]) -> Array:
+    def _taken(self, rows: Array, ignored: Counter[str]) -> Array:
         """The rows of the kinds that the rule takes, with their addends."""
         forms = self.arch.forms
         rest = np.array([(f.pc - f.at) * f.field.relative for f in forms])[rows["form"]]
@@ -215,10 +215,10 @@ class _Finder:
         kinds = np.array([f.kind.name for f in forms])[rows["form"]]
         taken = among(kinds, self.rule.select_as(select.References).kinds)
         for row, kind in zip(rows[~taken], kinds[~taken], strict=True):
-            self._leave(str(kind), int(row["offset"]), int(row["target"]), left)
+            self._ignore(str(kind), int(row["offset"]), int(row["target"]), ignored)
         return rows[taken]
 
-    def _leave(self, kind: str, offset: int, target: int, left: Counter[str]) -> None:
+    def _ignore(self, kind: str, offset: int, target: int, ignored: Counter[str]) -> None:
         if kind not in self.rule.select_as(select.References).leave:
             found = self.content[max(0, offset - 4) : offset + 8].tobytes().hex(" ")
             raise self.image.bad(
@@ -226,4 +226,4 @@ class _Finder:
                 f"found {kind} of {self.targets[target].name} ({IGNORED_KINDS.get(kind, 'a site')}), bytes {found}",
                 f"change the code, or add '{kind}' to the rule's leave",
             )
-        left[kind] += 1
+        ignored[kind] += 1

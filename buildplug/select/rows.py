@@ -18,10 +18,10 @@ def columns_of(image: Image, rule: Rule) -> tuple[dict[str, Array], dict[str, in
 
     Raises BuildplugError.
     """
-    left: dict[str, int] = {}
+    ignored: dict[str, int] = {}
     if rule.select.rows == "references":
         references = extract(image, rule)
-        columns, left = _references(image, references), references.left
+        columns, ignored = _references(image, references), references.ignored
     else:
         kinds = {"symbols": _symbols, "relocations": _relocations, "records": records_of}
         columns = kinds[rule.select.rows](image, rule)
@@ -35,7 +35,7 @@ def columns_of(image: Image, rule: Rule) -> tuple[dict[str, Array], dict[str, in
             raise image.bad(
                 f"rule {rule.name}: expected each {keys[0]} once, found {ordered[twice[0]]} twice", "drop one"
             )
-    return {name: column[order] for name, column in columns.items()}, left
+    return {name: column[order] for name, column in columns.items()}, ignored
 
 
 def _references(image: Image, found: References) -> dict[str, Array]:

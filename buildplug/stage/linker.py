@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from buildplug.base.errors import BuildplugError
-from buildplug.base.process import Ended
+from buildplug.base.process import Completed
 from buildplug.stage.notes import Linked
 
 
@@ -23,7 +23,7 @@ class TableFiles:
 class LinkFailed(BuildplugError):
     """A link that fails as the user's own would. ended: how the linker ended, if its words are yet to be said."""
 
-    ended: Ended | None = None
+    ended: Completed | None = None
 
 
 class Linker(Protocol):

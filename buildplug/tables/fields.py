@@ -200,10 +200,10 @@ class RowsFormat(Format):
 
 
 def rows_of(image: Image, rule: Rule) -> tuple[Rows, dict[str, int]]:
-    """The rows that `rule` makes of an image, and the counts of references left alone. Raises BuildplugError."""
+    """The rows that `rule` makes of an image, and the counts of references that it ignores. Raises BuildplugError."""
     at = address_of(image, rule)
-    columns, left = columns_of(image, rule)
-    return _placed(image, rule, at, columns), left
+    columns, ignored = columns_of(image, rule)
+    return _placed(image, rule, at, columns), ignored
 
 
 def _placed(image: Image, rule: Rule, at: int, columns: dict[str, Array]) -> Rows:

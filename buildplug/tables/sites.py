@@ -144,7 +144,7 @@ def table_of(image: Image, rule: Rule, declared: Ops | Resolved | None) -> tuple
             f"declare it in the ops file of rule {rule.name}, or exclude it in the rule",
         )
     order = np.lexsort((offsets, sections))
-    return _pack(image, rule, resolved, sections[order], offsets[order], info[order]), references.left
+    return _pack(image, rule, resolved, sections[order], offsets[order], info[order]), references.ignored
 
 
 def _decoded(image: Image, rule: Rule, data: bytes) -> Table:

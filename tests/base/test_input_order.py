@@ -27,7 +27,7 @@ def references(path: Path) -> list[list[tuple[int, int, str, int]]]:
 
 def test_nothing_is_shuffled_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(input_order.VARIABLE, raising=False)
-    assert input_order.met(range(100)) == list(range(100))
+    assert input_order.in_order(range(100)) == list(range(100))
 
 
 def test_symbols_and_relocations_come_in_another_order_and_are_the_same(
@@ -46,6 +46,6 @@ def test_the_same_text_makes_the_same_order(monkeypatch: pytest.MonkeyPatch) -> 
     orders = []
     for text in ("1", "1", "2"):
         monkeypatch.setenv(input_order.VARIABLE, text)
-        orders.append(input_order.met(range(100)))
+        orders.append(input_order.in_order(range(100)))
     assert orders[0] == orders[1] != orders[2]
     assert sorted(orders[2]) == list(range(100))

@@ -80,11 +80,11 @@ def test_digest_of_buildplug_is_of_its_files_alone(tmp_path: Path, monkeypatch: 
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "one.py").write_text("")
     monkeypatch.setattr(data, "PACKAGE", tmp_path)
-    before = fingerprints.ours.__wrapped__()
+    before = fingerprints.own_digest.__wrapped__()
     (tmp_path / "base" / "__pycache__").mkdir()
-    assert fingerprints.ours.__wrapped__() == before
+    assert fingerprints.own_digest.__wrapped__() == before
     (tmp_path / "base" / "one.py").write_text("1")
-    assert fingerprints.ours.__wrapped__() != before
+    assert fingerprints.own_digest.__wrapped__() != before
 
 
 DAMAGED = (b"", b"\xff", b"[1]", b'{"seconds": 1.0', b"[" * 100000, b'{"seconds": "1"}')

@@ -80,7 +80,7 @@ def left(image: Image, **select: Any) -> dict[str, int]:
     """What a rule that leaves everything alone counts; no row may come of it."""
     references = extract(image, rule(leave=(*LEFT, "other"), **select))
     assert len(references.rows) == 0
-    return references.left
+    return references.ignored
 
 
 BOTH, LOW_ONLY = (LOW, HIGH), (LOW,)
@@ -288,7 +288,7 @@ def test_a_kind_that_a_rule_neither_takes_nor_leaves_is_an_error(link: Link) -> 
     image = link(KERNEL + "call pv_f\njmp pv_f")
     with pytest.raises(BuildplugError, match=r"\.text\+0x6: .* found jump of pv_f \(a site\), bytes .*add 'jump'"):
         extract(image, rule(kinds=("call",)))
-    assert extract(image, rule(kinds=("call",), leave=("jump",))).left == {"jump": 1}
+    assert extract(image, rule(kinds=("call",), leave=("jump",))).ignored == {"jump": 1}
 
 
 @pytest.mark.parametrize("prefix", ["0x2e", "0x3e", "0x66", "0x67", "0xf2", "0x48", "0x67, 0x2e"])
@@ -342,7 +342,7 @@ def test_aligned_data_that_looks_like_code_is_data(link: Link) -> None:
     source = f"{KERNEL}\n.section .rodata\n.byte 0,0,0,0, 0,0,0,0xe8\n.long pv_f - . - 4\n.long 0\n.quad pv_f"
     image = link(source)
     assert found(image, section=".rodata") == [(16, "pointer", "pv_f", 0)]
-    assert extract(image, rule(leave=LEFT)).left in ({"relative-pointer": 1}, {})
+    assert extract(image, rule(leave=LEFT)).ignored in ({"relative-pointer": 1}, {})
 
 
 def test_code_behind_data_in_the_code_is_still_found(link: Link) -> None:
@@ -406,7 +406,7 @@ def test_neighbours_of_a_slot_object_are_not_selected(link: Link) -> None:
     )
     image = link(f"{KERNEL}{code}\ncall *above+8(%rip)\nmov below(%rip), %rax\ncall *pv_ops+24(%rip)")
     references = extract(image, rule())
-    assert [(r["addend"], references.left) for r in references.rows] == [(20, {})]
+    assert [(r["addend"], references.ignored) for r in references.rows] == [(20, {})]
 
 
 def test_neighbours_of_a_function_are_not_selected(link: Link) -> None:
@@ -520,6 +520,6 @@ def test_the_same_image_gives_the_same_rows(link: Link) -> None:
     image = link(CALLS)
 
     def seen(references: References) -> tuple[Any, ...]:
-        return references.targets, references.rows.tobytes(), references.left
+        return references.targets, references.rows.tobytes(), references.ignored
 
     assert seen(extract(image, rule(leave=LEFT))) == seen(extract(Image(image.path), rule(leave=LEFT)))
