@@ -63,7 +63,7 @@ def convert(record: type[Record], data: object, where: str, *, strict: bool = Tr
             values[others][key] = checked(borrowed[key], value, f"{where}: {key}", strict=strict)
         elif strict:
             raise unknown(where, "key", key, hints | borrowed)
-    for field in dataclasses.fields(record):  # type: ignore[arg-type]
+    for field in dataclasses.fields(typing.cast(Any, record)):
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and field.name not in values:
             raise BuildplugError(where, f"expected the key '{field.name}', found none", f"add {field.name} = …")
