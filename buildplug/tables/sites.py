@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from buildplug.arch.field import FIELDS
 from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import OP_BITS, Ops
@@ -74,7 +75,7 @@ class SitesFormat(Format):
             "arch": arch,
             "table": sites_format,
             "ctype": CTYPE,
-            "fields": list(dict.fromkeys(form.field for form in arch.forms)),
+            "fields": sorted({form.field for form in arch.forms}, key=FIELDS.index),  # the usual first
             "longest": max(form.length for form in arch.forms),
         }
         names = ("buildplug.h", *(("fixup.c", "live.h", "live.c") if has_ops else ()))
