@@ -2,7 +2,8 @@
 
 A build is an in-toto Statement v1 with the predicate SLSA Provenance v1, https://slsa.dev/provenance/v1. It claims
 little: nobody signed it, and its builder is a local one that nobody vouches for: no more than SLSA's Build Level 1. It
-has no times and no id of the invocation: the same build gives the same bytes. Its parameters:
+has no times, no id of the invocation and no draft, which a build by one link has not: the same inputs give the same
+bytes. Its parameters:
 
     config       the name of the configuration, in the root that all names of inputs are relative to
     arch         the architecture that it was built for
