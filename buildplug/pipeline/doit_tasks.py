@@ -151,6 +151,9 @@ class Pipeline:
             why = "the previous tables were made by other rules, or by another buildplug"
         elif noted and (not noted.inputs or noted.inputs != self.stage.digests()):
             why = "the previous tables are not as they were linked"
+        elif (verified := read_note(self.notes["verify"], Verified)) and verified.moved:
+            # two links keep the relocations of the table that was extracted from the first
+            why = "the linker moves parts of sections from link to link"
         return self.stage.link_draft(self.draft_link, why)
 
     def extract(self) -> Extracted:

@@ -205,8 +205,10 @@ class Stage:
 
     def _contents(self) -> list[Contents]:
         """What extract() has found, in this process or in another."""
-        paths = zip(self.tables, self.extracted, strict=True)
-        return [self._extracted.get(path) or registry.load(path, t.rule, self.arch) for t, path in paths]
+        for table, path in zip(self.tables, self.extracted, strict=True):
+            if path not in self._extracted:
+                self._extracted[path] = registry.load(path, table.rule, self.arch)
+        return [self._extracted[path] for path in self.extracted]
 
     def _generate(self, made: list[Contents]) -> None:
         for table, content, text in zip(self.tables, made, self.texts, strict=True):

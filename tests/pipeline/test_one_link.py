@@ -91,6 +91,22 @@ def test_tables_of_other_rules_are_not_linked(kernel: Path) -> None:
     )
 
 
+def test_linker_that_moves_parts_of_sections_is_run_twice(kernel: Path) -> None:
+    edit(
+        kernel / "kernel.lds",
+        ("ADDR(.data) - kernel_base) ALIGN(4096)", "ADDR(.data) - kernel_base) ALIGN(16) SUBALIGN(16)"),
+        ("data_start = .;", "data_start = .; QUAD(0) . = ALIGN(4096);"),
+    )
+    edit(kernel / "buildplug.toml", ('"--fatal-warnings"', '"--no-warn-rwx-segments"'))
+    shutil.rmtree(kernel / "build")
+    assert built(kernel)["moved"]
+    change(kernel)
+    record = built(kernel)
+    assert (record["links"], record["why"]) == (2, "the linker moves parts of sections from link to link")
+    shutil.rmtree(kernel / "build")
+    assert built(kernel)["outputs"]["vmlinux"] == record["outputs"]["vmlinux"]
+
+
 @pytest.mark.parametrize("linker", ["ld", "ld.lld"])
 def test_wrapper_takes_one_link_for_the_same_bytes(kernel: Path, linker: str) -> None:
     record = built(kernel)
