@@ -108,6 +108,6 @@ def _sharded(digest: Hash, size: int, *, cut: bool) -> Way:
 
 WAYS = (
     *map(_gnu, (sha1, md5)),
-    *(_sharded(digest, MIB, cut=True) for digest in (sha1, md5, blake3)),  # lld: the last since 15
+    *(_sharded(digest, MIB, cut=True) for digest in (sha1, md5, blake3)),  # lld 14: SHA-1 and MD5; lld 19: BLAKE3
     *(_sharded(digest, 4 * MIB, cut=False) for digest in (sha256, blake3)),  # mold 1.10, and 2.37
 )
