@@ -1,4 +1,4 @@
-"""The rows that a rule picks out of an image: symbols, references, relocations, records.
+"""The rows that a rule selects from an image: symbols, references, relocations, records.
 
-Knows no table's binary format.
+Independent of any table's binary format.
 """

@@ -1,8 +1,8 @@
-"""Records of fixed size that a kernel's own annotations leave in sections: image -> columns.
+"""Fixed-size records that a kernel's own annotations leave in sections: image -> columns.
 
-The linker has resolved their members, so that the bytes say what they hold. The relocations that it kept say what the
-bytes cannot: which of several symbols at an address is meant, which of the sections that are not in memory a string
-lies in, and the words of a position-independent image that its loader fills in.
+Members are read from the linked bytes. Kept relocations add what the bytes cannot say: which of several symbols at an
+address is meant, which non-allocated section holds a string, and the words that the loader of a position-independent
+image fills in.
 """
 
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ from buildplug.image.headers import (
 )
 from buildplug.select.symbols import bound
 
-LONGEST = 4095  # bytes of a string: each takes as much room as the longest
+LONGEST = 4095  # bytes of a string: numpy pads each to the longest
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """Records that lie together: their section, the address of the first, and they, shape (records,)."""
+    """Contiguous records: their section, the address of the first, and the raw records, shape (records,)."""
 
     section: Section
     start: int
@@ -46,16 +46,16 @@ class _Piece:
 
 @dataclass(frozen=True)
 class _Column:
-    """A member of the records of a piece: its values as addresses; the relocation of each, where there is one that
-    says the same: the index of its symbol, else -1. Shape (records,)."""
+    """One member of a piece's records: its values as addresses, and the symbol index of each value's relocation, -1 if
+    there is none or it disagrees with the value. Shape (records,)."""
 
     values: Array
     symbols: Array
 
 
 def records_of(image: Image, rule: Rule) -> dict[str, Array]:
-    """Value -> column, shape (records,), in the order of the image: each member, and the names of the symbols that
-    fields or the order ask for. Raises BuildplugError."""
+    """Value -> column, shape (records,), in image order: each member, and the symbol names that fields or `sort` use.
+    Raises BuildplugError."""
     if not len(image.symbols):
         raise image.bad(f"rule {rule.name}: expected symbols, found none", "do not strip the image")
     asked = {*rule.table.sort, *(field.value for field in rule.table.fields)}
@@ -75,7 +75,7 @@ def records_of(image: Image, rule: Rule) -> dict[str, Array]:
 
 
 def _pieces(image: Image, rule: Rule) -> list[_Piece]:
-    """The records, by the sections and the ranges that the rule names; at least one piece, which may be empty."""
+    """The records in the rule's sections and ranges; at least one piece, possibly empty."""
     select = rule.select_as(Records)
     kinds = [f"u{image.arch.word}" if member.type == "word" else member.type for member in select.members]
     dtype = np.dtype([(m.name, image.arch.byteorder + kind) for m, kind in zip(select.members, kinds, strict=True)])
@@ -110,7 +110,7 @@ def _pieces(image: Image, rule: Rule) -> list[_Piece]:
 
 
 def _relocations(image: Image, section: Section) -> Array:
-    """The relocations of a section, sorted by offset, then one that lies behind every section."""
+    """The relocations of a section by offset, then a sentinel past the end of any section."""
     found = image.relocations_of(section)
     last = np.zeros(1, found.dtype)
     last["offset"] = np.iinfo("u8").max
@@ -136,7 +136,7 @@ def _column(image: Image, piece: _Piece, member: Member, relocations: Array) -> 
 
 
 def _strings(image: Image, rule: Rule, piece: _Piece, member: Member, column: _Column) -> Array:
-    """The strings at the addresses of a column."""
+    """The NUL-terminated strings at a column's addresses."""
     homes = image.symbols["section"][column.symbols].astype("i8")
     known = (column.symbols >= 0) & (homes != SHN_UNDEF) & (homes < len(image.sections))
     texts: dict[tuple[int, int], str] = {}
@@ -163,8 +163,8 @@ def _strings(image: Image, rule: Rule, piece: _Piece, member: Member, column: _C
 
 
 def _names(image: Image, rule: Rule, piece: _Piece, member: Member, column: _Column) -> Array:
-    """The names of the symbols at the addresses of a column: the one that the relocation is against; else of those
-    there a function or an object before a label, a global before a local one, the first."""
+    """The names of the symbols at a column's addresses: the relocation's own symbol, else the best one there: functions
+    and objects before labels, then global before local, then the first."""
     symbols = image.symbols
     in_memory = np.array([section.alloc for section in image.sections])
     named = (symbols["section"] < len(image.sections)) & ~among(symbols["type"], (STT_SECTION, STT_FILE))

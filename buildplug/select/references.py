@@ -1,8 +1,7 @@
 """References to a rule's symbols: image -> rows.
 
-A relocation says where a reference is and what it refers to; the bytes around it say what kind of site that is.
-Both must agree, and the field must hold the address that the relocation claims: linkers rewrite instructions and
-keep old relocations.
+A relocation gives a reference's place and target; the bytes around it give the kind of site. Both must agree, and
+the field must hold the address that the relocation claims: linkers rewrite instructions but keep the old relocations.
 """
 
 from collections import Counter
@@ -24,8 +23,8 @@ from buildplug.select.symbols import Target, disjoint, targets
 if TYPE_CHECKING:
     from buildplug.image.code import Disassembler
 
-# section: index; offset: of the site in it; form: index in Arch.forms; target: index in References.targets;
-# value: the address that the site refers to; addend: the relocation's, relative to the target.
+# section: index; offset: of the site in its section; form: index in Arch.forms; target: index in References.targets;
+# value: the address referred to; addend: the relocation's, relative to the target.
 REFERENCE = np.dtype(
     [("section", "u4"), ("offset", "u8"), ("form", "u1"), ("target", "u4"), ("value", "u8"), ("addend", "i8")]
 )
@@ -33,8 +32,8 @@ REFERENCE = np.dtype(
 
 @dataclass(frozen=True)
 class References:
-    """The references of an image that a rule selects: rows of REFERENCE sorted by section and offset, and the
-    counts of those that the rule ignores, by kind."""
+    """The references that a rule selects: rows of REFERENCE sorted by section and offset, and the number of ignored
+    ones by kind."""
 
     targets: tuple[Target, ...]
     rows: Array
@@ -44,8 +43,8 @@ class References:
 def extract(image: Image, rule: Rule) -> References:
     """The references of `image` that `rule` selects.
 
-    Raises BuildplugError for an image without relocations, and for a reference of a kind that the rule neither
-    takes nor ignores.
+    Raises BuildplugError if the image has no relocations, or for a kind of reference that the rule neither takes nor
+    ignores.
     """
     check_linked(image)
     chosen = targets(image, rule)
@@ -61,8 +60,8 @@ def extract(image: Image, rule: Rule) -> References:
 
 
 def _named(image: Image, chosen: tuple[Target, ...]) -> Array:
-    """Whether a relocation against each symbol may mean a target, shape (symbols,): it may be against the target, its
-    section, or an alias; but a label of a linker script at the same place means another thing."""
+    """Whether a relocation against each symbol may refer to a target, bool, shape (symbols,): true for targets, aliases
+    and section symbols, but not for linker script labels that share a target's address."""
     symbols = image.symbols
     starts, ends, owners = disjoint(chosen)
     index = np.searchsorted(starts, symbols["value"], "right") - 1
@@ -75,7 +74,7 @@ def _named(image: Image, chosen: tuple[Target, ...]) -> Array:
 
 
 class _Finder:
-    """The references from one section."""
+    """Finds the references from one section."""
 
     def __init__(self, image: Image, rule: Rule, section: Section, chosen: tuple[Target, ...]):
         self.image, self.rule, self.section, self.targets = image, rule, section, chosen
@@ -86,17 +85,17 @@ class _Finder:
         self.content = image.bytes_of(section)
 
     def lookup(self, values: Array) -> Array:
-        """The index of the target that holds each address; -1 for none."""
+        """The index of the target that contains each address, -1 for none."""
         starts, ends, owners = self.pieces
         index = np.searchsorted(starts, values, "right") - 1
         found: Array = np.where((index >= 0) & (values < ends[index]), owners[index], -1)
         return found
 
     def find(self, relocations: Array, ignored: Counter[str]) -> Array:
-        """Rows of REFERENCE, unsorted; counts in `ignored` what the rule ignores."""
+        """Unsorted rows of REFERENCE; adds what the rule ignores to `ignored`."""
         near = self.image.symbols["value"][relocations["symbol"]] + relocations["addend"].astype("u8")  # modulo 2^64
-        # Most lie far from every target: first from all of them, then from the nearest, for all that may stand between
-        # a field and its end.
+        # Most are far from every target: filter by the whole range, then by the nearest target, allowing for the bytes
+        # between a field and the end of its instruction.
         starts, ends, _ = self.pieces
         reach = np.uint64(max(self.arch.trailing))
         end = near + reach
@@ -105,15 +104,15 @@ class _Finder:
         at = at[end[at] - starts[index] < (ends - starts)[index] + reach]
         relocations, near = relocations[at], near[at]
         number = numbers_of(self.arch, relocations["type"])
-        # near itself is meant by data, also among code; of an unknown type anything may be.
+        # Data, even among code, refers to `near` itself; an unknown type may mean any of these.
         guesses = [near + np.uint64(rest) * self.section.executable for rest in (0, *self.arch.trailing, 1, 2)]
         wanted = (number != IGNORED) & np.any([self.lookup(guess) >= 0 for guess in guesses], axis=0)
         at = np.flatnonzero(wanted)
         return self.classify(relocations[at], number[at], near[at], ignored) if len(at) else np.zeros(0, REFERENCE)
 
     def classify(self, relocations: Array, numbers: Array, near: Array, ignored: Counter[str]) -> Array:
-        """find() for relocations that may well refer to a target; `near`: symbol plus addend."""
-        from buildplug.image.code import Disassembler  # imports capstone: only when something is to be decoded
+        """find() for relocations that probably refer to a target; `near`: symbol plus addend."""
+        from buildplug.image.code import Disassembler  # lazy: importing capstone is slow
 
         unknown = np.flatnonzero(numbers == UNKNOWN)
         if len(unknown):
@@ -130,7 +129,7 @@ class _Finder:
         rows = np.zeros(len(place), REFERENCE)
         rows["section"], rows["form"] = self.section.index, UNKNOWN
         for number, form in enumerate(self.arch.forms):
-            for shift in (0, 1):  # lld leaves the relocation of a relaxed `jmp *` a byte behind the field
+            for shift in (0, 1):  # lld leaves a relaxed `jmp *`'s relocation one byte after the field
                 open_ = (rows["form"] == UNKNOWN) & (data == form.kind.data)
                 open_ &= relaxed if shift else relaxed | (numbers == FIELDS.index(form.field))
                 self._match(rows, open_, number, place - shift)
@@ -146,7 +145,7 @@ class _Finder:
                 continue
             rows["form"][i] = UNKNOWN
             target = int(self.lookup(np.array([value % 2**64], "u8"))[0])
-            if target >= 0:  # else it refers to a neighbour
+            if target >= 0:  # else it refers to a neighbouring symbol
                 if not self.slots[target] and kind != "relative-pointer":
                     kind = "got" if relaxed[i] else "other"
                 inside = not self.slots[target] and value != self.starts[target]
@@ -154,7 +153,7 @@ class _Finder:
         return self._taken(rows[rows["form"] != UNKNOWN], ignored)
 
     def _match(self, rows: Array, open_: Array, number: int, place: Array) -> None:
-        """Gives those `open_` rows the form `number` whose bytes agree and whose field holds a target's address."""
+        """Sets form `number` on `open_` rows whose bytes match it and whose field holds a target's address."""
         form = self.arch.forms[number]
         start = place - form.at
         at = np.flatnonzero(open_ & (start >= 0) & (start + form.length <= len(self.content)))
@@ -171,7 +170,7 @@ class _Finder:
     def _without_prefix(
         self, disassembler: "Disassembler", rows: Array, code: Array, relaxed: Array, numbers: Array, place: Array
     ) -> None:
-        """Matches rows anew whose form starts with a prefix, if that is the end of the instruction before."""
+        """Rematches rows whose form starts with a prefix that really belongs to the previous instruction."""
         forms = self.arch.forms
         prefixed = [f.kind is not ADDRESS and f.at > 0 and f.code[0] in self.arch.prefixes for f in forms]
         again = np.zeros(len(rows), bool)
@@ -185,20 +184,20 @@ class _Finder:
                 self._match(rows, open_, number, place)
 
     def _unsure(self, rows: Array) -> Array:
-        """Whether the bytes alone may deceive: an opcode of one byte in front of an immediate, or a possible prefix."""
+        """Whether the bytes alone are ambiguous: a one-byte opcode before an immediate, or a possible prefix."""
         is_address = np.array([form.kind is ADDRESS for form in self.arch.forms] + [False] * 256)[rows["form"]]
         before = self.content[np.maximum(rows["offset"].astype("i8") - 1, 0)]
         unsure: Array = is_address | among(before, list(self.arch.prefixes))
         return unsure
 
     def _decode(self, disassembler: "Disassembler", row: Array, place: int, field: Field, near: int) -> tuple[int, str]:
-        """What the instruction at `place` refers to: the address, the kind of reference ("": its form is right)."""
+        """The address that the instruction at `place` refers to, and the kind of reference ("": the form is right)."""
         from buildplug.arch.decode import slot_use
 
         form = self.arch.forms[row["form"]] if row["form"] != UNKNOWN else None
         instruction = disassembler.instruction(place)
-        if instruction is None:  # data in the code before it
-            sure = form is not None and form.at > 1  # two bytes of opcode and a right target: no accident
+        if instruction is None:  # it follows data in code
+            sure = form is not None and form.at > 1  # two opcode bytes and a target's address: no coincidence
             return near + field.size * field.relative, "" if sure else "other"
         start = instruction.address - self.section.address
         bare = form is not None and not form.at and instruction.imm_offset == place - start
@@ -208,7 +207,7 @@ class _Finder:
         return near + after * field.relative, slot_use(self.arch, instruction, place - start)
 
     def _taken(self, rows: Array, ignored: Counter[str]) -> Array:
-        """The rows of the kinds that the rule takes, with their addends."""
+        """The rows whose kinds the rule takes, with their addends."""
         forms = self.arch.forms
         rest = np.array([(f.pc - f.at) * f.field.relative for f in forms])[rows["form"]]
         rows["addend"] = (rows["value"] - self.starts[rows["target"]]).astype("i8") - rest

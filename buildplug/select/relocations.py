@@ -1,8 +1,7 @@
 """Relocations that a rule selects: image -> the fields that change when the image slides.
 
-An image that runs at another address than it was linked for, `slide` bytes further, must add `slide` to each field that
-holds the address of something that moves with it, and subtract it from each that holds the distance to something that
-does not. All others stay right.
+An image that runs `slide` bytes above its link address must add `slide` to each field that holds the address of
+something that moves with it, and subtract `slide` from each that holds the distance to something that does not move.
 """
 
 import numpy as np
@@ -16,7 +15,7 @@ from buildplug.image.elf import Image, among
 from buildplug.image.fields import UNKNOWN, check_linked, check_relocations, claims, numbers_of
 from buildplug.image.headers import SHN_ABS, SHN_UNDEF, Array, Section
 
-# section: index; offset: of the field in it; encoding: of the field, its place in FIELDS; symbol: index
+# section: index; offset: of the field in its section; encoding: index in FIELDS; symbol: index
 FIELD = np.dtype(
     [("section", "u4"), ("offset", "u8"), ("encoding", "u1"), ("type", "u4"), ("symbol", "u4"), ("addend", "i8")]
 )
@@ -25,8 +24,8 @@ FIELD = np.dtype(
 def fields(image: Image, rule: Rule) -> Array:
     """The fields that `rule` selects, dtype FIELD, by section and offset.
 
-    Raises BuildplugError for an image without relocations, a relocation of an unknown type, and a field that does not
-    hold what its relocation says: nobody could tell what to add to it.
+    Raises BuildplugError if the image has no relocations, for an unknown relocation type, and for a field that does not
+    hold its relocation's value: no slide could be applied to it.
     """
     check_linked(image)
     check_relocations(image)
@@ -44,7 +43,7 @@ def fields(image: Image, rule: Rule) -> Array:
         kinds = numbers_of(image.arch, rows["type"])
         _check_known(image, section, rows, kinds)
         changes = (moves[rows["symbol"]] != relative[kinds]) & chosen[kinds]
-        relaxed = among(rows["type"], list(image.arch.relaxed))  # the field may be of another encoding by now
+        relaxed = among(rows["type"], list(image.arch.relaxed))  # the linker may have changed the encoding
         _check_true(image, section, rows, kinds, changes | relaxed)
         at = np.flatnonzero(changes)
         part = np.zeros(len(at), FIELD)
@@ -57,7 +56,7 @@ def fields(image: Image, rule: Rule) -> Array:
 
 
 def places(image: Image, rule: Rule, rows: Array) -> Array:
-    """Where fields lie in memory, addresses, shape as rows. Raises BuildplugError."""
+    """The addresses of fields in memory, shape as rows. Raises BuildplugError."""
     starts = np.array([section.address for section in image.sections], "u8")
     for name, symbol in rule.select_as(Relocations).fixed.items():
         at = image.address_of(symbol) if symbol else None
@@ -73,8 +72,8 @@ def places(image: Image, rule: Rule, rows: Array) -> Array:
 
 
 def _moving(image: Image, rule: Rule) -> Array:
-    """Whether each symbol moves with the image, shape (symbols,): those in its sections do, unless the rule says that
-    a section is fixed; absolute ones do not, unless the rule says that a symbol moves."""
+    """Whether each symbol moves with the image, bool, shape (symbols,): symbols in sections do unless the rule's
+    `fixed` has the section; others, such as absolute ones, do only if the rule's `moving` matches."""
     symbols, select = image.symbols, rule.select_as(Relocations)
     fixed = np.array([section.name in select.fixed for section in image.sections])
     absolute = among(symbols["section"], (SHN_UNDEF, SHN_ABS)) | (symbols["section"] >= len(fixed))
@@ -108,7 +107,7 @@ def _check_true(image: Image, section: Section, rows: Array, kinds: Array, asked
         at = np.flatnonzero(asked & (kinds == number))
         said, found = claims(image, section, rows[at], field)
         wrong = np.flatnonzero(said != found)
-        # What a tool has sorted since, as Linux's build does with some tables, is right all the same.
+        # Accept a permutation: tools sort some tables after the link, as Linux's build does.
         if len(wrong) and not np.array_equal(np.sort(said[wrong]), np.sort(found[wrong])):
             row = rows[at[wrong[0]]]
             symbol = f"{image.name_of(int(row['symbol']))}{int(row['addend']):+#x}"

@@ -1,4 +1,4 @@
-"""What a rule's rows hold, by kind of rows: image -> columns."""
+"""The values of a rule's rows, for each kind of rows: image -> columns."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from buildplug.select.symbols import selected
 
 
 def columns_of(image: Image, rule: Rule) -> tuple[dict[str, Array], dict[str, int]]:
-    """The values of the rows, sorted as the rule says: value -> column; and the counts of references ignored.
+    """The rows, sorted as the rule says: value -> column; and the counts of ignored references by kind.
 
     Raises BuildplugError.
     """
@@ -57,7 +57,7 @@ def _references(image: Image, found: References) -> dict[str, Array]:
 def _relocations(image: Image, rule: Rule) -> dict[str, Array]:
     found = fields(image, rule)
     columns = {name: found[name] for name in ("encoding", "addend", "type")} | {"place": places(image, rule, found)}
-    if "symbol" in (*(field.value for field in rule.table.fields), *rule.table.sort):  # they are many, and names long
+    if "symbol" in (*(field.value for field in rule.table.fields), *rule.table.sort):  # costly: many rows, long names
         columns["symbol"] = np.array([image.name_of(index) for index in found["symbol"].tolist()], str)
     return columns
 

@@ -28,21 +28,21 @@ FEW = 5000  # symbols
 
 @dataclass(frozen=True)
 class Target:
-    """A symbol that a rule selects. A function is referred to by its start, a slot object by any of its words."""
+    """A selected symbol. References to a function are to its start, those to a slot object to any of its words."""
 
     name: str
     address: int
-    size: int  # as the symbol has it, 0 if unknown
-    extent: int  # bytes that references may fall into
+    size: int  # st_size, 0 if unknown
+    extent: int  # bytes that count as references to it
     slot: bool
-    names: frozenset[str]  # all that the rule selects at this address
+    names: frozenset[str]  # all selected names at this address
 
 
 def selected(image: Image, rule: Rule) -> list[int]:
     """The indices of the symbols that a rule selects.
 
-    Raises BuildplugError if there is none: a rule that matches nothing is a spelling mistake. And if the rule names, by
-    its whole name, an absolute symbol that no place can be given for.
+    Raises BuildplugError if there are none, as a rule that matches nothing is a typo, or if the rule gives the full
+    name of a symbol that has no place in the image, such as an absolute one.
     """
     select, symbols = rule.select, image.symbols
     references = select.rows == "references"
@@ -59,7 +59,7 @@ def selected(image: Image, rule: Rule) -> list[int]:
         in_range |= (symbols["value"] >= np.uint64(start)) & (symbols["value"] < np.uint64(end))
     maybe = in_range.copy()
     defined = (symbols["section"] != SHN_UNDEF) & (symbols["section"] < SHN_LORESERVE)
-    defined &= ~among(symbols["type"], (STT_SECTION, STT_FILE, STT_TLS))  # a thread's variable has no address
+    defined &= ~among(symbols["type"], (STT_SECTION, STT_FILE, STT_TLS))  # thread-local symbols have no address
     if not untyped:
         defined &= among(symbols["type"], (STT_FUNC, STT_OBJECT))
     for literal in {_literal(glob) for glob in (*select.functions, *objects)}:
@@ -78,7 +78,7 @@ def selected(image: Image, rule: Rule) -> list[int]:
                     raise image.bad(f"rule {rule.name}: symbol {name} {what}, no place in the image", "exclude it")
         defined &= ~nowhere
     at = np.flatnonzero(defined & maybe)
-    # One by one if they are few: that spares all the other names.
+    # If there are few, do not decode all the other names.
     names = [image.name_of(i) for i in at.tolist()] if len(at) < FEW else [image.names[i] for i in at.tolist()]
     if "*" in select.functions and "*" in objects:
         found = [index for index, name in zip(at.tolist(), names, strict=True) if not excluded(name)]
@@ -96,7 +96,7 @@ def selected(image: Image, rule: Rule) -> list[int]:
 
 
 def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
-    """The symbols that a rule selects, by address; of those at one address the first by name, with the largest size.
+    """The selected symbols by address. Symbols at one address become one: the first name, the largest size.
 
     Raises BuildplugError if there is none.
     """
@@ -115,13 +115,13 @@ def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
 
 
 def _literal(glob: str) -> str:
-    """What a name begins with if it matches a glob; escapes such as \\x80 in it stand for bytes."""
+    """The literal prefix of a glob, up to a wildcard or an escaped byte such as \\x80."""
     return split(r"[*?[\\]", glob, maxsplit=1)[0]
 
 
 def disjoint(chosen: tuple[Target, ...]) -> tuple[Array, Array, Array]:
-    """The addresses of targets as pieces that do not overlap: starts, ends, and the index of the target that each
-    belongs to, the innermost. Shape (pieces,), ascending."""
+    """The targets' extents as ascending, non-overlapping pieces, shape (pieces,): starts, ends, and the index of the
+    innermost target of each."""
     starts = np.array([target.address for target in chosen], "u8")
     ends = starts + np.array([target.extent for target in chosen], "u8")
     edges = np.array(sorted({*starts.tolist(), *ends.tolist()}), "u8")
