@@ -1,4 +1,4 @@
-"""A linked ELF file: sections, symbols, relocations, and what they say of its bytes.
+"""A linked ELF file: sections, symbols, relocations, and what they say about its bytes.
 
-Knows no rule, no table and no linker's options.
+Independent of rules, tables and linker options.
 """

@@ -1,7 +1,7 @@
-"""The build-id of an image: how its linker made it of the bytes, so that bytes changed later get theirs.
+"""The build-id of an image: finds how the linker computed it, and recomputes it for changed bytes.
 
-No linker documents that, so nothing is taken for granted: a way counts only if it makes the id that the linker has
-left. Known are those of GNU ld, mold, and lld but for its `fast`. The note's form is that of the gABI, "Note Section".
+Linkers do not document this, so a way is accepted only if it reproduces the linker's own id. Known: GNU ld, mold, and
+lld except `fast`. Note format: gABI, "Note Section".
 """
 
 import re
@@ -18,17 +18,17 @@ from buildplug.image import strip
 from buildplug.image.elf import Image
 from buildplug.image.headers import SHF_ALLOC, SHT_NOBITS, SHT_NOTE, SHT_STRTAB, SHT_SYMTAB, Section
 
-# A note with a build-id, up to the id, whose length is in it: it may stand among other notes.
+# A build-id note up to the id, capturing the id's length; other notes may surround it.
 NOTE = re.compile(rb"\x04\0{3}(.)\0{3}\x03\0{3}GNU\0", re.DOTALL)
 MIB = 1 << 20
 
 Hash = Callable[..., Any]
-Way = Callable[[bytearray, Image, "Place"], bytes]  # of a file's bytes, which it may change
+Way = Callable[[bytearray, Image, "Place"], bytes]  # build-id of a file's bytes, which it may overwrite
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a build-id is in the file: offsets in bytes."""
+    """The place of a build-id in the file: offsets in bytes."""
 
     note: int
     start: int
@@ -36,7 +36,7 @@ class Place:
 
 
 def places(image: Image, sections: Iterable[Section]) -> Iterator[Place]:
-    """The build-ids in sections of an image: one in all, unless inputs had some."""
+    """The build-ids in sections of an image: more than one if inputs brought their own."""
     for section in sections:
         if section.type == SHT_NOTE:
             for note in NOTE.finditer(image.bytes_of(section).data):
@@ -46,7 +46,7 @@ def places(image: Image, sections: Iterable[Section]) -> Iterator[Place]:
 
 @lru_cache(maxsize=1)
 def way_of(image: Image) -> Way | None:
-    """How the linker made the build-id of an image that is as it left it; None if there is no one, or no known way."""
+    """How the linker made the build-id of an unmodified image; None without exactly one id, or if no known way fits."""
     found = list(places(image, image.sections))
     if len(found) != 1:
         return None
@@ -55,12 +55,12 @@ def way_of(image: Image) -> Way | None:
 
 
 def is_renewable(image: Image) -> bool:
-    """Whether the image can get the build-id that its linker would have made of other bytes."""
+    """Whether the build-id can be recomputed after the image changes; true if it has none."""
     return not any(places(image, image.sections)) or way_of(image) is not None
 
 
 def renew(path: Path, way: Way) -> None:
-    """Gives the image at `path`, which has a build-id made that way, the one of its bytes."""
+    """Rewrites the build-id of the image at `path`, made by `way`, for its current bytes."""
     image = Image(path)
     (place,) = places(image, image.sections)
     new = way(_blank(image, place), image, place)[: place.end - place.start]
@@ -76,7 +76,7 @@ def _blank(image: Image, place: Place) -> bytearray:
 
 
 def _gnu(digest: Hash) -> Way:
-    """The headers, without places in the file, and each section behind its own; the note is not there yet."""
+    """GNU ld: hashes the headers without file offsets, each section after its header, with the note still zero."""
 
     def way(data: bytearray, image: Image, place: Place) -> bytes:
         data[place.note : place.end] = bytes(place.end - place.note)
@@ -95,7 +95,7 @@ def _gnu(digest: Hash) -> Way:
 
 
 def _sharded(digest: Hash, size: int, *, cut: bool) -> Way:
-    """The hash of the hashes of the file's parts of `size` bytes, these cut to the size of the id if so it is."""
+    """lld and mold: the hash of the hashes of `size`-byte parts; `cut` truncates those to the length of the id."""
 
     def way(data: bytearray, image: Image, place: Place) -> bytes:
         view = memoryview(data)

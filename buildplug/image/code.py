@@ -1,4 +1,4 @@
-"""Where the instructions of an image begin."""
+"""Instruction boundaries and data in code sections."""
 
 from functools import cached_property
 
@@ -11,8 +11,7 @@ from buildplug.image.headers import STT_FUNC, STT_NOTYPE, STT_OBJECT, Section
 
 
 class Disassembler:
-    """Decodes a section of code from the start of a function on, as its bytes alone do not say where instructions
-    begin."""
+    """Decodes a code section from function starts, as bytes alone do not say where instructions begin."""
 
     def __init__(self, image: Image, section: Section):
         self.image, self.section = image, section
@@ -34,7 +33,7 @@ class Disassembler:
     def is_data(
         self, offsets: np.ndarray[tuple[int], np.dtype[np.int64]]
     ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Whether each offset lies in a data object: everywhere in a section without code, else by STT_OBJECT."""
+        """Whether each offset is data: everything in a section without code, else what STT_OBJECT symbols cover."""
         if not self.section.executable:
             return np.ones(len(offsets), bool)
         starts, ends = self._objects
@@ -44,7 +43,7 @@ class Disassembler:
         return (nearest >= 0) & (offsets < ends[nearest])
 
     def instruction(self, offset: int) -> capstone.CsInsn | None:
-        """The instruction that the byte at `offset` is a part of; None if the code before it does not decode."""
+        """The instruction that contains the byte at `offset`; None if the code before it does not decode."""
         index = int(np.searchsorted(self._starts, offset, "right")) - 1
         if index < 0:
             return None

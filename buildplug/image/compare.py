@@ -1,7 +1,7 @@
-"""Two links of one kernel: whether the sections other than the tables are the same.
+"""Compares two links of one kernel: are the sections other than the tables the same?
 
-Same size, same content outside relocated fields, same references; and each relocated field holds what its relocation
-says. What a linker has moved inside of a section is told from what it has changed.
+Same means same size, same content outside relocated fields, and same references; and each relocated field must hold
+what its relocation says. Content moved within a section is reported apart from changed content.
 """
 
 from operator import attrgetter
@@ -24,7 +24,7 @@ from buildplug.image.headers import (
     Section,
 )
 
-# What depends on addresses without a relocation that would say so, and is made by the linker itself.
+# Linker-generated, and dependent on addresses without having relocations.
 EXEMPT = (
     ".note.gnu.build-id", ".dynamic", ".dynsym", ".gnu.hash", ".hash", ".rela.dyn", ".rela.plt", ".relr.dyn", ".got*",
     ".plt*", ".iplt", ".eh_frame*", ".relro_padding",
@@ -32,10 +32,10 @@ EXEMPT = (
 
 
 def compare(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list[str], int]:
-    """How the sections other than the tables differ: moved, changed, and the number compared."""
+    """Differences of the sections other than the tables (`own`): moved, changed, and the number compared."""
     exempt = globs(EXEMPT)
     kept = [[s for s in i.sections if s.alloc and s.name not in own and not exempt(s.name)] for i in (draft, final)]
-    columns = [sorted(column, key=attrgetter("name")) for column in kept]  # GNU ld may list first what anchors name
+    columns = [sorted(column, key=attrgetter("name")) for column in kept]  # anchors can change GNU ld's order
     names = [[s.name for s in column] for column in columns]
     if names[0] != names[1]:
         odd = sorted(set(names[0]) ^ set(names[1])) or ["their number"]
@@ -54,7 +54,7 @@ def compare(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list[
             _keyed(rows.get(section.index), numbers)
             for section, rows, numbers in zip((before, after), references, identities, strict=True)
         ]
-        if not np.array_equal(keys[0], keys[1]):  # usually even their order is the same
+        if not np.array_equal(keys[0], keys[1]):  # sort only if needed: usually even the order is the same
             keys = [key[np.lexsort(key.T[::-1])] for key in keys]
         found = _difference(draft, before, final, after, keys)
         if found and _only_moved(draft, before, final, after, keys):
@@ -82,7 +82,7 @@ def _difference(draft: Image, before: Section, final: Image, after: Section, key
 
 
 def _plain(image: Image, section: Section, keyed: Array) -> Array:
-    """The content of a section with zeros for relocated fields, and for a build-id."""
+    """The content of a section with relocated fields and build-ids zeroed."""
     content = image.bytes_of(section).copy()
     for place in build_id.places(image, [section]):
         content[place.start - section.offset : place.end - section.offset] = 0
@@ -94,10 +94,10 @@ def _plain(image: Image, section: Section, keyed: Array) -> Array:
 
 
 def _untrue_field(image: Image, section: Section, relocations: Array | None) -> int | None:
-    """The offset of the first field of a section that does not hold the address that its relocation says."""
+    """The offset of the section's first field that does not hold its relocation's address; None if all do."""
     if relocations is None:
         return None
-    # what refers to a function that is chosen at start leads to its PLT
+    # references to an ifunc lead to its PLT entry
     sure = (image.symbols["section"] != SHN_UNDEF) & (image.symbols["type"] != STT_GNU_IFUNC)
     known = sure[relocations["symbol"]]
     known &= ~among(relocations["type"], list(image.arch.relaxed))
@@ -111,7 +111,7 @@ def _untrue_field(image: Image, section: Section, relocations: Array | None) -> 
 
 
 def _keyed(rows: Array | None, numbers: Array) -> Array:
-    """References as rows (offset, type, number of the symbol, addend)."""
+    """References as rows (offset, type, number of the symbol, addend), shape (n, 4)."""
     if rows is None:
         return np.zeros((0, 4), "i8")
     columns = [rows["offset"], rows["type"], numbers[rows["symbol"]], rows["addend"]]
@@ -119,14 +119,14 @@ def _keyed(rows: Array | None, numbers: Array) -> Array:
 
 
 def _identities(image: Image, references: dict[int, Array], ids: dict[object, int]) -> Array:
-    """A number for each symbol that is referred to; the same one in two links, whose `ids` this is, if the symbol is
-    the same: by its name, and if it is local also by its place in its section."""
+    """A number for each referenced symbol, shape (symbols,), equal in links that share `ids` if the symbol is the same:
+    by name, and for a local one also by its place in its section."""
     numbers = np.zeros(len(image.symbols), "i8")
     used = np.unique(np.concatenate([rows["symbol"] for rows in references.values()] or [np.zeros(0, "u4")]))
     symbols = image.symbols[used]
     local = (symbols["bind"] == 0) & (symbols["type"] != STT_SECTION)
     local &= (symbols["section"] != SHN_UNDEF) & (symbols["section"] < SHN_LORESERVE)
-    # section 0 has no name, and the address 0; the value of a thread's variable is an offset already
+    # section 0 has no name and address 0; the value of a thread-local symbol is already an offset
     thread, homes = symbols["type"] == STT_TLS, image.homes[used]
     section = np.where(local & ~thread, homes, 0)
     addresses = np.array([s.address for s in image.sections], "u8")
@@ -138,8 +138,8 @@ def _identities(image: Image, references: dict[int, Array], ids: dict[object, in
 
 
 def _only_moved(draft: Image, before: Section, final: Image, after: Section, keys: list[Array]) -> bool:
-    """Whether the parts of a section stand elsewhere and are otherwise the same: each symbol that both sections have
-    by its bytes, and the references by what they refer to. Bytes that belong to no symbol go unseen."""
+    """Whether parts of a section moved but are otherwise the same: compares the bytes of each symbol in both sections,
+    and what the references refer to. Bytes outside symbols are not checked."""
     parts = []
     for image, section, keyed in ((draft, before, keys[0]), (final, after, keys[1])):
         content = _plain(image, section, keyed).tobytes()

@@ -1,7 +1,7 @@
 """The only reader of ELF files: sections as records, symbols and relocations as numpy arrays.
 
-Everything that an array could index with is checked here, once: whoever holds an `Image` need not ask whether
-a symbol's section or a relocation's symbol exists. Source: System V gABI, chapters 4 and 5.
+All indices are checked here, once: users of an `Image` can rely on a symbol's section and a relocation's symbol
+to exist. Source: System V gABI, chapters 4 and 5.
 """
 
 import mmap
@@ -33,25 +33,25 @@ from buildplug.image.headers import (
     Section,
 )  # fmt: skip
 
-# Symbols of an image, in the order of .symtab. section: an index into Image.sections, or SHN_ABS and the like.
+# Symbols in .symtab order. section: an index into Image.sections, or a reserved one such as SHN_ABS.
 SYMBOL = np.dtype(
     [("name", "u4"), ("type", "u1"), ("bind", "u1"), ("section", "u4"), ("value", "u8"), ("size", "u8")], align=True
 )
-# Relocations of a section: offset in it (bytes), r_type, index of the symbol, addend (also for SHT_REL).
+# Relocations of a section: offset in it (bytes), r_type, symbol index, addend (for SHT_REL, too).
 RELOCATION = np.dtype([("offset", "u8"), ("type", "u4"), ("symbol", "u4"), ("addend", "i8")])
 
-# A field that the loader fills: the field's address, the address that it puts there, and where in the file that is.
+# A field that the loader fills: its address, the address that goes in, and that addend's offset in the file.
 LOADED = np.dtype([("place", "u8"), ("address", "u8"), ("offset", "u8")])
 
 
 def among(values: Array, choices: Iterable[object]) -> Array:
-    """Whether each value is one of a few choices, shape as values, bool. np.isin takes longer for so few."""
+    """Whether each value is one of the choices, bool, shape as values. Faster than np.isin for few choices."""
     found: Array = np.logical_or.reduce([np.zeros(len(values), bool), *(values == choice for choice in choices)])
     return found
 
 
 class Image:
-    """A linked ELF file, read only. Raises BuildplugError from wherever it finds the file wrong."""
+    """A linked ELF file, read only. Any access raises BuildplugError if it finds the file malformed."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -67,7 +67,7 @@ class Image:
             self._read_headers()
         except BuildplugError:
             raise
-        except Exception as error:  # the parser raises whatever the bytes lead it to
+        except Exception as error:  # malformed bytes can make the parser raise anything
             raise self.bad(f"expected an ELF file, found headers that do not parse ({error!r:.60})") from None
 
     def bad(self, problem: str, remedy: str = "rebuild the file") -> BuildplugError:
@@ -99,7 +99,7 @@ class Image:
         self.sections = headers.named(self._file, self.headers)
 
     def _check_extents(self, found: Array) -> None:
-        """No number of a header is believed: content lies in the file, and what takes memory in the address space."""
+        """Checks section headers: content must lie in the file, and SHT_NOBITS in the address space."""
         in_memory, size = found["type"] == SHT_NOBITS, found["size"].astype("u8")
         limits = np.where(in_memory, np.uint64(self.arch.modulus - 1), np.uint64(len(self._file)))
         starts = np.where(in_memory, found["address"], found["offset"]).astype("u8")
@@ -118,20 +118,20 @@ class Image:
         return np.frombuffer(self.bytes_of(section), dtype)
 
     def bytes_of(self, section: Section) -> Array:
-        """The content of a section, shape (size,), bytes; zeros, which take no memory, for SHT_NOBITS."""
+        """The content of a section, uint8, shape (size,); for SHT_NOBITS zeros that take no memory."""
         if section.type == SHT_NOBITS:
             return np.broadcast_to(np.uint8(0), section.size)
         return self.data[section.offset : section.offset + section.size]
 
     def section(self, name: str) -> Section:
-        """The one section of that name. Raises BuildplugError if there is none, or several."""
+        """The only section of that name. Raises BuildplugError unless there is exactly one."""
         found = [section for section in self.sections if section.name == name]
         if len(found) != 1:
             raise self.bad(f"expected one section {name}, found {len(found)}", "check the rule and the linker script")
         return found[0]
 
     def section_at(self, address: int) -> Section | None:
-        """The allocated section that holds an address; of several, as with .tbss, the first."""
+        """The allocated section that contains an address; the first if several overlap, as with .tbss."""
         starts, ends, indices = self._by_address
         at = int(np.searchsorted(starts, np.uint64(address), "right")) - 1
         if (starts[1:] < ends[:-1]).any():  # some overlap
@@ -141,7 +141,7 @@ class Image:
 
     @cached_property
     def _by_address(self) -> tuple[Array, Array, Array]:
-        """The sections that take memory, in the order of their addresses: starts, ends, indices."""
+        """The non-empty allocated sections by address: starts, ends, indices."""
         found = self.headers
         indices = np.flatnonzero((found["flags"] & SHF_ALLOC != 0) & (found["size"] > 0))
         indices = indices[np.argsort(found["address"][indices], kind="stable")]
@@ -150,8 +150,8 @@ class Image:
 
     @cached_property
     def homes(self) -> Array:
-        """The index of the section that each symbol lies in, shape (symbols,); 0 if in none. That is the one that it
-        names, unless a function or an object is elsewhere: mold says .text of what is in its PLT."""
+        """The index of the section that contains each symbol, shape (symbols,), 0 for none. It is st_shndx unless a
+        function or object lies outside that section: mold gives .text for symbols in its PLT."""
         symbols, sections = self.symbols, self.sections
         found: Array = np.where(symbols["section"] < len(sections), symbols["section"], 0)
         starts, sizes = (np.array([getattr(s, what) for s in sections], "u8") for what in ("address", "size"))
@@ -166,7 +166,7 @@ class Image:
 
     @cached_property
     def segments(self) -> Array:
-        """The program headers, shape (n,): type, flags, offset, vaddr, paddr, filesz, memsz, align; bytes."""
+        """The program headers, shape (n,): type, flags, offset, vaddr, paddr, filesz, memsz, align; in bytes."""
         dtype = headers.record(headers.SEGMENT[self.arch.bits], self.arch)
         start, count = self._segments_at
         if start + count * dtype.itemsize > len(self._file):
@@ -209,7 +209,7 @@ class Image:
         return b"".join((self.bytes_of(self.sections[self._symtab.link]).data, b"\0"))
 
     def name_of(self, symbol: int) -> str:
-        """The name of a symbol; of a section symbol, the section's. Bytes that are not UTF-8 are escaped."""
+        """The name of a symbol; a section symbol has its section's. Bytes that are not UTF-8 are escaped."""
         row = self.symbols[symbol]
         if row["type"] == STT_SECTION and row["section"] < len(self.sections):
             return str(self.sections[row["section"]].name)
@@ -219,44 +219,44 @@ class Image:
 
     @cached_property
     def raw_names(self) -> list[bytes]:
-        """The names of the symbols themselves, in their order."""
+        """The st_name of every symbol, undecoded; see `names`."""
         strings, find = self._strings if len(self.symbols) else b"\0", bytes.index
         return [strings[start : find(strings, 0, start)] for start in self.symbols["name"].tolist()]
 
     @cached_property
     def names(self) -> list[str]:
-        """name_of() for every symbol, in their order."""
+        """name_of() for every symbol."""
         names = [name.decode(errors="backslashreplace") for name in self.raw_names]
         for index in np.flatnonzero(self.symbols["type"] == STT_SECTION):
             names[index] = self.name_of(int(index))
         return names
 
     def starting(self, prefix: str) -> Array:
-        """The indices of the symbols whose own name starts with `prefix`; much cheaper than `names`."""
+        """The indices of the symbols whose st_name starts with `prefix`; much cheaper than `names`."""
         strings = np.frombuffer(self._strings if len(self.symbols) else b"\0", np.uint8)
         starts = self.symbols["name"].astype("i8")
         at = np.arange(len(starts))
         for place, byte in enumerate(prefix.encode(errors="surrogateescape")):
-            # the table ends with a zero byte, which no prefix has
+            # past the end: the final zero byte, which no prefix contains
             at = at[strings[np.minimum(starts[at] + place, len(strings) - 1)] == byte]
         return at
 
     def symbol(self, name: str) -> Any:
-        """The row of a defined symbol, of dtype SYMBOL; None if there is none. Global ones go before local ones."""
-        maybe = self.starting(name.partition("\\")[0]).tolist()  # a backslash: bytes that name_of() escapes
+        """The row (dtype SYMBOL) of a defined symbol, None if there is none. Prefers global, then the first."""
+        maybe = self.starting(name.partition("\\")[0]).tolist()  # a backslash starts bytes that name_of() escaped
         maybe += np.flatnonzero(self.symbols["type"] == STT_SECTION).tolist()
         found = [i for i in maybe if self.symbols["section"][i] != SHN_UNDEF and self.name_of(i) == name]
         best = max(found, key=lambda i: (int(self.symbols["bind"][i]) != 0, -i), default=None)
         return None if best is None else self.symbols[best]
 
     def value_at(self, symbol: int) -> int:
-        """Where in the file the value of a symbol is."""
+        """The file offset of a symbol's st_value."""
         assert self._symtab is not None
         entry = self.entry_of(symbol)
         return self._symtab.offset + (24 * entry + 8 if self.arch.bits == 64 else 16 * entry + 4)
 
     def entry_of(self, symbol: int) -> int:
-        """The number of a symbol in the file, by its index in `symbols`."""
+        """The index in .symtab of a symbol, by its index in `symbols`."""
         return int(input_order.permutation(len(self.symbols))[symbol]) if input_order.shuffling() else symbol
 
     def address_of(self, name: str) -> int | None:
@@ -266,8 +266,7 @@ class Image:
 
     @cached_property
     def _relocation_sections(self) -> list[tuple[Section, Section]]:
-        """Each section of relocations that the linker kept, and the section that it is about: by sh_info, as names are
-        free."""
+        """Each kept relocation section and the section that it relocates, by sh_info: names are arbitrary."""
         found = []
         for table in self.sections:
             if table.type not in (SHT_RELA, SHT_REL) or table.flags & SHF_ALLOC:  # .rela.dyn is the loader's
@@ -280,35 +279,34 @@ class Image:
 
     @property
     def has_relocations(self) -> bool:
-        """Whether the linker kept relocations of what is in memory."""
+        """Whether the linker kept relocations of allocated sections."""
         return any(section.alloc for _, section in self._relocation_sections)
 
     def relocations(self, against: Array | None = None) -> Iterator[tuple[Section, Array]]:
-        """The relocations that the linker kept, for each allocated section that has any: (section, array of
-        RELOCATION). `against`: only those whose symbol is true in it, shape (symbols,), bool.
+        """The kept relocations of each allocated section that has any: (section, array of RELOCATION).
 
-        In a linked image r_offset is a virtual address: it comes out as an offset in the section.
-        Raises BuildplugError for a relocation outside its section or with a symbol that does not exist.
+        `against`: bool, shape (symbols,), selects by symbol. r_offset, an address in a linked image, becomes an offset
+        in the section. Raises BuildplugError for a relocation outside its section or with a nonexistent symbol.
         """
         for table, section in self._relocation_sections:
             if section.alloc:
                 yield section, self._relocations(table, section, against)
 
     def relocations_of(self, section: Section) -> Array:
-        """relocations() of one section, in memory or not."""
+        """relocations() of one section, allocated or not."""
         parts = [
             self._relocations(table, about, None) for table, about in self._relocation_sections if about == section
         ]
         return np.concatenate([*parts, np.zeros(0, RELOCATION)])
 
     def _relocations(self, table: Section, section: Section, against: Array | None) -> Array:
-        """relocations() of `section` that `table` holds."""
+        """relocations() of `section` in the relocation section `table`."""
         wide = self.arch.bits == 64
         rela = table.type == SHT_RELA
         raw = self._records(table, headers.rela(self.arch) if rela else headers.record(headers.REL, self.arch))
         if section.type == SHT_NOBITS:
             raise self.bad(f"section {table.name}: expected relocations of content, {section.name} has none")
-        # Relocations are many: each column is gone through once, and only rows that are wanted are copied.
+        # There are many relocations: read each column once, and copy only wanted rows.
         symbol = (raw["info"] >> np.uint8(32 if wide else 8)).astype("u4")
         known = int(symbol.max()) < len(self.symbols)
         if input_order.shuffling() and known:
@@ -316,7 +314,7 @@ class Image:
         wanted = against[symbol] if against is not None and known else np.ones(len(raw), bool)
         entries = np.flatnonzero(wanted)
         kind = raw["info"][entries] & raw["info"].dtype.type(0xFFFFFFFF if wide else 0xFF)
-        if not kind.all():  # R_*_NONE: tools leave it where they removed a relocation
+        if not kind.all():  # R_*_NONE: left by tools that remove relocations
             entries, kind = entries[kind != 0], kind[kind != 0]
         if not known and int(symbol[entries].max(initial=0)) >= len(self.symbols):
             entry = int(entries[np.argmax(symbol[entries])])
@@ -336,8 +334,8 @@ class Image:
 
     @cached_property
     def loaded(self) -> Array:
-        """The fields that the loader of a position-independent image puts an address of the image into, dtype LOADED,
-        shape (n,). Those of SHT_REL hold it already, and are not among them."""
+        """The fields that the loader fills with an address in the image, if position-independent; dtype LOADED, shape
+        (n,). Without those of SHT_REL, which hold their address already."""
         found = [np.zeros(0, LOADED)]
         for section in self.sections:
             if section.type != SHT_RELA or not section.flags & SHF_ALLOC:
@@ -351,8 +349,8 @@ class Image:
         return np.concatenate(found)
 
     def _addends(self, section: Section, rows: Array) -> Array:
-        """The addends of SHT_REL relocations: the field holds the final value, so take away S and add P. Zeros
-        where the linker may have put something else."""
+        """The addends of SHT_REL relocations: the field holds the final value, so subtract S and add P. 0 where the
+        linker may have relaxed the instruction."""
         addends = np.zeros(len(rows), "i8")
         values = self.symbols["value"][rows["symbol"]].astype("i8")
         for kind, field in self.arch.relocations.items():
@@ -363,7 +361,7 @@ class Image:
         return addends
 
     def words(self, section: Section, offsets: Array, size: int) -> Array:
-        """The words of `size` bytes at offsets in a section, uint64, shape as offsets; 0 for one that ends outside."""
+        """The `size`-byte words at offsets in a section, uint64, shape as offsets; 0 if not wholly inside."""
         content = self.bytes_of(section)
         if len(content) < size:
             return np.zeros(len(offsets), "u8")

@@ -1,4 +1,4 @@
-"""What the relocations that a linker kept say of the fields that they are about."""
+"""Relocated fields: what kept relocations say they hold, and what they do hold."""
 
 import numpy as np
 
@@ -7,23 +7,23 @@ from buildplug.arch.model import Arch
 from buildplug.image.elf import Image
 from buildplug.image.headers import Array, Section
 
-UNKNOWN, IGNORED = 254, 255  # in place of an encoding
+UNKNOWN, IGNORED = 254, 255  # in place of an index in FIELDS
 
 
 def check_linked(image: Image) -> None:
-    """Raises BuildplugError for what is no linked image."""
+    """Raises BuildplugError unless the file is a linked image."""
     if image.type not in ("ET_EXEC", "ET_DYN"):
         raise image.bad(f"expected a linked image, found {image.type}", "name the output of the link")
 
 
 def check_relocations(image: Image) -> None:
-    """Raises BuildplugError for an image whose relocations the linker did not keep."""
+    """Raises BuildplugError unless the linker kept the relocations."""
     if not image.has_relocations:
         raise image.bad("expected relocations, found none", "link with --emit-relocs")
 
 
 def field_numbers(arch: Arch) -> Array:
-    """r_type -> the number of its field in FIELDS, or UNKNOWN, or IGNORED; see `numbers_of`."""
+    """r_type -> index of its field in FIELDS, or UNKNOWN, or IGNORED; see `numbers_of`."""
     found = np.full(max(*arch.relocations, *arch.ignored) + 2, UNKNOWN, "u1")
     for kind, field in arch.relocations.items():
         found[kind] = FIELDS.index(field)
@@ -32,27 +32,27 @@ def field_numbers(arch: Arch) -> Array:
 
 
 def numbers_of(arch: Arch, types: Array) -> Array:
-    """The number of the field of each r_type, uint8, shape as types."""
+    """The index in FIELDS of each r_type, or UNKNOWN, or IGNORED; uint8, shape as types."""
     numbers = field_numbers(arch)
-    found: Array = numbers[np.minimum(types, len(numbers) - 1)]  # the last is of no type
+    found: Array = numbers[np.minimum(types, len(numbers) - 1)]  # the last entry is UNKNOWN
     return found
 
 
 def _read(image: Image, section: Section, relocations: Array, field: Field) -> tuple[Array, Array, Array]:
-    """The words at relocations of a section, their addresses, and the addresses that their relocations say."""
+    """The words at a section's relocations, their addresses, and the addresses that the relocations say."""
     words = image.words(section, relocations["offset"], field.size)
     said = image.symbols["value"][relocations["symbol"]] + relocations["addend"].astype("u8")
     return words, relocations["offset"] + np.uint64(section.address), said
 
 
 def claims(image: Image, section: Section, relocations: Array, field: Field) -> tuple[Array, Array]:
-    """The addresses that relocations of a section say, all of one field, as far as it can; and those that are there."""
+    """Expected addresses, reduced to what the field can hold, and those found; all relocations have this field."""
     words, pc, said = _read(image, section, relocations, field)
     return field.get(field.put(words, pc, said)[0], pc), field.get(words, pc)
 
 
 def untrue(image: Image, section: Section, relocations: Array, field: Field) -> Array:
-    """Whether each of these fields does not hold what its relocation says, as far as its bits go."""
+    """Whether each field differs from what its relocation says, within the bits that it has."""
     words, pc, said = _read(image, section, relocations, field)
     wrong: Array = ~field.holds(words, pc, said, min(8 * field.size, image.arch.bits))
     return wrong

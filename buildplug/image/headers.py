@@ -1,4 +1,4 @@
-"""The headers of an ELF file as numpy records, and the constants in them. Source: System V gABI, chapters 4 and 5."""
+"""ELF headers as numpy records, and their constants. Source: System V gABI, chapters 4 and 5."""
 
 from dataclasses import dataclass
 from typing import IO, Any, cast
@@ -19,7 +19,7 @@ PT_LOAD, PT_LOOS = 1, 0x60000000
 PF_X, PF_W, PF_R = 1, 2, 4
 STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION, STT_FILE, STT_TLS, STT_GNU_IFUNC = 0, 1, 2, 3, 4, 6, 10
 
-# Fields of records; those without a type have the width of an address.
+# Fields of records: (name, numpy type); an empty type is an address-wide integer.
 Fields = tuple[tuple[str, str], ...]
 FILE: Fields = (
     ("ident", "V16"), ("type", "u2"), ("machine", "u2"), ("version", "u4"), ("entry", ""), ("phoff", ""),
@@ -31,7 +31,7 @@ SECTION: Fields = (
     ("info", "u4"), ("alignment", ""), ("entsize", ""),
 )  # fmt: skip
 _EXTENT: Fields = (("offset", ""), ("vaddr", ""), ("paddr", ""), ("filesz", ""), ("memsz", ""))
-SEGMENT: dict[int, Fields] = {  # by the bits of an address
+SEGMENT: dict[int, Fields] = {  # by address bits
     32: (("type", "u4"), *_EXTENT, ("flags", "u4"), ("align", "")),
     64: (("type", "u4"), ("flags", "u4"), *_EXTENT, ("align", "")),
 }
@@ -43,12 +43,12 @@ REL: Fields = (("offset", ""), ("info", ""))
 
 
 def record(fields: Fields, arch: Arch) -> np.dtype[Any]:
-    """The numpy type of a record in the files of an architecture."""
+    """The dtype of a record in an architecture's files."""
     return np.dtype([(name, arch.byteorder + (kind or f"u{arch.word}")) for name, kind in fields])
 
 
 def rela(arch: Arch) -> np.dtype[Any]:
-    """The numpy type of a relocation with an addend."""
+    """The dtype of an SHT_RELA relocation."""
     return record((*REL, ("addend", f"i{arch.word}")), arch)
 
 
@@ -78,14 +78,14 @@ class Section:
 
 
 def elf_file(file: Any) -> ELFFile:
-    """pyelftools' reading of a file in memory."""
+    """The pyelftools reader of a file in memory."""
     return ELFFile(cast(IO[bytes], file))
 
 
 def sections(file: Any, arch: Arch) -> Array:
-    """The section headers, shape (n,), of dtype SECTION. Raises ValueError for headers outside of the file.
+    """The section headers, shape (n,), dtype SECTION. Raises ValueError for headers outside the file.
 
-    There may be more than the file's header can count: then section 0 says how many (gABI, "ELF Header").
+    If there are too many for e_shnum, section 0 has their number (gABI, "ELF Header").
     """
     elf = elf_file(file)
     dtype, start, count = record(SECTION, arch), elf.header["e_shoff"], elf.num_sections()
@@ -95,7 +95,7 @@ def sections(file: Any, arch: Arch) -> Array:
 
 
 def named(file: Any, headers: Array) -> tuple[Section, ...]:
-    """The sections with their names. Raises ValueError for a name outside of the string table."""
+    """The sections with their names. Raises ValueError for a name outside the string table."""
     strings = headers[elf_file(file).get_shstrndx()]
     start, size = int(strings["offset"]), int(strings["size"])
     table = bytes(file[start : start + size]) + b"\0"

@@ -1,5 +1,5 @@
-"""Takes out of a linked image the relocations that --emit-relocs keeps. What is in memory stays where it is in the
-file; what lies behind it moves up. Source: System V gABI, chapters 4 and 5."""
+"""Removes the relocations that --emit-relocs kept from a linked image. Allocated sections keep their file offsets;
+later content moves up. Source: System V gABI, chapters 4 and 5."""
 
 import shutil
 from pathlib import Path
@@ -25,7 +25,7 @@ from buildplug.image.headers import (
 
 
 def drop(path: Path, output: Path) -> None:
-    """Writes to `output` the image at `path`, with its mode, without them. Raises BuildplugError."""
+    """Writes the image at `path` without kept relocations to `output`, same mode. Raises BuildplugError."""
     image = Image(path)
     file, sections = headers_of(image)
     keep = (sections["flags"] & SHF_ALLOC != 0) | ~np.isin(sections["type"], (SHT_RELA, SHT_REL))
@@ -61,7 +61,7 @@ def drop(path: Path, output: Path) -> None:
 
 
 def headers_of(image: Image) -> tuple[Array, Array]:
-    """Copies of the header of the file, shape (), and those of its sections, shape (n,). Raises BuildplugError."""
+    """Copies of the file header, shape (), and section headers, shape (n,). Raises BuildplugError."""
     file = np.frombuffer(image.data, record(FILE, image.arch), 1)[0].copy()
     sections = image.headers.copy()
     if len(sections) >= SHN_LORESERVE or sections["link"].max() >= len(sections):
@@ -70,8 +70,8 @@ def headers_of(image: Image) -> tuple[Array, Array]:
 
 
 def _renumbered(image: Image, index: int, keep: Array, numbers: Array) -> Array:
-    """The content of a section, bytes. The sections that symbols name are numbered anew; the symbols of those that go
-    (mold has some) go too."""
+    """The content of a section, uint8. Symbols get new section numbers; those of removed sections (mold has some) are
+    removed."""
     section = image.sections[index]
     content = image.bytes_of(section)
     if section.type not in (SHT_SYMTAB, SHT_DYNSYM):

@@ -1,4 +1,4 @@
-"""What an image says of its symbols beside their rows: whether each is code, and the letter that nm prints for it."""
+"""Derived attributes of symbols: whether each is code, and the letter that nm prints for it."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from buildplug.image.headers import (
 
 
 def functions(image: Image) -> Array:
-    """Whether each symbol is code, shape (symbols,): by its type, and if it has none by its section."""
+    """Whether each symbol is code, bool, shape (symbols,): by type, else by section."""
     symbols = image.symbols
     code = np.array([section.executable for section in image.sections] + [False])
     inside = code[np.minimum(symbols["section"], len(image.sections))]
@@ -26,7 +26,7 @@ def functions(image: Image) -> Array:
 
 
 def letters(image: Image) -> Array:
-    """The type of each symbol of an image as nm prints it (binutils, nm(1)), uint8, shape as its symbols."""
+    """The letter that nm prints for each symbol (binutils, nm(1)), uint8, shape (symbols,)."""
     of_section = np.full(len(image.sections) + 1, ord("?"), "u1")
     for section in image.sections:
         if section.alloc:
