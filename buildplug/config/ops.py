@@ -11,9 +11,9 @@ from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
 from buildplug.base.schema import convert, load, unknown
 
-OP_BITS = 10  # bits of a site in a table that say its op; the form has the other 6
+OP_BITS = 10  # bits of a table's site that encode the op; the other 6 encode the form
 
-REGISTER = re.compile(r"\{(\w+)\}|\{\{(\w+)\}\}")  # {{…}} is for the assembler, whose {disp32} is no register
+REGISTER = re.compile(r"\{(\w+)\}|\{\{(\w+)\}\}")  # {{…}}: assembler syntax such as {disp32}, not a register
 WORD = re.compile(r"\[(\d+)\]$")
 
 
@@ -36,7 +36,7 @@ class Op:
     ] = ()
 
     def kept(self, arch: Arch) -> list[str]:
-        """What code that calls a C function for it has to save: registers, and perhaps "flags"."""
+        """What code that calls a C function for this op must save: registers, and perhaps "flags"."""
         return sorted(arch.caller_saved - arch.full(self.clobbers or ()) - {"memory"})
 
 
@@ -53,7 +53,7 @@ class Implementation:
 
     @property
     def is_copied(self) -> bool:
-        """Whether code is generated for it, beside what it names."""
+        """Whether code is generated for it."""
         return bool(self.inline) or self.nothing or self.preserve
 
 
@@ -80,7 +80,7 @@ class Ops:
     groups: dict[str, Group] = field(default_factory=dict)
 
     def copies(self, backend: str) -> list[list[str]]:
-        """The ops for which code of a backend is generated: each group's, and the others'. Each list starts a line."""
+        """The ops of a backend that need generated code, by group, then the rest. Each list starts a cache line."""
         ways = self.backends[backend]
         made = [name for name in self.ops if name in ways and ways[name].is_copied]
         groups = [
@@ -93,7 +93,7 @@ class Ops:
 
 
 def _named(data: Any, arch: Arch, where: str) -> Any:
-    """What was read, with the registers in its texts by their full names."""
+    """The parsed TOML with the registers in its strings replaced by their full names."""
     known = (arch.registers | arch.aliases.keys()) - {"memory"}
 
     def full(match: re.Match[str]) -> str:
@@ -112,7 +112,7 @@ def _named(data: Any, arch: Arch, where: str) -> Any:
 
 
 def _words(op: Op, arch: Arch, where: str) -> tuple[str, ...]:
-    """What an op's `each` stands for."""
+    """The words that an op's `each` expands to."""
     if isinstance(op.each, tuple):
         return op.each
     if op.each != "general":
@@ -121,7 +121,7 @@ def _words(op: Op, arch: Arch, where: str) -> tuple[str, ...]:
 
 
 def _each(declared: Ops, arch: Arch, path: Path) -> Ops:
-    """The same with each op that stands for several replaced by those. Names that are not known stay as they are."""
+    """Expands each op that has `each` into its ops. Unknown op names in backends are kept: read() reports them."""
     each = {name: _words(op, arch, f"{path}: ops.{name}: each") for name, op in declared.ops.items()}
     words = {name: {f"{name}_{word}": word for word in of} for name, of in each.items() if of}
     names = Counter(new for name, of in each.items() for new in [f"{name}_{w}" for w in of] or [name])
@@ -155,7 +155,7 @@ def _each(declared: Ops, arch: Arch, path: Path) -> Ops:
 
 
 def read(path: Path, arch: Arch) -> Ops:
-    """The ops file, as an architecture has it. Raises BuildplugError."""
+    """Reads the ops file for an architecture. Raises BuildplugError."""
     declared = _each(convert(Ops, _named(load(path), arch, str(path)), str(path)), arch, path)
     for name in (*declared.ops, *declared.backends):
         if not name.isidentifier() or not name.isascii():

@@ -16,7 +16,7 @@ from buildplug.config.ops import Ops
 from buildplug.config.rule import Output, Rule, adjusted, find
 from buildplug.config.select import Select
 
-STATE = ".doit.json"  # the build's state, in its directory
+STATE = ".doit.json"  # the build's state, in the build directory
 RESERVED = ("obj", "gen", "notes", "build.ninja", "compile_commands.json")
 
 Architecture = Annotated[str, OneOf("architecture", tuple(ARCHES))]
@@ -118,12 +118,12 @@ class WantedTable:
     slack: int
     after: str
     into: str
-    files: tuple[Path, ...]  # that say what the table is
+    files: tuple[Path, ...]  # that define the table
 
 
 @dataclass(frozen=True)
 class Config:
-    """The file with its references resolved. Paths of the project are relative to `root`, where tools run."""
+    """The file with its references resolved. Project paths are relative to `root`, where tools run."""
 
     path: Path
     root: Path
@@ -145,11 +145,11 @@ class Config:
         return self.build / f"{self.kernel.name}.draft"
 
     def relative(self, path: Path) -> str:
-        """A path as tools are given it: relative to the project's root, so that no build path gets into an object."""
+        """A path for tools: relative to the project's root, so that no build path gets into an object."""
         return os.path.relpath(path, self.root)
 
     def object_of(self, source: Path) -> Path:
-        """Where the object of a source goes; `..` in the source's path becomes a folder of that name."""
+        """The path of a source's object; `../` in the source's path becomes `__/`."""
         return self.build / "obj" / (self.relative(source).replace("../", "__/") + ".o")
 
     @property
@@ -158,7 +158,7 @@ class Config:
 
 
 def read_file(path: Path, arch: str = "") -> File:
-    """The file, for its architecture or another. Raises BuildplugError."""
+    """Reads the file for its own architecture or `arch`. Raises BuildplugError."""
     data = load(path)
     file = convert(File, data, str(path))
     for name in file.arch:
@@ -176,7 +176,7 @@ def read_file(path: Path, arch: str = "") -> File:
 
 
 def _changed(file: File, changes: Changes, given: dict[str, Any]) -> File:
-    """The file with those of the changes that are `given`: section -> keys."""
+    """The file with only those changes applied that are `given`: section -> keys. Lists are appended."""
     sections = {}
     for section, keys in given.items():
         before, after = getattr(file, section), getattr(changes, section)
@@ -187,7 +187,7 @@ def _changed(file: File, changes: Changes, given: dict[str, Any]) -> File:
 
 
 def read(path: Path, build: Path | None = None, arch: str = "") -> Config:
-    """The configuration; `build` replaces its build directory, `arch` its architecture. Raises BuildplugError."""
+    """Reads the configuration; `build` and `arch` override those in the file. Raises BuildplugError."""
     path = path / "buildplug.toml" if path.is_dir() else path
     root, file = path.resolve().parent, read_file(path, arch)
     for flag in file.link.flags:
@@ -220,7 +220,7 @@ def read(path: Path, build: Path | None = None, arch: str = "") -> Config:
 
 
 def _built(source: Path, build: Path) -> bool:
-    """Whether a file lies in the build directory, or in another that a build has left its state in."""
+    """Whether a file is in this build directory, or in another one, recognised by its state file."""
     return source.is_relative_to(build) or any((folder / STATE).exists() for folder in source.parents)
 
 

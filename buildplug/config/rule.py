@@ -1,4 +1,4 @@
-"""Table rules: what a table is made of. A rule is a TOML file; those that ship lie in rules/tables/."""
+"""Table rules: what a table contains. A rule is a TOML file; shipped ones are in rules/tables/."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ from buildplug.base.keys import OneOf, keys_of, union_of
 from buildplug.base.schema import convert, load, misplaced, unknown
 from buildplug.config.select import TYPES, Base, References, Select, check_names
 
-RECORDS = ".bp_records."  # begins the names of the sections of records that macros of ours leave
+RECORDS = ".bp_records."  # prefix of the record sections that buildplug's macros emit
 Kind = TypeVar("Kind", bound=Select)
 
 
@@ -72,7 +72,7 @@ class Rule:
 
     @property
     def records(self) -> tuple[str, ...]:
-        """The sections of records that macros of ours leave, which no linker script of the user's need name."""
+        """The record sections from buildplug's own macros, which the user's linker script need not name."""
         return tuple(name for name in self.select.sections if name.startswith(RECORDS))
 
     @property
@@ -81,22 +81,22 @@ class Rule:
 
     @cached_property
     def values(self) -> dict[str, str]:
-        """What a field may hold: value -> what it is."""
+        """What a field may hold: value -> description."""
         return {name: value.about for name, value in self.select.values.items()}
 
     @cached_property
     def holds(self) -> dict[str, str]:
-        """What each value is: number, address or string."""
+        """Value -> number, address or string."""
         return {name: value.holds for name, value in self.select.values.items()}
 
     def select_as(self, kind: type[Kind]) -> Kind:
-        """What makes the rows, which must be of that kind. Raises BuildplugError."""
+        """`select`, which must be of that kind. Raises BuildplugError."""
         if not isinstance(self.select, kind):
             raise BuildplugError(f"rule {self.name}", f"expected rows that are {kind.rows}, found {self.select.rows}")
         return self.select
 
     def anchor(self, number: int) -> str:
-        """The symbol that has the address of the table's section of that number."""
+        """The symbol with the address of the table's section of that number."""
         return f"__{self.symbol}_section_{number}"
 
     @property
@@ -105,7 +105,7 @@ class Rule:
 
 
 def find(name: str, base: Path) -> Rule:
-    """The rule `name`: one that ships, or a TOML file (relative to `base`). Raises BuildplugError."""
+    """The rule `name`: a shipped one, or a TOML file relative to `base`. Raises BuildplugError."""
     names = data.rules()
     path = names.get(name, base / name)
     if name not in names and not (name.endswith(".toml") or "/" in name):
@@ -114,12 +114,12 @@ def find(name: str, base: Path) -> Rule:
 
 
 def find_shipped() -> list[Rule]:
-    """The rules that ship, by name."""
+    """The shipped rules, by name."""
     return [find(name, Path()) for name in data.rules()]
 
 
 def adjusted(rule: Rule, keys: Mapping[str, Any], where: str) -> Rule:
-    """The rule with some of its keys replaced, those of `select` and `table` among them. Raises BuildplugError."""
+    """The rule with some keys replaced, including those of `select` and `table`. Raises BuildplugError."""
     kinds: tuple[type, ...] = (Rule, type(rule.select), Output)
     known = [keys_of(kind) for kind in kinds]
     for key in keys:
@@ -131,7 +131,7 @@ def adjusted(rule: Rule, keys: Mapping[str, Any], where: str) -> Rule:
 
 
 def _checked(rule: Rule, where: object) -> Rule:
-    """The rule, if its keys go together. Raises BuildplugError."""
+    """The rule, if its keys are consistent. Raises BuildplugError."""
     if not rule.name.replace("-", "_").isidentifier() or not rule.name.isascii():
         raise BuildplugError(where, f"name: expected letters, digits and '-', found {rule.name!r}", "rename the rule")
     for name in (rule.section.removeprefix("."), rule.symbol):

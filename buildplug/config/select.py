@@ -1,4 +1,4 @@
-"""What makes the rows of a table: a record for each kind of rows, with the keys that mean something there."""
+"""How a table's rows are selected: one record for each kind of rows, with the keys that apply to it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ Encoding = Annotated[str, OneOf("encoding", FIELD_NAMES)]
 
 @dataclass(frozen=True)
 class Value:
-    """A value of a row, which a field of a plain table may hold."""
+    """A value of a row, available to the fields of a plain table."""
 
     about: str
     holds: str = "number"  # of HOLDS
@@ -128,7 +128,7 @@ class Relocations:
     }
 
     def check(self, where: str) -> None:
-        """All keys go together."""
+        """Accepts any keys."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +156,7 @@ class Records:
         return values
 
     def check(self, where: str) -> None:
-        """Raises BuildplugError if nothing is selected, and for members of wrong names."""
+        """Raises BuildplugError if nothing is selected, or for bad member names."""
         _some(where, sections=self.sections, ranges=self.ranges)
         _some(where, members=self.members)
         for member in self.members:
@@ -170,7 +170,7 @@ Select = References | Symbols | Relocations | Records
 
 
 def check_names(where: str, what: str, names: list[str]) -> None:
-    """Raises BuildplugError unless the names of members or fields are C identifiers, and each is there once."""
+    """Raises BuildplugError unless the names of members or fields are unique C identifiers."""
     for name in names:
         if not name.isidentifier() or not name.isascii():
             raise BuildplugError(f"{where}: {what} {name!r}", "expected a C identifier", "rename it")
