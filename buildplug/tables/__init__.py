@@ -1,4 +1,4 @@
-"""The binary formats of tables, one a module, behind the protocol of `format`.
+"""Binary table formats, one per module, behind the interface in `format`.
 
-Knows no pass and renders no text.
+Imports no pass and renders no text.
 """

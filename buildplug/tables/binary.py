@@ -1,4 +1,4 @@
-"""What the binary formats share: records as numpy, C and the assembler have them, and where an image has a table."""
+"""Shared by the binary formats: record types for numpy, C and the assembler; the address of a table in an image."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,14 +9,14 @@ from buildplug.base.errors import BuildplugError
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
 
-Records = dict[str, tuple[tuple[str, str, str], ...]]  # name -> fields: (name, numpy type, what it is)
+Records = dict[str, tuple[tuple[str, str, str], ...]]  # name -> fields: (name, numpy type, description)
 
 CTYPE = {f"{sign}{size}": f"{'u' * (sign == 'u')}int{8 * size}_t" for sign in "ui" for size in (1, 2, 4, 8)}
-DIRECTIVE = {"1": ".byte", "2": ".short", "4": ".long", "8": ".quad"}  # by bytes
+DIRECTIVE = {"1": ".byte", "2": ".short", "4": ".long", "8": ".quad"}  # by size in bytes
 
 
 def dtypes(records: Records) -> Callable[[str, str], np.dtype[Any]]:
-    """The function (record, byte order) -> its numpy type."""
+    """A function (record, byte order) -> numpy type."""
     return lambda record, byteorder: np.dtype([(name, byteorder + kind) for name, kind, _ in records[record]])
 
 
@@ -29,7 +29,7 @@ def address_of(image: Image, rule: Rule) -> int:
 
 
 def anchored(image: Image, rule: Rule) -> tuple[str, ...]:
-    """The names of the sections at which a rule's anchors stand in an image, in their order."""
+    """The names of the sections that a rule's anchors point to in an image, in order of the anchors."""
     starts = {section.address: section.name for section in reversed(image.sections) if section.alloc and section.size}
     names: list[str] = []
     while (at := image.address_of(rule.anchor(len(names)))) in starts:

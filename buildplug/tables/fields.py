@@ -1,8 +1,8 @@
-"""Plain tables: the rows of a rule with the fields that it gives them, as bytes and as assembler expressions.
+"""Plain tables, whose row fields the rule defines, as bytes and as assembler expressions.
 
-In memory: a head of two 32-bit words (rows; bytes a row) unless the rule wants none, the rows, then the strings, each
-ended by a zero. A field that holds an address is relative to itself, to the table, or to nothing, as the rule says; one
-that holds a string is relative to itself. So the linker can fill it in, and encode() can say what it must have made.
+In memory: a header of two 32-bit words (number of rows; bytes per row) unless the rule omits it, the rows, then the
+zero-terminated strings. An address field is relative to itself, relative to the table, or absolute, as the rule says; a
+string field is relative to itself. The linker fills the fields in; encode() computes the bytes it must produce.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ HEAD = 8  # bytes
 
 
 class Address(NamedTuple):
-    """An address, as a template says it: the symbol of its section, the offset there, the section's name."""
+    """An address for templates: the anchor symbol of its section, the offset in it, the section's name."""
 
     anchor: str
     offset: int
@@ -34,8 +34,8 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a table, sorted as its rule says: value -> column, shape (rows,). Addresses are those of the image
-    that the rows come from; `at` is the table's own."""
+    """The rows of a table, in the rule's order: value -> column, shape (rows,). Addresses are those in the image that
+    the rows come from; `at` is the table's."""
 
     rule: Rule
     arch: Arch
@@ -55,14 +55,14 @@ class Rows:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of a row in memory."""
+        """The type of a row in memory."""
         kinds = [
             (f.name, self.arch.byteorder + ("i4" if f.type == "string" else f.type)) for f in self.rule.table.fields
         ]
         return np.dtype(kinds)
 
     def encode(self) -> bytes:
-        """The table as it stands in the memory of the image. Raises BuildplugError for a row that does not fit."""
+        """The table's bytes in the image. Raises BuildplugError for a value that does not fit its field."""
         head = np.array([len(self), self.dtype.itemsize], self.arch.byteorder + "u4").tobytes() * self.rule.table.head
         rows = np.zeros(len(self), self.dtype)
         here = self.at + len(head) + self.dtype.itemsize * np.arange(len(self), dtype="i8").astype("u8")
@@ -90,7 +90,7 @@ class Rows:
         return head + rows.tobytes() + pool
 
     def _strings(self) -> tuple[bytes, dict[str, int]]:
-        """The strings' bytes, and the offset of each there."""
+        """The bytes of all strings, and the offset of each."""
         used = dict.fromkeys(
             t
             for f in self.rule.table.fields
@@ -104,24 +104,24 @@ class Rows:
         return bytes(pool), places
 
     def describe(self, at: int) -> str:
-        """What the byte at offset `at` of the table is about."""
+        """Which part of the table the byte at offset `at` belongs to."""
         row = (at - HEAD * self.rule.table.head) // self.dtype.itemsize
         return f"row {row} ({self.comment(row)})" if 0 <= row < len(self) else "its head or its strings"
 
     def comment(self, row: int) -> str:
-        """What a row is about."""
+        """A row's strings, to identify it in messages and comments."""
         return " ".join(
             str(column[row]) for value, column in self.columns.items() if self.rule.holds[value] == "string"
         )
 
     def address(self, value: int) -> Address:
-        """An address of the rows, as the linker is to find it."""
+        """An address in the rows as section anchor and offset, for the linker."""
         number = int(np.searchsorted(self.section_starts, np.uint64(value), "right")) - 1
         name = self.section_names[number]
         return Address(self.rule.anchor(number), value - int(self.section_starts[number]), name)
 
     def context(self) -> dict[str, Any]:
-        """What templates see: rows, each a record of its values, with `asm`, its fields for the assembler; strings."""
+        """The template's variables: rows (values by name, and `asm`, the fields as assembler lines) and strings."""
         pool, places = self._strings()
         used = {f.value for f in self.rule.table.fields if self.rule.holds[f.value] == "address"}
         rows = []
@@ -144,7 +144,7 @@ class Rows:
         return f"{directive} {value.anchor} + {value.offset:#x}{base}"
 
     def arrays(self) -> dict[str, Array]:
-        """All of it as arrays, for a file."""
+        """The complete contents as arrays, to be saved."""
         kept = {f"column_{name}": column for name, column in self.columns.items()}
         return kept | {
             "names": np.array(self.section_names, str),
@@ -200,14 +200,14 @@ class RowsFormat(Format):
 
 
 def rows_of(image: Image, rule: Rule) -> tuple[Rows, dict[str, int]]:
-    """The rows that `rule` makes of an image, and the counts of references that it ignores. Raises BuildplugError."""
+    """The rows that `rule` selects from an image, and the number of ignored references. Raises BuildplugError."""
     at = address_of(image, rule)
     columns, ignored = columns_of(image, rule)
     return _placed(image, rule, at, columns), ignored
 
 
 def _placed(image: Image, rule: Rule, at: int, columns: dict[str, Array]) -> Rows:
-    """Rows with the sections that their addresses lie in. Raises BuildplugError for one that lies in none."""
+    """Rows with the sections of their addresses. Raises BuildplugError for an address outside every section."""
     sections: dict[int, Section] = {}
     for value in {f.value for f in rule.table.fields if rule.holds[f.value] == "address"}:
         for address in np.unique(columns[value]).tolist():

@@ -1,7 +1,7 @@
-"""What a binary format of tables is to the passes: a `Format` makes `Contents` of an image, and says how they are told
-to the assembler and to the kernel.
+"""The passes' interface to a binary format: a `Format` makes `Contents` from an image, and names the templates that
+render them for the assembler and the kernel.
 
-Knows no format: `registry` has those that there are.
+The formats themselves are listed in `registry`.
 """
 
 from abc import ABC, abstractmethod
@@ -18,69 +18,69 @@ from buildplug.image.headers import Array
 
 
 def rounded(size: int) -> int:
-    """Bytes to keep for a table of `size` bytes: some more, so that a table that grows a little still fits. By its size
-    alone, as an image may depend on nothing that was there before."""
+    """Bytes to reserve for a table of `size` bytes, with some spare for growth. Depends on the size alone, as an image
+    must not depend on earlier builds."""
     granule = max(64, 1 << max(0, size.bit_length() - 4))
     return -(-size // granule) * granule
 
 
 class Contents(Protocol):
-    """What a table has to hold, whichever format it has. Frozen."""
+    """The contents of a table, in any format. Immutable."""
 
     @property
     def arch(self) -> Arch: ...
 
     @property
     def section_names(self) -> tuple[str, ...]:
-        """The sections whose addresses the linker fills in, in the order of their anchors: Rule.anchor()."""
+        """The sections whose addresses the linker fills in, in order of their anchors (Rule.anchor())."""
 
     @property
     def op_names(self) -> tuple[str, ...]:
-        """The ops that rows refer to, by number; none in most formats."""
+        """The ops that rows refer to, by number; empty in most formats."""
 
     @property
     def blob(self) -> bytes | None:
-        """The part of the table that goes in as a file of bytes; None if the template has all of it as text."""
+        """The part of the table that is included as a binary file; None if the template renders all of it."""
 
     @property
     def room(self) -> int:
-        """Bytes to keep for the table: rounded(), or more where the format has room inside. By its size alone."""
+        """Bytes to reserve for the table: rounded(), unless the format pads inside. Depends on the size alone."""
 
     def __len__(self) -> int:
         """The number of rows."""
 
     def encode(self) -> bytes:
-        """The table as it stands in memory."""
+        """The table's bytes in memory."""
 
     def describe(self, at: int) -> str:
-        """What the byte at offset `at` of the table is about."""
+        """Which part of the table the byte at offset `at` belongs to."""
 
     def context(self) -> dict[str, Any]:
-        """What the template sees of it."""
+        """The template's variables."""
 
     def arrays(self) -> dict[str, Array]:
-        """All of it as arrays, for a file."""
+        """The complete contents as arrays, to be saved."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file that a kernel with a table compiles in: a template and what it sees."""
+    """A generated file that the kernel compiles: its template and the template's variables."""
 
     template: str
     values: dict[str, Any] = field(default_factory=dict)
 
 
 class Format(ABC):
-    """A binary format. Its attributes are data that a rule is checked against."""
+    """A binary format. Rules are checked against its attributes."""
 
     name: ClassVar[str]
-    template: ClassVar[str]  # the default one of a rule
-    rows: ClassVar[str] = ""  # the only rows that it is for, as in select.rows; any if empty
-    has_fields: ClassVar[bool] = False  # whether the rule says the fields of a row
+    template: ClassVar[str]  # the default for rules
+    rows: ClassVar[str] = ""  # the only select.rows it supports; any if empty
+    has_fields: ClassVar[bool] = False  # whether the rule defines the fields of a row
 
     @abstractmethod
     def make(self, image: Image, rule: Rule, ops: Ops | None) -> tuple[Contents, dict[str, int]]:
-        """The contents that `rule` asks for, true of `image`; the counts of references that it ignores, by kind.
+        """The contents that `rule` selects from `image`, and the number of ignored references by kind.
         Raises BuildplugError."""
 
     @abstractmethod
@@ -89,20 +89,20 @@ class Format(ABC):
 
     @abstractmethod
     def from_arrays(self, rule: Rule, arch: Arch, kept: dict[str, Array]) -> Contents:
-        """The contents whose arrays() these are. May raise anything."""
+        """The inverse of Contents.arrays(). May raise any exception."""
 
     def previous(self, image: Image, rule: Rule, data: bytes, at: int) -> Contents | None:
-        """The contents of the table that stands at address `at` of an image that was linked before, as `data`, for a
-        link with the same; None if that cannot be told. Raises BuildplugError."""
+        """The contents of a previous image's table, bytes `data` at address `at`, to link with again; None if they
+        cannot be recovered. Raises BuildplugError."""
         return None
 
     def truth(self, image: Image, rule: Rule, ops: Ops | None, data: bytes, at: int) -> Contents:
-        """make(), for a table that stands at address `at` of the image as `data`. Raises BuildplugError."""
+        """make(), for the image's table, bytes `data` at address `at`. Raises BuildplugError."""
         return self.make(image, rule, ops)[0]
 
     def differences(self, image: Image, rule: Rule, truth: Contents, data: bytes, at: int) -> list[str]:
-        """How a table that stands at address `at` as `data` differs from the true one, as text. Behind it, there must
-        be zeros."""
+        """How a table, bytes `data` at address `at`, differs from the true one, as text. Padding after the table must
+        be zero."""
         expected = truth.encode()
         true, found = expected.ljust(len(data), b"\0"), data.ljust(len(expected), b"\0")
         if true == found:
@@ -112,9 +112,9 @@ class Format(ABC):
         return [f"{truth.describe(place)}: {said}"]
 
     def runtime(self, arch: Arch, *, has_ops: bool) -> dict[str, Source]:
-        """File name -> what any kernel with tables of this format compiles in. `has_ops`: whether one has ops."""
+        """File name -> source shared by all tables of this format. `has_ops`: whether any table has ops."""
         return {}
 
     def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
-        """File name -> what a kernel compiles in for the table of `rule`."""
+        """File name -> source for the table of `rule`."""
         return {}

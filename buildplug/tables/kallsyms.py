@@ -1,8 +1,8 @@
-"""Linux's own kallsyms as a table of the build: linux_kallsyms.py has its format.
+"""Linux's own kallsyms as a generated table. Format: kallsyms_format.
 
-The parts lie one behind the other, with some room, under the names that Linux gives them. The last of them,
-kallsyms_relative_base, is the only one with an address: the linker relocates that alone, and KASLR moves all. Offsets
-are those of the image that the table comes from; in another, verify puts the true ones in their place.
+The parts follow each other, padded, under Linux's symbol names. Only the last, kallsyms_relative_base, holds an
+address: the linker relocates it alone, and with it KASLR moves all symbols. Offsets are those of the image that the
+table was made from; in another image, verify overwrites them with the true ones.
 """
 
 from dataclasses import dataclass
@@ -22,19 +22,19 @@ from buildplug.tables.format import Source
 from buildplug.tables.kallsyms_format import Kallsyms
 from buildplug.tables.packed import Packed, PackedFormat
 
-ROOM = 1024  # each part whose size depends on the names has a multiple of it: a few more names move none
+ROOM = 1024  # parts that depend on the names are padded to a multiple: a few more names move no part
 
 
 @dataclass(frozen=True)
 class KallsymsForm:
-    """What of the tables differs between versions of Linux: the kernel finds the parts by their symbols."""
+    """What differs between Linux versions. The kernel finds the parts by their symbols."""
 
-    parts: tuple[str, ...]  # in our order: first the offsets, last what has an address
-    constant: tuple[str, ...]  # in size
+    parts: tuple[str, ...]  # in table order: offsets first, the part with an address last
+    constant: tuple[str, ...]  # parts of constant size
     align: int  # bytes
 
 
-FORMS = {  # by the format of the rule
+FORMS = {  # by the rule's format
     "kallsyms": KallsymsForm(
         ("offsets", "num_syms", "names", "markers", "seqs_of_names", "token_table", "token_index", "relative_base"),
         ("num_syms", "token_index", "relative_base"),
@@ -45,13 +45,13 @@ FORMS = {  # by the format of the rule
 
 @dataclass(frozen=True)
 class KallsymsTable(Packed):
-    """The table as the build handles it. starts: of the form's parts; base_offset: of the base in its section."""
+    """An encoded table. starts: offsets of the form's parts; base_offset: of relative_base in its section."""
 
     starts: tuple[int, ...] = ()
     base_offset: int = 0
 
     def describe(self, at: int) -> str:
-        """What the byte at offset `at` of the table is about."""
+        """Which part of the table the byte at offset `at` belongs to."""
         return next((f"kallsyms_{part}" for part, start in reversed(self._parts()) if start <= at), "none")
 
     def _parts(self) -> list[tuple[str, int]]:
@@ -59,14 +59,14 @@ class KallsymsTable(Packed):
 
     @property
     def room(self) -> int:
-        return len(self.data)  # each part has its own
+        return len(self.data)  # the parts are padded already
 
     def context(self) -> dict[str, Any]:
-        """What templates see, the bytes up to the base in a file apart."""
+        """The template's variables; the bytes before the base are in `blob`."""
         return super().context() | {"parts": self._parts(), "base_offset": self.base_offset}
 
     def arrays(self) -> dict[str, Array]:
-        """All of it as arrays, for a file."""
+        """The complete contents as arrays, to be saved."""
         return super().arrays() | {"places": np.array([*self.starts, self.base_offset], "u8")}
 
     @classmethod
@@ -94,7 +94,7 @@ class KallsymsFormat(PackedFormat):
         return KallsymsTable.from_arrays(rule, arch, kept)
 
     def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
-        return {}  # Linux has its own
+        return {}  # Linux ships its own
 
     def previous(self, image: Image, rule: Rule, data: bytes, at: int) -> KallsymsTable | None:
         found = [image.address_of(f"kallsyms_{part}") for part in FORMS[rule.format].parts]
@@ -110,7 +110,7 @@ class KallsymsFormat(PackedFormat):
 
 
 def kallsyms_of(image: Image, rule: Rule) -> Kallsyms:
-    """The symbols that `rule` selects, as Linux's tables. Raises BuildplugError."""
+    """Linux's tables of the symbols that `rule` selects. Raises BuildplugError."""
     chosen = selected(image, rule)
     names = [image.raw_names[index] for index in chosen]
     where = f"rule {rule.name}"

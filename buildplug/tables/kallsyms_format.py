@@ -1,14 +1,14 @@
-"""Linux's kallsyms, as its 6.1 has it on 64-bit machines: encode and decode. See kernel/kallsyms.c there.
+"""Encodes and decodes kallsyms of Linux 6.1 on 64-bit machines. See kernel/kallsyms.c there.
 
-Symbols are in the order of addresses, of several at one the most telling first. Of each, *offsets* has the address: of
-an absolute or per-CPU symbol as it is, any other a as -1 - (a - relative_base), below 0 (KALLSYMS_BASE_RELATIVE, with
-KALLSYMS_ABSOLUTE_PERCPU). *names* has a length, one or two bytes of LEB128, and so many codes, each the number of a
-token; the text of these tokens is the letter of the symbol's type and its name. *token_table* has the tokens, each
-ended by a zero, and *token_index* where they start there. *markers* has where every 256th name starts. *seqs_of_names*
-has the symbols' numbers in the order of names, three bytes each, the highest first.
+Symbols are sorted by address, at equal addresses the most meaningful first. *offsets* holds their addresses: absolute
+and per-CPU symbols unchanged, any other address a as -1 - (a - relative_base), negative (KALLSYMS_BASE_RELATIVE with
+KALLSYMS_ABSOLUTE_PERCPU). *names* holds per symbol a length, one or two bytes of LEB128, and as many codes, each a
+token number; the tokens' text is the letter of the symbol's type and its name. *token_table* holds the zero-terminated
+tokens, *token_index* their offsets in it, *markers* the offset of every 256th name. *seqs_of_names* holds the symbols'
+numbers in the order of names, three bytes each, big-endian.
 
-A byte that any name has is its own token. The other codes, from 255 down, become the pair of codes that is there most
-often, of several the one whose second, then first code is the least; so the bytes are those of scripts/kallsyms.
+Each byte that occurs in a name is its own token. The other codes, from 255 down, stand for the then most frequent pair
+of codes; ties go to the lowest second, then first code. The bytes therefore equal those of scripts/kallsyms.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,14 +23,14 @@ from buildplug.base.errors import BuildplugError
 from buildplug.image.headers import Array
 
 LONGEST = 511  # KSYM_NAME_LEN - 1
-MARKER = 256  # names from one marker to the next
+MARKER = 256  # names per marker
 CODES = 256
-BETWEEN, TAKEN = CODES, CODES + 1  # between names, and what a pair that became one code leaves, while they are found
+BETWEEN, TAKEN = CODES, CODES + 1  # while merging: separates names; the freed half of a merged pair
 
 
 @dataclass(frozen=True)
 class Kallsyms:
-    """The tables, each as Linux's of that name, in the order of the machine, which is little-endian."""
+    """Linux's tables by their names there, little-endian."""
 
     offsets: Array  # i4
     relative_base: int
@@ -39,22 +39,22 @@ class Kallsyms:
     seqs_of_names: bytes
     token_table: bytes
     token_index: Array  # u2
-    order: Array = field(default_factory=lambda: np.zeros(0, "i8"))  # of the symbols given; not in the tables
+    order: Array = field(default_factory=lambda: np.zeros(0, "i8"))  # indices into the given symbols; not in the tables
 
 
 @dataclass(frozen=True)
 class Symbols:
-    """What the tables say, in their order."""
+    """The decoded symbols, in the order of the tables."""
 
     addresses: Array  # u8
-    types: bytes  # nm's letters, but A for a per-CPU symbol
+    types: bytes  # nm's letters; A for per-CPU symbols
     names: tuple[bytes, ...]
-    seqs: Array  # the symbols in the order of names
+    seqs: Array  # symbol numbers in the order of names
 
 
 def encode(addresses: Array, types: Array, names: Sequence[bytes], where: object) -> Kallsyms:
-    """The tables of symbols: addresses (u8), nm's letters (u1) and names. They may come in any order, but those of one
-    address and name stay as they come. `where` is what messages name.
+    """The tables of unsorted symbols: addresses (u8), nm's letters (u1) and names. Symbols of equal address and name
+    keep their order. `where` is for messages.
 
     Raises BuildplugError for a symbol that the tables cannot hold.
     """
@@ -96,7 +96,7 @@ def encode(addresses: Array, types: Array, names: Sequence[bytes], where: object
 
 
 def _percpu(addresses: Array, names: Sequence[bytes]) -> Array:
-    """Which symbols lie between __per_cpu_start and __per_cpu_end, both included."""
+    """The mask of symbols from __per_cpu_start to __per_cpu_end, inclusive."""
     bounds = [b"__per_cpu_start", b"__per_cpu_end"]
     if not all(bound in names for bound in bounds):
         return np.zeros(len(names), bool)
@@ -106,16 +106,16 @@ def _percpu(addresses: Array, names: Sequence[bytes]) -> Array:
 
 
 def _orders(addresses: Array, types: Array, names: Sequence[bytes]) -> tuple[Array, Array]:
-    """The symbols in the order of the tables; the numbers that they have there in the order of names."""
+    """The symbols in the order of the tables, and their numbers there in the order of names."""
     name, underscores, assigned = _ranks(tuple(names))
     weak = (types == ord("w")) | (types == ord("W"))
     order = np.lexsort((name, underscores, assigned, weak, addresses))
     return order, np.argsort(name[order], kind="stable")
 
 
-@lru_cache(maxsize=1)  # the names are those of the draft and then of the final image, mostly the same
+@lru_cache(maxsize=1)  # the draft and the final image mostly have the same names
 def _ranks(names: tuple[bytes, ...]) -> tuple[Array, Array, Array]:
-    """Of each name its place among them, its underscores in front, and whether a linker script assigned it."""
+    """For each name: its rank, its number of leading underscores, whether a linker script assigned it."""
     ranked = sorted(range(len(names)), key=names.__getitem__)
     new = [i == 0 or names[ranked[i - 1]] != names[at] for i, at in enumerate(ranked)]
     name = np.zeros(len(names), "i8")
@@ -126,16 +126,16 @@ def _ranks(names: tuple[bytes, ...]) -> tuple[Array, Array, Array]:
 
 
 def _assigned(name: bytes) -> bool:
-    """Whether a name with two underscores in front is that of a bound, as linker scripts assign them."""
+    """Whether a name with two leading underscores looks like a bound assigned by a linker script."""
     bound = name.startswith((b"__start_", b"__stop_", b"__end_")) or name.endswith((b"_start", b"_end"))
     return bound and len(name) >= 8
 
 
 @lru_cache(maxsize=1)  # as above
 def _names(types: bytes, names: tuple[bytes, ...]) -> tuple[bytes, Array, list[bytes]]:
-    """The stream of names, its markers, and the tokens."""
+    """The encoded names, the markers and the tokens."""
     flat = np.frombuffer(b"\0\0".join([b"", *names, b""]), "u1").astype("u2")
-    zeros = np.flatnonzero(flat == 0)  # in front of each name two, which become its start and its type
+    zeros = np.flatnonzero(flat == 0)  # two before each name, replaced by the separator and its type
     flat[zeros[0::2]] = BETWEEN
     flat[zeros[1:-1:2]] = np.frombuffer(types, "u1")
     codes, tokens = _tokens(flat[:-1])
@@ -148,11 +148,11 @@ def _names(types: bytes, names: tuple[bytes, ...]) -> tuple[bytes, Array, list[b
 
 
 def _tokens(text: Array) -> tuple[Array, list[bytes]]:
-    """The codes of `text`, in which BETWEEN stands in front of each name and at the end, and the tokens."""
+    """The codes of `text`, which has BETWEEN before each name and at the end, and the tokens."""
     codes, used = text.copy(), np.bincount(text, minlength=CODES + 1)[:CODES]
     tokens = [bytes([code]) if count else b"" for code, count in enumerate(used.tolist())]
-    before, after = np.arange(len(codes)) - 1, np.arange(len(codes)) + 1  # places that are left, linked
-    places = np.split(np.argsort(codes, kind="stable"), np.cumsum(used))  # by code, some of them taken since
+    before, after = np.arange(len(codes)) - 1, np.arange(len(codes)) + 1  # linked list of remaining positions
+    places = np.split(np.argsort(codes, kind="stable"), np.cumsum(used))  # positions by code; may include stale ones
 
     def pairs(at: Array) -> Array:
         found: Array = codes[at] + codes[after[at]].astype("i8") * (CODES + 1)
@@ -169,12 +169,12 @@ def _tokens(text: Array) -> tuple[Array, list[bytes]]:
         tokens[code] = tokens[first] + tokens[second]
         at = places[first] = places[first][codes[places[first]] == first]
         at = at[codes[after[at]] == second]
-        if first == second:  # of each run every other
+        if first == second:  # every other one in a run
             starts = np.append(True, at[1:] != after[at[:-1]])
             number = np.arange(len(at))
             at = at[(number - np.maximum.accumulate(np.where(starts, number, 0))) % 2 == 0]
         left, right = before[at], after[at]
-        left = left[np.append(True, left[1:] != right[:-1])]  # else that pair is counted already
+        left = left[np.append(True, left[1:] != right[:-1])]  # else counted twice
         np.subtract.at(counts, pairs(np.concatenate((left, at, right))), 1)
         codes[at], codes[right] = code, TAKEN
         after[at] = after[right]
@@ -185,7 +185,7 @@ def _tokens(text: Array) -> tuple[Array, list[bytes]]:
 
 
 def entries(tables: Kallsyms, where: object) -> list[bytes]:
-    """The entries of the names, each with its length, in the order of symbols. Raises BuildplugError."""
+    """The encoded names, including their lengths, in the order of symbols. Raises BuildplugError."""
     found: list[bytes] = []
     at, stream = 0, tables.names
     for _ in tables.offsets:
@@ -200,7 +200,7 @@ def entries(tables: Kallsyms, where: object) -> list[bytes]:
 
 
 def decode(tables: Kallsyms, where: object) -> Symbols:
-    """What Linux reads in the tables; what is behind them is padding. Raises BuildplugError for what it could not."""
+    """The symbols as Linux reads them; bytes after the tables are ignored. Raises BuildplugError if malformed."""
     starts, text = tables.token_index.tolist(), tables.token_table
     ends = [text.find(b"\0", start) for start in starts]
     if len(starts) != CODES or min(ends) < 0:
@@ -227,7 +227,7 @@ def _bad(where: object, found: str) -> BuildplugError:
 
 
 def assembly(tables: Kallsyms, text: int) -> dict[str, Any]:
-    """What the template kallsyms.S.j2 needs; `text` is the address of _text."""
+    """The variables of template kallsyms.S.j2; `text` is the address of _text."""
     behind = tables.relative_base - text
     names = entries(tables, "kallsyms")
     ends = list(accumulate(map(len, names), initial=0))
@@ -243,11 +243,11 @@ def assembly(tables: Kallsyms, text: int) -> dict[str, Any]:
 
 
 def _hex(data: bytes, bounds: Sequence[int]) -> list[str]:
-    """The bytes from each bound to the next, as the assembler takes them."""
+    """The bytes between consecutive bounds, in assembler syntax."""
     text, width = "0x" + data.hex(",").replace(",", ", 0x"), len("0x00, ")
     return [text[width * start : width * end - 2] for start, end in pairwise(bounds)]
 
 
 def _quoted(token: bytes) -> str:
-    """Inside a string of the assembler."""
+    """Escaped for an assembler string."""
     return "".join(chr(c) if 0x20 <= c < 0x7F and c not in b'\\"' else f"\\{c:03o}" for c in token)

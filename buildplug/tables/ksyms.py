@@ -1,4 +1,4 @@
-"""The symbols of an image that a rule selects, as a table in the format of ksyms_format."""
+"""Symbols selected by a rule -> a table in the format of ksyms_format."""
 
 import numpy as np
 
@@ -41,11 +41,11 @@ def _encoded(rule: Rule, table: Ksyms) -> Packed:
 
 
 def collected(image: Image, rule: Rule, at: int) -> Ksyms:
-    """The symbols that `rule` selects, for a table at address `at`; the sections are those that have any, and behind
-    them those that do not move with the kernel. Absolute symbols are in sections of no size, 4 GiB apart.
+    """The symbols that `rule` selects, for a table at address `at`. Only sections with symbols are kept; those that do
+    not move with the kernel come last. Absolute symbols are in sections of size 0, 4 GiB apart.
 
-    A symbol that a linker script assigned outside its section goes to the section that its address lies in or behind.
-    Raises BuildplugError for one that lies before every section.
+    A symbol assigned by a linker script outside its section goes to the last section that starts at or before it.
+    Raises BuildplugError if there is none.
     """
     chosen, count = np.array(selected(image, rule)), len(image.sections)
     values, home = image.symbols["value"][chosen], image.symbols["section"][chosen].astype("u8")

@@ -1,4 +1,4 @@
-"""Tables of symbols as bytes: encode and decode. The format and why it is so: ksyms.py."""
+"""Encodes and decodes symbol tables. Format and rationale: ksyms_format."""
 
 import re
 from itertools import pairwise
@@ -34,7 +34,7 @@ from buildplug.tables.ksyms_format import (
 
 
 def encode(table: Ksyms) -> bytes:
-    """The table as it stands in memory."""
+    """The table's bytes in memory."""
     order, symbols = table.arch.byteorder, len(table.rows)
     blocks, types, places = _places(table.rows, table.sections["symbols"], order)
     index, starts, names, text, endings = _names(list(map(table.names.__getitem__, table.order.tolist())))
@@ -58,13 +58,13 @@ def _bits(values: Array) -> bytes:
 
 
 def varints(values: Array) -> tuple[Array, Array]:
-    """Values of 32 bits as LEB128: their bytes, shape (n, 5), and which of them count."""
+    """32-bit values as LEB128: bytes, shape (n, 5), and the mask of those in use."""
     groups = values[:, None] >> np.arange(0, 35, 7)
     return (groups & 127 | (groups > 127) << 7).astype("u1"), (groups > 0) | (np.arange(5) == 0)
 
 
 def _places(rows: Array, counts: Array, order: str) -> tuple[Array, bytes, bytes]:
-    """The blocks, the types, and the places of symbols."""
+    """Blocks, types and places of the symbols."""
     first = np.repeat(np.cumsum(counts) - counts, counts)
     starts = np.flatnonzero((np.arange(len(rows)) - first) % BLOCK == 0)
     offset, size = rows["offset"].astype("i8"), rows["size"].astype("i8")
@@ -90,13 +90,13 @@ def _places(rows: Array, counts: Array, order: str) -> tuple[Array, bytes, bytes
 
 
 def _names(names: list[bytes]) -> tuple[Array, Array, bytes, bytes, int]:
-    """Names in their order: the index, the tokens' starts, the stream, the tokens' text, the first that ends names."""
+    """Encodes sorted names: the index, tokens' starts, stream, tokens' text, first code whose token ends a name."""
     flat = np.frombuffer(b"\0".join([*names, b""]), "u1")
     ends = np.flatnonzero(flat == 0)
     starts = np.append(0, ends[:-1] + 1) if len(ends) else ends
     shared = np.zeros(len(names), "i8")
     same = np.flatnonzero(np.arange(len(names)) % NAMES)
-    for length in range(SHARED):  # all names at once, byte by byte, until all differ
+    for length in range(SHARED):  # byte by byte, for all names at once, until all differ
         at = starts[same] + length
         byte = flat[at]
         same = same[(byte == flat[starts[same - 1] + length]) & (byte != 0)]
@@ -120,11 +120,11 @@ def _pairs(codes: Array) -> Array:
 
 
 def _tokens(text: Array) -> tuple[Array, Array, list[bytes]]:
-    """Byte pair encoding of `text`, whose zeros end names: the codes, the bytes that stand behind each code 0, and
-    the tokens. Many pairs are merged at a time, those of which none can overlap another.
+    """Byte pair encoding of `text`, zero-terminated names: the codes, the literal byte after each code 0, and the
+    tokens. Merges many pairs at a time, none of which can overlap.
     """
     count = np.bincount(text, minlength=256)
-    count[0] += len(text) + 1  # the first
+    count[0] += len(text) + 1  # sorts first: always has a token
     frequent = [int(byte) for byte in np.argsort(-count, kind="stable")[:ALPHABET] if count[byte] > len(text) // RARE]
     tokens = [b"", *(bytes([byte]) for byte in frequent)]
     code_of = np.zeros(256, "u1")
@@ -163,7 +163,7 @@ def _tokens(text: Array) -> tuple[Array, Array, list[bytes]]:
 
 
 def _merge(codes: Array, merged: Array) -> Array:
-    """The codes with each pair that has a code in `merged` replaced by it; of pairs that overlap, the first."""
+    """Replaces each pair by its code in `merged`, if any; the first of overlapping pairs."""
     new = merged.take(_pairs(codes))
     at = np.flatnonzero(new != 0)
     at = at[np.append(True, np.diff(at) > 1)] if len(at) else at
@@ -175,7 +175,7 @@ def _merge(codes: Array, merged: Array) -> Array:
 
 
 def inspect(data: bytes, arch: Arch) -> str:
-    """The first of ERRORS that `data`, which starts with a table and may go on behind it, has."""
+    """Checks the table at the start of `data`, ignoring bytes after it: a key of ERRORS."""
     order = arch.byteorder
     if len(data) < dtype("ksyms", order).itemsize:
         return "bad_place"
@@ -193,7 +193,7 @@ def inspect(data: bytes, arch: Arch) -> str:
 
 
 def decode(data: bytes, arch: Arch, where: object) -> Ksyms:
-    """The table at the start of `data`; what is behind it is padding. Raises BuildplugError."""
+    """The table at the start of `data`; bytes after it are ignored. Raises BuildplugError."""
 
     def bad(problem: str) -> BuildplugError:
         return not_a_table(where, "a table of symbols", problem)
@@ -239,13 +239,13 @@ def _unbits(data: bytes, count: int) -> Array:
 
 
 def _unplaced(stream: bytes, blocks: Array, filled: Array, types: bytes) -> Array | None:
-    """The rows of all blocks, whose numbers of symbols are `filled`: place after place, in all blocks at once."""
+    """The rows of blocks with `filled` symbols each, decoded place by place in all blocks at once; None if invalid."""
     data, limit = np.frombuffer(stream + bytes(12), "u1").astype("i8"), len(stream)
     at, offset, size = blocks["at"].astype("i8"), blocks["offset"].astype("i8"), np.zeros(len(blocks), "i8")
     rows, wide = np.zeros((len(blocks), BLOCK), ROW), np.zeros(len(blocks), bool)
 
     def take(chosen: Array, *, more: bool = False) -> Array:
-        """The byte, or the varint, of those blocks at their places; moves them on."""
+        """Reads a byte (`more`: a varint) in each chosen block and advances its position."""
         value, shift = np.zeros(len(blocks), "i8"), 0
         while chosen.any() and shift < 35:
             byte = data[np.minimum(at, limit)]
@@ -272,7 +272,7 @@ def _unplaced(stream: bytes, blocks: Array, filled: Array, types: bytes) -> Arra
 
 
 def _unnamed(stream: bytes, tokens: list[bytes], index: list[int], endings: int) -> list[bytes] | None:
-    """All names, in their order; None if they are not as _names() writes them."""
+    """All names, in order; None if not encoded as _names() does."""
 
     def one_of(codes: list[int]) -> bytes:
         return b"[%s]" % b"".join(b"\\x%02x" % code for code in codes) if codes else b"[^\\s\\S]"

@@ -1,29 +1,29 @@
-"""The table of a kernel's symbols: address -> name, and name -> addresses. Format, encoder, decoder, lookups.
+"""The kernel's symbol table: address -> name, and name -> addresses. Defines the format; ksyms_codec has the codec.
 
-Like table.py's it is position-independent, packed, in the byte order of the machine, and this is its one definition:
+Like the table of sites_format, it is position-independent, packed, in the machine's byte order, and defined only here:
 
     ksyms (the header), sections, blocks, index (u4 each: where a block of names starts), starts of tokens (u2 each),
-    types, ranks, order (if by name), places, names, text of the tokens, zeros up to a multiple of 8, bases
+    types, ranks, order (if by name), places, names, text of the tokens, zero padding to a multiple of 8, bases
 
-Symbols are in the order of (section, offset, size, name, type). A *place* says where one lies. Its first byte has the
-number of its type (15: the letter follows) and, in the high four bits, how far it starts behind the end of the one
-before (15: as a varint, how far behind its start); then the size, a varint. Varints are LEB128. A section starts a
-block.
+Symbols are sorted by (section, offset, size, name, type). A *place* locates one. Its first byte: in the low four bits
+the number of its type (15: the letter follows), in the high four bits the distance from the end of the previous symbol
+(15: a varint follows, the distance from its start). Then the size, a varint. Varints are LEB128. Each section starts a
+new block.
 
-Names are in the order of their bytes; one that several symbols have is there as often. A name is the number of bytes
-that it shares with the one before (in a block's first: 0), then codes. A code stands for a token; that of an empty
-token for the byte that follows. A zero ends the name, and tokens contain it like any byte. So the codes that end a
-name are known by their number, and a name is skipped without being decoded.
+Names are sorted bytewise; a name of several symbols is repeated. A name is the number of leading bytes shared with the
+previous name (0 for the first in a block), then codes. A code stands for a token; the code of an empty token means that
+a literal byte follows. Names end with a zero byte, which is part of their last token. Tokens that end a name have the
+highest codes, so a name can be skipped without decoding it.
 
-Ranks (symbol -> name) and order (name -> symbol) are permutations, as many bits a number as the largest needs. Without
-the order a table is smaller, and cannot look up names.
+Ranks (symbol -> name) and order (name -> symbol) are permutations, bit-packed to the width of the largest number.
+Without the order, a table is smaller but cannot look up names.
 
-Why so, by `python -m bench.ksyms` with the 48,024 symbols of a small Linux, beside its kallsyms, which has no sizes:
+Measured by `python -m bench.ksyms` with the 48,024 symbols of a small Linux, relative to its kallsyms (has no sizes):
 0.77 of the bytes (727,240 to 938,880; without the order 631,192), 0.93 of the instructions to find an address (1,696 to
-1,816), 0.18 of those to look up a name (4,463 to 24,538), about half of the seconds from symbols to object, Python's
-start included. Tokens alone, as kallsyms has them, leave more than sharing and tokens together, and that pays for the
-ranks. Larger blocks would save bytes and cost instructions. Sizes cost little: with them the next symbol is mostly near
-the end of the last. Many pairs of bytes are merged at a time, as that is faster.
+1,816), 0.18 of those to look up a name (4,463 to 24,538), about half the time from symbols to object, Python's start
+included. Prefix sharing with tokens is smaller than tokens alone (kallsyms), which pays for the ranks. Larger blocks
+would save bytes but cost instructions. Sizes cost little: most symbols start near the end of the previous one. Merging
+many byte pairs at a time is faster.
 """
 
 from collections.abc import Sequence
@@ -37,19 +37,19 @@ from buildplug.base.errors import BuildplugError
 from buildplug.image.headers import Array
 from buildplug.tables.binary import Records, dtypes
 
-MAGIC = 0x534B5042  # "BPKS" in the order of its bytes, little-endian
+MAGIC = 0x534B5042  # "BPKS", little-endian
 VERSION = 1
-BY_NAME = 1  # in the header's flags: the table has the order, so that names can be looked up
-ABSOLUTE = 1  # in a section's flags: its base is its address, not relative to the table (per-CPU offsets)
-BLOCK = 8  # places in a block
-NAMES = 8  # names in a block
-SHARED = 255  # the most bytes that a name takes from the one before
+BY_NAME = 1  # header flag: the table has the order, so names can be looked up
+ABSOLUTE = 1  # section flag: the base is an address, not relative to the table (per-CPU offsets)
+BLOCK = 8  # places per block
+NAMES = 8  # names per block
+SHARED = 255  # maximum bytes that a name shares with the previous one
 TOKENS = 256
-LITERAL = 15  # in a place's first byte, either half: the value follows
-ALPHABET, RARE = 128, 8192  # bytes with a token of their own: at most so many; one in so many at least
-SAMPLE = 1 << 17  # bytes that tokens are made from, about
-LONGEST = 4095  # the longest name, bytes: a buffer of one more holds any
-MIX = 0x9E3779B97F4A7C15  # the checksum's factor: odd, so that no change of one word goes unnoticed
+LITERAL = 15  # in either half of a place's first byte: the value follows
+ALPHABET, RARE = 128, 8192  # single-byte tokens: maximum number; minimum frequency, one in so many
+SAMPLE = 1 << 17  # approximate number of bytes that tokens are derived from
+LONGEST = 4095  # maximum bytes of a name, without the terminating zero
+MIX = 0x9E3779B97F4A7C15  # checksum factor: odd, so that a change of any one word is detected
 
 RECORDS: Records = {
     "ksyms": (
@@ -79,7 +79,7 @@ RECORDS: Records = {
     ),
 }
 
-# What the check returns, in the order in which it looks. The C header has them as BP_KSYMS_OK and so on.
+# Results of the check, in the order of its tests. In the C header: BP_KSYMS_OK and so on.
 ERRORS = {
     "ok": "a table",
     "bad_place": "no room for a table, or not aligned to 8 bytes",
@@ -90,7 +90,7 @@ ERRORS = {
     "bad_body": "checksum is wrong",
 }
 
-ROW = np.dtype([("section", "u4"), ("offset", "u8"), ("size", "u8"), ("type", "u1")])  # the last: nm's letter
+ROW = np.dtype([("section", "u4"), ("offset", "u8"), ("size", "u8"), ("type", "u1")])  # type: nm's letter
 
 
 dtype = dtypes(RECORDS)
@@ -98,25 +98,25 @@ dtype = dtypes(RECORDS)
 
 @dataclass(frozen=True)
 class Ksyms:
-    """A table, as collect() and decode() make it. `bases`: of Arch.base_type, a section's address minus the table's."""
+    """A table, from collect() or decode(). `bases`: dtype Arch.base_type, section address minus table address."""
 
     arch: Arch
     sections: Array  # dtype ksyms_section
     bases: Array
-    rows: Array  # dtype ROW, in the order of symbols
+    rows: Array  # dtype ROW, sorted as symbols are
     names: tuple[bytes, ...]  # of the rows
-    ranks: Array  # of the rows: the place of each in the order of names
+    ranks: Array  # of each row: its name's index in the order of names
     by_name: bool
-    section_names: tuple[str, ...] = ()  # not in the binary: for messages and anchors
+    section_names: tuple[str, ...] = ()  # for messages and anchors; not encoded
 
     @cached_property
     def order(self) -> Array:
-        """The rows in the order of their names."""
+        """Row indices in the order of names."""
         return inverse(self.ranks)
 
     @cached_property
     def first(self) -> Array:
-        """The first row of each section, and the number of rows."""
+        """The first row of each section, then the number of rows."""
         return np.append(0, np.cumsum(self.sections["symbols"], dtype="i8"))
 
 
@@ -124,9 +124,9 @@ def collect(
     arch: Arch, sections: Sequence[tuple[str, int, int, int]], rows: Array, names: Sequence[bytes], where: object,
     *, by_name: bool = True,
 ) -> Ksyms:  # fmt: skip
-    """A table of symbols in any order: rows of ROW and a name each; sections: (name, size, flags, base) each.
+    """A table of unsorted symbols: rows (dtype ROW) and their names; sections: (name, size, flags, base) each.
 
-    `where` is what messages name. Raises BuildplugError for what the format cannot hold.
+    `where` is for messages. Raises BuildplugError for a symbol that the format cannot hold.
     """
     for name, size, *_ in sections:
         if size >> 32:
@@ -155,7 +155,7 @@ def collect(
     rows = rows[first]
     place, extent = place[first], rows["size"]
     group = np.append(0, np.cumsum((place[1:] != place[:-1]) | (extent[1:] != extent[:-1]))).astype("u8")
-    last = np.argsort(group << np.uint64(32) | ranks)  # a name's symbols stay in this order, so its ranks do
+    last = np.argsort(group << np.uint64(32) | ranks)  # symbols of equal name keep this order, so do their ranks
     kept = np.zeros(len(sections), dtype("ksyms_section", arch.byteorder))
     kept["size"], kept["flags"] = [section[1] for section in sections], [section[2] for section in sections]
     kept["symbols"] = np.bincount(rows["section"], minlength=len(sections))
@@ -165,23 +165,23 @@ def collect(
 
 
 def inverse(permutation: Array) -> Array:
-    """The permutation that undoes another."""
+    """The inverse of a permutation."""
     undo = np.empty(len(permutation), "u4")
     undo[permutation] = np.arange(len(permutation))
     return undo
 
 
 def checksum(data: bytes, byteorder: str) -> int:
-    """The checksum of a multiple of 4 bytes: of the words w, ((MIX + w0) * MIX + w1) * MIX + ..., modulo 2**64."""
+    """The checksum of 32-bit words w, ((MIX + w0) * MIX + w1) * MIX + ..., modulo 2**64. Length: a multiple of 4."""
     words = np.frombuffer(data, byteorder + "u4").astype("u8")
-    powers = np.cumprod(np.append(np.uint64(1), np.full(len(words), MIX, "u8")))  # wraps, as it is to
+    powers = np.cumprod(np.append(np.uint64(1), np.full(len(words), MIX, "u8")))  # wraps on purpose
     return (int((words * powers[-2::-1]).sum()) + int(powers[-1])) % 2**64
 
 
 def layout(arch: Arch, head: Array) -> dict[str, int]:
-    """Where each part of a table starts, bytes, by its header; the end is the last."""
+    """The offset of each part of a table in bytes, from its header; `end` is last."""
     symbols, sections = int(head["symbols"]), int(head["sections"])
-    column = (symbols * width(symbols) + 7) // 8 + 4  # so that a reader can take 5 bytes at once
+    column = (symbols * width(symbols) + 7) // 8 + 4  # padding: readers load 5 bytes at once
     parts = {
         "sections": sections * dtype("ksyms_section", arch.byteorder).itemsize,
         "blocks": int(head["blocks"]) * dtype("ksyms_block", arch.byteorder).itemsize,
@@ -200,5 +200,5 @@ def layout(arch: Arch, head: Array) -> dict[str, int]:
 
 
 def width(symbols: int) -> int:
-    """Bits of a number below `symbols`."""
+    """Bits needed for numbers below `symbols`."""
     return max(symbols - 1, 0).bit_length()

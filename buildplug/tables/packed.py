@@ -1,4 +1,4 @@
-"""Tables whose bytes are made in one piece: the assembler includes them, the linker adds the sections' addresses."""
+"""Tables encoded as one binary: the assembler includes it, the linker appends the sections' addresses."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -16,15 +16,15 @@ from buildplug.tables.format import Format, Source, rounded
 
 @dataclass(frozen=True)
 class Packed:
-    """A table as the build handles it: the bytes, which end with the bases of its sections, the image's; and the
-    sections' names."""
+    """An encoded table: its bytes, which end with the bases of its sections in the image, and the sections'
+    names."""
 
     rule: Rule
     arch: Arch
     data: bytes
     count: int  # of rows
-    section_names: tuple[str, ...]  # of those whose addresses the linker fills in; behind them come
-    fixed: tuple[int, ...] = ()  # the addresses of those that stay where they are when the kernel moves
+    section_names: tuple[str, ...]  # sections whose addresses the linker fills in
+    fixed: tuple[int, ...] = ()  # then: addresses of sections that do not move with the kernel
     op_names = ()
 
     def __len__(self) -> int:
@@ -34,12 +34,12 @@ class Packed:
         return self.data
 
     def describe(self, at: int) -> str:
-        """What the byte at offset `at` of the table is about."""
+        """Which part of the table the byte at offset `at` belongs to."""
         return "the sections' addresses" if at >= self.before_bases else f"one of its {self.count} rows"
 
     @property
     def before_bases(self) -> int:
-        """Bytes of the table up to the addresses that the linker fills in."""
+        """Bytes of the table before the sections' addresses."""
         return len(self.data) - self.arch.word * (len(self.section_names) + len(self.fixed))
 
     @property
@@ -51,11 +51,11 @@ class Packed:
         return self.data[: self.before_bases]
 
     def context(self) -> dict[str, Any]:
-        """What templates see, the bytes up to the bases in a file apart."""
+        """The template's variables; the bytes before the bases are in `blob`."""
         return {"rows": self.count, "fixed": self.fixed}
 
     def arrays(self) -> dict[str, Array]:
-        """All of it as arrays, for a file."""
+        """The complete contents as arrays, to be saved."""
         return {
             "data": np.frombuffer(self.data, "u1"),
             "count": np.array([self.count]),
@@ -70,8 +70,8 @@ class Packed:
 
 
 class PackedFormat(Format):
-    """What the formats of such tables have in common. `records`: the one of the format's name is the header, whose
-    `size` and `sections` are those of the table; `counted`: the field of it that has the number of rows."""
+    """Base of the packed formats. `records`: the one named like the format is the header, with the table's `size` and
+    `sections`; `counted`: the header field with the number of rows."""
 
     template = "packed.S.j2"
     records: ClassVar[Records]

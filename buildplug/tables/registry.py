@@ -1,4 +1,4 @@
-"""The formats that there are, and the one of a rule. A new format is a module and a line here."""
+"""All formats, and the lookup by rule. To add a format, add a module and an entry here."""
 
 from pathlib import Path
 
@@ -22,8 +22,8 @@ FORMATS: dict[str, Format] = {
 
 
 def format_of(rule: Rule) -> Format:
-    """The format of a rule's table. Raises BuildplugError if there is none of its name, or if it is not for what the
-    rule selects."""
+    """The format of a rule's table. Raises BuildplugError if it is unknown, or does not support what the rule
+    selects."""
     where = f"rule {rule.name}: table"
     if rule.format not in FORMATS:
         raise unknown(f"{where}.format", "format", rule.format, FORMATS)
@@ -43,17 +43,17 @@ def template_of(rule: Rule) -> str:
 
 
 def save(contents: Contents, path: Path) -> None:
-    """Keeps contents with their names, for another process."""
+    """Saves contents, including names, for another process."""
     with replacing(path) as scratch, scratch.open("wb") as file:
         np.savez(file, allow_pickle=False, **contents.arrays())
 
 
 def load(path: Path, rule: Rule, arch: Arch) -> Contents:
-    """What save() kept. Raises BuildplugError."""
+    """Loads what save() wrote. Raises BuildplugError."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return format_of(rule).from_arrays(rule, arch, dict(archive))
     except BuildplugError:
         raise
-    except Exception as error:  # the parsers raise whatever the bytes lead them to
+    except Exception as error:  # parsers may raise anything on corrupt bytes
         raise BuildplugError(path, f"expected extracted contents, found {error!r:.60}", "remove it") from None

@@ -1,12 +1,11 @@
-"""The table of fields that change when an image slides: format, encoder. relocations.py says which fields those are.
+"""The table of fields to relocate when an image slides: format and encoder. select/relocations.py finds the fields.
 
-Like table.py's it is position-independent, packed, in the byte order of the machine, and this is its one definition:
+Like the table of sites_format, it is position-independent, packed, in the machine's byte order, and defined only here:
 
-    relocs (the header), sections, fields, zeros up to a multiple of 8, bases (a word of the machine each)
+    relocs (the header), sections, fields, zero padding to a multiple of 8, bases (a machine word each)
 
-Sections are in the order of their addresses, fields in the order of their offsets. A field is a LEB128 number: the
-bytes between the end of the field before it in its section, or the section's start, and its own start, times four, plus
-its encoding. For most that is a byte.
+Sections are sorted by address, fields by offset. A field is a LEB128 number: the distance in bytes from the end of the
+previous field in its section, or from the section's start, times four, plus its encoding. Most take one byte.
 """
 
 import sys
@@ -28,12 +27,12 @@ from buildplug.tables.ksyms_codec import varints
 from buildplug.tables.packed import Packed, PackedFormat
 from buildplug.tables.sites_format import checksum
 
-MAGIC = 0x4C525042  # "BPRL" in the order of its bytes, little-endian
+MAGIC = 0x4C525042  # "BPRL", little-endian
 VERSION = 1
-ENCODING_BITS = 2  # of a field's number: rel32, abs32, abs32s and abs64 fit
-LONGEST = 5  # bytes of a number
+ENCODING_BITS = 2  # low bits of a field's number: rel32, abs32, abs32s or abs64
+LONGEST = 5  # maximum bytes of a number
 SIZES = np.array([field.size for field in FIELDS])
-LIMIT = (1 << 32) - 1  # of a section, bytes
+LIMIT = (1 << 32) - 1  # maximum bytes of a section
 
 RECORDS: Records = {
     "relocs": (
@@ -53,7 +52,7 @@ RECORDS: Records = {
     ),
 }
 
-# What relocation at boot returns, in the order in which it checks. The C header has them as BP_RELOCS_OK and so on.
+# Results of relocation at boot, in the order of its checks. In the C header: BP_RELOCS_OK and so on.
 ERRORS = {
     "ok": "done",
     "bad_place": "no room for a table in the image, or not aligned to 8 bytes",
@@ -71,15 +70,15 @@ dtype = dtypes(RECORDS)
 
 
 def sizes(arch: Arch, sections: int, bytes_: int) -> tuple[int, int, int]:
-    """Offsets in bytes of the fields and the bases in a table, and its size, by the counts."""
+    """Offsets of the fields and the bases in a table, and its size, in bytes, from the counts."""
     at_fields = dtype("relocs", "<").itemsize + dtype("relocs_section", "<").itemsize * sections
     at_bases = -(-(at_fields + bytes_) // 8) * 8
     return at_fields, at_bases, at_bases + arch.word * sections
 
 
 def encode(arch: Arch, extents: Array, bases: Array, rows: Array) -> bytes:
-    """The table of `rows`, dtype FIELD, whose `section` counts from 0, in their order. `extents`: bytes of each
-    section, up to its last field's end; `bases`: its address minus the table's; shape (sections,)."""
+    """The table of sorted `rows`, dtype FIELD, `section` counting from 0. `extents`: bytes of each section up to the
+    end of its last field; `bases`: section address minus table address; shape (sections,)."""
     section, start = rows["section"].astype("i8"), rows["offset"].astype("i8")
     end = start + SIZES[rows["encoding"]]
     before = np.where(section == np.roll(section, 1), np.roll(end, 1), 0)
@@ -122,7 +121,7 @@ class RelocsFormat(PackedFormat):
 
 
 def relocs_of(image: Image, rule: Rule) -> Packed:
-    """The table that `rule` makes of an image. Raises BuildplugError."""
+    """The table of the fields that `rule` selects from an image. Raises BuildplugError."""
     at = address_of(image, rule)
     rows = fields(image, rule)
     used = sorted((image.sections[index] for index in np.unique(rows["section"]).tolist()), key=lambda s: s.address)

@@ -1,4 +1,4 @@
-"""References to ops -> the table of sites that the fixup walks."""
+"""References to ops -> the table of sites for the fixup."""
 
 from dataclasses import dataclass, replace
 
@@ -17,7 +17,7 @@ from buildplug.tables.binary import CTYPE, address_of, anchored
 from buildplug.tables.format import Contents, Format, Source
 from buildplug.tables.sites_format import NONE, Table, decode, dtype
 
-SHOWN = 3  # entries that a message names
+SHOWN = 3  # maximum entries in a message
 
 
 class SitesFormat(Format):
@@ -44,11 +44,11 @@ class SitesFormat(Format):
         return replace(table, section_names=names, op_names=("",) * len(table.ops))
 
     def truth(self, image: Image, rule: Rule, ops: Ops | None, data: bytes, at: int) -> Table:
-        """Without declared ops, those of the table are taken."""
+        """As Format.truth(); without declared ops, uses those of the table."""
         return table_of(image, rule, ops or resolved_of(image, _decoded(image, rule, data), at))[0]
 
     def differences(self, image: Image, rule: Rule, truth: Contents, data: bytes, at: int) -> list[str]:
-        """The first entries in which the tables differ."""
+        """The first entries that differ."""
         found, true = _decoded(image, rule, data), _decoded(image, rule, truth.encode())
         if found.encode() == true.encode():
             return []
@@ -102,10 +102,10 @@ class Resolved:
 
 
 def table_of(image: Image, rule: Rule, declared: Ops | Resolved | None) -> tuple[Table, dict[str, int]]:
-    """What the table of `rule` has to say of `image`. Its bases are relative to the rule's symbol, which every link
-    has. Without declared ops, each function and slot that is referred to is one.
+    """The true table of `rule` for `image`, and the number of ignored references by kind. Bases are relative to the
+    rule's symbol. Without declared ops, each referenced function or slot is one.
 
-    Raises BuildplugError for a reference to what no op declares, and for ops that the image lacks.
+    Raises BuildplugError for a reference to no declared op, and for ops missing from the image.
     """
     references = extract(image, rule)
     rows = references.rows
@@ -121,14 +121,14 @@ def table_of(image: Image, rule: Rule, declared: Ops | Resolved | None) -> tuple
         values, inverse = np.unique(rows["value"][chosen], return_inverse=True)
         rows_op[chosen] = np.array([numbers.get(int(v), -1) for v in values], int)[inverse]
     sections, offsets, info = rows["section"], rows["offset"], rows["form"].astype("u4") << OP_BITS | rows_op
-    # A slot is itself a site: what reads it must find the backend's function. Its reference, if it is to an op's
-    # own function, is the slot's.
+    # A slot is itself a site: readers must find the backend's function in it. It replaces any reference found at the
+    # same place.
     held = {slot: number for slot, number in slot_number.items() if functions[number] is not None}
     homes = [_home(image, slot, names[number]) for slot, number in held.items()]
     if homes:
         pointer = image.arch.pointer
         places = np.array(homes, "u8").reshape(-1, 2)
-        # a section's offsets are below 2^32 (checked below), so that one number names a place
+        # offsets fit 32 bits (_pack() checks), so one number can hold section and offset
         keys = places[:, 0] << np.uint64(32) | places[:, 1]
         free = ~np.isin(rows["section"].astype("u8") << np.uint64(32) | offsets, keys)
         sections = np.concatenate([sections[free], places[:, 0].astype("u4")])
@@ -153,7 +153,7 @@ def _decoded(image: Image, rule: Rule, data: bytes) -> Table:
 
 
 def resolved_of(image: Image, table: Table, at: int) -> Resolved:
-    """The ops as a table at address `at` has them."""
+    """The ops of a table at address `at`."""
     columns = []
     for field in ("function", "slot"):
         sections, offsets = table.ops[f"{field}_section"].tolist(), table.ops[field].tolist()
@@ -207,7 +207,7 @@ def _declared(image: Image, declared: Ops) -> Resolved:
 
 
 def _found(image: Image, references: References) -> Resolved:
-    """An op for each address that is referred to."""
+    """An op for each referenced address."""
     names, functions, slots = [], [], []
     for value, target in sorted({(int(r["value"]), int(r["target"])) for r in references.rows}):
         symbol = references.targets[target]
@@ -225,7 +225,7 @@ def _home(image: Image, address: int, name: str) -> tuple[int, int]:
 
 
 def _content(image: Image, slot: int, name: str) -> int | None:
-    """The function whose address a slot holds at link time; None if it holds none."""
+    """The address of the function that a slot holds at link time; None if it holds none."""
     index, offset = _home(image, slot, name)
     value = int(image.words(image.sections[index], np.array([offset]), image.arch.word)[0])
     home = image.section_at(value)
@@ -236,7 +236,7 @@ def _pack(
     image: Image, rule: Rule, resolved: Resolved,
     sections: Array, offsets: Array, info: Array,
 ) -> Table:  # fmt: skip
-    """The sections that are in use get consecutive numbers in the order of the image."""
+    """Builds the table. Sections in use are numbered consecutively by address."""
     own = address_of(image, rule)
     if len(resolved.names) > 1 << OP_BITS:
         raise image.bad(f"rule {rule.name}: expected up to {1 << OP_BITS} ops, found {len(resolved.names)}")

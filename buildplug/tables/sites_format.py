@@ -1,12 +1,12 @@
-"""The one definition of the binary format: Python encodes and decodes with it, the C header is generated from it.
+"""The only definition of the site table's format: the Python codec uses it, the C header is generated from it.
 
-A table is position-independent: every address in it is a section and an offset in that section, and the sections'
-addresses are relative to the table itself. So it needs no relocation at boot, and moving sections does not make it
-untrue. In this order, each record packed, in the byte order of the machine:
+A table is position-independent: every address is a section and an offset in it, and section addresses are relative to
+the table. It needs no relocation at boot and stays valid when sections move. Layout, packed, in the machine's byte
+order:
 
-    table (the header), sections, ops, sites, zeros up to a multiple of 8, bases (a word of the machine each)
+    table (the header), sections, ops, sites, zero padding to a multiple of 8, bases (a machine word each)
 
-The checksum covers everything between itself and the bases, which the linker fills in.
+The checksum covers everything from its end up to the bases, which the linker fills in.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from buildplug.image.headers import Array
 from buildplug.tables.binary import Records, dtypes, not_a_table
 from buildplug.tables.format import rounded
 
-MAGIC = 0x42545042  # "BPTB" in the order of its bytes, little-endian
+MAGIC = 0x42545042  # "BPTB", little-endian
 BACKEND_MAGIC = 0x45425042  # "BPBE"
 VERSION = 1
-NONE = 0xFFFF  # no section: the op has no function, or no slot
-NOT_INLINE = 0xFFFFFFFF  # the length of an implementation that is only to be called
-CHECKSUM_FACTOR = 0x9E3779B1  # odd, so that multiplying is a bijection
+NONE = 0xFFFF  # in place of a section: the op has no function, or no slot
+NOT_INLINE = 0xFFFFFFFF  # length of an implementation that must be called
+CHECKSUM_FACTOR = 0x9E3779B1  # odd: multiplication is a bijection
 
 RECORDS: Records = {
     "table": (
@@ -63,7 +63,7 @@ RECORDS: Records = {
     ),
 }
 
-# What the fixup returns, in the order in which it checks. The C header has them as BP_OK and so on.
+# Results of the fixup, in the order of its checks. In the C header: BP_OK and so on.
 ERRORS = {
     "ok": "done",
     "bad_magic": "no table or no backend where one was expected",
@@ -83,14 +83,14 @@ dtype = dtypes(RECORDS)
 
 @dataclass(frozen=True)
 class Table:
-    """A table. Arrays have the dtypes of RECORDS; bases are Arch.base_type, section minus table."""
+    """A table. Arrays have the dtypes of RECORDS; bases: dtype Arch.base_type, section minus table address."""
 
     arch: Arch
     sections: Array
     ops: Array
     sites: Array
     bases: Array
-    section_names: tuple[str, ...] = ()  # not in the binary: for messages, comments and anchors
+    section_names: tuple[str, ...] = ()  # for messages, comments and anchors; not encoded
     op_names: tuple[str, ...] = ()
     blob = None
 
@@ -103,26 +103,26 @@ class Table:
 
     @property
     def site_sections(self) -> Array:
-        """The section of each site, shape as sites."""
+        """The section number of each site, shape as sites."""
         return np.repeat(np.arange(len(self.sections)), self.sections["sites"])
 
     def rows(self, at: int, modulus: int) -> list[tuple[int, int, int]]:
-        """The sites of a table that stands at address `at`: (address, form, op) each."""
+        """The sites of a table at address `at`: (address, form, op) each."""
         bases = [(at + int(base)) % modulus for base in self.bases]
         places = zip(self.site_sections.tolist(), self.sites.tolist(), strict=True)
         return [(bases[s] + offset, info >> OP_BITS, info & ((1 << OP_BITS) - 1)) for s, (offset, info) in places]
 
     def encode(self) -> bytes:
-        """The table as it stands in memory."""
+        """The table's bytes in memory."""
         return head(self).tobytes() + _body(self) + self.bases.tobytes()
 
     def describe(self, at: int) -> str:
-        """What the byte at offset `at` of the table is about."""
+        """Which part of the table the byte at offset `at` belongs to."""
         start, end = sizes(self.arch, len(self.sections), len(self.ops), len(self))[1:3]
         return f"site {(at - start) // self.sites.dtype.itemsize}" if start <= at < end else "its head or its bases"
 
     def context(self) -> dict[str, Any]:
-        """What templates see: the table, its head, and its sites with the names that comments give."""
+        """The template's variables: the table, its header, and its sites with names for comments."""
         places = zip(self.site_sections.tolist(), self.sites.tolist(), strict=True)
         sites = [
             {
@@ -137,7 +137,7 @@ class Table:
         return {"table": self, "head": head(self), "sites": sites, "records": RECORDS}
 
     def arrays(self) -> dict[str, Array]:
-        """All of it as arrays, for a file."""
+        """The complete contents as arrays, to be saved."""
         names = {key: np.array(getattr(self, key), str) for key in ("section_names", "op_names")}
         return {key: getattr(self, key) for key in ("sections", "ops", "sites", "bases")} | names
 
@@ -148,14 +148,14 @@ class Table:
 
 
 def empty(arch: Arch) -> Table:
-    """The table of the draft link: a kernel that uses it runs every op through its default."""
+    """The table of the draft link: with it, a kernel runs every op's default."""
     none = {name: np.zeros(0, dtype(name, arch.byteorder)) for name in ("section", "op", "site")}
     return Table(arch, none["section"], none["op"], none["site"], np.zeros(0, arch.base_type))
 
 
 def checksum(data: bytes, byteorder: str) -> int:
-    """The checksum of a multiple of 4 bytes: each 32-bit word is mixed in by a bijection, so that no change of a
-    single word goes unnoticed."""
+    """The checksum of 32-bit words; length a multiple of 4. Each word is mixed in by a bijection, so a change of any
+    one word is detected."""
     value = 0
     for word in np.frombuffer(data, byteorder + "u4").tolist():
         value ^= word
@@ -164,7 +164,7 @@ def checksum(data: bytes, byteorder: str) -> int:
 
 
 def sizes(arch: Arch, sections: int, ops: int, sites: int) -> tuple[int, int, int, int]:
-    """Offsets in bytes of ops, sites and bases in a table, and its size, by the counts."""
+    """Offsets of ops, sites and bases in a table, and its size, in bytes, from the counts."""
     item = {name: dtype(name, arch.byteorder).itemsize for name in ("table", "section", "op", "site")}
     at_ops = item["table"] + item["section"] * sections
     at_sites = at_ops + item["op"] * ops
@@ -188,7 +188,7 @@ def _body(table: Table) -> bytes:
 
 
 def inspect(data: bytes, arch: Arch) -> str:
-    """The first of ERRORS that `data`, which starts with a table and may go on behind it, has in its header."""
+    """Checks the header of the table at the start of `data`, ignoring bytes after it: a key of ERRORS."""
     order = arch.byteorder
     if len(data) < dtype("table", order).itemsize:
         return "bad_bounds"
@@ -207,7 +207,7 @@ def inspect(data: bytes, arch: Arch) -> str:
 
 
 def decode(data: bytes, arch: Arch, where: object) -> Table:
-    """The table at the start of `data`; what is behind it is padding. Raises BuildplugError."""
+    """The table at the start of `data`; bytes after it are ignored. Raises BuildplugError."""
     error = inspect(data, arch)
     if error != "ok":
         raise not_a_table(where, "a table", f"{error} ({ERRORS[error]})")
