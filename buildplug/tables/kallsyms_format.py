@@ -7,8 +7,8 @@ token number; the tokens' text is the letter of the symbol's type and its name. 
 tokens, *token_index* their offsets in it, *markers* the offset of every 256th name. *seqs_of_names* holds the symbols'
 numbers in the order of names, three bytes each, big-endian.
 
-Each byte that occurs in a name is its own token. The other codes, from 255 down, stand for the then most frequent pair
-of codes; ties go to the lowest second, then first code. The bytes therefore equal those of scripts/kallsyms.
+Each byte that occurs in a name is its own token. The other codes, from 255 down, each replace the most frequent pair
+of codes so far; ties go to the lowest second, then first code. The bytes therefore equal those of scripts/kallsyms.
 """
 
 from collections.abc import Callable, Sequence

@@ -18,7 +18,7 @@ highest codes, so a name can be skipped without decoding it.
 Ranks (symbol -> name) and order (name -> symbol) are permutations, bit-packed to the width of the largest number.
 Without the order, a table is smaller but cannot look up names.
 
-Measured by `python -m bench.ksyms` with the 48,024 symbols of a small Linux, relative to its kallsyms (has no sizes):
+Measured by `python -m bench.ksyms` with the 48,024 symbols of a small Linux, relative to its kallsyms (without sizes):
 0.77 of the bytes (727,240 to 938,880; without the order 631,192), 0.93 of the instructions to find an address (1,696 to
 1,816), 0.18 of those to look up a name (4,463 to 24,538), about half the time from symbols to object, Python's start
 included. Prefix sharing with tokens is smaller than tokens alone (kallsyms), which pays for the ranks. Larger blocks

@@ -103,7 +103,7 @@ class Resolved:
 
 def table_of(image: Image, rule: Rule, declared: Ops | Resolved | None) -> tuple[Table, dict[str, int]]:
     """The true table of `rule` for `image`, and the number of ignored references by kind. Bases are relative to the
-    rule's symbol. Without declared ops, each referenced function or slot is one.
+    rule's symbol, which every link has. Without declared ops, each referenced function or slot is one.
 
     Raises BuildplugError for a reference to no declared op, and for ops missing from the image.
     """
@@ -121,8 +121,8 @@ def table_of(image: Image, rule: Rule, declared: Ops | Resolved | None) -> tuple
         values, inverse = np.unique(rows["value"][chosen], return_inverse=True)
         rows_op[chosen] = np.array([numbers.get(int(v), -1) for v in values], int)[inverse]
     sections, offsets, info = rows["section"], rows["offset"], rows["form"].astype("u4") << OP_BITS | rows_op
-    # A slot is itself a site: readers must find the backend's function in it. It replaces any reference found at the
-    # same place.
+    # A slot is itself a site: readers must find the backend's function in it. That site replaces a reference found
+    # in the slot.
     held = {slot: number for slot, number in slot_number.items() if functions[number] is not None}
     homes = [_home(image, slot, names[number]) for slot, number in held.items()]
     if homes:
