@@ -1,4 +1,4 @@
-"""Draft, tables, relink or fill, proof: the passes that hold for any build, and the text that they render.
+"""The passes of any build: draft, tables, relink or fill, proof; and the text that they render.
 
-Knows no build system: how a build links and assembles is given to it.
+Independent of the build system, which supplies the commands to link and to assemble.
 """

@@ -1,8 +1,8 @@
-"""One link instead of two: an image that was linked with a table's previous object is made the one that the linker
-would make with the new object.
+"""One link instead of two: patches an image linked with a table's previous object into exactly what the linker would
+make with the new one.
 
-That works if the two objects are the same to a linker: the same sections and symbols, as many relocations. Only the
-bytes of the table may differ, and what its relocations are against. What is not certain does not fit: it is relinked.
+Requires objects that look the same to a linker: the same sections and symbols, and as many relocations. Only the
+table's bytes and the targets of its relocations may differ. In any doubt: Misfit, and the image is relinked.
 """
 
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
 from buildplug.image.headers import REL, SHT_REL, SHT_RELA, Array, Section, record, rela
 
-SHT_RELR = 19  # relative relocations of the loader, packed
+SHT_RELR = 19  # packed relative relocations, for the loader
 
 
 class Misfit(Exception):
-    """Why an image has to be linked anew."""
+    """Why the image must be relinked."""
 
 
 @dataclass(frozen=True)
 class Patch:
-    """Bytes that go to an offset in a file."""
+    """Bytes to write at a file offset."""
 
     offset: int
     data: bytes
 
 
 def check(rule: Rule, before: Image, after: Image) -> None:
-    """Raises Misfit unless two objects of a rule's table differ in nothing but its bytes and relocations."""
+    """Raises Misfit unless two objects of a rule's table differ only in its bytes and relocations."""
     own = _sized(before, rule)
     if own != _sized(after, rule):
         raise Misfit(f"rule {rule.name}: its table takes {_sized(after, rule)} bytes, the previous one took {own}")
@@ -47,8 +47,8 @@ def check(rule: Rule, before: Image, after: Image) -> None:
 
 
 def patches(rule: Rule, linked: Image, before: Image, after: Image) -> list[Patch]:
-    """What makes the relocations that an image keeps of a table those of the object `after`; it was linked with
-    `before`. Raises Misfit."""
+    """Patches for an image linked with `before` and --emit-relocs: they turn the table's kept relocations into those
+    of `after`. Raises Misfit."""
     old, new = (_relocations(image, rule) for image in (before, after))
     at = linked.address_of(rule.symbol)
     start = before.address_of(rule.symbol)
@@ -60,7 +60,7 @@ def patches(rule: Rule, linked: Image, before: Image, after: Image) -> list[Patc
         _check_loader(rule, linked, base, size, old, new)
     if old.tobytes() == new.tobytes():
         return []
-    names = {before.entry_of(symbol): symbol for symbol in range(len(before.symbols))}  # equal in both objects
+    names = {before.entry_of(symbol): symbol for symbol in range(len(before.symbols))}  # the same in both objects
     (expected, sure), (wanted, known) = (_translated(linked, before, names, base, rows) for rows in (old, new))
     sure &= known
     if old[~sure].tobytes() != new[~sure].tobytes():
@@ -85,7 +85,7 @@ def patches(rule: Rule, linked: Image, before: Image, after: Image) -> list[Patc
 
 
 def apply(path: Path, changes: list[Patch]) -> None:
-    """Writes the patches into a file."""
+    """Writes patches into a file."""
     with path.open("r+b") as file:
         for change in changes:
             file.seek(change.offset)
@@ -98,18 +98,18 @@ def _header(section: Section) -> tuple[object, ...]:
 
 
 def _sized(image: Image, rule: Rule) -> int:
-    """Bytes of the sections of a rule's table in an object."""
+    """Total size in bytes of the sections of a rule's table in an object."""
     return sum(section.size for section in image.sections if section.name == rule.section)
 
 
 def _raw(image: Image, table: Section) -> Array:
-    """The records of a section of relocations as they are in the file: offset, info, and addend if it has them."""
+    """The records of a relocation section as in the file: offset, info, and for RELA the addend."""
     kind = rela(image.arch) if table.type == SHT_RELA else record(REL, image.arch)
     return np.frombuffer(image.bytes_of(table), kind)
 
 
 def _relocations(image: Image, rule: Rule) -> Array:
-    """_raw() of the table in an object; none, shape (0,), if it has no relocations."""
+    """_raw() of the table's relocations in an object; shape (0,) if it has none."""
     for table in image.sections:
         if table.type in (SHT_REL, SHT_RELA) and image.sections[table.info].name == rule.section:
             return _raw(image, table)
@@ -117,8 +117,8 @@ def _relocations(image: Image, rule: Rule) -> Array:
 
 
 def _translated(linked: Image, made: Image, names: dict[int, int], base: int, rows: Array) -> tuple[Array, Array]:
-    """The relocations that an image keeps of those of an object that lies at `base`; and which of them are certain, as
-    they are against a symbol that is known by its name. `names`: place in the object's file -> symbol."""
+    """An object's relocations as the image keeps them, with the object at `base`; and a mask of those that are certain:
+    against a symbol found by name. `names`: index in the object's symbol table -> symbol."""
     shift = 32 if made.arch.bits == 64 else 8
     info = rows["info"].astype("u8")
     used, number = np.unique(info >> np.uint64(shift), return_inverse=True)
@@ -130,7 +130,7 @@ def _translated(linked: Image, made: Image, names: dict[int, int], base: int, ro
 
 
 def _entry(linked: Image, made: Image, symbol: int) -> int:
-    """Where a global symbol of an object is in the image's file; -1 if that is not sure."""
+    """The index of an object's global symbol in the image's symbol table; -1 if uncertain."""
     name = made.name_of(symbol)
     if not made.symbols["bind"][symbol]:
         return -1
@@ -139,7 +139,7 @@ def _entry(linked: Image, made: Image, symbol: int) -> int:
 
 
 def _check_loader(rule: Rule, linked: Image, base: int, size: int, old: Array, new: Array) -> None:
-    """Raises Misfit unless the loader fills the same fields of a table: their number makes the layout."""
+    """Raises Misfit unless the loader fills the same fields of a table: their number determines the layout."""
     places = set[int]()
     for table in linked.sections:
         if table.type == SHT_RELR and old.tobytes() != new.tobytes():

@@ -1,4 +1,4 @@
-"""What a Stage asks of a build: how it links and how it assembles."""
+"""What a Stage needs from a build: how to link and how to assemble."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,9 @@ from buildplug.stage.notes import Linked
 
 @dataclass(frozen=True)
 class TableFiles:
-    """What brings tables into a link. placement: the linker script that says their places, to be given before any of
-    the user's; script: the one that takes the place of the user's, unless it is empty; inputs: objects, and maybe
-    scripts, in their order, behind the kernel's own."""
+    """What adds tables to a link. placement: the linker script that places them, passed before the user's scripts;
+    script: replaces the user's, unless empty; inputs: objects and possibly scripts, in order, after the kernel's
+    own."""
 
     placement: Path
     script: Path
@@ -21,16 +21,16 @@ class TableFiles:
 
 
 class LinkFailed(BuildplugError):
-    """A link that fails as the user's own would. ended: how the linker ended, if its words are yet to be said."""
+    """A link that fails as the user's own would. ended: the linker's result, if its output is not yet printed."""
 
     ended: Completed | None = None
 
 
 class Linker(Protocol):
-    """Both links of a build must be the same but for the inputs that bring the tables."""
+    """The two links of a build must differ only in the inputs that add the tables."""
 
     def link(self, tables: TableFiles, output: Path) -> Linked:
         """Links `output`. Raises BuildplugError."""
 
     def assemble(self, text: Path, output: Path) -> list[str]:
-        """Makes an object of a text; returns the command. Raises BuildplugError."""
+        """Assembles or compiles a generated source into an object; returns the command. Raises BuildplugError."""

@@ -1,4 +1,4 @@
-"""What the passes note of their work: for the record, and for passes that run later, maybe in another process."""
+"""The notes that passes leave for the record and for later passes, possibly in another process."""
 
 from dataclasses import dataclass, field
 
@@ -10,14 +10,14 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Generated:
-    """Texts were rendered."""
+    """Sources were generated."""
 
 
 @dataclass(frozen=True)
 class Linked:
-    """A link. links: runs of the linker, none if the pass had nothing to link; why: of a draft, why it is with empty
-    tables, of a relink, why it was needed, or why not; inputs: the files that brought the tables, name -> SHA-256;
-    settings: a digest of what else made those."""
+    """A link. links: linker runs, 0 if the pass had nothing to link; why: for a draft, why its tables are empty; for a
+    relink, why it was or was not needed; inputs: the files that added the tables, name -> SHA-256; settings: a digest
+    of everything else that determined those files."""
 
     command: tuple[str, ...] = ()
     links: int = 1
@@ -28,7 +28,7 @@ class Linked:
 
 @dataclass(frozen=True)
 class Found:
-    """What an image gave for a table. ignored: the references that its rule ignores, by kind."""
+    """What was extracted for a table. ignored: how many references its rule ignores, by kind."""
 
     rows: int
     ignored: dict[str, int]
@@ -36,22 +36,22 @@ class Found:
 
 @dataclass(frozen=True)
 class Extracted:
-    """By rule."""
+    """tables: by rule."""
 
     tables: dict[str, Found]
 
 
 @dataclass(frozen=True)
 class Assembled:
-    """A command for each text."""
+    """command: one for each source."""
 
     command: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
 class TableRecord:
-    """A table of the final image. ops: the names of those that its rows refer to, by number; targets: backend -> op ->
-    what cache_lines.about() says."""
+    """A table of the final image. ops: names of the ops that its rows refer to, by number; targets: backend -> op ->
+    what cache_lines.about() returns."""
 
     symbol: str
     section: str
@@ -63,19 +63,19 @@ class TableRecord:
 
 @dataclass(frozen=True)
 class Verified:
-    """tables: by rule; moved: what the linker moved inside of sections; rewritten: the rules whose tables were made
-    true in place; image: fingerprints.stamp() of the final image."""
+    """tables: by rule; moved: what the linker moved inside sections; rewritten: rules whose tables were corrected in
+    place; image: fingerprints.stamp() of the final image."""
 
     tables: dict[str, TableRecord]
     moved: tuple[str, ...]
     rewritten: tuple[str, ...]
-    sections: int  # that were compared
+    sections: int  # how many were compared
     image: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Done:
-    """All passes at once. links: runs of the linker that made the image; why: why as many."""
+    """All passes together. links: linker runs that made the image; why: the reason for that number."""
 
     verified: Verified
     links: int

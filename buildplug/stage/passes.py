@@ -1,6 +1,6 @@
-"""The passes that hold for any build: given how it links and how it assembles, a Stage makes the tables.
+"""The passes of any build: a Stage makes the tables, given how to link and how to assemble.
 
-A build system's way in calls them one by one, with files in between (pipeline.py), or all at once: run().
+An integration calls them one by one, with files in between (pipeline.py), or all together: run().
 """
 
 import shutil
@@ -34,7 +34,7 @@ FITS = "the tables fit into the room of the previous ones"
 
 
 def blob_path(text: Path) -> Path:
-    """Where the bytes of a table are that its text includes."""
+    """The path of the binary that a table's source includes."""
     return text.with_suffix(".bin")
 
 
@@ -44,23 +44,26 @@ def _read(path: Path, stamp: tuple[int, ...]) -> Image:
 
 
 def _image(path: Path) -> Image:
-    """An image; the same object for a file that several passes read."""
+    """Reads an image; cached, as several passes read the same file."""
     return _read(path, tuple(fingerprints.stamp(path))) if path.exists() else Image(path)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """The tables of one image, and how its build links and assembles."""
+    """The tables of one image, and how its build links and assembles.
+
+    A table's "text" is its generated source: assembly or C.
+    """
 
     tables: tuple[WantedTable, ...]
     arch: Arch
-    root: Path  # the user's templates are relative to it
+    root: Path  # base of the paths of the user's templates
     places: Callable[[], Placement]
-    generated: Path  # the folder of what is made here
-    object_of: Callable[[Path], Path]  # text -> where its object goes
+    generated: Path  # output folder of generated files
+    object_of: Callable[[Path], Path]  # text -> path of its object
     linker: Linker
     scripts: bool  # whether the user has linker scripts
-    _extracted: dict[Path, Contents] = field(default_factory=dict, init=False, repr=False)  # what this process found
+    _extracted: dict[Path, Contents] = field(default_factory=dict, init=False, repr=False)  # by this process
 
     @property
     def placement(self) -> Path:
@@ -69,19 +72,19 @@ class Stage:
 
     @property
     def script(self) -> Path:
-        """The linker script that takes the place of the user's, or is empty."""
+        """The linker script that replaces the user's; may be empty."""
         return self.generated / "script.lds"
 
     @property
     def anchors(self) -> Path:
-        """The linker script that says where the sections are which the tables speak of: the last input of a link.
-        Where the linker has its own script, that would have GNU ld make sections in another order, and with -pie lay
-        them out in another way: there it is a text for the assembler, and verify() puts the addresses in place."""
+        """The last input of a link: defines the addresses of the sections that tables refer to. A linker script if the
+        user has scripts. With GNU ld's default script, that would reorder sections, and with -pie change their layout:
+        then it is assembly, and verify() fills the addresses in."""
         return self.generated / ("anchors.lds" if self.scripts else "anchors.S")
 
     @cached_property
     def stubs(self) -> list[Path]:
-        """The texts of the draft's tables, which are empty."""
+        """The texts of the draft's empty tables."""
         return self._texts("stub")
 
     @cached_property
@@ -95,7 +98,7 @@ class Stage:
 
     @property
     def assembled(self) -> list[Path]:
-        """The texts that are assembled for the relink."""
+        """The texts to assemble for the relink."""
         return self.texts if self.scripts else [*self.texts, self.anchors]
 
     @property
@@ -104,18 +107,18 @@ class Stage:
 
     @property
     def inputs(self) -> list[Path]:
-        """What brings the tables into the relink."""
+        """The inputs that add the tables to the relink."""
         return [*self.objects, *([self.anchors] if self.scripts else [])]
 
     @property
     def kept(self) -> dict[Path, Path]:
-        """inputs -> where each is kept of which the draft was linked, while there is a new one in its place."""
+        """inputs -> the copy of each that the draft was linked with, as new files overwrite them."""
         objects = [*self.objects, *([self.object_of(self.anchors)] if self.scripts else [])]
         return {path: o.with_name(f"{o.name}.previous") for path, o in zip(self.inputs, objects, strict=True)}
 
     @property
     def extracted(self) -> list[Path]:
-        """What extract() leaves."""
+        """The files that extract() writes."""
         return [self.generated / f"{t.rule.symbol}.npz" for t in self.tables]
 
     def _texts(self, what: str) -> list[Path]:
@@ -123,7 +126,7 @@ class Stage:
         return [self.generated / f"{t.rule.symbol}_{what}{s}" for t, s in zip(self.tables, suffixes, strict=True)]
 
     def run(self, draft: Path, relinked: Path, image: Path, last: Path | None = None) -> Done:
-        """All passes in order. `last`: what the same link has made before. Raises BuildplugError."""
+        """All passes in order. `last`: the previous image of the same link. Raises BuildplugError."""
         self.prepare()
         first = self.link_draft(draft, self.restore(last) if last else "there is no previous image")
         self.extract(draft)
@@ -134,13 +137,13 @@ class Stage:
         return Done(verified, first.links + final.links, final.why or first.why)
 
     def restore(self, last: Path) -> str:
-        """Makes the objects of an image's tables again. Returns why that cannot be; nothing if it can."""
+        """Regenerates the objects of the tables in an existing image. Returns why that is impossible; "" if done."""
         contents = []
         for rule in (table.rule for table in self.tables):
             try:
                 at, data = table_bytes(_image(last), rule)
                 found = format_of(rule).previous(_image(last), rule, data, at)
-            except (BuildplugError, ValueError):  # it may be anything
+            except (BuildplugError, ValueError):  # the file may not be an image of this build
                 found = None
             if found is None:
                 return f"rule {rule.name}: the previous image has no table that could be linked again"
@@ -150,7 +153,7 @@ class Stage:
         return ""
 
     def prepare(self) -> None:
-        """Writes what the draft needs: empty tables, and the script that places them."""
+        """Writes the empty tables of the draft, and the script that places them."""
         rules = [table.rule for table in self.tables]
         for rule, stub in zip(rules, self.stubs, strict=True):
             self._write_table(rule, format_of(rule).empty(rule, self.arch), 0, stub)
@@ -159,19 +162,20 @@ class Stage:
         files.write(self.script, places.script)
 
     def assemble_all(self, texts: list[Path]) -> Assembled:
-        """Makes the objects of texts, with the kernel's own flags."""
+        """Assembles or compiles texts, with the kernel's own flags."""
         return Assembled(tuple(tuple(self.linker.assemble(text, self.object_of(text))) for text in texts))
 
     def link_draft(self, draft: Path, why: str) -> Linked:
-        """Links the image that the tables are made from. `why`: why not with the previous tables, whose objects are in
-        the place of the new ones; empty if they are to be tried. Then relink() fills the new ones in, if they fit."""
+        """Links the image that the tables are extracted from. `why`: the reason to use empty tables; if "", tries the
+        previous tables, whose objects are at the paths of the new ones: relink() then only overwrites them if they
+        fit."""
         for path in self.kept.values():
             path.unlink(missing_ok=True)
         if not why:
             try:
                 linked = self._link(self.inputs, draft)
             except BuildplugError:
-                why = "the link with the previous tables failed"  # maybe only as there is less room now
+                why = "the link with the previous tables failed"  # maybe only for lack of room: retry with empty ones
             else:
                 for path, copy in self.kept.items():
                     shutil.copy(path, copy)
@@ -185,7 +189,7 @@ class Stage:
         return all(path.exists() for path in self.kept.values())
 
     def extract(self, draft: Path) -> Extracted:
-        """Finds the references, and checks that inline code may stand where it would."""
+        """Extracts the references, and checks that inline code may be copied to their sites."""
         image, found = _image(draft), {}
         for table, path in zip(self.tables, self.extracted, strict=True):
             made, ignored = format_of(table.rule).make(image, table.rule, table.ops)
@@ -199,7 +203,7 @@ class Stage:
         return Extracted(found)
 
     def generate(self) -> Generated:
-        """Renders the tables, and the script that tells them where the sections are."""
+        """Renders the tables, and the anchors with the addresses of sections."""
         self._generate(self._contents())
         return Generated()
 
@@ -217,20 +221,20 @@ class Stage:
         files.write(self.anchors, render.anchors(named, self.root, f"{self.anchors.name}.j2"))
 
     def relink(self, draft: Path, relinked: Path) -> Linked:
-        """The only relink; none, if the draft has the previous tables and the new ones fit into their room."""
+        """The only relink; skipped if the draft has the previous tables and the new ones fit into their room."""
         why = self._fill(draft, relinked) if self.is_with_previous() else ""
         if why == FITS:
             return Linked(links=0, why=why, inputs=self.digests())
         return replace(self._link(self.inputs, relinked), why=why, inputs=self.digests())
 
     def digests(self) -> dict[str, str]:
-        """What brings the tables into the relink: name -> SHA-256. Empty if any of it is missing."""
+        """The inputs that add the tables to the relink: name -> SHA-256. Empty if any is missing."""
         found = {path.name: files.digest(path) for path in self.inputs if path.exists()}
         return found if len(found) == len(self.inputs) else {}
 
     def _fill(self, draft: Path, filled: Path) -> str:
-        """Makes of a draft with the previous tables the image that a relink with the new ones would make. Returns why
-        that cannot be, or FITS."""
+        """Turns a draft with the previous tables into what a relink with the new ones would make. Returns FITS, or why
+        that is impossible."""
         image = _image(draft)
         if not build_id.is_renewable(image):
             return "its build-id cannot be renewed"
@@ -242,7 +246,7 @@ class Stage:
                 before, after = Image(self.kept[path]), Image(path)
                 fill.check(table.rule, before, after)
                 changes += fill.patches(table.rule, image, before, after)
-            for path in self.objects[len(self.tables) :]:  # that of the anchors
+            for path in self.objects[len(self.tables) :]:  # the anchors' object
                 fill.check(self.tables[0].rule, Image(self.kept[path]), Image(path))
         except fill.Misfit as misfit:
             return str(misfit)
@@ -259,7 +263,7 @@ class Stage:
         return self.linker.link(TableFiles(self.placement, self.script, tuple(inputs)), output)
 
     def verify(self, draft: Path, relinked: Path, image: Path) -> Verified:
-        """Proves the tables true of the final image; makes them so if the linker moved what they speak of."""
+        """Proves that the tables are true of the final image; corrects them if the linker moved what they refer to."""
         final = _image(relinked)
         proof = verify(_image(draft), final, [(t.rule, t.ops) for t in self.tables])
         if proof.changed:
@@ -270,7 +274,7 @@ class Stage:
             )
         untrue = [table for table in proof.tables if table.differences]
         with files.replacing(image) as scratch:
-            shutil.copy(relinked, scratch)  # with its mode: the linker has made it executable
+            shutil.copy(relinked, scratch)  # copies the mode too: executable
             for table in untrue:
                 rewrite(scratch, final, table)
             if untrue and (way := build_id.way_of(final)):
@@ -295,12 +299,12 @@ class Stage:
     def _write_table(self, rule: Rule, content: Contents, slack: int, text: Path) -> None:
         if content.blob is not None:
             files.write(blob_path(text), content.blob)
-        # by its name alone, as the text is the same in every build directory: the compiler is given the folder
+        # name only, found by an include path: the text must be the same in every build directory
         files.write(text, render.table(rule, content, slack, self.root, blob_path(text).name))
 
 
 def _try_fixup(final: Image, wanted: WantedTable, image: Path) -> None:
-    """Has the reference check what the kernel will check at boot, for every backend."""
+    """Runs the kernel's boot-time checks for every backend, by the reference implementation."""
     if not wanted.ops:
         return
     memory, start, end = memory_of(final)
@@ -317,7 +321,7 @@ def _try_fixup(final: Image, wanted: WantedTable, image: Path) -> None:
 
 
 def _about(final: Image, proof: TableProof, ops: Ops | None) -> TableRecord:
-    """A table in the record."""
+    """The record of a table."""
     rule, size = proof.rule, final.section(proof.rule.section).size
     targets = cache_lines.about(final, rule, ops) if ops else {}
     return TableRecord(rule.symbol, rule.section, len(proof.truth), size, proof.truth.op_names, targets)

@@ -1,7 +1,7 @@
 """The proof that the tables of a final image are true of it, and that the relink changed nothing else.
 
-A table is true if it equals what a new extraction from the final image says; compare.py has the other sections, which
-are loaded as in the draft.
+A table is true if it equals a new extraction from the final image. compare.py compares the other sections with the
+draft's, segments.py the flags that they are loaded with.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ from buildplug.tables.registry import format_of
 
 @dataclass(frozen=True)
 class TableProof:
-    """A rule's table in a final image: what would be true, and the differences from it, none if it is true."""
+    """A rule's table in a final image: its true content, and the differences from that; none if it is true."""
 
     rule: Rule
     truth: Contents
@@ -33,12 +33,12 @@ class TableProof:
 
 @dataclass(frozen=True)
 class Proof:
-    """moved: how sections differ because the linker moved their parts; changed: how they differ otherwise."""
+    """moved: how sections differ because the linker moved parts of them; changed: all other differences."""
 
     tables: tuple[TableProof, ...]
     moved: tuple[str, ...]
     changed: tuple[str, ...]
-    sections: int  # that were compared
+    sections: int  # how many were compared
 
 
 def verify(
@@ -47,10 +47,10 @@ def verify(
     wanted: Iterable[tuple[Rule, Ops | None]],
     truths: Iterable[Contents | None] = repeat(None),
 ) -> Proof:
-    """Compares two links of one kernel; of one link, given twice, only what it says itself. Without declared ops, a
-    table's own are taken. `truths`: for each table, what an extraction from the final image has found already.
+    """Compares two links of one kernel; the same link given twice is only checked against itself. Without declared
+    ops, a table's own are used. `truths`: for each table, an extraction from the final image, if already made.
 
-    Raises BuildplugError where there is no table, or no relocations to compare it with.
+    Raises BuildplugError if a table, or the relocations to check it with, are missing.
     """
     proofs = tuple(prove_table(final, rule, ops, truth) for (rule, ops), truth in zip(wanted, truths, strict=False))
     own = {proof.rule.section for proof in proofs}
@@ -73,7 +73,7 @@ def _place(final: Image, rule: Rule) -> tuple[int, Section, int]:
 
 
 def prove_table(final: Image, rule: Rule, ops: Ops | None, truth: Contents | None = None) -> TableProof:
-    """Compares the table in the image's own bytes with a new extraction, or with the `truth` that one has found."""
+    """Compares the table's bytes in the image with a new extraction, or with `truth`, an earlier one."""
     at, data = table_bytes(final, rule)
     format = format_of(rule)
     truth = truth or format.truth(final, rule, ops, data, at)
@@ -81,14 +81,14 @@ def prove_table(final: Image, rule: Rule, ops: Ops | None, truth: Contents | Non
 
 
 def table_bytes(image: Image, rule: Rule) -> tuple[int, bytes]:
-    """The address of a rule's table in an image, and its bytes when it is loaded where it was linked. Raises
+    """The address of a rule's table in an image, and its bytes once loaded at the link address. Raises
     BuildplugError."""
     at, section, room = _place(image, rule)
     return at, _loaded(image, section)[at - section.address :][:room].tobytes()
 
 
 def _loaded(image: Image, section: Section) -> Array:
-    """The content of a section when it is loaded where it was linked."""
+    """The content of a section once loaded at the link address."""
     content = image.bytes_of(section).copy()
     rows, places = _filled(image, section.address, section.size)
     addresses = np.ascontiguousarray(rows["address"]).astype(f"{image.arch.byteorder}u{image.arch.word}")
@@ -97,7 +97,7 @@ def _loaded(image: Image, section: Section) -> Array:
 
 
 def _filled(image: Image, address: int, size: int) -> tuple[Array, Array]:
-    """The fields from an address on that the loader fills, shape (n,), and the offsets of their bytes, (n, word)."""
+    """The fields that the loader fills in `size` bytes at an address, shape (n,); offsets of their bytes, (n, word)."""
     word = image.arch.word
     offsets = (image.loaded["place"] - np.uint64(address)).astype("i8")
     inside = (offsets >= 0) & (offsets <= size - word)
@@ -105,7 +105,7 @@ def _filled(image: Image, address: int, size: int) -> tuple[Array, Array]:
 
 
 def rewrite(path: Path, final: Image, proof: TableProof) -> None:
-    """Makes the table in the file at `path`, a copy of `final`, true. Raises BuildplugError if it has no room."""
+    """Writes the true table into the file at `path`, a copy of `final`. Raises BuildplugError if it does not fit."""
     at, section, room = _place(final, proof.rule)
     data = proof.truth.encode()
     if len(data) > room:
@@ -118,17 +118,17 @@ def rewrite(path: Path, final: Image, proof: TableProof) -> None:
     rows, offsets = _filled(final, at, len(data))
     content = np.frombuffer(data.ljust(room, b"\0"), "u1").copy()
     if not final.bytes_of(section)[at - section.address + offsets].any():
-        content[offsets] = 0  # as this linker leaves what the loader fills
+        content[offsets] = 0  # this linker leaves zeros in the fields that the loader fills
     with path.open("r+b") as file:
         file.seek(section.offset + at - section.address)
         file.write(content.tobytes())
-        # what stands for the addresses of sections, and relocations that are kept are against, says them now
+        # anchors: the symbols that kept relocations use for the addresses of sections
         anchors = {proof.rule.anchor(number): name for number, name in enumerate(proof.truth.section_names)}
         for symbol in final.starting(proof.rule.anchor(0)[:-1]).tolist():
             if name := anchors.get(final.name_of(symbol)):
                 file.seek(final.value_at(symbol))
                 file.write(final.section(name).address.to_bytes(final.arch.word, final.arch.order))
-    if len(rows):  # what the loader puts there would go before
+    if len(rows):  # the loader's own relocations would overwrite the fields
         whole = np.memmap(path, np.uint8, "r+")
         whole[rows["offset"].astype("i8")[:, None] + np.arange(final.arch.word)] = np.frombuffer(data, "u1")[offsets]
         whole.flush()

@@ -1,4 +1,4 @@
-"""Records -> text, by the Jinja templates that ship and those of the user. Knows no pass and writes no file."""
+"""Renders records as text, by the shipped Jinja templates and the user's. Knows no pass and writes no file."""
 
 import re
 from collections.abc import Iterable
@@ -27,13 +27,13 @@ Texts = dict[str, str]
 
 
 def _comment(text: str) -> str:
-    """A name, safe inside an assembler's or a C comment."""
+    """A name, made safe inside an assembly or C comment."""
     return printable(text).replace("*/", "*\\/").replace("/*", "/\\*").replace("\\\n", "")
 
 
 def _ldname(section: str) -> str:
-    """A section's name as the linker script language takes it. Raises BuildplugError if it cannot."""
-    if re.fullmatch(r"[._$a-z][A-Za-z0-9_.$]*", section):  # else quoted: a number, or a word such as ALIGN
+    """A section's name, quoted for a linker script if needed. Raises BuildplugError if it cannot be quoted."""
+    if re.fullmatch(r"[._$a-z][A-Za-z0-9_.$]*", section):  # a number or a keyword such as ALIGN needs quotes
         return section
     if not section.isprintable() or set(section) & set('"\\'):
         raise BuildplugError(f"section {section}", "expected a name that a linker script can say", "rename the section")
@@ -46,7 +46,7 @@ def _cbytes(data: bytes, width: int) -> str:
 
 @cache
 def _environment(base: Path | None) -> jinja2.Environment:
-    """Templates by name: the user's, if there is a `base` that they are relative to, before those that ship."""
+    """Templates by name: the user's, relative to `base` if given, override the shipped ones."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([*([base] if base else []), *sorted(shipped("templates").iterdir())]),
         undefined=jinja2.StrictUndefined,
@@ -60,8 +60,8 @@ def _environment(base: Path | None) -> jinja2.Environment:
 
 
 def users(rules: Iterable[Rule], base: Path) -> list[Path]:
-    """The templates of the user's that the tables of these rules are rendered by: those that the rules name, those in
-    the place of ones that ship, and what they refer to by name."""
+    """The user's templates for the tables of these rules: named by a rule, overriding a shipped one, or referenced by
+    name from another."""
     wanted = [name for rule in rules for name in (template_of(rule), *rule.table.runtime)]
     wanted += [path.name for path in templates()]
     found = set[Path]()
@@ -74,7 +74,7 @@ def users(rules: Iterable[Rule], base: Path) -> list[Path]:
             read = meta.find_referenced_templates(_environment(base).parse(path.read_text()))
             wanted += [name for name in read if name]
         except (jinja2.TemplateError, OSError, ValueError):
-            pass  # render() tells
+            pass  # render() reports it
     return sorted(found)
 
 
@@ -90,7 +90,7 @@ def render(name: str, base: Path | None, **values: Any) -> str:
         raise BuildplugError(f"{error.filename or name}:{error.lineno}", f"{error.message}", CORRECT) from None
     except BuildplugError:
         raise
-    except Exception as error:  # a template may do anything
+    except Exception as error:  # a template may raise anything
         traceback, line = error.__traceback__, 0
         while traceback:
             if traceback.tb_frame.f_code.co_filename.endswith(name):
@@ -100,7 +100,7 @@ def render(name: str, base: Path | None, **values: Any) -> str:
 
 
 def _of_rule(name: str, base: Path, rule: Rule, values: dict[str, Any]) -> str:
-    """The text of a template that a rule names. Raises BuildplugError that names the rule, too."""
+    """render() for a rule's template; its BuildplugError names the rule, too."""
     try:
         return render(name, base, **values)
     except BuildplugError as error:
@@ -108,21 +108,21 @@ def _of_rule(name: str, base: Path, rule: Rule, values: dict[str, Any]) -> str:
 
 
 def runtime(arch: Arch, base: Path, formats: Iterable[Format] = FORMATS.values(), *, has_ops: bool = True) -> Texts:
-    """File name -> text of what every kernel with tables of these formats compiles in."""
+    """The sources that every kernel with tables of these formats compiles in: file name -> text."""
     sources = {name: s for format in formats for name, s in format.runtime(arch, has_ops=has_ops).items()}
     return {name: render(source.template, base, **source.values) for name, source in sources.items()}
 
 
 def table_files(arch: Arch, rule: Rule, declared: Ops | None, base: Path) -> Texts:
-    """File name -> text of what a kernel with this table compiles in: its header, and the backends of its ops."""
+    """The sources that a kernel with this table compiles in, its header and its ops' backends: file name -> text."""
     sources = format_of(rule).sources(rule, arch, declared)
     return {name: _of_rule(source.template, base, rule, source.values) for name, source in sources.items()}
 
 
 def table(rule: Rule, contents: Contents, slack: int, base: Path, blob: str = "") -> str:
-    """The text of a table, for the assembler or the compiler by its template's name; with `slack` bytes of room.
+    """The source of a table, assembly or C by its template's name, with `slack` spare bytes.
 
-    `blob`: the path by which the assembler finds the blob of the contents, if they have one.
+    `blob`: the path by which the source includes the blob of the contents, if they have one.
     """
     values = contents.context()
     values["anchors"] = [rule.anchor(number) for number in range(len(contents.section_names))]
@@ -134,7 +134,7 @@ def table(rule: Rule, contents: Contents, slack: int, base: Path, blob: str = ""
 
 
 def placement(rules: list[Rule], placement: Placement, base: Path) -> str:
-    """The linker script fragment that brings the tables of `rules` in, and says their places if they have any."""
+    """The linker script fragment that adds the tables of `rules`, and their places if they have any."""
     groups: dict[str, list[Placed]] = {}
     for place in placement.tables:
         groups.setdefault(_ldname(place.after), []).append(place)
@@ -142,7 +142,7 @@ def placement(rules: list[Rule], placement: Placement, base: Path) -> str:
 
 
 def anchors(tables: list[tuple[Rule, Contents]], base: Path, template: str = "anchors.lds.j2") -> str:
-    """The linker script that gives the addresses of the sections which tables name, or by its template what else
-    stands for it."""
+    """The linker script that defines the addresses of the sections that tables name; or, by another template, its
+    assembly equivalent."""
     named = [(r.anchor(number), name) for r, contents in tables for number, name in enumerate(contents.section_names)]
     return render(template, base, anchors=named, rule=tables[0][0])

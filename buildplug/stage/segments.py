@@ -1,4 +1,4 @@
-"""What the segments of an image must be for its tables to be in memory as their sections say."""
+"""Checks that segments load the tables as their sections require."""
 
 import numpy as np
 
@@ -9,8 +9,8 @@ from buildplug.image.headers import PF_R, PF_W, PF_X, PT_LOAD, PT_LOOS, SHF_WRIT
 
 
 def changed(draft: Image, final: Image, own: set[str]) -> list[str]:
-    """How the flags with which sections other than the tables are loaded differ in two links, as text. The number of
-    segments may: where load addresses are aligned in another way, one becomes two."""
+    """How the segment flags of sections other than the tables differ between two links, as text. The number of segments
+    may differ: with other alignment of load addresses, one becomes two."""
     before, after = (
         {s.name: _kinds(i, s) for s in i.sections if s.alloc and s.name not in own} for i in (draft, final)
     )
@@ -22,8 +22,8 @@ def changed(draft: Image, final: Image, own: set[str]) -> list[str]:
 
 
 def check(final: Image, tables: list[tuple[Rule, Section]]) -> None:
-    """Raises BuildplugError unless each rule's table lies in exactly one segment that is loaded, with the flags that
-    it needs, and in no other that means something; and has not made a segment writable that was not."""
+    """Raises BuildplugError unless each rule's table lies in exactly one PT_LOAD, with the flags that it needs, and in
+    no other segment below PT_LOOS; and unless the PT_LOAD of a writable table has other writable sections, if any."""
     own = {table for _, table in tables}
     others = [section for section in final.sections if section.alloc and section.size and section not in own]
     for rule, table in tables:
@@ -31,7 +31,7 @@ def check(final: Image, tables: list[tuple[Rule, Section]]) -> None:
 
 
 def _kinds(image: Image, section: Section) -> str:
-    """The segments that hold a section: each by its flags, and its type unless it is PT_LOAD."""
+    """The segments that hold a section, as text: their flags, and the type unless it is PT_LOAD."""
     letters = {PF_R: "R", PF_W: "W", PF_X: "X"}
     rows = image.segments[_holding(image, section)]
     return " ".join(
@@ -41,7 +41,7 @@ def _kinds(image: Image, section: Section) -> str:
 
 
 def _holding(image: Image, section: Section) -> Array:
-    """Which segments hold all of a section, shape as segments, bool."""
+    """Mask of the segments that hold all of a section: bool, the shape of image.segments."""
     start, end = np.uint64(section.address), np.uint64(section.address + section.size)
     rows = image.segments
     inside: Array = (rows["vaddr"] <= start) & (end <= rows["vaddr"] + rows["memsz"])

@@ -1,4 +1,4 @@
-"""What a kernel compiles in to use its tables: generated C, assembly and headers. Knows no pass."""
+"""The generated C, assembly and headers that a kernel compiles in to use its tables. Knows no pass."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from buildplug.tables.registry import format_of
 
 
 def texts(tables: Sequence[WantedTable], arch: Arch, root: Path) -> dict[str, str]:
-    """File name -> text, for these tables; `root` has the user's templates."""
+    """The sources for these tables: file name -> text. `root`: base of the user's templates."""
     formats = [format_of(table.rule) for table in tables]
     found = render.runtime(arch, root, formats, has_ops=any(table.ops for table in tables))
     for table in tables:
@@ -21,7 +21,7 @@ def texts(tables: Sequence[WantedTable], arch: Arch, root: Path) -> dict[str, st
 
 
 def write(config: Config, folder: Path) -> list[Path]:
-    """Writes the files, each only if it changes; returns their paths."""
+    """Writes the sources that changed; returns the paths of all."""
     made = texts(config.tables, config.arch, config.root)
     for name, text in made.items():
         files.write(folder / name, text)
@@ -29,15 +29,15 @@ def write(config: Config, folder: Path) -> list[Path]:
 
 
 def templates(config: Config) -> list[Path]:
-    """The templates of the user's that the tables are rendered by."""
+    """The user's templates that the tables use."""
     return render.users([table.rule for table in config.tables], config.root)
 
 
 def inputs(config: Config) -> list[Path]:
-    """The files that say what the tables are: the configuration, rules, ops, and templates of the user's."""
+    """The files that define the tables: the configuration, rules, ops, and the user's templates."""
     return sorted({config.path, *(path for table in config.tables for path in table.files), *templates(config)})
 
 
 def depfile(targets: Sequence[Path], config: Config) -> str:
-    """The rules by which make and ninja learn that targets are made from inputs()."""
+    """A depfile for make and ninja: the targets depend on inputs()."""
     return Depfile(tuple(map(str, targets)), tuple(map(str, inputs(config)))).text
