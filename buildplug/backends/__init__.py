@@ -1,4 +1,4 @@
-"""What implements ops, and the proofs of it: clobbers, followed code, cache lines.
+"""Checks of the code that implements ops: clobbers, control flow, cache lines.
 
 Knows no pass, and changes nothing.
 """

@@ -1,4 +1,4 @@
-"""Where a backend's implementations lie: the cache line of each, and the proof that groups share one."""
+"""The cache lines of a backend's implementations, and the check that those of a group share one."""
 
 from dataclasses import dataclass
 
@@ -10,18 +10,18 @@ from buildplug.image.elf import Image
 
 @dataclass(frozen=True)
 class Target:
-    """What a backend gives for an op, where sites call it: address and size, bytes."""
+    """A backend's implementation of an op, as sites call it: address and size in bytes."""
 
     address: int
     size: int
 
     def lines(self, line: int) -> range:
-        """The numbers of the cache lines, of `line` bytes each, that it lies in."""
+        """The numbers of the cache lines that it occupies, of `line` bytes each."""
         return range(self.address // line, (self.address + max(self.size, 1) - 1) // line + 1)
 
 
 def targets(image: Image, rule: Rule, declared: Ops) -> dict[str, dict[str, Target]]:
-    """Backend -> op -> what it gives. Raises BuildplugError for one that the image lacks."""
+    """Backend -> op -> implementation. Raises BuildplugError if the image lacks one."""
     found: dict[str, dict[str, Target]] = {}
     for backend, ways in declared.backends.items():
         for op, way in ways.items():
@@ -34,7 +34,7 @@ def targets(image: Image, rule: Rule, declared: Ops) -> dict[str, dict[str, Targ
 
 
 def check(image: Image, rule: Rule, declared: Ops) -> None:
-    """Raises BuildplugError for a group whose implementations do not share a cache line."""
+    """Raises BuildplugError if the implementations of a group do not share one cache line."""
     line, where = image.arch.line, targets(image, rule, declared)
     for name, group in declared.groups.items():
         for backend in group.backends or declared.backends:
@@ -50,8 +50,8 @@ def check(image: Image, rule: Rule, declared: Ops) -> None:
 
 
 def about(image: Image, rule: Rule, declared: Ops) -> dict[str, dict[str, dict[str, int]]]:
-    """For the record: backend -> op -> address, bytes, number of the cache line where it starts, and of code that saves
-    registers around a call, how many it saves: two instructions each, and a call and a return more."""
+    """For the record: backend -> op -> address, bytes, number of its first cache line; with preserve also the number of
+    registers saved around the call, at two instructions each plus a call and a return."""
     return {
         backend: {
             op: {"address": t.address, "bytes": t.size, "line": t.address // image.arch.line}

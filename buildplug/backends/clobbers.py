@@ -1,5 +1,5 @@
-"""The build-time check of backends: what they give for an op writes only what it may; and code that is copied can
-stand anywhere."""
+"""The build-time check of backends: an implementation writes only what its op may, and copied code is
+position-independent."""
 
 from buildplug.arch.decode import instructions, names_register, pc_relative, transfers_control, writes
 from buildplug.arch.model import Arch
@@ -14,10 +14,10 @@ from buildplug.tables.sites_format import Table
 
 
 def check(image: Image, rule: Rule, declared: Ops, table: Table) -> None:
-    """Decodes the inline code of every backend in an image, and follows every function. Raises BuildplugError for what
-    they may not do.
+    """Checks the inline code and the functions of every backend in an image. Raises BuildplugError if one does what it
+    may not.
 
-    Code that fits no site of its op is only ever called where it stands, so it may be pc-relative.
+    Inline code that fits no site of its op is only called, never copied, so it may be pc-relative.
     """
     arch = image.arch
     for name, op in declared.ops.items():
@@ -26,7 +26,7 @@ def check(image: Image, rule: Rule, declared: Ops, table: Table) -> None:
                 raise unknown(f"op {name}: clobbers", "register", clobber, arch.registers | arch.aliases.keys())
     defaults = resolved_of(image, table, image.address_of(rule.symbol) or 0).functions
     allowed = [arch.caller_saved if op.clobbers is None else arch.full(op.clobbers) for op in declared.ops.values()]
-    # A call of another op, in code that is followed, does what that op may do.
+    # a followed function that calls another op is assumed to do all that this op may
     follower = Follower(
         image,
         {a: Effect(dict.fromkeys(may, "an op")) for a, may in zip(defaults, allowed, strict=True) if a is not None},
@@ -50,7 +50,7 @@ def check(image: Image, rule: Rule, declared: Ops, table: Table) -> None:
 
 
 def _code(image: Image, where: str, name: str) -> tuple[int, bytes]:
-    """The address and the content of a symbol."""
+    """The address and content of a symbol."""
     symbol = image.symbol(name)
     section = image.section_at(int(symbol["value"])) if symbol is not None else None
     if symbol is None or section is None:
@@ -62,7 +62,7 @@ def _code(image: Image, where: str, name: str) -> tuple[int, bytes]:
 def _check_function(
     image: Image, follower: Follower, where: str, address: int, op: Op, allowed: frozenset[str]
 ) -> None:  # fmt: skip
-    """Of an op without clobbers, what cannot be followed is taken to keep the calling convention, as compilers do."""
+    """Of an op without clobbers, code that cannot be followed is assumed to obey the calling convention."""
     effect = follower.follow(address)
     wrong = sorted(name for name in effect.written.keys() - allowed if not name.startswith(image.arch.control))
     expected = ", ".join(sorted(allowed)) or "nothing"
@@ -81,11 +81,11 @@ def _check_function(
 
 
 def _rooms(arch: Arch, table: Table) -> dict[int, int]:
-    """The longest inline code that a site of each op takes, bytes."""
+    """Op number -> the longest inline code that any of its sites takes, bytes."""
     room: dict[int, int] = {}
     for info in set(table.sites["info"].tolist()):
         op, form = info & ((1 << OP_BITS) - 1), arch.forms[info >> OP_BITS]
-        if form.kind.inline:  # the others are only made to refer to it
+        if form.kind.inline:  # others only refer to the code
             room[op] = max(room.get(op, 0), form.length - len(arch.ret) * form.kind.returns)
     return room
 

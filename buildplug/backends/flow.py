@@ -1,10 +1,10 @@
-"""What a function changes of its caller's registers, by following its code: the proof behind an op's clobbers.
+"""Which of its caller's registers a function changes, found by following its code: the check of an op's clobbers.
 
-Every path is followed from the entry to each return, with what each register and each word of the stack then holds:
-what a register held at the entry, a distance from the stack pointer of the entry, or something written. A function
-that saves and restores a register therefore keeps it. Knows no op and no backend.
+Follows every path from the entry to each return, tracking each register and stack word: a register's value at the
+entry, an offset from the stack pointer at the entry, or something written. So a function that saves and restores a
+register keeps it. Knows no op and no backend.
 
-Taken for granted: a function writes to the stack above its own frame only by its own stack pointer.
+Assumes that a function writes to the stack above its own frame only through its own stack pointer.
 """
 
 from collections.abc import Mapping
@@ -16,16 +16,16 @@ import capstone
 from buildplug.arch.decode import MEMORY, WRITE, instructions, register, writes
 from buildplug.image.elf import Image
 
-LONGEST = 16  # bytes of an instruction
-STEPS = 20_000  # instructions that are followed before a function counts as too large
+LONGEST = 16  # bytes per instruction
+STEPS = 20_000  # limit of followed instructions; a longer function is "unsure"
 
 REGISTER, IMMEDIATE = capstone.CS_OP_REG, capstone.CS_OP_IMM
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What a call may change: register (or "memory", the stack apart) -> the instruction that does. `unsure`: why the
-    code could not be followed to its end, if it could not."""
+    """What a call may change. written: register, or "memory" for any but the stack -> the instruction that changes it;
+    unsure: why the code could not be followed to its end, if so."""
 
     written: Mapping[str, str]
     unsure: str = ""
@@ -33,8 +33,8 @@ class Effect:
 
 @dataclass(frozen=True)
 class Held:
-    """What a register or a word of the stack holds: what the register `kept` held at the entry; or an address,
-    `distance` bytes from the stack pointer there; or else nobody knows. `by`: the instruction that put it there."""
+    """The value of a register or stack word: that of the register `kept` at the entry; or an address, `distance` bytes
+    from the stack pointer at the entry; or unknown. `by`: the instruction that wrote it."""
 
     kept: str = ""
     distance: int | None = None
@@ -46,7 +46,7 @@ Place = TypeVar("Place", str, int)
 
 @dataclass
 class State:
-    """The registers and the stack at an instruction. Words of the stack by their distance."""
+    """The registers and the stack before an instruction. Stack words by distance."""
 
     registers: dict[str, Held]
     stack: dict[int, Held] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class State:
         return State(dict(self.registers), dict(self.stack))
 
     def merge(self, other: "State") -> bool:
-        """Becomes what holds of both; whether that is less than before."""
+        """Keeps only what holds in both states; returns whether that changed this one."""
         return _merge(self.registers, other.registers) | _merge(self.stack, other.stack)
 
 
@@ -70,7 +70,7 @@ def _merge(mine: dict[Place, Held], theirs: dict[Place, Held]) -> bool:
 
 
 class Follower:
-    """Follows functions of an image. `known`: the effects of calls that are not to be followed, by address."""
+    """Follows functions of an image. `known`: address -> effect of functions that are not to be followed."""
 
     def __init__(self, image: Image, known: Mapping[int, Effect]):
         self.image, self.arch = image, image.arch
@@ -78,9 +78,9 @@ class Follower:
         self.word = image.arch.word
 
     def _called(self, address: int) -> Effect:
-        """What a call of the function at `address` may change."""
+        """The effect of a call of the function at `address`; cached."""
         if address not in self.effects:
-            self.effects[address] = Effect({}, "it calls itself")  # what an inner call of it finds
+            self.effects[address] = Effect({}, "it calls itself")  # for a recursive call
             self.effects[address] = self.follow(address)
         return self.effects[address]
 
@@ -92,7 +92,7 @@ class Follower:
         return next(instructions(self.arch, code, address), None)
 
     def follow(self, entry: int) -> Effect:
-        """What the function at `entry` may change."""
+        """The effect of the function at `entry`."""
         stack = self.arch.stack
         registers = {name: Held(kept=name) for name in self.arch.registers - {"memory", stack} - self.arch.pc}
         states = {entry: State(registers | {stack: Held(distance=0)})}
@@ -129,7 +129,7 @@ class Follower:
     def _step(
         self, instruction: capstone.CsInsn, text: str, state: State, written: dict[str, str]
     ) -> tuple[list[int], str]:
-        """What an instruction makes of a state, which it changes; where it goes on, and why that is not known."""
+        """Applies an instruction to `state`; returns the possible next addresses, and why they are unknown, if so."""
         behind = (instruction.address + instruction.size) % self.arch.modulus
         calls, jumps = instruction.group(capstone.CS_GRP_CALL), instruction.group(capstone.CS_GRP_JUMP)
         if calls or jumps:
@@ -152,7 +152,7 @@ class Follower:
         return [behind], ""
 
     def _move(self, instruction: capstone.CsInsn, text: str, state: State, written: dict[str, str]) -> None:
-        """The effect of an instruction that goes on to the next."""
+        """Applies an instruction without control transfer to `state` and `written`."""
         registers, stack, operands = state.registers, state.stack, instruction.operands
         top, name = registers[self.arch.stack].distance, instruction.mnemonic
         full = [o.type == REGISTER and o.size == self.word for o in operands]
@@ -203,7 +203,7 @@ class Follower:
                 stack[place] = value
 
     def _place(self, instruction: capstone.CsInsn, operand: capstone.x86.X86Op, state: State) -> int | None:
-        """The distance of a memory operand, if it is a word of the stack."""
+        """The distance of a memory operand on the stack; None if it is elsewhere or unknown."""
         if operand.mem.index or operand.mem.segment or not operand.mem.base:
             return None
         held = state.registers.get(register(self.arch, instruction.reg_name(operand.mem.base)))

@@ -1,4 +1,4 @@
-"""What was done, and attesting it: the record of a build, provenance, rebuilds, reports.
+"""What was done, and its attestation: the record of a build, provenance, rebuilds, reports.
 
 Runs no pass.
 """

@@ -1,4 +1,4 @@
-"""What was done: vmlinux.buildplug.json, put together from the notes of the passes; and these notes."""
+"""The record of a build, vmlinux.buildplug.json, and the notes of the passes that it is made from."""
 
 import json
 import os
@@ -23,19 +23,19 @@ Note = TypeVar("Note")
 
 @dataclass(frozen=True)
 class Timed:
-    """What every note has beside what its pass says."""
+    """The field that every note has in addition to its pass's own."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """The note of the pass that writes the record. digest: of that file."""
+    """The note of the pass that writes the record. digest: SHA-256 of the record."""
 
     digest: str
 
 
-# pass -> what it notes
+# pass -> type of its note
 NOTES: dict[str, type[Any]] = {
     "compile": Compiled, "draft": Linked, "extract": Extracted, "generate": Generated, "assemble": Assembled,
     "relink": Linked, "verify": Verified, "record": Recorded,
@@ -44,14 +44,14 @@ NOTES: dict[str, type[Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class BuildRecord:
-    """A build. links: runs of the linker that made this image; tables: by rule; inputs, outputs: name -> SHA-256;
-    tools: their versions; seconds, commands: by pass."""
+    """The record of a build. links: linker runs that made this image; tables: by rule; inputs, outputs: name ->
+    SHA-256; tools: name -> version; seconds, commands: by pass."""
 
     buildplug: str
     image: str
     arch: str
     links: int
-    why: str = ""  # why so many
+    why: str = ""  # the reason for that number of links
     tables: dict[str, TableRecord]
     moved: tuple[str, ...]
     rewritten: tuple[str, ...]
@@ -64,14 +64,14 @@ class BuildRecord:
 
 
 def write_note(path: Path, note: "DataclassInstance", seconds: float) -> None:
-    """Notes what a pass did, a frozen record. The note's time is the pass's own, as the record follows it."""
+    """Writes a pass's note. Updates its mtime even if the content is unchanged, as the record depends on it."""
     said = asdict(note) | {"seconds": round(seconds, 3)}
     files.write(path, json.dumps(said, indent=1, sort_keys=True) + "\n")
     os.utime(path)
 
 
 def read_note(path: Path, kind: type[Note]) -> Note | None:
-    """What a pass noted; None if it noted nothing, or if the file is damaged: then the pass is to run again."""
+    """Reads a pass's note; None if it is missing or damaged: the pass must run again."""
     try:
         return convert(kind, json.loads(files.read_text(path)), str(path), strict=False)
     except (BuildplugError, ValueError, RecursionError):
@@ -79,8 +79,8 @@ def read_note(path: Path, kind: type[Note]) -> Note | None:
 
 
 def write_record(config: Config, path: Path, notes: dict[str, Path], inputs: Iterable[Path]) -> Recorded:
-    """Writes the record of a build. `notes`: pass -> its note; `inputs`: files that made the image, of which those in
-    the build directory are not named. Raises BuildplugError."""
+    """Writes the record of a build. `notes`: pass -> path of its note; `inputs`: files that the image was made from;
+    those in the build directory are omitted. Raises BuildplugError."""
 
     def noted(name: str, kind: type[Note]) -> Note:
         found = read_note(notes[name], kind)
@@ -112,12 +112,12 @@ def write_record(config: Config, path: Path, notes: dict[str, Path], inputs: Ite
 
 
 def parse_record(path: Path, data: object) -> BuildRecord:
-    """A record as JSON has it; keys of a later version are passed over. Raises BuildplugError."""
+    """Converts a record from JSON; ignores the keys of later versions. Raises BuildplugError."""
     return convert(BuildRecord, data, str(path), strict=False)
 
 
 def read_json(path: Path) -> object:
-    """The content of a file of JSON. Raises BuildplugError."""
+    """The content of a JSON file. Raises BuildplugError."""
     try:
         found: object = json.loads(files.read_text(path))
     except (ValueError, RecursionError) as error:
@@ -126,7 +126,7 @@ def read_json(path: Path) -> object:
 
 
 def read_record(path: Path) -> BuildRecord:
-    """The record that a build has written. Raises BuildplugError."""
+    """Reads the record of a build. Raises BuildplugError."""
     return parse_record(path, read_json(path))
 
 
@@ -135,8 +135,8 @@ def _within(path: Path, folder: Path) -> bool:
 
 
 def name_of(config: Config, path: Path) -> str:
-    """How the record names a file: relative to the build directory or to the root, as it was named to tools; by its
-    whole path if that is how tools found it."""
+    """A file's name in the record: its path as given to tools, relative to the build directory or the root; unchanged
+    if it is in neither."""
     for base in (config.build, config.root):
         if path.is_relative_to(base):
             return os.path.normpath(path.relative_to(base))

@@ -1,4 +1,4 @@
-"""The programs that make an image, as a record of provenance names them: file, digest, version, package."""
+"""The programs that make an image, as provenance lists them: file, digest, version, package."""
 
 import platform
 import shutil
@@ -15,8 +15,8 @@ from buildplug.config.project import Config
 
 @dataclass(frozen=True)
 class Program:
-    """path: of the file itself, behind all links. package: its URL; empty if no package has it. Of buildplug there is
-    no one file: its path is None, its digest identity.ours()."""
+    """path: of the file itself, symlinks resolved; package: its URL, empty if no package owns the file. buildplug is
+    not a single file: its path is None, its digest fingerprints.own_digest()."""
 
     path: Path | None
     sha256: str
@@ -25,7 +25,7 @@ class Program:
 
 
 def programs(config: Config) -> dict[str, Program]:
-    """What compiles, assembles and links, by its part in that. Their shared libraries are not among them.
+    """The programs that compile, assemble and link, by role. Their shared libraries are not included.
 
     Raises BuildplugError if one is missing.
     """
@@ -34,7 +34,7 @@ def programs(config: Config) -> dict[str, Program]:
     for part in ("cc1", "as"):
         said = run([tools.cc, *config.compile.cflags, f"-print-prog-name={part}"], root, f"say which {part} it runs")
         if _find(said.output.strip(), root) is None:
-            break  # one program compiles and assembles, as clang does
+            break  # clang: one program compiles and assembles
         names[part] = said.output.strip()
     found = {name: _program(program, root) for name, program in sorted(names.items())}
     return {"buildplug": Program(None, fingerprints.own_digest(), __version__, "")} | found
@@ -53,7 +53,7 @@ def _program(name: str, root: Path) -> Program:
 
 
 def _package(path: Path, root: Path) -> str:
-    """The Debian package that brought a file."""
+    """The package URL of the Debian package that owns a file; empty if there is none."""
     try:
         owner = run(["dpkg-query", "--search", path], root, "find a package").output.partition(": ")[0]
         form = "--showformat=${Package} ${Version} ${Architecture}"

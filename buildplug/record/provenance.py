@@ -1,18 +1,18 @@
-"""Provenance: what went into an image, and what a rebuild of it showed, in forms that others read.
+"""Provenance: what went into an image, and the results of rebuilding it, in standard formats.
 
 A build is an in-toto Statement v1 with the predicate SLSA Provenance v1, https://slsa.dev/provenance/v1. It claims
 little: nobody signed it, and its builder is a local one that nobody vouches for: no more than SLSA's Build Level 1. It
 has no times, no id of the invocation and no draft, which a build by one link has not: the same inputs give the same
 bytes. Its parameters:
 
-    config       the name of the configuration, in the root that all names of inputs are relative to
+    config       the name of the configuration file, in the root that the names of inputs are relative to
     arch         the architecture that it was built for
-    environment  the variables of identity.VARIABLES that were set
+    environment  those of fingerprints.VARIABLES that were set
 
-A comparison of rebuilds has the predicate Test Result, https://in-toto.io/attestation/test-result/v0.1: these tests ran
-on that subject, and so they went. A test is a build that was compared with it, named by what was varied in it. A
-Verification Summary would claim a level of SLSA and a policy, a Simple Verification Result a verifier that others
-trust; who rebuilds with his own tools on his own machine has neither.
+A comparison of rebuilds has the predicate Test Result, https://in-toto.io/attestation/test-result/v0.1: the tests that
+ran on a subject, and their results. A test is a build compared with the subject, named by what was varied in it. A
+Verification Summary would claim an SLSA level and a policy, a Simple Verification Result a trusted verifier; a rebuild
+with one's own tools on one's own machine has neither.
 """
 
 import json
@@ -34,7 +34,7 @@ from buildplug.record.programs import Program, programs
 STATEMENT = "https://in-toto.io/Statement/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
-BUILD = "urn:buildplug:build:v1"  # what this module's first lines say
+BUILD = "urn:buildplug:build:v1"  # defined by this module's docstring
 BUILDER = "urn:buildplug:builder:local-unattested"
 
 Statement = dict[str, Any]
@@ -42,16 +42,16 @@ Statement = dict[str, Any]
 
 @dataclass(frozen=True)
 class Parameters:
-    """What whoever ran the build could set."""
+    """The externalParameters of a build."""
 
     config: str
-    arch: str = ""  # the configuration's
+    arch: str = ""  # empty: the configuration's
     environment: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Record:
-    """A statement of provenance as it was read. All but the parameters: name -> SHA-256."""
+    """A provenance statement that was read. The mappings are name -> SHA-256."""
 
     path: Path
     parameters: Parameters
@@ -63,7 +63,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that is not as a record says; what is missing is empty."""
+    """A difference from a record; a missing value is empty."""
 
     what: str
     recorded: str
@@ -74,16 +74,16 @@ class Difference:
 
 
 def statement(wanted: Config, record: BuildRecord) -> Statement:
-    """The provenance of the image that a build has just left, with its record.
+    """The provenance of the image just built, from its record.
 
-    Raises BuildplugError if a tool is newer than an object: what made that object is not known any more.
+    Raises BuildplugError if a tool is newer than an object: what made that object is unknown.
     """
     tools = programs(wanted)
     sources = [*(wanted.root / name for name in wanted.sources), *wanted.generated.glob("*.[cS]")]
     objects = [path for source in sources if (path := wanted.object_of(source)).exists()]
     oldest = min(objects, key=lambda path: path.stat().st_mtime_ns)
     for name, tool in tools.items():
-        # st_ctime_ns: packages bring files with times of long ago. The linker's change relinks.
+        # ctime, as packages install files with old mtimes. Not of ld: a changed linker relinks anyway.
         if tool.path and name != "ld" and tool.path.stat().st_ctime_ns > oldest.stat().st_mtime_ns:
             raise BuildplugError(
                 oldest, f"expected objects made by the {name} that is there, found {tool.path} to be newer",
@@ -105,16 +105,16 @@ def statement(wanted: Config, record: BuildRecord) -> Statement:
         },
         "runDetails": {
             "builder": {"id": BUILDER, "version": {"buildplug": __version__}},
-            "byproducts": [],  # whether there is a draft with empty tables depends on what was built before
+            "byproducts": [],  # not the draft: whether it has empty tables depends on earlier builds
         },
     }
     return _statement({image: record.outputs[image]}, PROVENANCE, predicate)
 
 
 def comparison(subject: Mapping[str, str], configuration: Mapping[str, str], verdicts: Mapping[str, bool]) -> Statement:
-    """What rebuilds showed. `subject`: what was rebuilt; `configuration`: what said how, such as a record of provenance
-    (both name -> SHA-256); `verdicts`: a rebuild, named by how it was done -> whether it gave the subject. Raises
-    BuildplugError if there was no rebuild: nothing has passed then."""
+    """The results of rebuilds. `subject`: what was rebuilt; `configuration`: what defined the rebuild, such as a
+    provenance file (both name -> SHA-256); `verdicts`: name of a rebuild, by how it was done -> whether it reproduced
+    the subject. Raises BuildplugError without rebuilds, as nothing has passed."""
     if not verdicts:
         raise BuildplugError("comparison", "expected a rebuild, found none")
     predicate = {
@@ -127,7 +127,7 @@ def comparison(subject: Mapping[str, str], configuration: Mapping[str, str], ver
 
 
 def write(path: Path, content: Statement) -> None:
-    """Writes a statement: the same one always as the same text."""
+    """Writes a statement; equal statements give equal bytes."""
     files.write(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
@@ -149,10 +149,10 @@ def _tool(name: str, tool: Program) -> dict[str, Any]:
 
 
 def read(path: Path) -> Record:
-    """A statement of provenance from a file. Fields that the specifications do not know are passed over, as they ask,
-    but for parameters. As nothing is signed, who changed a record with care is only found out by rebuilding.
+    """Reads a provenance statement. Unknown fields are ignored, as the specifications demand, except in parameters. It
+    is unsigned: only a rebuild detects a careful forgery.
 
-    Raises BuildplugError for what is not whole, not consistent, or of another version.
+    Raises BuildplugError if it is incomplete, inconsistent, or of another version.
     """
     where = str(path)
     try:
@@ -192,8 +192,8 @@ def read(path: Path) -> Record:
 
 
 def check(record: Record, root: Path) -> list[Difference]:
-    """What differs in the tree at `root`, on this machine and in this environment from what a record says, before
-    anything is built: inputs, variables, tools. Raises BuildplugError if the configuration is missing or wrong."""
+    """How the inputs at `root`, the environment variables and this machine's tools differ from a record, before
+    anything is built. Raises BuildplugError if the configuration is missing or wrong."""
     wanted = project.read(root / record.parameters.config, arch=record.parameters.arch)
     named = [*wanted.sources, *wanted.link.objects, *filter(None, [wanted.link.script])]
     inputs = {
@@ -215,14 +215,14 @@ def _differences(kind: str, recorded: Mapping[str, str], found: Mapping[str, str
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON; what reads the first of two equal keys and what reads the last would not agree on it."""
+    """A JSON object without duplicate keys: parsers disagree on whether the first or the last counts."""
     if len(found := dict(pairs)) != len(pairs):
         raise ValueError(f"a key twice among {', '.join(key for key, _ in pairs):.60}")
     return found
 
 
 def _at(where: str, data: Any, keys: str, kind: type) -> Any:
-    """The value at `keys`, with dots between them."""
+    """The value at `keys`, a dotted path. Raises BuildplugError unless it is of that kind."""
     for key in keys.split("."):
         data = data.get(key) if isinstance(data, dict) else None
     if kind is list:

@@ -1,4 +1,4 @@
-"""What rebuilds in varied surroundings showed: what repro finds, prints as lines or JSON, and a report reads again."""
+"""The results of rebuilds in varied environments: repro prints them as lines or JSON, and a report reads them again."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -6,32 +6,32 @@ from dataclasses import dataclass
 
 from buildplug.base.errors import printable
 
-TOLD = 3  # places of an output in the lines
-APART = 16  # equal bytes between two places that no symbol tells apart
+TOLD = 3  # places that summary() shows of an output
+APART = 16  # places without symbols that are at most this many bytes apart count as one
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where two files differ. `part` is a section, or a member of an archive and a field of its header."""
+    """Where two files differ. `part`: a section, or an archive member and a field of its header."""
 
     part: str
-    symbol: str  # and the offset in it, in the control
-    entry: str  # of a table of buildplug's
+    symbol: str  # symbol+offset, in the control
+    entry: str  # entry of a buildplug table
     offset: int  # in the control's file
     varied_offset: int
-    length: int  # bytes there, from the first to the last that differ; to the end of the part if its length does
-    control: str  # the first bytes that differ, in hexadecimal
+    length: int  # bytes from the first to the last difference; to the end of the part if its length differs
+    control: str  # the first differing bytes, in hexadecimal
     varied: str
-    texts: tuple[str, str]  # around the place, if it is text
-    cause: str  # class of cause; empty if it is not known
+    texts: tuple[str, str]  # surrounding text, if it is text
+    cause: str  # class of cause; empty if unknown
 
     @property
     def where(self) -> list[str]:
         return [text for text in (self.part, self.symbol, self.entry) if text] + [f"file offset {self.offset:#x}"]
 
     def is_in(self, others: Sequence["Place"]) -> bool:
-        """Whether it is one of the places of another comparison with the same control. Of a symbol it is, whatever its
-        bytes are; else it may begin before or behind that place, where bytes are equal by chance."""
+        """Whether another comparison with the same control has this place: in the same symbol, at any offset; without
+        a symbol, within APART bytes, as bytes at its ends may be equal by chance."""
         name = self.symbol.partition("+")[0]
         return any(
             other.part == self.part
@@ -54,19 +54,19 @@ class Verdict:
     variation: str
     about: str
     same: bool
-    note: str  # what shows that it was varied; empty if nothing does
+    note: str  # evidence that it was varied; may be empty
 
 
 @dataclass(frozen=True)
 class Blame:
-    """Why an output differs: by one variation; by several, only together; or, if there is none, from build to build."""
+    """Why an output differs: one variation; several, only in combination; none: it differs from build to build."""
 
     variations: tuple[str, ...]
-    build: str  # that differs from the control
+    build: str  # the build that differs from the control
     output: str
-    sizes: tuple[int, int]  # bytes, of the control and of the other
+    sizes: tuple[int, int]  # bytes: control, other
     places: tuple[Place, ...]
-    more: int  # places beyond those
+    more: int  # how many places are omitted
     remedies: tuple[str, ...]
 
     @property
@@ -76,14 +76,14 @@ class Blame:
 
 @dataclass(frozen=True)
 class Rebuilds:
-    """What a comparison found."""
+    """The result of a comparison."""
 
     command: tuple[str, ...]
-    outputs: dict[str, str]  # of the control: SHA-256
+    outputs: dict[str, str]  # the control's: name -> SHA-256
     variations: tuple[Verdict, ...]
-    not_varied: dict[str, str]  # variation -> why
+    not_varied: dict[str, str]  # variation -> why not
     blame: tuple[Blame, ...]
-    kept: dict[str, str]  # build -> its tree, if outputs differ
+    kept: dict[str, str]  # build -> its tree, kept if outputs differ
 
     @property
     def reproducible(self) -> bool:
@@ -91,12 +91,12 @@ class Rebuilds:
 
     @property
     def causes(self) -> dict[str, int]:
-        """How many of the places shown have a cause of that class."""
+        """Class of cause -> number of `places`."""
         return dict(Counter(place.cause or "not known" for blame in self.blame for place in blame.places))
 
     @property
     def tests(self) -> dict[str, bool]:
-        """The builds that were compared with the control, by what was varied in them -> whether they were the same."""
+        """What was varied in a build -> whether it equals the control."""
         names = [verdict.variation for verdict in self.variations]
         if self.reproducible:
             return {" with ".join(names) or "nothing varied": True}

@@ -1,4 +1,4 @@
-"""What a build did, or what rebuilds showed, for people: read from the records and the images beside them."""
+"""Reports of a build or of rebuilds, for people: read from the records and the images beside them."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ RECORD = ".buildplug.json"
 
 @dataclass(frozen=True)
 class Placed:
-    """A section in draft and final; (address, bytes) in either. `inside`: how the linker moved its parts."""
+    """A section in draft and final image. `inside`: how the linker moved its parts."""
 
     name: str
     content: str  # code, constants, data, zeros or table
@@ -37,7 +37,7 @@ class Placed:
 
     @property
     def moved(self) -> str:
-        """What became of the section in the relink; empty if nothing did."""
+        """What the relink changed of the section; empty if nothing."""
         if self.draft is None or self.final is None:
             return "new" if self.draft is None else "gone"
         (before, old), (after, new) = self.draft, self.final
@@ -48,14 +48,14 @@ class Placed:
 
 @dataclass(frozen=True)
 class Sites:
-    """How many sites of a table are of an op and a kind: op -> kind -> count."""
+    """The number of sites in a table: op -> kind -> count."""
 
     kinds: tuple[str, ...]
     ops: dict[str, dict[str, int]]
 
     @property
     def most(self) -> int:
-        """Of any op."""
+        """The most sites of any op; at least 1."""
         return max(sum(of.values()) for of in self.ops.values()) or 1
 
     @property
@@ -65,7 +65,7 @@ class Sites:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """Of one build. sites: rule -> its sites."""
+    """The report of one build. sites: by rule."""
 
     record: BuildRecord
     sites: dict[str, Sites]
@@ -73,7 +73,7 @@ class BuildReport:
 
     @property
     def drawing(self) -> Drawing:
-        """Where the sections go on the map."""
+        """The map of the sections."""
         return draw([(section.draft, section.final) for section in self.sections])
 
 
@@ -81,7 +81,7 @@ Report = BuildReport | Rebuilds
 
 
 def read(path: Path, arch: str = "") -> Report:
-    """The report of a configuration's build, for its architecture or another, of the record of one, or of the result of
+    """The report of `path`: a configuration, for its architecture or `arch`; the record of a build; or the result of
     rebuilds. Raises BuildplugError."""
     if path.is_dir() or path.suffix == ".toml":
         wanted = project.read(path, arch=arch)
@@ -95,7 +95,7 @@ def read(path: Path, arch: str = "") -> Report:
 
 
 def summary(report: Report) -> str:
-    """The report in a few lines for a terminal."""
+    """The report as a few lines for a terminal."""
     if isinstance(report, Rebuilds):
         return "\n".join(rebuilds.summary(report))
     record = report.record
@@ -115,13 +115,13 @@ def summary(report: Report) -> str:
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
-    """Rows as lines: the first column to the left, the others to the right."""
+    """Rows as lines: the first column left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  " + "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
 
 
 def html(reports: list[Report]) -> str:
-    """A page that needs nothing else: no network, no script."""
+    """The reports as a self-contained page: no network, no scripts."""
     return render.render("report.html.j2", None, reports=reports)
 
 
@@ -135,7 +135,7 @@ def _build(path: Path, data: object) -> BuildReport:
 
 
 def _image(path: Path, record: BuildRecord, name: str) -> Image:
-    """An image beside its record. Raises BuildplugError if it is not the one that the record speaks of."""
+    """Reads an image beside its record. Raises BuildplugError if its digest is not the recorded one."""
     if Path(name).name != name:
         raise BuildplugError(path, f"expected the name of a file beside it, found {name!r}")
     if files.digest(path.with_name(name)) != record.outputs.get(name):
@@ -159,7 +159,7 @@ def _sites(image: Image, about: TableRecord) -> Sites:
 
 
 def _placed(draft: Image, final: Image, own: set[str], inside: dict[str, str]) -> tuple[Placed, ...]:
-    """The sections of two links that take up memory, by their addresses. Of equal names the first goes to the first."""
+    """The allocated sections of two links, by address. Sections of the same name are paired in order."""
     keyed: list[dict[tuple[str, int], Section]] = []
     for image in (draft, final):
         seen: Counter[str] = Counter()

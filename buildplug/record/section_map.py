@@ -1,26 +1,26 @@
-"""The sections of two links side by side, to scale: where each bar, ribbon and label of the drawing goes.
+"""The map of two links' sections side by side, to scale: the positions of its bars, ribbons and labels.
 
-One scale, in pixels a byte, holds for both links and the whole drawing. Gaps without sections that would leave no room
-for the rest are cut out, in both links alike, so that what stands at one address stands at one height.
+Both links have the same scale, in pixels per byte. Large gaps without sections are cut out of both alike, so that the
+same address is at the same height.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-LINE = 18  # of a label, pixels
-HEIGHT = 560  # of the whole, pixels, unless its labels need more
-CUT = 26  # what is left of a gap, pixels
-SHARE = 8  # a gap that is longer than all sections together by this share of them is cut
-THIN = 1.0  # of a bar that the scale would make thinner, pixels
+LINE = 18  # height of a label, pixels
+HEIGHT = 560  # height of the drawing, pixels, unless its labels need more
+CUT = 26  # height of a cut gap, pixels
+SHARE = 8  # gaps longer than 1/SHARE of the size of all sections are cut
+THIN = 1.0  # minimum height of a bar, pixels
 
 Extent = tuple[int, int]  # address, size in bytes
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A section in one link; `label` is the height at which its name stands, the others are of the bar itself."""
+    """A section in one link. Pixels; `label`: the position of its name."""
 
-    index: int  # of the section
+    index: int  # the section's, in draw()
     top: float
     height: float
     label: float
@@ -28,17 +28,17 @@ class Bar:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Pixels from the top. `cuts`: where gaps are cut out; `pairs`: a section's bars in the first and second link."""
+    """Pixels from the top. `cuts`: positions of cut gaps; `pairs`: a section's bars in the first and second link."""
 
     height: float
-    scale: float  # pixels a byte
+    scale: float  # pixels per byte
     cuts: tuple[float, ...]
     columns: tuple[tuple[Bar, ...], tuple[Bar, ...]]
     pairs: tuple[tuple[Bar, Bar], ...]
 
 
 def draw(sections: Sequence[tuple[Extent | None, Extent | None]]) -> Drawing:
-    """The drawing of sections that have an extent in either link or in both."""
+    """Draws sections, each with its extents in the first and second link."""
     extents = [extent for pair in sections for extent in pair if extent]
     runs = _runs(extents)
     length = sum(end - start for start, end in runs) or 1
@@ -69,7 +69,7 @@ def draw(sections: Sequence[tuple[Extent | None, Extent | None]]) -> Drawing:
 
 
 def _runs(extents: Iterable[Extent]) -> list[Extent]:
-    """Ranges of addresses (start, end) between the gaps that are cut out."""
+    """The address ranges (start, end) between cut gaps."""
     ordered = sorted(extents)
     longest = sum(size for _, size in ordered) // SHARE
     runs: list[Extent] = []
@@ -82,8 +82,8 @@ def _runs(extents: Iterable[Extent]) -> list[Extent]:
 
 
 def _spread(wanted: list[float], height: float) -> list[float]:
-    """The heights of labels, a line apart, as near as can be to those that are wanted in ascending order."""
-    groups: list[tuple[float, int]] = []  # that stand close: sum of their heights, each less the lines above; how many
+    """Positions of labels, at least a line apart, as close as possible to the wanted ones, which are ascending."""
+    groups: list[tuple[float, int]] = []  # adjacent labels: sum of their positions less the lines above; their number
     for index, at in enumerate(wanted):
         total, count = at - index * LINE, 1
         while groups and groups[-1][0] / groups[-1][1] > total / count:

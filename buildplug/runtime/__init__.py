@@ -1,4 +1,4 @@
-"""What the kernel does with its tables, in Python: the reference that the C code is compared with.
+"""What the kernel does with its tables, in Python: the reference for the C code.
 
 Knows no pass and no template.
 """

@@ -1,6 +1,6 @@
 """The reference of the boot-time fixup: the same steps as templates/runtime/fixup.c.j2, in the same order, on a file.
 
-Addresses are those of the link. Neither imports from the other; tests compare the two byte for byte.
+Addresses are link addresses. The two share no code; tests compare their results byte for byte.
 """
 
 from collections.abc import Callable
@@ -31,20 +31,20 @@ class _Fixup:
     memory: Memory
     table: Table
     at: int  # address of the table
-    origin: int  # address of the backend whose work the sites hold; 0: none's
-    backend: int  # address of the backend that they are to get; 0: none
-    start: int  # of the image
+    origin: int  # address of the backend that the sites have now; 0: as linked
+    backend: int  # address of the backend to install; 0: as linked
+    start: int  # bounds of the image, addresses
     end: int
 
     def inside(self, at: int, size: int) -> bool:
-        """Whether `size` bytes at `at` lie in the image."""
+        """Whether `size` bytes at address `at` are in the image."""
         return self.start <= at <= self.end and self.end - at >= size
 
     def base(self, section: int) -> int:
         return (self.at + int(self.table.bases[section])) % self.arch.modulus
 
     def make(self, backend: int, form: Form, number: int, site: int, found: bytes) -> tuple[str, bytes]:
-        """The bytes of a site, at which `found` stands, with a backend; without one (0), those that were linked."""
+        """The bytes of a site for a backend, or as linked (0). `found`: its present bytes."""
         op = self.table.ops[number]
         record = dtype("implementation", self.arch.byteorder)
         at_way = backend + dtype("backend", self.arch.byteorder).itemsize + record.itemsize * number
@@ -83,14 +83,14 @@ class _Fixup:
         return "ok", _pad(self.arch, code, form.length)
 
     def refer(self, form: Form, code: bytes, site: int, function: int) -> tuple[str, bytes]:
-        """The bytes of a site of a form, `code`, with the field made to say the address of a function."""
+        """`code`, the bytes of a site of a form, with its field set to a function's address."""
         changed = put(self.arch, form.field, code[form.at :], site + form.pc, function)
         if changed is None:
             return "out_of_range", b""
         return "ok", code[: form.at] + changed + code[form.at + len(changed) :]
 
     def redirect(self, form: Form, number: int, site: int) -> tuple[str, bytes, bytes]:
-        """The bytes of a site, if they are what they must be, and those that take their place."""
+        """An error or "ok"; the new bytes of a site; its present bytes, if they are the expected ones."""
         found = self.memory.read(site, form.length)
         error, before = self.make(self.origin, form, number, site, found)
         if error != "ok":
@@ -100,7 +100,7 @@ class _Fixup:
         )
 
     def walk(self, write: Callable[[int, bytes], None] | None) -> Status:
-        """Goes through all sites; writes if there is a writer."""
+        """Checks all sites; writes the new bytes if `write` is given."""
         entry, forms = 0, self.arch.forms
         for section, record in enumerate(self.table.sections):
             size, past = int(record["size"]), 0
@@ -124,8 +124,8 @@ def fixup(
 ) -> Status:  # fmt: skip
     """Redirects every site of the table at address `at` to the backend at `backend`; both inside [start, end).
 
-    Checks everything before it writes anything. `dry`: only checks. `origin`: the backend whose work the sites hold,
-    if they are not as linked; a `backend` of 0 brings back what was linked.
+    Checks everything before any write. `dry`: only checks. `origin`: the backend that the sites have now, 0 if as
+    linked; `backend` 0 restores what was linked.
     """
     if not start <= at <= end:
         return Status("bad_bounds", 0)
@@ -137,7 +137,7 @@ def fixup(
     past = start
     for number, record in enumerate(work.table.sections):
         base = work.base(number)
-        if base < past or not work.inside(base, int(record["size"])):  # ascending, apart: no two sites can overlap
+        if base < past or not work.inside(base, int(record["size"])):  # ascending and disjoint: no sites overlap
             return Status("bad_bounds", number)
         past = base + int(record["size"])
     for number, op in enumerate(work.table.ops):
@@ -161,7 +161,7 @@ def fixup(
 
 
 def apply(image: Image, table_symbol: str, backend_symbol: str, output: Path) -> int:
-    """Writes to `output` the image as it stands in memory after the fixup; returns the number of sites.
+    """Writes the image to `output` as after the fixup in memory; returns the number of sites.
 
     Raises BuildplugError if the image lacks the table or the backend, or if the fixup returns an error.
     """

@@ -1,4 +1,4 @@
-"""Lookups in a table of symbols, as the kernel does them: templates/runtime/ksyms.c.j2."""
+"""The reference of lookups in a symbol table: as in templates/runtime/ksyms.c.j2."""
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from buildplug.tables.ksyms_format import ABSOLUTE, Ksyms
 
 @dataclass(frozen=True)
 class Symbol:
-    """What a lookup finds."""
+    """The result of a lookup."""
 
     index: int
     address: int
@@ -20,7 +20,7 @@ class Symbol:
 
 
 def symbol(table: Ksyms, at: int, index: int) -> Symbol:
-    """The symbol of that index, in a table that stands at address `at`. C: bp_ksyms_get()."""
+    """The symbol of an index, in a table at address `at`. C: bp_ksyms_get()."""
     section, offset, size, kind = table.rows[index].tolist()
     return Symbol(index, (_base(table, at, section) + offset) % table.arch.modulus, size, chr(kind), table.names[index])
 
@@ -30,7 +30,7 @@ def _base(table: Ksyms, at: int, section: int) -> int:
 
 
 def find(table: Ksyms, at: int, address: int) -> Symbol | None:
-    """The last symbol at or before an address, in the section that holds it. C: bp_ksyms_find()."""
+    """The last symbol at or before an address, in the section of that address. C: bp_ksyms_find()."""
     for section, size in enumerate(table.sections["size"].tolist()):
         offset = (address - _base(table, at, section)) % table.arch.modulus
         if offset < size:
@@ -41,7 +41,7 @@ def find(table: Ksyms, at: int, address: int) -> Symbol | None:
 
 
 def lookup(table: Ksyms, at: int, name: bytes) -> list[Symbol]:
-    """All symbols of a name, by index. C: bp_ksyms_lookup(), bp_ksyms_next()."""
+    """All symbols of a name, ordered by index. C: bp_ksyms_lookup(), bp_ksyms_next()."""
     if not table.by_name:
         return []
     low = bisect_left(table.order, name, key=table.names.__getitem__)
@@ -50,7 +50,7 @@ def lookup(table: Ksyms, at: int, name: bytes) -> list[Symbol]:
 
 
 def format_address(table: Ksyms, at: int, address: int) -> bytes:
-    """name+0x12/0x40, or the address alone if there is no symbol. C: bp_ksyms_print()."""
+    """An address as name+0x12/0x40, or as a number if it has no symbol. C: bp_ksyms_print()."""
     found = find(table, at, address)
     if found is None:
         return b"%#x" % address

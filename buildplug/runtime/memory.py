@@ -1,4 +1,4 @@
-"""The memory of a kernel, as the reference implementations see it."""
+"""The memory of a kernel, for the reference implementations."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,7 +10,8 @@ from buildplug.image.headers import SHT_NOBITS
 
 
 class Status(NamedTuple):
-    """What the fixup returns: one of table.ERRORS, and the section, op or site that is wrong."""
+    """The result of a reference implementation: "ok" or an error (fixup: of sites_format.ERRORS), and the number of the
+    wrong section, op, site or field."""
 
     error: str
     entry: int
@@ -18,7 +19,7 @@ class Status(NamedTuple):
 
 @dataclass(frozen=True)
 class Memory:
-    """The bytes of an image where the kernel sees them: (address, content) of each region."""
+    """The bytes of an image as loaded: (address, content) of each region."""
 
     regions: tuple[tuple[int, bytearray], ...]
 
@@ -29,7 +30,7 @@ class Memory:
         return bytearray(), 0
 
     def read(self, address: int, size: int) -> bytes:
-        """Up to `size` bytes; fewer where the region ends."""
+        """Up to `size` bytes; fewer at the end of a region."""
         content, at = self._find(address)
         return bytes(content[at : at + size])
 
@@ -39,8 +40,8 @@ class Memory:
 
 
 def memory_of(image: Image, slide: int = 0) -> tuple[Memory, int, int]:
-    """The allocated sections of an image that have content, and the bounds of all of them, addresses; loaded `slide`
-    bytes from where it was linked."""
+    """The allocated sections with content, and the start and end address of all allocated ones; loaded `slide` bytes
+    from the link address."""
     alloc = [s for s in image.sections if s.alloc and s.size]
     regions = [(s.address + slide, bytearray(image.bytes_of(s).tobytes())) for s in alloc if s.type != SHT_NOBITS]
     start, end = min(s.address for s in alloc), max(s.address + s.size for s in alloc)
@@ -48,11 +49,11 @@ def memory_of(image: Image, slide: int = 0) -> tuple[Memory, int, int]:
 
 
 def get(arch: Arch, field: Field, content: bytes, pc: int) -> int:
-    """The address that the field at the start of `content` says."""
+    """The address in the field at the start of `content`."""
     return int(field.get(int.from_bytes(content[: field.size], arch.order), pc)) % arch.modulus
 
 
 def put(arch: Arch, field: Field, content: bytes, pc: int, address: int) -> bytes | None:
-    """The field's bytes, at the start of `content`, made to say `address`; None if it cannot."""
+    """The bytes of the field at the start of `content`, set to `address`; None if that is out of range."""
     word, fits = field.put(int.from_bytes(content[: field.size], arch.order), pc % arch.modulus, address, arch.bits)
     return int(word).to_bytes(field.size, arch.order) if fits else None

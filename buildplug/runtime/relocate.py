@@ -1,6 +1,6 @@
 """The reference of relocation at boot: the same steps as templates/runtime/relocs.c.j2, in the same order, on memory.
 
-Addresses are those that the image runs at. Neither imports from the other; tests compare the two byte for byte.
+Addresses are run-time addresses. The two share no code; tests compare their results byte for byte.
 """
 
 from collections.abc import Callable
@@ -20,11 +20,11 @@ from buildplug.tables.sites_format import checksum
 class _Table:
     sections: Array
     bases: Array
-    fields: bytes  # their numbers
+    fields: bytes  # encoded numbers, see _number()
 
 
 def _inspect(arch: Arch, memory: Memory, at: int, start: int, end: int) -> tuple[str, int, _Table | None]:
-    """Everything that can be said of a table before its fields are looked at."""
+    """Checks a table but for its fields: an error or "ok", the wrong section, the table."""
     order = arch.byteorder
     if at % 8 or not (start <= at <= end and end - at >= dtype("relocs", order).itemsize):
         return "bad_place", 0, None
@@ -55,7 +55,8 @@ def _inspect(arch: Arch, memory: Memory, at: int, start: int, end: int) -> tuple
 
 
 def _number(data: bytes, at: int) -> tuple[int | None, int]:
-    """The number of a field at offset `at`, and where the next one is; None where they end, or one is too long."""
+    """Decodes the number (LEB128) of the field at offset `at`: the number, None at the end or if it is too long; and
+    the offset of the next."""
     value = 0
     for shift, byte in enumerate(data[at : at + LONGEST]):
         value |= (byte & 127) << 7 * shift
@@ -67,7 +68,7 @@ def _number(data: bytes, at: int) -> tuple[int | None, int]:
 def _walk(
     arch: Arch, memory: Memory, at: int, table: _Table, slide: int, write: Callable[[int, bytes], None] | None
 ) -> Status:
-    """Goes through all fields; writes if there is a writer."""
+    """Checks all fields; writes the new values if `write` is given."""
     entry, done = 0, 0
     for section, (size, count) in enumerate(table.sections.tolist()):
         past = 0
@@ -82,7 +83,7 @@ def _walk(
             place = (at + int(table.bases[section]) + offset) % arch.modulus
             content = memory.read(place, width)
             address = get(arch, field, content, place)
-            # the field has moved already: a relative one says an address that has moved, too
+            # the field itself has moved already, and with it the address that a relative one gives
             address += -slide if field.relative else slide
             changed = put(arch, field, content, place, address % arch.modulus)
             if changed is None:
@@ -94,8 +95,8 @@ def _walk(
 
 
 def relocate(arch: Arch, memory: Memory, at: int, start: int, end: int, slide: int) -> Status:
-    """Changes every field of the table at address `at` for an image that is `slide` bytes from where it was linked, and
-    lies in [start, end) now. Checks everything before it writes anything."""
+    """Relocates every field of the table at address `at`, for an image that is `slide` bytes from its link address and
+    now in [start, end). Checks everything before any write."""
     error, entry, table = _inspect(arch, memory, at, start, end)
     if table is None:
         return Status(error, entry)

@@ -50,10 +50,7 @@ def _image(path: Path) -> Image:
 
 @dataclass(frozen=True)
 class Stage:
-    """The tables of one image, and how its build links and assembles.
-
-    A table's "text" is its generated source: assembly or C.
-    """
+    """The tables of one image, and how its build links and assembles. A "text" is a generated source, C or assembly."""
 
     tables: tuple[WantedTable, ...]
     arch: Arch

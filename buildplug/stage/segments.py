@@ -23,7 +23,7 @@ def changed(draft: Image, final: Image, own: set[str]) -> list[str]:
 
 def check(final: Image, tables: list[tuple[Rule, Section]]) -> None:
     """Raises BuildplugError unless each rule's table lies in exactly one PT_LOAD, with the flags that it needs, and in
-    no other segment below PT_LOOS; and unless the PT_LOAD of a writable table has other writable sections, if any."""
+    no other segment below PT_LOOS; or if a table has made a read-only segment writable."""
     own = {table for _, table in tables}
     others = [section for section in final.sections if section.alloc and section.size and section not in own]
     for rule, table in tables:
