@@ -47,8 +47,8 @@ def check(rule: Rule, before: Image, after: Image) -> None:
 
 
 def patches(rule: Rule, linked: Image, before: Image, after: Image) -> list[Patch]:
-    """Patches for an image linked with `before` and --emit-relocs: they turn the table's kept relocations into those
-    of `after`. Raises Misfit."""
+    """Patches for an image linked with `before`: they turn the table's relocations that it keeps into those of `after`.
+    Raises Misfit."""
     old, new = (_relocations(image, rule) for image in (before, after))
     at = linked.address_of(rule.symbol)
     start = before.address_of(rule.symbol)
