@@ -1,16 +1,16 @@
-"""The one error of buildplug and the one form of its messages."""
+"""The only exception class of buildplug, and the format of its messages."""
 
 
 def printable(text: str) -> str:
-    """`text` on one line: whatever a terminal or an assembler could take for more than a letter is escaped."""
+    """`text` on one line, safe for a terminal and an assembler: unprintable characters are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class BuildplugError(Exception):
-    """Something that the user can mend.
+    """An error that the user can fix.
 
-    The message is one line, `where: problem; remedy`: where it is, what was expected and what was found,
-    and what to do about it. `output` is what a tool that failed had printed, to be shown as it is;
+    The message is one line, `where: problem; remedy`: the location, what was expected and what was found,
+    and what to do about it. `output` is the output of a tool that failed, to be shown unchanged;
     `status` is the exit status of the command.
     """
 

@@ -1,4 +1,4 @@
-"""Files that are either the old ones or the new ones, whenever the process dies."""
+"""Atomic writes: a file has its old or its new content, even if the process is killed."""
 
 import os
 from collections.abc import Iterator
@@ -7,14 +7,14 @@ from pathlib import Path
 
 from buildplug.base.errors import BuildplugError
 
-SCRATCH = ".buildplug-tmp"  # ends the names of files that are not yet what they will be
+SCRATCH = ".buildplug-tmp"  # suffix of temporary files
 
 
 def read(path: Path) -> bytes:
-    """The bytes of a file. Raises BuildplugError if it cannot be read."""
+    """The content of a file. Raises BuildplugError if it cannot be read."""
     try:
         return path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise BuildplugError(path, f"cannot be read: {getattr(error, 'strerror', error)}") from None
 
 
@@ -28,8 +28,8 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def sweep(directory: Path) -> None:
-    """Removes what a killed process left half-written in a directory, by replacing()."""
+def remove_scratch(directory: Path) -> None:
+    """Removes the temporary files that replacing() left in a directory when its process was killed."""
     for scratch in directory.glob(f".*{SCRATCH}"):
         if scratch.is_file() and not scratch.is_symlink():
             scratch.unlink(missing_ok=True)
@@ -37,9 +37,9 @@ def sweep(directory: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a path beside `path` to write to; at the end it takes the place of `path`, unless it holds the
-    same bytes: then `path` and its time stay untouched, so that nothing that depends on it runs again."""
-    import filecmp  # these take a while to import, and who only reads needs none of them
+    """Yields a temporary path to write to, which replaces `path` at the end. If the content is the same, `path` and
+    its modification time stay as they are, so that nothing that depends on it is rebuilt. Raises BuildplugError."""
+    import filecmp  # lazy: slow to import, and not needed for reading
     import tempfile
 
     try:
@@ -65,18 +65,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Makes `path` hold `content`; leaves it alone if it does already."""
+    """Writes `content` to `path`, atomically; does nothing if it is there already. Raises BuildplugError."""
     data = content.encode(errors="surrogateescape") if isinstance(content, str) else content
     with replacing(path) as scratch:
         scratch.write_bytes(data)
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file, as hexadecimal."""
+    """The SHA-256 of a file, in hexadecimal. Raises BuildplugError."""
     import hashlib
 
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise BuildplugError(path, f"cannot be read: {getattr(error, 'strerror', error)}") from None

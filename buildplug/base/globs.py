@@ -1,18 +1,18 @@
-"""Shell patterns over names, many at once."""
+"""Matches names against many shell patterns at once."""
 
 from collections.abc import Callable
 from fnmatch import translate
 from re import compile as pattern
 from re import escape
 
-SPECIAL = set("*?[")  # in fnmatch
+SPECIAL = set("*?[")  # the special characters of fnmatch
 
 
 def globs(patterns: tuple[str, ...]) -> Callable[[str], object]:
-    """A predicate: does a name match one of the patterns?
+    """A predicate: whether a name matches one of the patterns.
 
-    Most patterns are a name, or have stars at their ends: str's own methods are much
-    faster than an expression.
+    Most patterns are plain names or have stars only at their ends, where str's methods are much faster than a
+    regular expression.
     """
     whole, heads, tails, inner, others = set[str](), list[str](), list[str](), list[str](), list[str]()
     for glob in patterns:

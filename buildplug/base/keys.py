@@ -1,7 +1,7 @@
-"""The keys that a record has in a TOML file, with what its annotations say of them.
+"""The keys that a record has in a TOML file, and their annotations.
 
-`Annotated[T, "one sentence"]` says what a key means, for the JSON schema and the documentation; OneOf and KeysOf say
-what it takes. Reading a file by them is for schema.py.
+`Annotated[T, "one sentence"]` documents a key, in the JSON schema and the documentation; OneOf and KeysOf restrict its
+values. schema.py reads files by them.
 """
 
 import dataclasses
@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 @dataclasses.dataclass(frozen=True)
 class OneOf:
-    """Annotates a string that is one of `names`; in messages, the name of a `what`. Without names, whoever uses the
-    string knows them."""
+    """Annotates a string that is one of `names`. `what` describes it in messages. Without names, the code that uses
+    the string checks it."""
 
     what: str
     names: tuple[str, ...] = ()
@@ -22,13 +22,13 @@ class OneOf:
 
 @dataclasses.dataclass(frozen=True)
 class KeysOf:
-    """Annotates a dictionary for the keys of `records` that stand beside those of its own record."""
+    """Annotates a dictionary that collects keys of `records`, which in the file are beside those of its own record."""
 
     records: tuple[type, ...]
 
 
 def annotations(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """A type and its annotations."""
+    """The type of a hint, and its annotations."""
     if typing.get_origin(hint) is typing.Annotated:
         return typing.get_args(hint)[0], hint.__metadata__
     return hint, ()
@@ -36,15 +36,15 @@ def annotations(hint: Any) -> tuple[Any, tuple[Any, ...]]:
 
 @functools.cache
 def keys_of(record: type) -> dict[str, Any]:
-    """The keys of a record: name -> type, annotated."""
+    """The keys of a record: name -> annotated type."""
     return {name: hint for name, hint in _fields(record).items() if not _borrowed(hint)}
 
 
 @functools.cache
 def others_of(record: type) -> tuple[str, dict[str, Any]]:
-    """The field of a record that KeysOf annotates, and the keys for it: name -> type; an empty name if it has none.
+    """The field of a record that KeysOf annotates, and its keys: name -> type. The field is empty if there is none.
 
-    Where several records have a key, the first says what it is. The keys that tell records apart are left out.
+    If several records have a key, the first one's type counts. Tags (see tag_of) are omitted.
     """
     for name, hint in _fields(record).items():
         if records := _borrowed(hint):
@@ -55,7 +55,7 @@ def others_of(record: type) -> tuple[str, dict[str, Any]]:
 
 @functools.cache
 def tag_of(record: type) -> tuple[str, str]:
-    """The key that tells a record of a union from the others, a Literal, and its value; empty if there is none."""
+    """The tag of a record in a union: the key whose type is a Literal, and its value; both empty if there is none."""
     for name, hint in _fields(record).items():
         if typing.get_origin(kind := annotations(hint)[0]) is Literal:
             return name, typing.get_args(kind)[0]
@@ -63,7 +63,8 @@ def tag_of(record: type) -> tuple[str, str]:
 
 
 def union_of(hint: Any) -> dict[str, type]:
-    """The records of a union by their tags; the first is meant where the tag is missing. Empty if it is no union."""
+    """The records of a union by the values of their tags; empty if it is no union. A file without the tag means the
+    first."""
     choices = typing.get_args(hint) if typing.get_origin(hint) is types.UnionType else ()
     records = [choice for choice in choices if isinstance(choice, type) and dataclasses.is_dataclass(choice)]
     return {tag_of(record)[1]: record for record in records if tag_of(record)[0]}

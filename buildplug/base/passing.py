@@ -1,4 +1,4 @@
-"""Another program in place of this one. Imports next to nothing, as most links are passed on by it."""
+"""Runs another program in place of this one. Imports next to nothing: most links only pass through here."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from buildplug.base.errors import BuildplugError
 
 
 def exec_program(command: list[str], env: dict[str, str]) -> int:
-    """Ends this program and runs another in its place: never returns. Raises BuildplugError if it cannot be run."""
+    """Replaces this process by another program and never returns. Raises BuildplugError if it cannot be run."""
     sys.stdout.flush()
     sys.stderr.flush()
     try:
@@ -17,17 +17,17 @@ def exec_program(command: list[str], env: dict[str, str]) -> int:
 
 
 def run(command: list[str], env: dict[str, str]) -> int:
-    """Runs a program with our streams, passes on to it the signals that ask us to end, and returns its exit status as a
-    shell has it. Raises BuildplugError if it cannot be run."""
-    import signal  # not for exec_program()
+    """Runs a program on this process's streams, forwards termination signals to it, and returns its exit status as a
+    shell reports it. Raises BuildplugError if it cannot be run."""
+    import signal  # lazy: exec_program() does not need it
 
-    passed_on = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)  # until we know to whom
+    forwarded = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, forwarded)  # until the pid is known
     try:
-        # Python ignores SIGPIPE and SIGXFSZ, which no other program expects
+        # Python ignores SIGPIPE and SIGXFSZ, which other programs do not expect to inherit
         ignored = (signal.SIGPIPE, signal.SIGXFSZ)
         pid = os.posix_spawnp(command[0], command, env, setsigdef=ignored, setsigmask=before)
-        for number in passed_on:
+        for number in forwarded:
             signal.signal(number, lambda number, _: os.kill(pid, number))
     except (OSError, ValueError) as error:
         raise _not_run(command, error) from None

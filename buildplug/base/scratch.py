@@ -1,5 +1,5 @@
-"""A folder beside an output, for what one run makes on the way. It goes with the run; one that a killed run left goes
-with the next run for the same output."""
+"""A temporary folder beside an output. It is removed at the end of the run; one that a killed run left behind is
+removed by the next run for the same output."""
 
 import fcntl
 import glob
@@ -16,15 +16,15 @@ from buildplug.base.files import SCRATCH
 
 @contextmanager
 def folder(output: Path) -> Iterator[Path]:
-    """Yields a new hidden folder, an absolute path. Raises BuildplugError if there can be none."""
+    """Yields the absolute path of a new hidden folder. Raises BuildplugError if it cannot be made."""
     prefix = f".{output.name}."
     try:
-        for left in output.parent.absolute().glob(f"{glob.escape(prefix)}*{SCRATCH}"):
-            if (lock := _lock(left, fcntl.LOCK_NB)) is not None:
-                shutil.rmtree(left, ignore_errors=True)
+        for stale in output.parent.absolute().glob(f"{glob.escape(prefix)}*{SCRATCH}"):
+            if (lock := _lock(stale, fcntl.LOCK_NB)) is not None:
+                shutil.rmtree(stale, ignore_errors=True)
                 os.close(lock)
         lock = None
-        while lock is None:  # somebody may take a folder that is not locked yet for one that a killed run left
+        while lock is None:  # another run may remove the folder as stale before it is locked
             made = Path(tempfile.mkdtemp(prefix=prefix, suffix=SCRATCH, dir=output.parent.absolute()))
             lock = _lock(made, 0)
     except OSError as error:
@@ -36,14 +36,14 @@ def folder(output: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def _lock(path: Path, how: int) -> int | None:
-    """A descriptor that holds the folder at `path`; None if it is another's, or gone, or no folder."""
+def _lock(path: Path, flags: int) -> int | None:
+    """A descriptor that locks the folder at `path`; None if another process has it, or it is gone, or no folder."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | how)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | flags)
         if os.path.samestat(os.fstat(descriptor), path.stat()):
             return descriptor
     except OSError:

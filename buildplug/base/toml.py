@@ -1,4 +1,4 @@
-"""Frozen records into TOML, which schema.py reads back as the same records."""
+"""Writes frozen records as TOML, which schema.py reads back as equal records."""
 
 import dataclasses
 import json
@@ -7,11 +7,11 @@ from typing import Any
 
 from buildplug.base.keys import tag_of
 
-WIDTH = 100  # of a line with a list
+WIDTH = 100  # columns; a longer list gets a line for each item
 
 
 def dumps(record: Any) -> str:
-    """The record as a file, without the keys that have their default."""
+    """The text of a TOML file with the record, without the keys that have their default."""
     values = _plain(record)
     lines = [_line(key, value) for key, value in values.items() if not isinstance(value, dict)]
     for name, table in values.items():
@@ -21,12 +21,12 @@ def dumps(record: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Records as dictionaries of what is not their default, or says which record of a union they are."""
+    """Records as dictionaries, of the values that are not the default and of the tag of a union."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kept = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        usual = {field.name: _default(field) for field in dataclasses.fields(value)}
+        values = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        defaults = {field.name: _default(field) for field in dataclasses.fields(value)}
         tag, _ = tag_of(type(value))
-        return {name: _plain(kept[name]) for name in kept if name == tag or kept[name] != usual[name]}
+        return {name: _plain(values[name]) for name in values if name == tag or values[name] != defaults[name]}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
@@ -48,7 +48,7 @@ def _inline(value: Any) -> str:
         return f"{{ {', '.join(f'{_key(key)} = {_inline(item)}' for key, item in value.items())} }}"
     if isinstance(value, list):
         return f"[{', '.join(map(_inline, value))}]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON is TOML, but for this
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML, unlike JSON, escapes DEL
 
 
 def _key(name: str) -> str:

@@ -120,7 +120,7 @@ def _locked(directory: Path) -> Iterator[None]:
         with (directory / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             for folder in (directory, directory / "gen", directory / "notes", *(directory / "obj").rglob("")):
-                files.sweep(folder)
+                files.remove_scratch(folder)
             yield
     except OSError as error:
         raise BuildplugError(directory, f"cannot be written: {error.strerror}") from None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from buildplug.base import files
 from buildplug.base.errors import BuildplugError
-from buildplug.base.process import environment, run_alone
+from buildplug.base.process import environment, run_isolated
 from buildplug.record.rebuilds import Blame, Place, Rebuilds, Verdict
 from buildplug.repro import vary, workshop
 from buildplug.repro.blame import REMEDIES, compare
@@ -170,7 +170,7 @@ class _Comparison:
         if setting.distcc:
             done["launcher"] = files.read(setting.distcc).count(b" COMPILE_OK "), "compilations by distccd"
         if setting.ccache:
-            said = run_alone(["ccache", "--print-stats"], self.bench.work, "count its hits", setting.env).output
+            said = run_isolated(["ccache", "--print-stats"], self.bench.work, "count its hits", setting.env).output
             counts = dict(line.split("\t")[:2] for line in said.splitlines() if "\t" in line)
             hits = sum(int(counts.get(f"{way}_cache_hit", 0)) for way in ("direct", "preprocessed"))
             done["cache"] = hits, "objects out of ccache"

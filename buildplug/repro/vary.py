@@ -17,7 +17,7 @@ from pathlib import Path
 
 from buildplug.base import input_order
 from buildplug.base.errors import BuildplugError
-from buildplug.base.process import run, run_alone
+from buildplug.base.process import run, run_isolated
 from buildplug.base.schema import unknown
 from buildplug.repro.setting import ANYBODY, Bench, Setting, cached, distributed
 
@@ -127,7 +127,7 @@ def _user_group(found: Setting, bench: Bench, vary: bool) -> Setting:
 def _faketime(work: Path) -> str:
     """What LD_PRELOAD has to be. faketime(1) itself would wait for whatever a build leaves running."""
     words = ["faketime", "-f", "+0", "printenv", "LD_PRELOAD"]
-    return run_alone(words, work, "find its library", os.environ).output.strip()
+    return run_isolated(words, work, "find its library", os.environ).output.strip()
 
 
 def _time(found: Setting, bench: Bench, vary: bool) -> Setting:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from buildplug.base import files
 from buildplug.base.errors import BuildplugError
-from buildplug.base.process import adopting, run, run_alone, serving
+from buildplug.base.process import run, run_isolated, serving, subreaper
 from buildplug.config.project import read
 from buildplug.config.rule import Rule, find_shipped
 from buildplug.repro.setting import ANYBODY, Bench, Setting
@@ -85,7 +85,7 @@ def build(wanted: Project, bench: Bench, setting: Setting) -> Path:
         if setting.distcc:
             stack.enter_context(_compile_server(setting.distcc, bench))
         env = {**setting.env, "PWD": str(setting.tree)}
-        run_alone(wanted.command, setting.tree, "build", env, setting.umask, setting.prefix)
+        run_isolated(wanted.command, setting.tree, "build", env, setting.umask, setting.prefix)
     return tree
 
 
@@ -164,7 +164,7 @@ def workshop(wanted: Project, env: Mapping[str, str]) -> Iterator[Bench]:
         for name in (KEPT, TEMPORARY):
             (work / name).mkdir()
         inside = {**env, "TMPDIR": str(work / TEMPORARY)}
-        with adopting(), socket.socket() as port:
+        with subreaper(), socket.socket() as port:
             port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # nobody gets this port but who asks for it
             port.bind(("127.0.0.1", 0))
             yield Bench(work, int(time.time()), int(port.getsockname()[1]), wanted.ours, inside)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from buildplug.base.errors import BuildplugError
-from buildplug.base.process import environment, run, run_alone, version
+from buildplug.base.process import environment, run, run_isolated, version
 
 
 def test_both_streams_come_in_their_order(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_program_without_a_version_has_an_empty_one(tmp_path: Path, program: s
 
 
 def test_a_group_ends_with_its_leader(tmp_path: Path) -> None:
-    said = run_alone(["sh", "-c", "sleep 60 >/dev/null & echo $!"], tmp_path, "leave something", os.environ).output
+    said = run_isolated(["sh", "-c", "sleep 60 >/dev/null & echo $!"], tmp_path, "leave something", os.environ).output
     until = time.monotonic() + 10
     while Path(f"/proc/{int(said)}/cwd").exists() and time.monotonic() < until:  # a zombie has none
         time.sleep(0.01)
@@ -76,13 +76,15 @@ def test_a_group_ends_with_its_leader(tmp_path: Path) -> None:
 
 
 def test_a_group_has_the_environment_and_the_umask_that_it_is_given(tmp_path: Path) -> None:
-    said = run_alone(["sh", "-c", "umask; echo $A-$HOME"], tmp_path, "say", {"A": "1"}, 0o27, ["setarch", "-R"]).output
+    said = run_isolated(
+        ["sh", "-c", "umask; echo $A-$HOME"], tmp_path, "say", {"A": "1"}, 0o27, ["setarch", "-R"]
+    ).output
     assert said.split() == ["0027", "1-"]
 
 
 def test_the_error_of_a_group_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(BuildplugError, match=r"^false: build failed with exit status 1"):
-        run_alone(["false"], tmp_path, "build", os.environ, started_by=["setarch", "-R"])
+        run_isolated(["false"], tmp_path, "build", os.environ, started_by=["setarch", "-R"])
 
 
 def test_source_date_epoch_is_told_linux_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
