@@ -1,4 +1,4 @@
-"""Instruction sets as data: relocations, fields, forms of sites, registers, and a decoder of instructions.
+"""Instruction sets as data: relocations, fields, forms of sites, registers; and an instruction decoder.
 
-Knows no image: what is in a file is read by `image`.
+Knows no image: `image` reads files.
 """

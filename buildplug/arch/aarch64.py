@@ -1,4 +1,4 @@
-"""aarch64: its fields and the forms of its sites. The passes do not take it yet.
+"""aarch64: its fields and the forms of its sites. No pass supports it yet.
 
 Sources: Arm Architecture Reference Manual, DDI 0487, C6.2; ELF for the Arm 64-bit Architecture, "Relocation".
 """
@@ -8,11 +8,11 @@ from buildplug.arch.form import ADDRESS, CALL, COND_JUMP, JUMP, POINTER, SLOT_CA
 
 _ADR = (Slice(0, 2, 29), Slice(2, 19, 5))
 _ADRP = (Slice(12, 2, 29), Slice(14, 19, 5))
-NOP_ROOM = bytes.fromhex("ff2f03d5")  # hint #127: no assembler makes it of its own accord
+NOP_ROOM = bytes.fromhex("ff2f03d5")  # hint #127: no assembler emits it on its own
 
 
 def _jump(name: str, width: int, at: int) -> Field:
-    """A distance in instructions of four bytes."""
+    """The field of a branch: a distance in 4-byte instructions."""
     return Field(name, 4, (Part((Slice(2, width, at),), signed=True),), Base.PC)
 
 
@@ -35,7 +35,7 @@ RELOCATIONS = {
 
 
 def _form(name: str, kind: Kind, field: Field, words: str, masks: str, padding: int = 0) -> Form:
-    """A form of instructions of four bytes, as numbers; `padding` of them say that the site has room."""
+    """A form from the 4-byte instructions `words` and their `masks`, in hexadecimal, and `padding` nops."""
     code, mask = (b"".join(int(w, 16).to_bytes(4, "little") for w in text.split()) for text in (words, masks))
     code, mask = code + NOP_ROOM * padding, mask + b"\xff" * 4 * padding
     return Form(name, kind, field, 0, 0, code, mask, 4 * padding)

@@ -1,6 +1,6 @@
-"""Instructions, by capstone: where they begin, what they do with an operand, which registers they write.
+"""Instructions, decoded by capstone: where they begin, how they use an operand, which registers they write.
 
-Asked only where the bytes before a field are not enough, and for inline code.
+Only for inline code, and for sites that their bytes alone do not settle.
 """
 
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ MEMORY, IMMEDIATE = capstone.CS_OP_MEM, capstone.CS_OP_IMM
 
 @cache
 def machine_of(mode: tuple[int, int], detail: bool) -> capstone.Cs:
-    """A decoder for Arch.capstone; to make one takes longer than to decode a function."""
+    """A decoder for Arch.capstone; cached, as creating one takes longer than decoding a function."""
     machine = capstone.Cs(*mode)
     machine.detail = detail
     return machine
 
 
 def instructions(arch: Arch, code: bytes, address: int) -> Iterator[capstone.CsInsn]:
-    """The instructions of `code`, up to the first byte that decodes to none."""
+    """The instructions of `code`, up to the first byte that does not decode."""
     yield from machine_of(arch.capstone, True).disasm(code, address)
 
 
@@ -33,7 +33,7 @@ def register(arch: Arch, name: str) -> str:
 
 
 def slot_use(arch: Arch, instruction: capstone.CsInsn, field: int) -> str:
-    """What an instruction does with a slot whose address is in its field at offset `field`: one of IGNORED_KINDS."""
+    """How an instruction uses the slot whose address is in its field at offset `field`: one of IGNORED_KINDS."""
     if instruction.imm_offset == field:
         return "slot-address"
     operand = next((o for o in instruction.operands if o.type == MEMORY), None)
@@ -44,14 +44,15 @@ def slot_use(arch: Arch, instruction: capstone.CsInsn, field: int) -> str:
     if instruction.mnemonic in arch.mnemonics.address:
         return "slot-address"
     if instruction.group(capstone.CS_GRP_CALL) or instruction.group(capstone.CS_GRP_JUMP):
-        return "other"  # a call through the slot in a form that no fixup knows, such as one with a prefix
+        return "other"  # a call through the slot of no known form, such as one with a prefix
     if instruction.mnemonic in arch.mnemonics.compare:
         return "slot-compare"
     return "slot-store" if operand.access & WRITE else "slot-load"
 
 
 def writes(arch: Arch, instruction: capstone.CsInsn) -> set[str]:
-    """Full names of the registers that an instruction writes; "flags" and "memory" (the stack apart) among them."""
+    """The full names of the registers that an instruction writes; also "flags", and "memory" for stores other than a
+    push's."""
     written = {register(arch, instruction.reg_name(r)) for r in instruction.regs_access()[1]}
     if any(o.type == MEMORY and o.access & WRITE for o in instruction.operands):
         written.add("memory")
@@ -59,7 +60,7 @@ def writes(arch: Arch, instruction: capstone.CsInsn) -> set[str]:
 
 
 def transfers_control(instruction: capstone.CsInsn) -> bool:
-    """Whether an instruction may go elsewhere than to the next one."""
+    """Whether execution may continue elsewhere than at the next instruction."""
     groups = (
         capstone.CS_GRP_JUMP, capstone.CS_GRP_CALL, capstone.CS_GRP_RET, capstone.CS_GRP_BRANCH_RELATIVE,
         capstone.CS_GRP_INT, capstone.CS_GRP_IRET,
@@ -68,7 +69,7 @@ def transfers_control(instruction: capstone.CsInsn) -> bool:
 
 
 def names_register(arch: Arch, instruction: capstone.CsInsn, name: str) -> bool:
-    """Whether a register is among an instruction's own operands, or addresses one."""
+    """Whether a register is an explicit operand of an instruction, or part of a memory operand's address."""
     used = set()
     for operand in instruction.operands:
         if operand.type == MEMORY:
@@ -79,6 +80,6 @@ def names_register(arch: Arch, instruction: capstone.CsInsn, name: str) -> bool:
 
 
 def pc_relative(arch: Arch, instruction: capstone.CsInsn) -> bool:
-    """Whether what an instruction refers to depends on where it stands."""
+    """Whether a memory operand of an instruction is relative to the program counter."""
     bases = [instruction.reg_name(o.mem.base) for o in instruction.operands if o.type == MEMORY and o.mem.base]
     return any(base in arch.pc for base in bases)

@@ -1,10 +1,10 @@
-"""Fields: the bits of an instruction, or of data, that say an address; and the one codec for them.
+"""Fields: the bits of an instruction, or of data, that encode an address; and the only codec for them.
 
-A field lies in a *word* of 2, 4 or 8 bytes, in the byte order of the machine. Its *pc* is what it is relative to: a
-relocation counts from the word itself, an x86 instruction from its own end, which its form says.
+A field is in a *word* of 2, 4 or 8 bytes, in the machine's byte order. Its *pc* is the address that it is relative to:
+a relocation's is that of the word, an x86 instruction's is its own end, which its form records.
 
-The methods take Python integers and numpy arrays of uint64 alike. Addresses are numbers modulo 2**64; an architecture
-of 32 bits keeps the low half of what comes out, and gives its number of bits where that matters.
+The methods take Python integers and numpy arrays of uint64 alike. Addresses are modulo 2**64; a 32-bit architecture
+keeps the low half of a result, and passes its number of bits where that matters.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Value = Any  # int, or an array of uint64
 
 
 class Base(Enum):
-    """What is subtracted from the address that a field says."""
+    """What a field's address is relative to."""
 
     ABSOLUTE = "absolute"
     PC = "pc"
@@ -28,7 +28,7 @@ class Base(Enum):
 
 @dataclass(frozen=True)
 class Slice:
-    """Bits [low, low + width) of a value, which lie at bits [at, at + width) of the word."""
+    """Bits [low, low + width) of a value, stored in bits [at, at + width) of the word."""
 
     low: int
     width: int
@@ -41,8 +41,8 @@ class Slice:
 
 @dataclass(frozen=True)
 class Part:
-    """A summand of a field's value. `bias` is added to the value before the slices are cut: the high part of a pair is
-    rounded up by it where the low part, which is signed, is negative."""
+    """A summand of a field's value. `bias` is added to the value before it is sliced: it rounds up the high part of a
+    pair whose low part is signed and negative."""
 
     slices: tuple[Slice, ...]
     signed: bool = False
@@ -50,7 +50,7 @@ class Part:
 
     @property
     def sign(self) -> int:
-        """The sign bit of the value that the part says."""
+        """The sign bit of the part's value."""
         return 1 << max(s.low + s.width for s in self.slices) - 1
 
     def decode(self, word: Value) -> Value:
@@ -70,8 +70,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Field:
-    """How the bits of a word say an address. A field that says the high part of it has a `step` above 1, in which the
-    address is counted; one that says the low part has a `modulus`, and says nothing of the rest."""
+    """How the bits of a word encode an address. A field for the high part counts in units of `step`, above 1; a field
+    for the low part encodes the address modulo `modulus`."""
 
     name: str
     size: int  # of the word, bytes
@@ -82,7 +82,7 @@ class Field:
 
     @property
     def relative(self) -> bool:
-        """Whether the field changes when it moves and what it refers to does not."""
+        """Whether the field must change if it moves and its target does not."""
         return self.base is not Base.ABSOLUTE
 
     @property
@@ -91,12 +91,12 @@ class Field:
 
     @property
     def whole(self) -> bool:
-        """Whether all bits of the word are the field's, in their order: its bytes are a number."""
+        """Whether the field is the whole word, its bits in order: a plain number."""
         return self.parts[0].slices == (Slice(0, 8 * self.size, 0),)
 
     @cached_property
     def mask(self) -> int:
-        """The bits of the word that are the field's."""
+        """The field's bits in the word."""
         return sum(s.mask << s.at for part in self.parts for s in part.slices)
 
     def _base(self, pc: Value) -> Value:
@@ -105,18 +105,18 @@ class Field:
         return pc if self.base is Base.PC else pc & (ALL - PAGE + 1)
 
     def value(self, word: Value) -> Value:
-        """The number that a word holds: the address less what the field is relative to."""
+        """The number in a word: the address minus the field's base."""
         value = self.parts[0].decode(word)
         for part in self.parts[1:]:
             value = (value + part.decode(word)) & ALL
         return value
 
     def get(self, word: Value, pc: Value) -> Value:
-        """The address that a word says; of a field that says a part of it, that part."""
+        """The address in a word, or the part of it that the field encodes."""
         return (self.value(word) + self._base(pc)) & ALL
 
     def put(self, word: Value, pc: Value, address: Value, bits: int = 64) -> tuple[Value, Value]:
-        """The word with the field made to say an address of so many bits, and whether it can."""
+        """The word with an address of `bits` bits in its field, and whether the field can hold it."""
         value = (address - self._base(pc)) & ALL
         made = word & (ALL - self.mask)
         for part in self.parts:
@@ -127,7 +127,7 @@ class Field:
         return made, (self.value(made) ^ wanted) & seen == 0
 
     def holds(self, word: Value, pc: Value, address: Value, bits: int = 64) -> Value:
-        """Whether a word says an address already."""
+        """Whether a word already holds an address."""
         made, fits = self.put(word, pc, address, bits)
         return fits & (made == word)
 
@@ -142,6 +142,6 @@ ABS32 = whole("abs32", 4)
 ABS32S = whole("abs32s", 4, signed=True)
 ABS64 = whole("abs64", 8)
 REL64 = whole("rel64", 8, Base.PC)
-# A field's number is its place here; those of the first four are part of the table of relocations.
+# A field's number is its index here; the first four are part of the format of relocation tables.
 FIELDS = (REL32, ABS32, ABS32S, ABS64, REL64)
 FIELD_NAMES = tuple(field.name for field in FIELDS)

@@ -1,4 +1,4 @@
-"""Forms: the ways in which code or data refers to an address; and kinds: what a fixup may make of a site."""
+"""Forms: how code or data refers to an address; and kinds: what a fixup may do to a site."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,10 +11,10 @@ class Kind:
     """What a site does with the address that it refers to."""
 
     name: str
-    slot: bool = False  # it names the slot that holds the function's address, not the function
-    inline: bool = False  # other code may take its place; else it is only made to refer to another function
-    returns: bool = False  # control does not come back to what follows the site: inline code needs a return
-    data: bool = False  # it is a word of data, not an instruction
+    slot: bool = False  # refers to the slot with the function's address, not to the function
+    inline: bool = False  # inline code may replace it; otherwise only its target can change
+    returns: bool = False  # execution does not continue after the site: inline code needs a return
+    data: bool = False  # a word of data, not an instruction
 
 
 CALL = Kind("call", inline=True)
@@ -24,10 +24,10 @@ SLOT_CALL = Kind("slot-call", slot=True, inline=True)
 SLOT_JUMP = Kind("slot-jump", slot=True, inline=True, returns=True)
 ADDRESS = Kind("address")
 POINTER = Kind("pointer", data=True)
-KINDS = (CALL, JUMP, COND_JUMP, SLOT_CALL, SLOT_JUMP, ADDRESS, POINTER)  # in tables of fields, a kind is its place here
+KINDS = (CALL, JUMP, COND_JUMP, SLOT_CALL, SLOT_JUMP, ADDRESS, POINTER)  # tables store a kind as its index here
 KIND_NAMES = tuple(kind.name for kind in KINDS)
 
-# Kinds of a reference that no fixup can redirect: a rule ignores them by name, or they are errors.
+# Kinds of references that no fixup can redirect: an error, unless the rule ignores the kind by name.
 IGNORED_KINDS = {
     "interior": "the inside of a function, not its start",
     "got": "through the global offset table",
@@ -43,40 +43,40 @@ IGNORED_KINDS = {
 
 @dataclass(frozen=True)
 class Form:
-    """How to recognise a site, and where its field is. `code` and `mask` have the length of the whole site; bits that
-    are not in the mask are the field's, or the site's own (registers, a condition)."""
+    """How to recognise a site, and where its field is. `code` and `mask` cover the whole site; bits outside of the mask
+    are the field's, or vary by site (registers, a condition)."""
 
     name: str
     kind: Kind
     field: Field
-    at: int  # of the field's word in the site, bytes
-    pc: int  # where in the site the field's pc counts from, bytes
+    at: int  # offset of the field's word in the site, bytes
+    pc: int  # offset of the field's pc in the site, bytes
     code: bytes
     mask: bytes
-    padding: int = 0  # bytes at the site's end that are a nop, which a macro of ours put there for longer inline code
+    padding: int = 0  # bytes of the nop at the site's end: room for longer inline code, made by a shipped macro
 
     @property
     def length(self) -> int:
-        """Of the site, bytes."""
+        """The length of the site, bytes."""
         return len(self.code)
 
     @property
     def opcode(self) -> bytes:
-        """What stands before the field's word."""
+        """The bytes before the field's word."""
         return self.code[: self.at]
 
     @property
     def tail(self) -> bytes:
-        """The nop at the site's end."""
+        """The padding's bytes."""
         return self.code[self.length - self.padding :]
 
     @cached_property
     def fixed(self) -> tuple[tuple[int, int, int], ...]:
-        """The bytes by which the form is recognised: offset in the site, value, mask."""
+        """The bytes that identify the form: offset in the site, value, mask."""
         return tuple((i, c, m) for i, (c, m) in enumerate(zip(self.code, self.mask, strict=True)) if m)
 
     @cached_property
     def own(self) -> int:
-        """The bits that differ from site to site but are not the field's; the first byte is the lowest."""
+        """The bits outside of the field that vary by site; the first byte is the lowest."""
         free = int.from_bytes(bytes(byte ^ 0xFF for byte in self.mask), "little")
         return free & ~(self.field.mask << 8 * self.at)

@@ -8,7 +8,7 @@ ARCHES = {arch.name: arch for arch in (X86_64, I386)}
 
 
 def by_name(name: str, where: object) -> Arch:
-    """The record of an architecture. Raises BuildplugError for an unknown name."""
+    """The architecture of that name. Raises BuildplugError if it is unknown."""
     if name not in ARCHES:
         raise unknown(where, "architecture", name, ARCHES)
     return ARCHES[name]

@@ -1,4 +1,4 @@
-"""riscv64: its fields and the forms of its sites. The passes do not take it yet.
+"""riscv64: its fields and the forms of its sites. No pass supports it yet.
 
 Sources: The RISC-V Instruction Set Manual, vol. I, 2.3 and 16 ("C"); RISC-V ELF psABI, "Relocations".
 """
@@ -6,8 +6,8 @@ Sources: The RISC-V Instruction Set Manual, vol. I, 2.3 and 16 ("C"); RISC-V ELF
 from buildplug.arch.field import ABS64, PAGE, Base, Field, Part, Slice
 from buildplug.arch.form import ADDRESS, CALL, COND_JUMP, JUMP, POINTER, SLOT_CALL, Form, Kind
 
-NOP_ROOM = bytes.fromhex("1320b005")  # slti x0, x0, 0x5b: no assembler makes it of its own accord
-ROUND = 0x800  # the high part is rounded up where the low part, which is signed, is negative
+NOP_ROOM = bytes.fromhex("1320b005")  # slti x0, x0, 0x5b: no assembler emits it on its own
+ROUND = 0x800  # rounds the high part up where the low part, which is signed, is negative
 
 
 def _bits(*slices: tuple[int, int, int], signed: bool = True, bias: int = 0) -> Part:
@@ -38,8 +38,8 @@ RELOCATIONS = {
 
 
 def _form(name: str, kind: Kind, field: Field, words: str, masks: str, padding: int = 0) -> Form:
-    """A form of instructions of two or four bytes, as numbers of so many digits; `padding` of four bytes each say that
-    the site has room."""
+    """A form from the instructions `words` and their `masks`, in hexadecimal (4 digits: compressed), and `padding`
+    4-byte nops."""
     pairs = [(int(w, 16), int(m, 16), len(w) // 2) for w, m in zip(words.split(), masks.split(), strict=True)]
     code, mask = (b"".join(pair[i].to_bytes(pair[2], "little") for pair in pairs) for i in (0, 1))
     code, mask = code + NOP_ROOM * padding, mask + b"\xff" * 4 * padding

@@ -8,7 +8,7 @@ from buildplug.arch.model import Arch, Assembly, Mnemonics
 
 
 def _x86_registers(wide: str) -> dict[str, str]:
-    """Every name of a part of a general register -> the register, which starts with `wide`: r of 64 bits, e of 32
+    """The name of a part of a register -> the full register, whose name starts with `wide`: r for 64 bits, e for 32
     (Intel SDM vol. 1, 3.4.1)."""
     names: dict[str, str] = {}
     for letter in "abcd":
@@ -25,7 +25,7 @@ _X86_NOPS = (  # Intel SDM vol. 2B, NOP: recommended multi-byte sequences
 
 
 def _form(name: str, kind: Kind, field: Field, code: str = "", mask: str = "", padding: bytes = b"") -> Form:
-    """A form whose field of whole bytes stands behind the opcode, at the end of its instruction."""
+    """A form whose field of whole bytes follows the opcode and ends the instruction."""
     opcode, length = bytes.fromhex(code), len(code) // 2
     fixed = (bytes.fromhex(mask) if mask else b"\xff" * length) + bytes(field.size) + b"\xff" * len(padding)
     code_ = opcode + bytes(field.size) + padding
@@ -33,8 +33,8 @@ def _form(name: str, kind: Kind, field: Field, code: str = "", mask: str = "", p
 
 
 def _padded(*lengths: int) -> tuple[Form, ...]:
-    """Calls that a macro has put a nop behind, so that longer code can stand inline: sites of these lengths, bytes. No
-    assembler makes a nop with such prefixes of its own accord."""
+    """Forms of calls that a macro pads with a nop, as room for longer inline code: sites of these lengths, bytes. No
+    assembler emits a nop with such prefixes on its own."""
     tails = {length: b"\x3e" * (length - 7) + b"\x66\x90" for length in lengths}
     return tuple(_form(f"call in {n}", CALL, REL32, "e8", padding=tail) for n, tail in tails.items())
 
@@ -105,7 +105,7 @@ X86_64 = Arch(
 )
 
 
-_I386_NOPS = (  # as X86_64's, in instructions that the first 386 has: %esi stays as it is
+_I386_NOPS = (  # as X86_64's, of instructions of the first 386: lea and mov of %esi to itself
     "", "90", "89f6", "8d7600", "8d742600", "3e8d742600", "8db600000000", "8db42600000000",
 )  # fmt: skip
 
