@@ -1,4 +1,4 @@
-"""Checks of the code that implements ops: clobbers, control flow, cache lines.
+"""The implementations of ops, and what is proved of them: clobbers, control flow, cache lines.
 
 Knows no pass, and changes nothing.
 """

@@ -1,4 +1,4 @@
-"""The cache lines of a backend's implementations, and the check that those of a group share one."""
+"""The cache lines of backends' implementations, and the check that a group shares one."""
 
 from dataclasses import dataclass
 
@@ -10,18 +10,18 @@ from buildplug.image.elf import Image
 
 @dataclass(frozen=True)
 class Target:
-    """A backend's implementation of an op, as sites call it: address and size in bytes."""
+    """The code of a backend for an op, as sites call it: address, and size in bytes."""
 
     address: int
     size: int
 
     def lines(self, line: int) -> range:
-        """The numbers of the cache lines that it occupies, of `line` bytes each."""
+        """The numbers of the cache lines, of `line` bytes each, that the code is in."""
         return range(self.address // line, (self.address + max(self.size, 1) - 1) // line + 1)
 
 
 def targets(image: Image, rule: Rule, declared: Ops) -> dict[str, dict[str, Target]]:
-    """Backend -> op -> implementation. Raises BuildplugError if the image lacks one."""
+    """Backend -> op -> its code. Raises BuildplugError if the image lacks one."""
     found: dict[str, dict[str, Target]] = {}
     for backend, ways in declared.backends.items():
         for op, way in ways.items():
@@ -34,7 +34,7 @@ def targets(image: Image, rule: Rule, declared: Ops) -> dict[str, dict[str, Targ
 
 
 def check(image: Image, rule: Rule, declared: Ops) -> None:
-    """Raises BuildplugError if the implementations of a group do not share one cache line."""
+    """Raises BuildplugError if the implementations of a group do not share a cache line."""
     line, where = image.arch.line, targets(image, rule, declared)
     for name, group in declared.groups.items():
         for backend in group.backends or declared.backends:
@@ -50,8 +50,8 @@ def check(image: Image, rule: Rule, declared: Ops) -> None:
 
 
 def about(image: Image, rule: Rule, declared: Ops) -> dict[str, dict[str, dict[str, int]]]:
-    """For the record: backend -> op -> address, bytes, number of its first cache line; with preserve also the number of
-    registers saved around the call, at two instructions each plus a call and a return."""
+    """For the build record: backend -> op -> address, bytes, number of the first cache line, and for code that saves
+    registers around a call, their number (each costs two instructions; the call and return, two more)."""
     return {
         backend: {
             op: {"address": t.address, "bytes": t.size, "line": t.address // image.arch.line}

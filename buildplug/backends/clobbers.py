@@ -1,5 +1,5 @@
-"""The build-time check of backends: an implementation writes only what its op may, and copied code is
-position-independent."""
+"""The build-time check of backends: their code for an op writes only what the op may clobber, and code that is copied
+to sites is position-independent."""
 
 from buildplug.arch.decode import instructions, names_register, pc_relative, transfers_control, writes
 from buildplug.arch.model import Arch
@@ -14,10 +14,9 @@ from buildplug.tables.sites_format import Table
 
 
 def check(image: Image, rule: Rule, declared: Ops, table: Table) -> None:
-    """Checks the inline code and the functions of every backend in an image. Raises BuildplugError if one does what it
-    may not.
+    """Checks the inline code and the functions of every backend in an image. Raises BuildplugError.
 
-    Inline code that fits no site of its op is only called, never copied, so it may be pc-relative.
+    Inline code that fits no site of its op is called, never copied, so it may be pc-relative.
     """
     arch = image.arch
     for name, op in declared.ops.items():
@@ -26,7 +25,7 @@ def check(image: Image, rule: Rule, declared: Ops, table: Table) -> None:
                 raise unknown(f"op {name}: clobbers", "register", clobber, arch.registers | arch.aliases.keys())
     defaults = resolved_of(image, table, image.address_of(rule.symbol) or 0).functions
     allowed = [arch.caller_saved if op.clobbers is None else arch.full(op.clobbers) for op in declared.ops.values()]
-    # a followed function that calls another op is assumed to do all that this op may
+    # A call of another op counts as writing whatever that op may clobber.
     follower = Follower(
         image,
         {a: Effect(dict.fromkeys(may, "an op")) for a, may in zip(defaults, allowed, strict=True) if a is not None},
@@ -50,7 +49,7 @@ def check(image: Image, rule: Rule, declared: Ops, table: Table) -> None:
 
 
 def _code(image: Image, where: str, name: str) -> tuple[int, bytes]:
-    """The address and content of a symbol."""
+    """The address and the content of a symbol. Raises BuildplugError if it is missing."""
     symbol = image.symbol(name)
     section = image.section_at(int(symbol["value"])) if symbol is not None else None
     if symbol is None or section is None:
@@ -62,7 +61,8 @@ def _code(image: Image, where: str, name: str) -> tuple[int, bytes]:
 def _check_function(
     image: Image, follower: Follower, where: str, address: int, op: Op, allowed: frozenset[str]
 ) -> None:  # fmt: skip
-    """Of an op without clobbers, code that cannot be followed is assumed to obey the calling convention."""
+    """Raises BuildplugError if a function writes more than `allowed`. Where its code cannot be followed, an op without
+    clobbers is assumed to keep the calling convention, as compilers do."""
     effect = follower.follow(address)
     wrong = sorted(name for name in effect.written.keys() - allowed if not name.startswith(image.arch.control))
     expected = ", ".join(sorted(allowed)) or "nothing"
@@ -85,7 +85,7 @@ def _rooms(arch: Arch, table: Table) -> dict[int, int]:
     room: dict[int, int] = {}
     for info in set(table.sites["info"].tolist()):
         op, form = info & ((1 << OP_BITS) - 1), arch.forms[info >> OP_BITS]
-        if form.kind.inline:  # others only refer to the code
+        if form.kind.inline:  # other kinds only get another target
             room[op] = max(room.get(op, 0), form.length - len(arch.ret) * form.kind.returns)
     return room
 

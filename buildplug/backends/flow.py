@@ -1,10 +1,10 @@
-"""Which of its caller's registers a function changes, found by following its code: the check of an op's clobbers.
+"""Which of its caller's registers a function changes, by abstract interpretation: the proof of an op's clobbers.
 
-Follows every path from the entry to each return, tracking each register and stack word: a register's value at the
-entry, an offset from the stack pointer at the entry, or something written. So a function that saves and restores a
-register keeps it. Knows no op and no backend.
+Follows every path from the entry to each return, tracking each register and each word of the stack: it holds a
+register's value from the entry, an address at a distance from the entry's stack pointer, or something written. So a
+function that saves and restores a register does not change it. Knows no op and no backend.
 
-Assumes that a function writes to the stack above its own frame only through its own stack pointer.
+Assumption: a function writes to the stack above its frame only through its own stack pointer.
 """
 
 from collections.abc import Mapping
@@ -16,16 +16,16 @@ import capstone
 from buildplug.arch.decode import MEMORY, WRITE, instructions, register, writes
 from buildplug.image.elf import Image
 
-LONGEST = 16  # bytes per instruction
-STEPS = 20_000  # limit of followed instructions; a longer function is "unsure"
+LONGEST = 16  # bytes of an instruction
+STEPS = 20_000  # instructions interpreted before a function counts as too long
 
 REGISTER, IMMEDIATE = capstone.CS_OP_REG, capstone.CS_OP_IMM
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What a call may change. written: register, or "memory" for any but the stack -> the instruction that changes it;
-    unsure: why the code could not be followed to its end, if so."""
+    """What a call may change: register (or "memory", except the stack) -> the instruction that does. `unsure`: why the
+    code could not be followed to its end, or empty."""
 
     written: Mapping[str, str]
     unsure: str = ""
@@ -33,8 +33,8 @@ class Effect:
 
 @dataclass(frozen=True)
 class Held:
-    """The value of a register or stack word: that of the register `kept` at the entry; or an address, `distance` bytes
-    from the stack pointer at the entry; or unknown. `by`: the instruction that wrote it."""
+    """What a register or a word of the stack holds: the value of the register `kept` at the entry; or an address,
+    `distance` bytes from the entry's stack pointer; or else something unknown. `by`: the instruction that wrote it."""
 
     kept: str = ""
     distance: int | None = None
@@ -46,7 +46,7 @@ Place = TypeVar("Place", str, int)
 
 @dataclass
 class State:
-    """The registers and the stack before an instruction. Stack words by distance."""
+    """The registers, and the words of the stack by their distance, before an instruction."""
 
     registers: dict[str, Held]
     stack: dict[int, Held] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class State:
         return State(dict(self.registers), dict(self.stack))
 
     def merge(self, other: "State") -> bool:
-        """Keeps only what holds in both states; returns whether that changed this one."""
+        """Reduces this state to what is true of both; returns whether it changed."""
         return _merge(self.registers, other.registers) | _merge(self.stack, other.stack)
 
 
@@ -70,7 +70,7 @@ def _merge(mine: dict[Place, Held], theirs: dict[Place, Held]) -> bool:
 
 
 class Follower:
-    """Follows functions of an image. `known`: address -> effect of functions that are not to be followed."""
+    """Follows functions of an image. `known`: the effects of functions that are not followed, by address."""
 
     def __init__(self, image: Image, known: Mapping[int, Effect]):
         self.image, self.arch = image, image.arch
@@ -78,7 +78,7 @@ class Follower:
         self.word = image.arch.word
 
     def _called(self, address: int) -> Effect:
-        """The effect of a call of the function at `address`; cached."""
+        """The effect of a call of the function at `address`."""
         if address not in self.effects:
             self.effects[address] = Effect({}, "it calls itself")  # for a recursive call
             self.effects[address] = self.follow(address)
@@ -129,7 +129,8 @@ class Follower:
     def _step(
         self, instruction: capstone.CsInsn, text: str, state: State, written: dict[str, str]
     ) -> tuple[list[int], str]:
-        """Applies an instruction to `state`; returns the possible next addresses, and why they are unknown, if so."""
+        """Applies an instruction to a state; returns the addresses where execution continues, and why they are not
+        known, or an empty text."""
         behind = (instruction.address + instruction.size) % self.arch.modulus
         calls, jumps = instruction.group(capstone.CS_GRP_CALL), instruction.group(capstone.CS_GRP_JUMP)
         if calls or jumps:
@@ -152,7 +153,7 @@ class Follower:
         return [behind], ""
 
     def _move(self, instruction: capstone.CsInsn, text: str, state: State, written: dict[str, str]) -> None:
-        """Applies an instruction without control transfer to `state` and `written`."""
+        """Applies an instruction that continues at the next one to a state."""
         registers, stack, operands = state.registers, state.stack, instruction.operands
         top, name = registers[self.arch.stack].distance, instruction.mnemonic
         full = [o.type == REGISTER and o.size == self.word for o in operands]
@@ -203,7 +204,7 @@ class Follower:
                 stack[place] = value
 
     def _place(self, instruction: capstone.CsInsn, operand: capstone.x86.X86Op, state: State) -> int | None:
-        """The distance of a memory operand on the stack; None if it is elsewhere or unknown."""
+        """The distance of a memory operand on the stack; None for others."""
         if operand.mem.index or operand.mem.segment or not operand.mem.base:
             return None
         held = state.registers.get(register(self.arch, instruction.reg_name(operand.mem.base)))

@@ -1,7 +1,7 @@
-"""Where the tables go: behind which output section, in which region and segment of the kernel's own linker script.
+"""Places the tables: after which output section, and in which region and segment of the kernel's own linker script.
 
-Only as much of a script is read as that takes: its output sections, what they take and what stands behind their
-braces. Source: the manual of GNU ld, "Linker Scripts". Knows no linker; what it does not find, a setting says.
+Reads only the parts of a script that matter here: output sections, their input patterns, and what follows their closing
+braces. Settings override what it finds. Source: the manual of GNU ld, "Linker Scripts". Knows no linker.
 """
 
 import re
@@ -15,16 +15,16 @@ from buildplug.base.files import read
 from buildplug.config.project import Config, WantedTable
 from buildplug.config.rule import Rule
 
-# Behind the first of these that the script has, by the flags of the table's section.
+# The default place, by the flags of the table's section: after the first of these in the script.
 AFTER = {"a": (".rodata", ".text", ".data"), "aw": (".data",)}
 INTO = r"(> ?[\w.]+ ?)?(AT ?> ?[\w.]+ ?)?(:[\w.]+ ?)*"
 MEMORY = r"\bMEMORY\s*\{[^}]*\}"
-INCLUDES = 10  # one within another, as in GNU ld
+INCLUDES = 10  # nesting depth, as in GNU ld
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A table's place; `into` is what stands behind its braces: `> rom AT> rom :text`."""
+    """A table's place; `into` follows the closing brace of its output section: `> rom AT> rom :text`."""
 
     rule: Rule
     after: str
@@ -42,11 +42,10 @@ class Output:
 
 @dataclass(frozen=True)
 class Placement:
-    """The places of the tables in a link; none leaves them to the linker, which puts a section that no script names
-    beside those of its kind.
+    """The places of the tables in a link; if empty, the linker puts their sections beside others with the same flags.
 
-    GNU ld wants MEMORY before what goes into its regions, and what inserts before what it inserts into. So `memory` is
-    that of the kernel's scripts, and `script` takes their place without it; both are empty where there are no regions.
+    GNU ld wants MEMORY before the sections in its regions, but INSERT before the sections that it inserts into. So the
+    kernel's scripts are split into `memory` and the rest, `script`; both are empty if there are no regions.
     """
 
     tables: tuple[Placed, ...] = ()
@@ -55,8 +54,8 @@ class Placement:
 
 
 def place(config: Config, scripts: Sequence[Path], folders: Sequence[Path]) -> Placement:
-    """The places of the tables in a link with these scripts. The linker looks for them, and for those that they
-    include, in `folders`; of one that is missing it tells. Raises BuildplugError."""
+    """The places of the tables in a link with these scripts, which the linker searches, like included ones, in
+    `folders`. A missing script is left for the linker to report. Raises BuildplugError."""
     if not scripts and not any(table.after or config.link.after for table in config.tables):
         return Placement()
     paths = [path for script in scripts if (path := _path(script, folders))]
@@ -101,12 +100,12 @@ def _place(config: Config, where: Path, found: Sequence[Output], table: WantedTa
 
 
 def _path(script: Path, folders: Iterable[Path]) -> Path | None:
-    """Where a script is that the linker looks for in folders."""
+    """The path of a script in the first of the folders that has it."""
     return next((path for path in (folder / script for folder in folders) if path.is_file()), None)
 
 
 def _text(script: Path, folders: Iterable[Path], depth: int) -> str:
-    """A script without comments, and with the scripts that it includes."""
+    """The text of a script without comments, with included scripts in place."""
 
     def included(match: re.Match[str]) -> str:
         path = _path(Path(match[1].strip('"')), folders) if depth else None
@@ -117,7 +116,7 @@ def _text(script: Path, folders: Iterable[Path], depth: int) -> str:
 
 
 def outputs(text: str) -> list[Output]:
-    """The output sections of a script, in their order."""
+    """The output sections of a script, in order."""
     tokens = re.findall(r'"[^"]*"|[{}();:>=,]|[^\s{}();:>=,"]+', text) + [""] * 2
     loads = set[str]()
     found: list[Output] = []
@@ -130,7 +129,7 @@ def outputs(text: str) -> list[Output]:
                 name for name, kind in zip(tokens[at:end], tokens[at + 1 : end], strict=False) if kind == "PT_LOAD"
             }
             at = end
-        elif word in ("SECTIONS", "{", "}", ";", ","):  # what is in the braces of SECTIONS follows as if beside it
+        elif word in ("SECTIONS", "{", "}", ";", ","):  # the contents of SECTIONS are read as if at top level
             at += 1
         elif opened == "(" and tokens[_behind(tokens, at + 1)] != ":":  # ASSERT, ENTRY, …; not `.bss (NOLOAD) :`
             at = _behind(tokens, at + 1)
@@ -148,7 +147,7 @@ def outputs(text: str) -> list[Output]:
 
 
 def _behind(tokens: Sequence[str], at: int) -> int:
-    """The place behind the bracket that closes the one at `at`."""
+    """The index after the bracket that closes the one at `at`."""
     depth = 0
     for place in range(at, len(tokens)):
         depth += (tokens[place] in ("{", "(")) - (tokens[place] in ("}", ")"))
@@ -158,8 +157,8 @@ def _behind(tokens: Sequence[str], at: int) -> int:
 
 
 def _taken(tokens: Sequence[str], at: int, end: int) -> Iterable[str]:
-    """The patterns of input sections in the body of an output section: what stands in brackets behind a pattern of
-    files. Expressions are gone past, as their `*` is none."""
+    """The patterns of input sections in the body of an output section: those in parentheses after a file pattern.
+    Skips expressions, whose `*` is not a pattern."""
     while at < end:
         if tokens[at] == "=":
             at = next((i for i in range(at, end) if tokens[i] == ";"), end)
@@ -169,7 +168,7 @@ def _taken(tokens: Sequence[str], at: int, end: int) -> Iterable[str]:
 
 
 def _tail(tokens: Sequence[str], at: int) -> tuple[int, str, list[str]]:
-    """What stands behind the braces of an output section: its end, the regions, the segments."""
+    """What follows the closing brace of an output section: the index of its end, the regions, the segments."""
     regions, segments = "", list[str]()
     while True:
         word, following = tokens[at : at + 2] if at + 2 <= len(tokens) else ("", "")

@@ -1,4 +1,4 @@
-"""What the kernel does with its tables, in Python: the reference for the C code.
+"""What the kernel does with its tables, in Python: the reference implementation for the C code.
 
 Knows no pass and no template.
 """

@@ -1,4 +1,4 @@
-"""The reference of the boot-time fixup: the same steps as templates/runtime/fixup.c.j2, in the same order, on a file.
+"""The reference for the boot-time fixup: the steps of templates/runtime/fixup.c.j2, in the same order, on a file.
 
 Addresses are link addresses. The two share no code; tests compare their results byte for byte.
 """
@@ -32,19 +32,19 @@ class _Fixup:
     table: Table
     at: int  # address of the table
     origin: int  # address of the backend that the sites have now; 0: as linked
-    backend: int  # address of the backend to install; 0: as linked
-    start: int  # bounds of the image, addresses
+    backend: int  # address of the backend that they get; 0: as linked
+    start: int  # of the image
     end: int
 
     def inside(self, at: int, size: int) -> bool:
-        """Whether `size` bytes at address `at` are in the image."""
+        """Whether `size` bytes at `at` are in the image."""
         return self.start <= at <= self.end and self.end - at >= size
 
     def base(self, section: int) -> int:
         return (self.at + int(self.table.bases[section])) % self.arch.modulus
 
     def make(self, backend: int, form: Form, number: int, site: int, found: bytes) -> tuple[str, bytes]:
-        """The bytes of a site for a backend, or as linked (0). `found`: its present bytes."""
+        """The bytes of a site for a backend (0: as linked), and an error or "ok". `found`: its present bytes."""
         op = self.table.ops[number]
         record = dtype("implementation", self.arch.byteorder)
         at_way = backend + dtype("backend", self.arch.byteorder).itemsize + record.itemsize * number
@@ -83,14 +83,14 @@ class _Fixup:
         return "ok", _pad(self.arch, code, form.length)
 
     def refer(self, form: Form, code: bytes, site: int, function: int) -> tuple[str, bytes]:
-        """`code`, the bytes of a site of a form, with its field set to a function's address."""
+        """The bytes of a site, `code`, with the address of a function in its field; and an error or "ok"."""
         changed = put(self.arch, form.field, code[form.at :], site + form.pc, function)
         if changed is None:
             return "out_of_range", b""
         return "ok", code[: form.at] + changed + code[form.at + len(changed) :]
 
     def redirect(self, form: Form, number: int, site: int) -> tuple[str, bytes, bytes]:
-        """An error or "ok"; the new bytes of a site; its present bytes, if they are the expected ones."""
+        """An error or "ok", the new bytes of a site, and its present ones, which must be the expected ones."""
         found = self.memory.read(site, form.length)
         error, before = self.make(self.origin, form, number, site, found)
         if error != "ok":
@@ -100,7 +100,7 @@ class _Fixup:
         )
 
     def walk(self, write: Callable[[int, bytes], None] | None) -> Status:
-        """Checks all sites; writes the new bytes if `write` is given."""
+        """Checks all sites; also writes them if `write` is given."""
         entry, forms = 0, self.arch.forms
         for section, record in enumerate(self.table.sections):
             size, past = int(record["size"]), 0
@@ -122,10 +122,10 @@ class _Fixup:
 def fixup(
     arch: Arch, memory: Memory, at: int, backend: int, start: int, end: int, *, origin: int = 0, dry: bool = False
 ) -> Status:  # fmt: skip
-    """Redirects every site of the table at address `at` to the backend at `backend`; both inside [start, end).
+    """Redirects every site of the table at address `at` to the backend at `backend`, both inside [start, end).
 
-    Checks everything before any write. `dry`: only checks. `origin`: the backend that the sites have now, 0 if as
-    linked; `backend` 0 restores what was linked.
+    Checks everything before it writes anything. `dry`: only checks. `origin`: the backend that the sites have now, 0 if
+    they are as linked. A `backend` of 0 restores them.
     """
     if not start <= at <= end:
         return Status("bad_bounds", 0)
@@ -137,7 +137,7 @@ def fixup(
     past = start
     for number, record in enumerate(work.table.sections):
         base = work.base(number)
-        if base < past or not work.inside(base, int(record["size"])):  # ascending and disjoint: no sites overlap
+        if base < past or not work.inside(base, int(record["size"])):  # ascending and disjoint: no two sites can overlap
             return Status("bad_bounds", number)
         past = base + int(record["size"])
     for number, op in enumerate(work.table.ops):
@@ -161,7 +161,7 @@ def fixup(
 
 
 def apply(image: Image, table_symbol: str, backend_symbol: str, output: Path) -> int:
-    """Writes the image to `output` as after the fixup in memory; returns the number of sites.
+    """Writes the image as it is in memory after the fixup to `output`; returns the number of sites.
 
     Raises BuildplugError if the image lacks the table or the backend, or if the fixup returns an error.
     """

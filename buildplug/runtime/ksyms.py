@@ -1,4 +1,4 @@
-"""The reference of lookups in a symbol table: as in templates/runtime/ksyms.c.j2."""
+"""The reference for lookups in a table of symbols: templates/runtime/ksyms.c.j2."""
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Symbol:
 
 
 def symbol(table: Ksyms, at: int, index: int) -> Symbol:
-    """The symbol of an index, in a table at address `at`. C: bp_ksyms_get()."""
+    """The symbol at an index, in a table at address `at`. C: bp_ksyms_get()."""
     section, offset, size, kind = table.rows[index].tolist()
     return Symbol(index, (_base(table, at, section) + offset) % table.arch.modulus, size, chr(kind), table.names[index])
 
@@ -30,7 +30,7 @@ def _base(table: Ksyms, at: int, section: int) -> int:
 
 
 def find(table: Ksyms, at: int, address: int) -> Symbol | None:
-    """The last symbol at or before an address, in the section of that address. C: bp_ksyms_find()."""
+    """The last symbol at or before an address, in the section that contains it. C: bp_ksyms_find()."""
     for section, size in enumerate(table.sections["size"].tolist()):
         offset = (address - _base(table, at, section)) % table.arch.modulus
         if offset < size:
@@ -41,7 +41,7 @@ def find(table: Ksyms, at: int, address: int) -> Symbol | None:
 
 
 def lookup(table: Ksyms, at: int, name: bytes) -> list[Symbol]:
-    """All symbols of a name, ordered by index. C: bp_ksyms_lookup(), bp_ksyms_next()."""
+    """All symbols with a name, by index. C: bp_ksyms_lookup(), bp_ksyms_next()."""
     if not table.by_name:
         return []
     low = bisect_left(table.order, name, key=table.names.__getitem__)
@@ -50,7 +50,7 @@ def lookup(table: Ksyms, at: int, name: bytes) -> list[Symbol]:
 
 
 def format_address(table: Ksyms, at: int, address: int) -> bytes:
-    """An address as name+0x12/0x40, or as a number if it has no symbol. C: bp_ksyms_print()."""
+    """name+0x12/0x40, or only the address if there is no symbol. C: bp_ksyms_print()."""
     found = find(table, at, address)
     if found is None:
         return b"%#x" % address

@@ -10,8 +10,8 @@ from buildplug.image.headers import SHT_NOBITS
 
 
 class Status(NamedTuple):
-    """The result of a reference implementation: "ok" or an error (fixup: of sites_format.ERRORS), and the number of the
-    wrong section, op, site or field."""
+    """The result of a runtime function: "ok" or an error's name (sites_format.ERRORS for the fixup), and the index of
+    the section, op or site that is wrong."""
 
     error: str
     entry: int
@@ -19,7 +19,7 @@ class Status(NamedTuple):
 
 @dataclass(frozen=True)
 class Memory:
-    """The bytes of an image as loaded: (address, content) of each region."""
+    """The bytes of an image in memory: (address, content) of each region."""
 
     regions: tuple[tuple[int, bytearray], ...]
 
@@ -40,8 +40,8 @@ class Memory:
 
 
 def memory_of(image: Image, slide: int = 0) -> tuple[Memory, int, int]:
-    """The allocated sections with content, and the start and end address of all allocated ones; loaded `slide` bytes
-    from the link address."""
+    """The memory of an image that is loaded `slide` bytes from its link address: the allocated sections with content;
+    and the start and end addresses of all allocated sections."""
     alloc = [s for s in image.sections if s.alloc and s.size]
     regions = [(s.address + slide, bytearray(image.bytes_of(s).tobytes())) for s in alloc if s.type != SHT_NOBITS]
     start, end = min(s.address for s in alloc), max(s.address + s.size for s in alloc)
@@ -54,6 +54,6 @@ def get(arch: Arch, field: Field, content: bytes, pc: int) -> int:
 
 
 def put(arch: Arch, field: Field, content: bytes, pc: int, address: int) -> bytes | None:
-    """The bytes of the field at the start of `content`, set to `address`; None if that is out of range."""
+    """The bytes of the field at the start of `content` with `address` in it; None if it does not fit."""
     word, fits = field.put(int.from_bytes(content[: field.size], arch.order), pc % arch.modulus, address, arch.bits)
     return int(word).to_bytes(field.size, arch.order) if fits else None

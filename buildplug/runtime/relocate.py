@@ -1,4 +1,4 @@
-"""The reference of relocation at boot: the same steps as templates/runtime/relocs.c.j2, in the same order, on memory.
+"""The reference for relocation at boot: the steps of templates/runtime/relocs.c.j2, in the same order, on memory.
 
 Addresses are run-time addresses. The two share no code; tests compare their results byte for byte.
 """
@@ -24,7 +24,7 @@ class _Table:
 
 
 def _inspect(arch: Arch, memory: Memory, at: int, start: int, end: int) -> tuple[str, int, _Table | None]:
-    """Checks a table but for its fields: an error or "ok", the wrong section, the table."""
+    """Checks a table except for its fields: an error or "ok", the number of the wrong section, and the table."""
     order = arch.byteorder
     if at % 8 or not (start <= at <= end and end - at >= dtype("relocs", order).itemsize):
         return "bad_place", 0, None
@@ -55,8 +55,7 @@ def _inspect(arch: Arch, memory: Memory, at: int, start: int, end: int) -> tuple
 
 
 def _number(data: bytes, at: int) -> tuple[int | None, int]:
-    """Decodes the number (LEB128) of the field at offset `at`: the number, None at the end or if it is too long; and
-    the offset of the next."""
+    """The number at offset `at`, 7 bits a byte, and the offset of the next; None at the end or if it is too long."""
     value = 0
     for shift, byte in enumerate(data[at : at + LONGEST]):
         value |= (byte & 127) << 7 * shift
@@ -68,7 +67,7 @@ def _number(data: bytes, at: int) -> tuple[int | None, int]:
 def _walk(
     arch: Arch, memory: Memory, at: int, table: _Table, slide: int, write: Callable[[int, bytes], None] | None
 ) -> Status:
-    """Checks all fields; writes the new values if `write` is given."""
+    """Checks all fields; also writes them if `write` is given."""
     entry, done = 0, 0
     for section, (size, count) in enumerate(table.sections.tolist()):
         past = 0
@@ -83,7 +82,7 @@ def _walk(
             place = (at + int(table.bases[section]) + offset) % arch.modulus
             content = memory.read(place, width)
             address = get(arch, field, content, place)
-            # the field itself has moved already, and with it the address that a relative one gives
+            # the field has moved already, so a relative one gives a target that has moved, too
             address += -slide if field.relative else slide
             changed = put(arch, field, content, place, address % arch.modulus)
             if changed is None:
@@ -95,8 +94,8 @@ def _walk(
 
 
 def relocate(arch: Arch, memory: Memory, at: int, start: int, end: int, slide: int) -> Status:
-    """Relocates every field of the table at address `at`, for an image that is `slide` bytes from its link address and
-    now in [start, end). Checks everything before any write."""
+    """Relocates every field of the table at address `at`, in an image that is now in [start, end), `slide` bytes from
+    its link address. Checks everything before it writes anything."""
     error, entry, table = _inspect(arch, memory, at, start, end)
     if table is None:
         return Status(error, entry)
