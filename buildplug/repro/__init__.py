@@ -1,4 +1,4 @@
-"""Builds again in varied surroundings, compares, and says what differs and why.
+"""Rebuilds in varied environments, compares the outputs, and reports what differs and why.
 
-Knows no pass: it runs builds as their users do.
+Knows no pass: it runs builds as users do.
 """

@@ -1,4 +1,4 @@
-"""Rebuilds what a record of provenance speaks of, as it says, and compares with the digests that it has."""
+"""Rebuilds what a provenance record describes, and compares the outputs with its digests."""
 
 import glob
 import os
@@ -17,14 +17,14 @@ from buildplug.repro import vary, workshop
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What a rebuild showed."""
+    """The result of a rebuild."""
 
     record: str
     recorded: dict[str, str]  # the record's outputs: SHA-256
-    outputs: tuple[Difference, ...]  # that are not as recorded
-    digests: dict[str, str]  # of the rebuild: SHA-256
-    others: tuple[Difference, ...]  # inputs and tools that are not those of the record
-    kept: str  # the rebuild's tree, if an output is not as recorded
+    outputs: tuple[Difference, ...]  # those that are not as recorded
+    digests: dict[str, str]  # of the rebuild's outputs: SHA-256
+    others: tuple[Difference, ...]  # inputs and tools that differ from the record
+    kept: str  # the rebuild's tree, if an output is not as recorded; else empty
 
     @property
     def reproducible(self) -> bool:
@@ -32,9 +32,9 @@ class Rebuilt:
 
 
 def rebuild(path: Path, root: Path) -> Rebuilt:
-    """Builds the project in `root`, a folder or its configuration, in a copy, with the variables of the record at
-    `path` and no others of their kind, and compares. Raises BuildplugError: the record is no record, or the build
-    fails."""
+    """Builds a copy of the project at `root`, a folder or its configuration, and compares it with the record at `path`.
+    Of the variables that tools read, exactly the record's are set. Raises BuildplugError if the record is invalid or
+    the build fails."""
     record = provenance.read(path)
     root = root.parent if root.is_file() else root
     others = tuple(d for d in provenance.check(record, root) if not d.what.startswith("variable "))
@@ -60,7 +60,7 @@ def rebuild(path: Path, root: Path) -> Rebuilt:
 
 
 def report(rebuilt: Rebuilt) -> Iterator[str]:
-    """What the rebuild showed, as lines."""
+    """The result as lines of text."""
     wrong = {difference.what for difference in rebuilt.outputs}
     for name, digest in rebuilt.digests.items():
         yield printable(f"{name}: {'not as' if name in wrong else 'as'} {rebuilt.record} says, SHA-256 {digest}")

@@ -1,4 +1,4 @@
-"""What lies where in an archive: the members of ar, tar and cpio files, and the fields of their headers.
+"""The layout of archives: the members of ar, tar and cpio files, and the fields of their headers.
 
 Sources: ar(5); POSIX pax, "ustar Interchange Format"; Linux's
 Documentation/driver-api/early-userspace/buffer-format.rst.
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Extent(NamedTuple):
-    """A named part of a file: bytes [start, end). `field` is that of a header; empty for what a member holds."""
+    """A named part of a file: bytes [start, end). `field` is a field of a header; empty for a member's content."""
 
     name: str
     field: str
@@ -35,13 +35,13 @@ CPIO_FIELDS = ("ino", "mode", "uid", "gid", "nlink", "mtime", "filesize", "devma
                "rdevminor", "namesize", "check")  # fmt: skip
 CPIO = tuple(_Field(name, 6 + 8 * place, 14 + 8 * place) for place, name in enumerate(CPIO_FIELDS))
 CPIO_HEAD = 6 + 8 * len(CPIO_FIELDS)
-# The class of cause that a field alone gives away.
+# Field -> the class of cause of any difference in it.
 CAUSES = {"mtime": "timestamp", "mode": "file mode", "uid": "user or host name", "gid": "user or host name",
           "uname": "user or host name", "gname": "user or host name"}  # fmt: skip
 
 
 def extents(data: bytes) -> list[Extent]:
-    """The parts of an archive, in order; empty if it is none, or not a whole one."""
+    """The parts of an archive, in order; empty if it is no archive, or a damaged one."""
     try:
         if data.startswith(b"!<arch>\n"):
             return list(_ar(data))
@@ -55,13 +55,13 @@ def extents(data: bytes) -> list[Extent]:
 
 
 def _member(name: str, at: int, fields: tuple[_Field, ...], start: int, end: int) -> Iterator[Extent]:
-    """A member whose header lies at `at`, and whose content at [start, end)."""
+    """The parts of a member with its header at `at` and its content at [start, end)."""
     yield from (Extent(name, field.name, at + field.start, at + field.end) for field in fields)
     yield Extent(name, "", start, end)
 
 
 def _number(digits: bytes, base: int) -> int:
-    """Raises ValueError for what is no number, or a negative one."""
+    """A number that is not negative. Raises ValueError."""
     number = int(digits, base)
     if number < 0:
         raise ValueError(digits)

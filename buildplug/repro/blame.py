@@ -1,4 +1,4 @@
-"""Two files that should be one: the places where they differ, in the terms of a kernel, and what may have caused it."""
+"""Finds where two files differ that should be equal, by section, symbol and table entry, and the likely causes."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -16,10 +16,10 @@ from buildplug.record.rebuilds import APART, Place
 from buildplug.repro import archives
 from buildplug.stage.proof import prove_table
 
-SHOWN = 16  # bytes of a place
+SHOWN = 16  # bytes shown of a place
 MOST = 4096  # places of a part
-TEXT = 80  # bytes of a text before a place and behind it
-# What helps against a class of cause.
+TEXT = 80  # bytes of text shown before and after a place
+# Class of cause -> remedy.
 REMEDIES = {
     "timestamp": "leave the time out, or take it from SOURCE_DATE_EPOCH",
     "build path": "compile with -ffile-prefix-map=FOLDER=., and name files relative to the project",
@@ -46,21 +46,21 @@ _SEED = re.compile(r"randstruct|randomize_layout", re.I)
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of a file: bytes [start, end). Places of a lower rank say more."""
+    """A part of a file: bytes [start, end). Places of a lower rank are shown first: they explain more."""
 
     name: str
     start: int
     end: int
     rank: int = 0
-    text: bool = True  # whether bytes that look like text are text
-    cause: str = ""
-    symbols: Sequence[tuple[int, int, str]] = ()  # offset in the part, size in bytes and name, ascending
+    text: bool = True  # whether bytes that look like text may be shown as text
+    cause: str = ""  # the class of cause of any difference in it
+    symbols: Sequence[tuple[int, int, str]] = ()  # offset in the part, bytes; size, bytes; name; ascending
     image: Image | None = None  # if the part is a section of it
 
 
 def compare(control: Path, varied: Path, rules: Sequence[Rule], known: str = "") -> list[Place]:
-    """The places where two files differ; those first that say most. `rules` are those of tables that may be there;
-    `known` is the class of cause of what has none by its place."""
+    """The places where two files differ, the most informative first. `rules`: of tables that the files may contain;
+    `known`: the class of cause for places that do not imply one."""
     data = [np.fromfile(path, np.uint8) for path in (control, varied)]
     parts = [_parts(path, content) for path, content in zip((control, varied), data, strict=True)]
     found: list[tuple[int, Place]] = []
@@ -71,7 +71,7 @@ def compare(control: Path, varied: Path, rules: Sequence[Rule], known: str = "")
             name = f"{odd.name}, only in the {'control' if one else 'varied build'}"
             size = odd.end - odd.start
             found.append((odd.rank, Place(name, "", "", odd.start, odd.start, size, "", "", ("", ""), known)))
-    if not found:  # it belongs to no part
+    if not found:  # the difference is outside of all parts
         whole = [_Part("headers or padding", 0, len(content), text=False) for content in data]
         found = [(0, place) for place in _places((whole[0], whole[1]), data, rules, known)]
     found.sort(key=lambda item: (item[0] + (not item[1].texts[0]), item[1].offset))
@@ -84,7 +84,7 @@ def _parts(path: Path, data: Array) -> list[_Part]:
     if content[:4] == b"\x7fELF":
         try:
             parts = list(_sections(Image(path)))
-        except BuildplugError:  # of an architecture that is unknown to us, or broken: bytes, then
+        except BuildplugError:  # an unknown architecture, or malformed: compared as bytes
             parts = []
     for extent in archives.extents(content):
         name = f"{extent.name}: {extent.field}" if extent.field else extent.name
@@ -119,7 +119,7 @@ def _sections(image: Image) -> Iterator[_Part]:
 
 
 def _paired(ones: list[_Part], others: list[_Part]) -> Iterator[tuple[_Part | None, _Part | None]]:
-    """The parts of two files, by their names; of those with one name the first with the first."""
+    """The parts of two files in pairs of equal names, in order where a name repeats; None for a missing one."""
     rows = []
     for parts in (ones, others):
         seen: dict[str, int] = {}
@@ -133,8 +133,7 @@ def _paired(ones: list[_Part], others: list[_Part]) -> Iterator[tuple[_Part | No
 
 
 def _places(pair: tuple[_Part, _Part], data: list[Array], rules: Sequence[Rule], known: str) -> Iterator[Place]:
-    """The first byte of each place where two parts differ. Where their sizes do there is one place: what is behind it
-    has moved."""
+    """The places where two parts differ. Only the first one if their sizes differ: the bytes after it have moved."""
     one, other = pair
     contents = [content[part.start : part.end] for content, part in zip(data, pair, strict=True)]
     common = min(map(len, contents))
@@ -163,7 +162,7 @@ def _places(pair: tuple[_Part, _Part], data: list[Array], rules: Sequence[Rule],
 
 
 def _entry(part: _Part, at: int, rules: Sequence[Rule]) -> str:
-    """What the byte at `at` of a section is about, if it belongs to a table of one of the rules."""
+    """The entry with the byte at `at` of a section, if a table of one of the rules contains it; else empty."""
     if part.image is None:
         return ""
     for rule in rules:
@@ -189,14 +188,14 @@ def _texts(contents: list[Array], at: int) -> tuple[str, str]:
 
 
 def _by_name(symbol: str, texts: tuple[str, str]) -> str:
-    """The class of cause that names give away."""
+    """The class of cause that names indicate; empty if none."""
     if _CERTIFICATES.search(symbol):
         return "signature"
     return "randomised layout seed" if _SEED.search(" ".join((symbol, *texts))) else ""
 
 
 def _by_content(contents: list[Array], texts: tuple[str, str]) -> str:
-    """The class of cause that bytes suggest which differ from one build to the next."""
+    """The class of cause that the differing content suggests; empty if none."""
     for pattern, cause in ((_TEMPORARY, "temporary path"), (_TIME, "timestamp")):
         if all(pattern.search(text) for text in texts):
             return cause

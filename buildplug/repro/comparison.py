@@ -1,7 +1,7 @@
-"""Builds again and again, each time in other surroundings, and compares what comes out, bit for bit.
+"""Builds a project repeatedly in varied environments, and compares the outputs bit for bit.
 
-Each build has a copy of the project; its originals are only read. First the control; then one build with everything
-varied. If that is the same, so is each variation. If not: the control again, each variation alone, and what is left
+Each build uses a copy; the project itself is only read. First comes the control, then a build with everything varied.
+If that is equal, no variation matters. Otherwise: the control again, each variation alone, then the remaining ones
 together, with the places where the outputs differ.
 """
 
@@ -21,12 +21,12 @@ from buildplug.repro.workshop import KEPT, Project
 
 SHOWN = 8  # places of an output in a result
 Told = Callable[[str], None]
-Own = dict[str, list[Place]]  # output -> where it differs from build to build, nothing varied
+Own = dict[str, list[Place]]  # output -> where it differs between builds without variation
 
 
 def repro(wanted: Project, specs: Sequence[str], told: Told = lambda what: None) -> Rebuilds:
-    """Builds the project in varied surroundings and compares. Raises BuildplugError: a build fails, or an output is
-    missing. Whatever happens, nothing is left running or mounted; of the builds only those that differ are kept."""
+    """Builds the project in varied environments and compares. Raises BuildplugError if a build fails or an output is
+    missing. Nothing stays running or mounted, however it ends; only builds that differ are kept."""
     with workshop.interruptible(), workshop.workshop(wanted, environment()) as bench:
         variations, not_varied = vary.chosen(specs, bench)
         return _Comparison(wanted, bench, variations, not_varied, told).result()
@@ -34,7 +34,7 @@ def repro(wanted: Project, specs: Sequence[str], told: Told = lambda what: None)
 
 @dataclass(frozen=True)
 class _Built:
-    """A build that is done: where its tree is, and its outputs with their SHA-256."""
+    """A finished build: its tree, and its outputs: path -> SHA-256."""
 
     tree: Path
     digests: dict[str, str]
@@ -58,7 +58,7 @@ class _Comparison:
         try:
             together = self._build("varied" if len(names) != 1 else min(names), names)
         except BuildplugError:
-            for name in sorted(names) if len(names) > 1 else ():  # which of them does it break under?
+            for name in sorted(names) if len(names) > 1 else ():  # find the variation that breaks the build
                 self._drop(self._build(name, frozenset({name})))
             raise
         if together.digests == self.control.digests:
@@ -73,7 +73,7 @@ class _Comparison:
         return Rebuilds(self.project.command, self.control.digests, verdicts, self.not_varied, tuple(self.blamed), kept)
 
     def _find(self, names: frozenset[str], together: _Built) -> None:
-        """Blames whatever makes the outputs differ."""
+        """Finds which variations make the outputs differ."""
         again = self._build("again", frozenset())
         own = {output: self._places(again, output, {}) for output in self._differing(again)}
         self._blame((), again, {})
@@ -85,12 +85,12 @@ class _Comparison:
         if len(rest) > 1:
             self._find_together(rest, own)
         if not self.blamed:
-            self._blame((), together, own)  # once, and not again
+            self._blame((), together, own)  # it differed once, but not again
         elif together.tree not in self.kept:
             self._drop(together)
 
     def _find_together(self, rest: frozenset[str], own: Own) -> None:
-        """Blames as few as it takes of variations that make the outputs differ only together, if they do."""
+        """Finds a minimal set of variations that make the outputs differ only in combination, if there is one."""
         confirmed = self._build("together", rest)
         if self._differs(confirmed, own):
             for name in sorted(rest):
@@ -105,7 +105,7 @@ class _Comparison:
         return [name for name, digest in self.control.digests.items() if built.digests[name] != digest]
 
     def _places(self, built: _Built, output: str, own: Own, known: str = "") -> list[Place]:
-        """Where an output differs from the control's, and not only by itself."""
+        """Where an output differs from the control's, except where it also differs without variation."""
         found = compare(self.control.tree / output, built.tree / output, self.project.rules, known)
         return [place for place in found if not place.is_in(own.get(output, ()))]
 
@@ -113,7 +113,7 @@ class _Comparison:
         return any(self._places(built, output, own) for output in self._differing(built))
 
     def _blame(self, names: tuple[str, ...], built: _Built, own: Own) -> bool:
-        """Puts down where a build differs; keeps it then. Returns whether it does."""
+        """Records where a build differs, and keeps it; drops it otherwise. Returns whether it differs."""
         known = vary.BY_NAME[names[0]].cause if len(names) == 1 else ""
         found = False
         for output in self._differing(built):
@@ -141,7 +141,7 @@ class _Comparison:
         workshop.remove(built.tree)
 
     def _build(self, name: str, varied: frozenset[str]) -> _Built:
-        """Builds with these variations varied. Raises BuildplugError that says which."""
+        """Builds with these variations. Raises BuildplugError, which names them."""
         self.told(name)
         setting = vary.setting(self.bench, self.variations, varied)
         kept = self.bench.work / KEPT / name
@@ -165,7 +165,7 @@ class _Comparison:
         return _Built(kept, digests)
 
     def _note(self, setting: Setting) -> None:
-        """Puts down what a launcher or a cache really did; takes back what was varied in vain."""
+        """Records how often a launcher or a cache was used; if never, the variation counts as not varied."""
         done: dict[str, tuple[int, str]] = {}
         if setting.distcc:
             done["launcher"] = files.read(setting.distcc).count(b" COMPILE_OK "), "compilations by distccd"

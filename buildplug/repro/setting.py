@@ -1,4 +1,4 @@
-"""How and where a build of `buildplug repro` runs; with the compilers behind a cache, or on a server."""
+"""How and where a build of `buildplug repro` runs, and the wrappers that put a cache or a server before compilers."""
 
 import os
 import re
@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 COMPILERS = re.compile(r"(.+-)?(cc|gcc|clang|c\+\+|g\+\+|clang\+\+)(-[0-9.]+)?")
-# distccd refuses to be root: it runs as somebody else, who may do what we may.
+# distccd refuses to run as root, so it runs as nobody in a user namespace, with our permissions.
 ANYBODY = ("unshare", "--user", "--map-user=65534", "--map-group=65534")
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Where the builds run. `work` is a folder of ours; `now` in seconds since 1970; `port` is free on loopback; `env`
-    is what variations start from."""
+    """Where the builds run. `work`: a temporary folder; `now`: in seconds since 1970; `port`: a free one on loopback;
+    `env`: the environment that variations change."""
 
     work: Path
     now: int
     port: int
-    ours: bool  # whether it is a configuration of buildplug's that is built, and no other command
+    ours: bool  # whether buildplug builds a configuration; else a command runs
     env: Mapping[str, str]
 
 
@@ -31,11 +31,11 @@ class Setting:
 
     tree: Path  # the project's copy
     env: Mapping[str, str]
-    prefix: tuple[str, ...] = ()  # programs that start the command
+    prefix: tuple[str, ...] = ()  # wrapper programs before the command
     umask: int = -1  # -1: the user's
-    listing: tuple[str, ...] = ()  # options of disorderfs: how folders list their files; none: as they do
-    distcc: Path | None = None  # the log of a server that compiles meanwhile
-    ccache: Path | None = None  # a cache that a first build fills, and a second uses
+    listing: tuple[str, ...] = ()  # options of disorderfs for the order of folder listings; none: not mounted
+    distcc: Path | None = None  # the log of the compile server, if there is one
+    ccache: Path | None = None  # a cache that a first build fills and a second uses
 
     def with_env(self, variables: Mapping[str, str]) -> "Setting":
         return replace(self, env={**self.env, **variables})
@@ -45,7 +45,7 @@ class Setting:
 
 
 def _compilers(found: Setting) -> dict[str, str]:
-    """The compilers in PATH: name -> program."""
+    """The compilers in PATH: name -> path."""
     path = found.env.get("PATH", os.defpath)
     folders = [
         folder for folder in map(Path, path.split(":")) if os.access(folder, os.R_OK | os.X_OK) and folder.is_dir()
@@ -63,10 +63,10 @@ def _script(path: Path, text: str) -> str:
 
 
 def cached(found: Setting, bench: Bench, vary: bool) -> Setting:
-    """A setting without a compiler cache, or with one."""
+    """A setting with a compiler cache if `vary`, else with caching disabled."""
     if not vary:
         return found.with_env({"CCACHE_DISABLE": "1"})
-    # ccache makes names out of the time: it has to have the true one, and the compiler that of the build.
+    # ccache makes file names from the time: it needs the real time, but the compiler needs the build's.
     names = bench.work / "ccache-names"
     for name, program in _compilers(found).items():
         become = shlex.join([shutil.which("ccache") or "ccache", program])
@@ -75,19 +75,19 @@ def cached(found: Setting, bench: Bench, vary: bool) -> Setting:
         )
     again = _script(bench.work / "compiler", 'LD_PRELOAD="$BUILD_PRELOAD" exec "$@"')
     folder = bench.work / "ccache"
-    sloppy = "include_file_mtime,include_file_ctime"  # a generated header is younger than ccache likes
+    sloppy = "include_file_mtime,include_file_ctime"  # ccache rejects headers as new as generated ones
     variables = {"CCACHE_DIR": str(folder), "CCACHE_SLOPPINESS": sloppy}
     variables |= {"CCACHE_PREFIX": again, "CCACHE_PREFIX_CPP": again}
     return replace(found, ccache=folder).with_env(variables).with_path(names)
 
 
 def distributed(found: Setting, bench: Bench, vary: bool) -> Setting:
-    """A setting with compilers that run here, or on the server that listens at the bench's port."""
+    """A setting with compilers that run on the server at the bench's port if `vary`, else locally."""
     if not vary:
         return found
     state = bench.work / "distcc"
     state.mkdir(exist_ok=True)
-    # No fallback: what is not compiled by the server is an error.
+    # No fallback: a compilation that the server does not do is an error.
     hosts = {"DISTCC_HOSTS": f"127.0.0.1:{bench.port}", "DISTCC_DIR": str(state), "DISTCC_FALLBACK": "0"}
     names = bench.work / "distcc-names"
     names.mkdir(exist_ok=True)

@@ -1,8 +1,8 @@
-"""Variations: what of a build's surroundings is changed from one build to the next, by the names that reprotest has for
-them, and some of our own. A table; each row says what is changed, what that takes, and how.
+"""Variations: what changes in a build's environment, under reprotest's names and some of our own. A table: each row has
+what is varied, what that needs, and how it is done.
 
-A variation that is chosen has one value for the control and another for the varied build, whatever the user's own is;
-one that is not chosen is as the user has it, in all builds.
+A chosen variation has one value for the control and another for the varied build, whatever the user's value is; one
+that is not chosen has the user's value in all builds.
 """
 
 import os
@@ -24,30 +24,30 @@ from buildplug.repro.setting import ANYBODY, Bench, Setting, cached, distributed
 LATER = 373 * 86400 + 7 * 3600 + 13 * 60  # seconds: another year, month, day, hour and minute
 HOST = "i-capture-the-hostname"
 LOCALE = "et_EE.UTF-8"  # sorts z before t
-# Names the host in a namespace that it has to itself, then becomes the program behind.
+# Sets the host name in a namespace of its own, then executes the rest of the command.
 NAME_HOST = (
     "import ctypes, os, socket, sys; name = sys.argv[1]; socket.sethostname(name); "
     "ctypes.CDLL(None).setdomainname(name.encode(), len(name)); os.execvp(sys.argv[2], sys.argv[2:])"
 )
 
 
-Apply = Callable[[Setting, Bench, bool], Setting]  # the last: whether it is varied, or the control
-Lacks = Callable[[Bench], str]  # why it cannot be varied here; empty if it can
+Apply = Callable[[Setting, Bench, bool], Setting]  # the last: varied, or the control's value
+Lacks = Callable[[Bench], str]  # why the variation is impossible here; empty if it is not
 
 
 @dataclass(frozen=True)
 class Variation:
     name: str
     about: str  # what is varied
-    cause: str  # the class of cause, of what differs by it
+    cause: str  # class of cause of the differences that it makes
     apply: Apply
     lacks: Lacks = lambda bench: ""
 
 
 def chosen(specs: Sequence[str], bench: Bench) -> tuple[list[Variation], dict[str, str]]:
-    """The variations that specs such as `build_path,-num_cpus` leave of all, one after the other; and of the others why
-    they are not among them. Raises BuildplugError for unknown names, and for one that is named but cannot be varied."""
-    wanted = dict.fromkeys(BY_NAME, False)  # -> whether it was named
+    """The variations that specs such as `all,-num_cpus` choose, applied in order; and the others, with the reason.
+    Raises BuildplugError for an unknown name, and for a named variation that is impossible here."""
+    wanted = dict.fromkeys(BY_NAME, False)  # variation -> whether it was named
     for word in (word.strip() for spec in specs for word in spec.split(",") if word.strip()):
         name, off = word.removeprefix(word[0]) if word[0] in "+-@" else word, word.startswith("-")
         if name not in (*BY_NAME, "all"):
@@ -66,7 +66,8 @@ def chosen(specs: Sequence[str], bench: Bench) -> tuple[list[Variation], dict[st
 
 
 def setting(bench: Bench, variations: Sequence[Variation], varied: frozenset[str]) -> Setting:
-    """How the build runs in which the variations of these names are varied, and the others have the control's value."""
+    """The setting of a build where the variations named in `varied` are varied, and the others have the control's
+    value."""
     found = Setting(bench.work / "build", bench.env)
     for variation in variations:
         found = variation.apply(found, bench, variation.name in varied)
@@ -105,7 +106,7 @@ def _build_path(found: Setting, bench: Bench, vary: bool) -> Setting:
 
 
 def _user() -> pwd.struct_passwd:
-    """A user that we are not."""
+    """Another user than the current one, preferably nobody."""
     others = [user for user in pwd.getpwall() if user.pw_uid != os.getuid()]
     return min(others, key=lambda user: (user.pw_name != "nobody", user.pw_uid))
 
@@ -125,13 +126,13 @@ def _user_group(found: Setting, bench: Bench, vary: bool) -> Setting:
 
 @cache
 def _faketime(work: Path) -> str:
-    """What LD_PRELOAD has to be. faketime(1) itself would wait for whatever a build leaves running."""
+    """The LD_PRELOAD that faketime(1) sets. Not run itself: it would wait for processes that a build leaves running."""
     words = ["faketime", "-f", "+0", "printenv", "LD_PRELOAD"]
     return run_isolated(words, work, "find its library", os.environ).output.strip()
 
 
 def _time(found: Setting, bench: Bench, vary: bool) -> Setting:
-    # The clock stands still, else each build would have other seconds; the files' times stay true, for make's sake.
+    # The clock is stopped, so that all builds have the same second; file times stay real, as make needs them.
     clock = {"FAKETIME": str(bench.now + LATER * vary), "FAKETIME_FMT": "%s", "NO_FAKE_STAT": "1"}
     return found.with_env({"LD_PRELOAD": _faketime(bench.work), **clock})
 
@@ -154,7 +155,7 @@ def _lacks_fuse(bench: Bench) -> str:
 
 @cache
 def _locale(work: Path) -> tuple[str, str]:
-    """A locale that sorts otherwise than C, and the folder that it lies in if we had to make it. Raises
+    """A locale that sorts differently from C, and its folder if it had to be generated, else empty. Raises
     BuildplugError."""
     installed = run(["locale", "-a"], work, "list the locales").output.split()
     others = [name for name in installed if not re.match(r"(C|POSIX)(\.|$)", name)]
@@ -207,7 +208,7 @@ _HOST = ("unshare", "--user", "--map-current-user", "--keep-caps", "--uts", sys.
 _CAPTURE = {"BUILDPLUG_CAPTURE_ENVIRONMENT": "i_capture_the_environment"}
 _SEEDS = tuple({"PYTHONHASHSEED": seed, "PERL_HASH_SEED": seed} for seed in ("0", "4242"))
 
-# In the order in which they are applied: of those that start the command with another program, the outermost first.
+# In the order in which they are applied: of those that wrap the command, the outermost first.
 VARIATIONS = (
     Variation("environment", "a variable more", "environment variable", _variables({}, _CAPTURE)),
     Variation("build_path", "the folder of the build", "build path", _build_path),

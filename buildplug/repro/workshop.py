@@ -1,5 +1,5 @@
-"""Where `buildplug repro` builds: copies of a project in a folder of its own, with what has to run or be mounted
-meanwhile. Of all that nothing is left, however it ends; the originals are only read."""
+"""Builds copies of a project in a temporary folder, with the servers and mounts that `buildplug repro` needs. All of it
+is removed, however it ends; the project itself is only read."""
 
 import glob
 import hashlib
@@ -24,24 +24,24 @@ from buildplug.config.rule import Rule, find_shipped
 from buildplug.repro.setting import ANYBODY, Bench, Setting
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-KEPT = "kept"  # the folder of builds that are done
-TEMPORARY = "tmp"  # that of the builds' temporary files: make, if it is killed, leaves there what it speaks through
+KEPT = "kept"  # the folder of finished builds
+TEMPORARY = "tmp"  # the folder of the builds' temporary files, such as the fifo that a killed make leaves behind
 
 
 @dataclass(frozen=True)
 class Project:
-    """What is built. Paths and globs are relative to `root`, where the command runs."""
+    """A project to build. Paths and globs are relative to `root`, where the command runs."""
 
     root: Path
     command: tuple[str, ...]
-    outputs: tuple[str, ...]  # globs of what is compared; a folder means all files in it
-    fresh: tuple[str, ...]  # what is removed before a build
-    rules: tuple[Rule, ...]  # of tables that may be in an output
-    ours: bool  # whether it is a configuration of buildplug's
+    outputs: tuple[str, ...]  # globs of the files to compare; a folder means all files in it
+    fresh: tuple[str, ...]  # globs of the files to remove before a build
+    rules: tuple[Rule, ...]  # of tables that an output may contain
+    ours: bool  # whether buildplug builds a configuration; else a command runs
 
 
 def project(path: Path, command: Sequence[str], outputs: Sequence[str], arch: str = "") -> Project:
-    """The project at `path`: what its configuration says, for its architecture or another, or a command in that folder.
+    """The project at `path`: a configuration, for its own architecture or `arch`, or a folder to run `command` in.
     Raises BuildplugError."""
     for pattern in outputs:
         parts = Path(pattern).parts
@@ -60,20 +60,20 @@ def project(path: Path, command: Sequence[str], outputs: Sequence[str], arch: st
     build = wanted.build.relative_to(wanted.root) if wanted.build.is_relative_to(wanted.root) else Path("build")
     words = [sys.executable, "-P", "-m", "buildplug", "build", wanted.path.name, "--build-dir", str(build)]
     words += ["--arch", wanted.arch.name]
-    rules = [*(table.rule for table in wanted.tables), *rules]  # first, as it may adjust one that ships
+    rules = [*(table.rule for table in wanted.tables), *rules]  # first, as they may adjust shipped ones
     outputs = tuple(outputs) or (glob.escape(str(build / wanted.kernel.name)),)
     return Project(wanted.root, tuple(words), tuple(outputs), (glob.escape(str(build)),), tuple(rules), True)
 
 
 def build(wanted: Project, bench: Bench, setting: Setting) -> Path:
-    """Builds in a copy of the project; returns where it lies now."""
+    """Builds in a copy of the project; returns the copy's path. Raises BuildplugError."""
     tree = bench.work / "below" if setting.listing else setting.tree
     for path in {tree, setting.tree}:
         remove(path)
         path.mkdir(parents=True)
     copy = ["cp", "-R", "-P", "--preserve=mode,timestamps,links", "--reflink=auto", f"{wanted.root}/.", str(tree)]
     run(copy, bench.work, "copy the project")
-    tree.chmod(tree.stat().st_mode | stat.S_IRWXU)  # whatever the project's is
+    tree.chmod(tree.stat().st_mode | stat.S_IRWXU)  # the project's own mode may lack write permission
     for pattern in wanted.fresh:
         for path in sorted(tree.glob(pattern)):
             if not path.parent.resolve().is_relative_to(tree.resolve()):
@@ -91,15 +91,15 @@ def build(wanted: Project, bench: Bench, setting: Setting) -> Path:
 
 @contextmanager
 def _mounted(below: Path, setting: Setting, bench: Bench) -> Iterator[None]:
-    """Has the tree be a view of the folder `below` that lists its files in the setting's order."""
+    """Mounts a view of the folder `below`, which lists files in the setting's order, as the setting's tree."""
     command: list[str | Path] = ["disorderfs", "-f", "-q", *setting.listing, below, setting.tree]
     log = bench.work / "disorderfs.log"
     try:
         with serving(command, bench.work, "order files", os.environ, log, lambda: os.path.ismount(setting.tree)):
             yield
     finally:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # an interrupt waits until it is done
-        with suppress(BuildplugError):  # it never was mounted
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # unmounting must not be interrupted
+        with suppress(BuildplugError):  # it was never mounted
             run(["fusermount", "-u", "-z", setting.tree], bench.work, "unmount")
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -117,13 +117,13 @@ def _compile_server(log: Path, bench: Bench) -> Iterator[None]:
 
 
 def digests(wanted: Project, tree: Path) -> dict[str, str]:
-    """The SHA-256 of each output, by its path in the tree. A symbolic link is one by its path and target, and what it
-    leads to another, if that is in the tree. Raises BuildplugError for one that is missing."""
+    """The SHA-256 of each output, by its path in the tree. A symbolic link is an output by its path and target, and so
+    is the file that it points to, if that is in the tree. Raises BuildplugError for a missing output."""
     found: dict[str, str] = {}
     for pattern in wanted.outputs:
         before = len(found)
         for top in sorted(tree.glob(pattern)):
-            if not top.exists():  # a link to nothing, which only newer Pythons list
+            if not top.exists():  # a dangling link, which only newer Pythons list
                 continue
             for path in (top, *sorted(top.rglob("*"))):
                 name = str(path.relative_to(tree))
@@ -143,7 +143,7 @@ def digests(wanted: Project, tree: Path) -> dict[str, str]:
 
 
 def remove(path: Path) -> None:
-    """Removes a file, or a folder with all that is in it, also where it may not be written to."""
+    """Removes a file, or a folder with its content, even if it is read-only. Raises BuildplugError."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
@@ -155,7 +155,8 @@ def remove(path: Path) -> None:
 
 @contextmanager
 def workshop(wanted: Project, env: Mapping[str, str]) -> Iterator[Bench]:
-    """A folder to build in, with the environment `env`. At the end only trees that are kept are left, or nothing."""
+    """Yields a temporary folder to build in, with the environment `env`. At the end only kept trees remain in it; it is
+    removed if there are none."""
     work = Path(tempfile.mkdtemp(prefix="buildplug-repro-"))
     keep = False
     try:
@@ -165,7 +166,7 @@ def workshop(wanted: Project, env: Mapping[str, str]) -> Iterator[Bench]:
             (work / name).mkdir()
         inside = {**env, "TMPDIR": str(work / TEMPORARY)}
         with subreaper(), socket.socket() as port:
-            port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # nobody gets this port but who asks for it
+            port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # reserved: only an explicit bind gets it
             port.bind(("127.0.0.1", 0))
             yield Bench(work, int(time.time()), int(port.getsockname()[1]), wanted.ours, inside)
         keep = any((work / KEPT).iterdir())
@@ -177,8 +178,8 @@ def workshop(wanted: Project, env: Mapping[str, str]) -> Iterator[Bench]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Makes an error of the first signal that would end us; what comes after it waits until all is cleared away."""
-    before = {n: signal.getsignal(n) for n in SIGNALS if signal.getsignal(n) != signal.SIG_IGN}  # as nohup(1) has it
+    """Turns the first termination signal into a BuildplugError, and ignores further ones until all is cleaned up."""
+    before = {n: signal.getsignal(n) for n in SIGNALS if signal.getsignal(n) != signal.SIG_IGN}  # as nohup(1) sets it
     came: list[int] = []
 
     def interrupt(number: int, frame: object) -> None:

@@ -137,7 +137,7 @@ def fixup(
     past = start
     for number, record in enumerate(work.table.sections):
         base = work.base(number)
-        if base < past or not work.inside(base, int(record["size"])):  # ascending and disjoint: no two sites can overlap
+        if base < past or not work.inside(base, int(record["size"])):  # ascending, disjoint: no two sites can overlap
             return Status("bad_bounds", number)
         past = base + int(record["size"])
     for number, op in enumerate(work.table.ops):
