@@ -1,5 +1,5 @@
-"""All figures of the project: `python -m bench`. What building costs, what the fixup executes, what bare hardware
-loses, and, if the small Linux is built (make test-linux), our tables and our link stage beside its own.
+"""All of the project's figures: `python -m bench`. The costs of building, of the fixup, of paravirt on bare hardware;
+and if the small Linux is built (make test-linux), our tables and our link stage compared with its own.
 """
 
 import sys

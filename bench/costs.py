@@ -1,8 +1,8 @@
-"""What buildplug costs, side by side with its peers on this machine: `python -m bench.costs [FOLDER]`.
+"""The costs of buildplug compared with its peers, on this machine: `python -m bench.costs [FOLDER]`.
 
-Makes a kernel with a million relocations in FOLDER (default: a temporary one) and prints a table of ratios, ours over
-the peer's: less is better. Each is the best of several runs that take turns, as seconds alone say little on a
-machine that others use too.
+Makes a kernel with a million relocations in FOLDER (default: a temporary one) and prints a table of ratios, ours to
+the peer's: less is better. Each is from the best of several alternating runs, as absolute seconds mean little on a
+shared machine.
 """
 
 import json
@@ -19,7 +19,7 @@ import ninja
 from bench import kernel
 
 ROUNDS = 5
-BUILDPLUG = (str(Path(sys.executable).with_name("buildplug")),)  # as it is installed
+BUILDPLUG = (str(Path(sys.executable).with_name("buildplug")),)  # the installed command
 NINJA = str(Path(ninja.BIN_DIR) / "ninja")
 LINUX_SITE = 16  # bytes: sizeof(struct paravirt_patch_site) on x86_64
 PASSES = ("draft", "extract", "generate", "assemble", "relink", "verify")
@@ -27,14 +27,14 @@ PASSES = ("draft", "extract", "generate", "assemble", "relink", "verify")
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a process and those that it waited for."""
+    """The costs of a process and of those that it waited for."""
 
     seconds: float
     peak: float  # resident memory of the largest, MiB
 
 
 def run(command: Sequence[str | Path], cwd: Path) -> Cost:
-    """Runs a command, its output thrown away; it must succeed."""
+    """Runs a command, which must succeed, and discards its output."""
     words = [str(word) for word in command]
     launched = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")), *words]
     done = subprocess.run(launched, cwd=cwd, stdout=subprocess.PIPE, text=True, check=True)
@@ -45,7 +45,7 @@ def run(command: Sequence[str | Path], cwd: Path) -> Cost:
 
 
 def best(rounds: int, *runs: Callable[[int], Cost]) -> list[Cost]:
-    """The least that each costs, taking turns."""
+    """The lowest cost of each, in alternating runs."""
     costs = [[once(number) for once in runs] for number in range(rounds)]
     return [Cost(min(c.seconds for c in column), min(c.peak for c in column)) for column in zip(*costs, strict=True)]
 
@@ -71,7 +71,7 @@ def measure(folder: Path) -> None:
 
 
 def extraction(root: Path) -> None:
-    """A whole process that reads the relocations of an image."""
+    """The cost of a process that reads the relocations of an image."""
     image = root / "build" / "vmlinux.draft"
     ours, readelf, pyelftools = best(
         ROUNDS,
@@ -86,7 +86,7 @@ def extraction(root: Path) -> None:
 
 
 def stage(root: Path) -> None:
-    """The build after a change that reaches the tables, and the links of the same objects."""
+    """The costs of a build after a change that affects the tables, and of the links of the same objects."""
     records: list[dict[str, Any]] = []
 
     def build(number: int) -> Cost:

@@ -1,5 +1,5 @@
-"""Cycles of this processor for those of the sample kernel's ops that a process may execute: without paravirt, with it
-and not patched, and patched. `python -m bench.cycles`. Each is the least of many tries in runs that take turns.
+"""Cycles on this processor of the sample kernel's unprivileged ops: without paravirt, with it but unpatched, and
+patched. `python -m bench.cycles`. Each is the lowest of many tries in alternating runs.
 """
 
 import shutil
@@ -32,7 +32,7 @@ ops = "paravirt.toml"
 
 
 def measure(folder: Path) -> dict[str, list[int]]:
-    """Cycles of each work, in the three ways."""
+    """Cycles of each work in the three variants."""
     for header in ("paravirt.h", "native.h", "x86.h", "native_entry.S", "function.h", "x86_64/arch.h"):
         (folder / header).parent.mkdir(exist_ok=True)
         shutil.copy(SAMPLE / header, folder / header)
@@ -44,10 +44,10 @@ def measure(folder: Path) -> dict[str, list[int]]:
     (folder / "native.toml").write_text(CONFIG.replace("flags = [", 'flags = ["-DNO_PARAVIRT", ', 1))
     build(folder, folder / "paravirt", None)
     build(folder / "native.toml", folder / "native", None)
-    ways = (["native/user"], ["paravirt/user"], ["paravirt/user", "patched"])
-    found = [[run(way, folder, "count cycles").output.split() for way in ways] for _ in range(RUNS)]
+    variants = (["native/user"], ["paravirt/user"], ["paravirt/user", "patched"])
+    found = [[run(variant, folder, "count cycles").output.split() for variant in variants] for _ in range(RUNS)]
     return {
-        work: [min(int(turn[way][number]) for turn in found) for way in range(len(ways))]
+        work: [min(int(turn[variant][number]) for turn in found) for variant in range(len(variants))]
         for number, work in enumerate(WORKS)
     }
 

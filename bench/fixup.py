@@ -1,12 +1,12 @@
-"""Instructions that the fixup executes, a site: `python -m bench.fixup`. Counted by QEMU in the sample kernel with some
-thousands of sites more; checking, writing by the plain writer, and the checksum of the table are all in it.
+"""Instructions that the fixup executes for a site: `python -m bench.fixup`. Counted by QEMU in the sample kernel with
+thousands of additional sites; includes checks, writes by the default writer, and the table's checksum.
 """
 
 import json
 import tempfile
 from pathlib import Path
 
-from bench.executed import Way, counted
+from bench.executed import Variant, counted
 from bench.kernel import REFERENCES
 from bench.loss import copied
 from buildplug.image.elf import Image
@@ -17,14 +17,14 @@ ROUNDS = 10
 
 
 def instructions(folder: Path) -> tuple[int, float]:
-    """Sites, and instructions for each, of a kernel that is built in a folder that does not exist yet."""
+    """The number of sites, and instructions for each, of a kernel built in a new folder."""
     copied(folder)
     code = "".join(f"\t{reference}\n" for reference in REFERENCES)
     count = SITES // len(REFERENCES)
     (folder / "more.S").write_text(f'\t.rept {count}\n{code}\t.endr\n\t.section .note.GNU-stack, "", @progbits\n')
     record = json.loads(build(folder, None, None).read_text())
     image, sites = folder / "build/vmlinux", record["tables"]["paravirt"]["rows"]
-    return sites, counted(Way(image, Image(image), "backend=native"), "fixup", ROUNDS) / ROUNDS / sites
+    return sites, counted(Variant(image, Image(image), "backend=native"), "fixup", ROUNDS) / ROUNDS / sites
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The kernel to measure with: the sample kernel plus as many functions as a full Linux has, in assembler."""
+"""The kernel for measurements: the sample kernel plus as many functions, in assembly, as a full Linux has."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 SAMPLE = Path(__file__).resolve().parent.parent / "sample_kernel"
 FILES, FUNCTIONS = 64, 1600  # as many functions as x86_64's defconfig of Linux has symbols
 RELOCATIONS = 10 * FILES * FUNCTIONS
-PARAVIRT_EVERY = 34  # one function in so many refers to a pv op: 3000 references
+PARAVIRT_EVERY = 34  # one function in 34 refers to a pv op: 3000 references
 REFERENCES = (
     "call pv_irq_enable", "call pv_io_delay", "call pv_read_cr3", "call *pv_cpu_ops + 8(%rip)",
     "call *pv_cpu_ops(%rip)", "movq $pv_flush_tlb, %rax", ".pushsection .data; .quad pv_set_pte_rcx; .popsection",
@@ -40,7 +40,7 @@ FUNCTION = """
 
 
 def write(folder: Path) -> None:
-    """Writes the kernel's sources into a folder that does not exist yet."""
+    """Writes the kernel's sources into a new folder."""
     shutil.copytree(SAMPLE, folder, ignore=shutil.ignore_patterns("build", "__pycache__", "*.py"))
     for file in range(FILES):
         with (folder / f"driver{file}.S").open("w") as out:
@@ -58,6 +58,6 @@ def write(folder: Path) -> None:
 
 
 def change(folder: Path, number: int) -> None:
-    """Edits one source, so that its object and the tables have to be made anew; each number is another text."""
+    """Edits a source, so that its object and the tables must be rebuilt; each number gives a different text."""
     calls = f"\t.text\n\t.rept {number + 1}\n\tcall pv_io_delay\n\t.endr\n\tret\n"
     (folder / "changed.S").write_text(calls + '\t.section .note.GNU-stack, "", @progbits\n')

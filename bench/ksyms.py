@@ -1,7 +1,8 @@
-"""Our table of symbols beside Linux's kallsyms, on the symbols of the cached small Linux: seconds, bytes, instructions.
+"""Our table of symbols compared with Linux's kallsyms, on the symbols of the cached small Linux: seconds, bytes,
+instructions.
 
-`python -m bench.ksyms [VMLINUX]`; the tree around the image has kallsyms built. Both sides get the same symbols and end
-with an object. Seconds are the processor's, the least of several rounds: others use the machine, too.
+`python -m bench.ksyms [VMLINUX]`; the image's tree must have scripts/kallsyms built. Both sides make an object from the
+same symbols. Seconds are processor time, the lowest of several rounds, as the machine is shared.
 """
 
 import os
@@ -26,7 +27,7 @@ ASSEMBLE = "gcc -I. -c {0}.S -o {0}.o"
 
 
 def seconds(folder: Path, commands: dict[str, str]) -> dict[str, float]:
-    """The least seconds of processor that each shell command took, in rounds that run all of them."""
+    """The lowest processor time of each shell command, seconds, in rounds that run all of them."""
 
     def used() -> float:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -42,7 +43,7 @@ def seconds(folder: Path, commands: dict[str, str]) -> dict[str, float]:
 
 
 def measure_seconds(vmlinux: Path, folder: Path) -> None:
-    """Seconds of both sides, from the image and from the list of symbols."""
+    """Prints the seconds of both sides, from the image and from the list of symbols."""
     tree = vmlinux.parent
     listed = f"NM=nm sh {tree}/scripts/mksysmap {vmlinux} symbols"
     kallsyms = f"{tree}/scripts/kallsyms {OPTIONS} symbols >kallsyms.S"
@@ -62,7 +63,7 @@ def measure_seconds(vmlinux: Path, folder: Path) -> None:
 
 
 def measure_bytes(table: Ksyms, folder: Path) -> None:
-    """Bytes of both sides, with what only one of them has."""
+    """Prints the bytes of both sides, with what only one of them has."""
     lines = [line.split() for line in run(["nm", "-n", "kallsyms.o"], folder, "find tables").output.splitlines()]
     starts = {line[2]: int(line[0], 16) for line in lines if len(line) == 3}
     sizes = run(["size", "-A", "kallsyms.o"], folder, "measure tables").output.splitlines()
@@ -86,7 +87,7 @@ def measure_bytes(table: Ksyms, folder: Path) -> None:
 def main(arguments: Sequence[str]) -> None:
     from tests.linux_image import cached
 
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program has its bytecode
     vmlinux = Path(arguments[0]) if arguments else cached()
     if vmlinux is None:
         raise BuildplugError("bench", "expected a built Linux, found none", "python -m tests.linux_image")

@@ -1,4 +1,4 @@
-"""The lookups of bench/ksyms.py: both sides on the host, under callgrind. Linux's code is taken from the tree."""
+"""The lookups for bench/ksyms.py: both sides on the host, under callgrind. Linux's code is copied from its tree."""
 
 import json
 import random
@@ -18,7 +18,7 @@ from buildplug.tables.ksyms import KsymsFormat
 
 LOOKUPS = 2000
 
-# What kernel/kallsyms.c needs around it to run on the host; what costs instructions there costs none here.
+# What kernel/kallsyms.c needs to run on the host; costs no instructions here, even what does in the kernel.
 KALLSYMS = """
 #include <stddef.h>
 #include <stdint.h>
@@ -95,7 +95,7 @@ int main(int argc, char **argv)
 
 
 def measure(vmlinux: Path, table: ksyms_format.Ksyms, folder: Path) -> None:
-    """Instructions of a lookup on both sides; they must find the same."""
+    """Prints the instructions of a lookup on both sides, which must find the same."""
     chance = random.Random(1)
     moved = [s for s, flags in enumerate(table.sections["flags"].tolist()) if not flags]
     seen = Counter(table.names)
@@ -130,7 +130,7 @@ def measure(vmlinux: Path, table: ksyms_format.Ksyms, folder: Path) -> None:
 
 
 def instructions(folder: Path, side: str, *arguments: str) -> int:
-    """What callgrind counts in a run."""
+    """The instructions that callgrind counts in a run."""
     counted = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", f"./{side}", *arguments]
     found = re.search(r"Collected : (\d+)", run(counted, folder, "count instructions").output)
     return int(found[1]) if found else 0

@@ -1,5 +1,5 @@
-"""Our side of bench/ksyms.py, a process that is timed: `python bench/ksyms_table.py symbols FOLDER` makes table.S and
-table.bin there of the symbols in its files, `image FOLDER VMLINUX` of those of an image.
+"""Our side of bench/ksyms.py, the process that is timed: `python bench/ksyms_table.py symbols FOLDER` makes table.S and
+table.bin in FOLDER from the symbols in its files, `image FOLDER VMLINUX` from those of an image.
 """
 
 import gc
@@ -19,7 +19,7 @@ def main(what: str, folder: Path, vmlinux: str = "") -> None:
 
 
 def from_image(vmlinux: Path) -> "Ksyms":
-    """A table at address 0 of the symbols that Linux puts into its own."""
+    """A table, at address 0, of the symbols in Linux's own table."""
     from buildplug.config.rule import find
     from buildplug.image.elf import Image
     from buildplug.tables.ksyms import collected
@@ -28,7 +28,7 @@ def from_image(vmlinux: Path) -> "Ksyms":
 
 
 def save(folder: Path, table: "Ksyms") -> None:
-    """Writes the symbols of a table, for from_files()."""
+    """Writes the symbols of a table to files for from_files()."""
     import numpy as np
 
     (folder / "names").write_bytes(b"\0".join(table.names))

@@ -1,6 +1,6 @@
-"""Runs a program and prints its seconds, the resident memory of its largest process (KiB) and its exit status.
+"""Runs a program and prints its seconds, the peak resident memory of its largest process (KiB) and its exit status.
 
-A process begins with the peak of who has started it: so that is this one, which is small.
+A process inherits the peak of its parent, so a small parent is needed: this one.
 """
 
 import os

@@ -1,10 +1,10 @@
-"""Linux's own link stage beside ours, on the cached small Linux: `python -m bench.linux [VMLINUX]`.
+"""Linux's own link stage compared with ours, on the cached small Linux: `python -m bench.linux [VMLINUX]`.
 
-In a copy of the tree around the image; both run scripts/link-vmlinux.sh as make runs it. A plain link is its first one,
-with an empty kallsyms. Of the script, what is behind the links is the same on both sides: ours alone is timed, too, and
-its difference from the whole script is taken from Linux's. Each is the best of several runs that take turns.
+Uses a copy of the image's tree; both sides run scripts/link-vmlinux.sh as make does. A plain link is its first, with an
+empty kallsyms. The script's steps after the links are the same on both sides: their time is that of our whole script
+minus our link stage, and is subtracted from Linux's. Each figure is the best of several alternating runs.
 
-Ours runs without an image from before, and with one, to which a function of a page is added: Linux's does not differ.
+Ours runs without a previous image, and with one after a function of a page was added; for Linux's that is all the same.
 """
 
 import os
@@ -22,7 +22,7 @@ from buildplug.linux import kbuild, versions
 
 ROUNDS = 3
 CHANGE = ".text\n.globl bench_change\n.type bench_change, @function\nbench_change: .fill 4095, 1, 0x90\nret\n"
-# A linker that notes its command and what make has put into its environment.
+# A linker that records its command line and its environment, which make has set up.
 LD = """#!/bin/sh
 case "$*" in *--script=*vmlinux.lds*) env -0 >{0}/environment; printf '%s\\n' "$*" >>{0}/links ;; esac
 exec {1} "$@"
@@ -34,7 +34,7 @@ def row(figure: str, linux: float, ours: float, unit: str) -> None:
 
 
 def links(folder: Path) -> list[list[str]]:
-    """The links since the last time, as words."""
+    """The commands of the links since the last call, as words."""
     log = folder / "links"
     found = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
     log.unlink(missing_ok=True)
@@ -65,11 +65,11 @@ def measure(tree: Path, folder: Path) -> None:
     change = str(folder / "change.o")
     run(["gcc", "-c", folder / "change.S", "-o", change], tree)
 
-    def anew(command: list[Any]) -> Cost:
+    def relink(command: list[Any]) -> Cost:
         (tree / "vmlinux").unlink()
         return run(command, tree)
 
-    anew([plugged, *script[1:]])
+    relink([plugged, *script[1:]])
     ours = [len(links(folder))]
     run([*stage, change], tree)
     ours.append(len(links(folder)))
@@ -78,16 +78,16 @@ def measure(tree: Path, folder: Path) -> None:
         ROUNDS,
         lambda _: run([real or "ld", *plain], tree),
         lambda _: run([unplugged, *script[1:]], tree),
-        lambda _: anew([plugged, *script[1:]]),
-        lambda _: anew(stage),
+        lambda _: relink([plugged, *script[1:]]),
+        lambda _: relink(stage),
         lambda _: run([*stage, change], tree),
     )
     stage_theirs = Cost(whole_theirs.seconds - (whole_first.seconds - passes.seconds), whole_theirs.peak)
     print(f"one plain link: {one.seconds:.2f} s, {one.peak:.1f} MiB")
     print(f"{'':<40}{'Linux':>10}{'ours':>10} {'':<5}{'ratio':>7}")
-    for said, count, cost in (("first", ours[0], passes), ("after a change", ours[1], again)):
-        row(f"links, {said}", len(theirs), count, "")
-        row(f"link stage, {said}", stage_theirs.seconds, cost.seconds, "s")
+    for when, count, cost in (("first", ours[0], passes), ("after a change", ours[1], again)):
+        row(f"links, {when}", len(theirs), count, "")
+        row(f"link stage, {when}", stage_theirs.seconds, cost.seconds, "s")
         row("  in plain links", stage_theirs.seconds / one.seconds, cost.seconds / one.seconds, "links")
     row("the script, with System.map and sorting", whole_theirs.seconds, whole_first.seconds, "s")
     row("memory of the largest process", whole_theirs.peak, passes.peak, "MiB")

@@ -1,8 +1,8 @@
-"""What paravirt costs on bare hardware: the same work in the sample kernel built without it, with it and not patched,
+"""The cost of paravirt on bare hardware: the same work in the sample kernel built without it, with it but unpatched,
 and patched. `python -m bench.loss`.
 
-Instructions are counted by QEMU. The nops that are left over at patched sites are counted apart: how many a round
-executes is known from logs of two short runs, which must foretell the count of the long one.
+Instructions are counted by QEMU. The nops at patched sites are counted separately: their number a round is known from
+the logs of two short runs, which must predict the count of the long one.
 """
 
 import shutil
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.executed import Way, counted, traced
+from bench.executed import Variant, counted, traced
 from buildplug.arch.decode import instructions
 from buildplug.arch.registry import ARCHES
 from buildplug.base.errors import BuildplugError
@@ -29,17 +29,17 @@ SHORT = (2, 4)  # rounds of the runs that are logged
 
 @dataclass(frozen=True)
 class Kernels:
-    """The three ways, and the nops of the patched one: the addresses of those that stand at sites."""
+    """The three variants, and the addresses of the patched one's nops at sites."""
 
-    native: Way
-    unpatched: Way
-    patched: Way
+    native: Variant
+    unpatched: Variant
+    patched: Variant
     nops: frozenset[int]
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Of one work: instructions of each way, those of the patched way that are nops, and cache lines of each."""
+    """For one work: instructions of each variant, the nops among the patched variant's, and cache lines of each."""
 
     native: int
     unpatched: int
@@ -49,7 +49,7 @@ class Loss:
 
     @property
     def ratio(self) -> float:
-        """What the patched way executes more than the native one, nops apart."""
+        """The instructions that the patched variant executes more than the native one, without nops."""
         return (self.patched - self.nops) / self.native - 1
 
 
@@ -59,9 +59,9 @@ def copied(folder: Path) -> None:
 
 
 def kernels(folder: Path, arch: str = "x86_64") -> Kernels:
-    """Builds the sample kernel of an architecture twice, in a folder that does not exist yet.
+    """Builds the sample kernel for an architecture twice, in a new folder.
 
-    The one without paravirt has a table of sites, too, but they are the self test's alone, and nothing is done to them.
+    The one without paravirt also has a table of sites, but only those of the self test, and they are not patched.
     """
     copied(folder)
     text = (
@@ -73,8 +73,8 @@ def kernels(folder: Path, arch: str = "x86_64") -> Kernels:
     native, image, applied = folder / "native/vmlinux", folder / "paravirt/vmlinux", folder / "applied"
     apply(Image(image), "bp_paravirt", "bp_paravirt_native", applied)
     return Kernels(
-        Way(native, Image(native), "fixup=off"), Way(image, Image(image), "fixup=off"),
-        Way(image, Image(applied), "backend=native"), frozenset(nops_at_sites(Image(image), Image(applied))),
+        Variant(native, Image(native), "fixup=off"), Variant(image, Image(image), "fixup=off"),
+        Variant(image, Image(applied), "backend=native"), frozenset(nops_at_sites(Image(image), Image(applied))),
     )  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def sites(image: Image) -> Iterator[tuple[int, int, int]]:
 
 
 def nops_at_sites(image: Image, applied: Image) -> Iterator[int]:
-    """The addresses of the nops that fixup puts at sites."""
+    """The addresses of the nops that the fixup writes to sites."""
     for address, form, _ in sites(image):
         section = applied.section_at(address)
         assert section is not None
@@ -96,17 +96,17 @@ def nops_at_sites(image: Image, applied: Image) -> Iterator[int]:
 
 
 def measure(kernel: Kernels, work: str, rounds: int) -> Loss:
-    """Raises BuildplugError if the short runs do not foretell the long one."""
-    ways = (kernel.native, kernel.unpatched, kernel.patched)
-    native, unpatched, patched = (counted(way, work, rounds) for way in ways)
-    short, *others = [traced(kernel.patched, work, SHORT[0]), *(traced(way, work, SHORT[1]) for way in ways)]
+    """Raises BuildplugError if the short runs do not predict the long one."""
+    variants = (kernel.native, kernel.unpatched, kernel.patched)
+    native, unpatched, patched = (counted(v, work, rounds) for v in variants)
+    short, *others = [traced(kernel.patched, work, SHORT[0]), *(traced(v, work, SHORT[1]) for v in variants)]
 
-    def foretold(first: int, second: int) -> int:
+    def predicted(first: int, second: int) -> int:
         return first + (second - first) * (rounds - SHORT[0]) // (SHORT[1] - SHORT[0])
 
-    if patched != foretold(short.instructions, others[2].instructions):
-        raise BuildplugError("bench", f"work {work}: {patched} instructions are not what short runs foretell")
-    nops = foretold(short.among(kernel.nops), others[2].among(kernel.nops))
+    if patched != predicted(short.instructions, others[2].instructions):
+        raise BuildplugError("bench", f"work {work}: {patched} instructions, but the short runs predict other ones")
+    nops = predicted(short.among(kernel.nops), others[2].among(kernel.nops))
     lines = (others[0].lines(), others[1].lines(), others[2].lines())
     return Loss(native, unpatched, patched, nops, lines)
 

@@ -1,4 +1,4 @@
-"""A peer: reads every relocation of an ELF file with pyelftools. Argument: the file."""
+"""A peer for comparison: reads every relocation of an ELF file with pyelftools. Argument: the file."""
 
 import sys
 from pathlib import Path

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Work that needs no kernel, in a process, timed by the processor: those of the sample kernel's ops
- * that a process may execute. With an argument it first patches itself to native. Prints the least
- * cycles that each work took, a line each.
+ * Work with the sample kernel's unprivileged ops, in a process, timed by the time stamp counter.
+ * With an argument it first patches itself to native. Prints the lowest cycles of each work, a line
+ * each.
  */
 #include "bp_paravirt.h"
 #include "paravirt.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-	.file "ap.S" /* else the linker names it after the object, wherever that is */
+	.file "ap.S" /* otherwise the linker names it after the object's path */
 /*
- * The way of another processor, which starts in real mode at AP_BASE, where smp.c has copied the first part of this, to
- * ap_main, with the page tables and descriptors of the first one. It loads no task state segment: a double fault of
- * its is the end of QEMU.
+ * The startup code of the second processor: from real mode at AP_BASE, where smp.c copies the first part of this file,
+ * to ap_main, with the page tables and descriptors of the first. It loads no task state segment, so a double fault
+ * resets the machine, which ends QEMU.
  */
 #include "boot.h"
 #include "smp.h"

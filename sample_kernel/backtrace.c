@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Who called whom, with the names of the table of symbols. It knows the frames that
- * -fno-omit-frame-pointer makes. */
+/* Backtraces by frame pointers (-fno-omit-frame-pointer), with names from the table of
+ * symbols. */
 #include "bp_ksyms.h"
 #include "kernel.h"
 
 enum { DEEPEST = 16, LINE = 120 };
 
-/* What a function leaves on the stack: the caller's frame and the address to return to. */
+/* What a function saves on the stack: the caller's frame and the return address. */
 struct caller {
 	const struct caller *next;
 	unsigned long from;
@@ -36,6 +36,6 @@ void backtrace(unsigned long ip, unsigned long bp)
 		if (at < (uintptr_t)kernel_start || at > (uintptr_t)kernel_end - sizeof(*caller) ||
 		    at % sizeof(unsigned long) || !caller->from)
 			break;
-		print_address(caller->from - 1); /* the call: behind it may be another function */
+		print_address(caller->from - 1); /* in the call: after it may be another function */
 	}
 }

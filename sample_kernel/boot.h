@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For assembly: of a processor's first instructions those that either architecture has. boot.S
- * defines before it OFFSET(symbol), the distance from what ebp has the address of, and
- * FROM_EBP(symbol), the symbol as an operand relative to ebp.
+ * For assembly: the part of the boot code that both architectures share. Before including it,
+ * boot.S defines OFFSET(symbol), the distance from the address in ebp, and FROM_EBP(symbol),
+ * the symbol as an operand relative to ebp.
  */
 #include "x86.h"
 
 /* clang-format off */
 #define DEBUG_EXIT 0xf4
-#define NOT_RELOCATED 0x20 /* and the error: what the kernel ends with if its table is wrong */
+#define NOT_RELOCATED 0x20 /* plus the error: the exit status if the table of relocations is bad */
 
-	/* Sets ebp. There is no stack to ask with: a word of what ebx points to serves, and is put back. */
+	/* Sets ebp by a call. There is no stack yet, so a word at ebx is used as one, and restored. */
 	.macro where_is_this
 	movl (%ebx), %eax
 	leal 4(%ebx), %esp
@@ -20,7 +20,7 @@
 	subl $OFFSET(1b), %ebp
 	.endm
 
-	/* Loads boot_gdt, and goes on at a label as its code segment says. */
+	/* Loads boot_gdt, and continues at a label in its code segment. */
 	.macro use_descriptors label
 	leal FROM_EBP(boot_gdt), %eax
 	pushl %eax
@@ -39,7 +39,7 @@
 	movl %eax, %ss
 	.endm
 
-	/* Ends QEMU; eax says what is wrong with the table. */
+	/* Ends QEMU; eax: the error of the table. */
 	.macro give_up
 	addl $NOT_RELOCATED, %eax
 	outb %al, $DEBUG_EXIT

@@ -1,5 +1,5 @@
-"""Boots a kernel image in QEMU and reads its memory. Knows QEMU's command line and its QMP protocol, no kernel; and
-plays the boot loader that puts an image elsewhere."""
+"""Boots a kernel image in QEMU and reads its memory; also makes images that are loaded away from their link address.
+Knows QEMU's command line and its QMP protocol, but no kernel."""
 
 import json
 import os
@@ -23,8 +23,8 @@ EXIT_OK = 33  # the kernel writes 0x10 to the debug exit: (0x10 << 1) | 1
 
 
 def command(image: Path, arguments: str, processors: int = 1) -> list[str]:
-    """The QEMU that runs `image` with a kernel command line. Only TCG: what it executes is repeatable, but for what
-    several processors do to one another, each in a thread of its own."""
+    """The QEMU command that runs `image` with a kernel command line. Always TCG, whose execution is repeatable, except
+    for the interaction of several processors, each of which has a thread."""
     threads = "multi" if processors > 1 else "single"
     machine = [QEMU, "-accel", f"tcg,thread={threads}", "-smp", str(processors), "-m", "64", "-no-reboot"]
     machine += ["-display", "none", "-monitor", "none", "-serial", "stdio"]
@@ -35,8 +35,8 @@ def command(image: Path, arguments: str, processors: int = 1) -> list[str]:
 def boot(
     image: Path, arguments: str, processors: int = 1, seconds: int = SECONDS, options: Iterable[str] = ()
 ) -> tuple[int, str]:  # fmt: skip
-    """Runs a kernel until it ends QEMU, which may be given more options: exit status, serial output. They stand before
-    ours, as of -accel the first counts.
+    """Runs a kernel until it ends QEMU; returns the exit status and the serial output. More options of QEMU go before
+    the usual ones, as the first -accel counts.
 
     Raises BuildplugError if it does not end.
     """
@@ -54,8 +54,8 @@ def boot(
 
 
 def loaded_elsewhere(image: Path, slide: int, output: Path) -> None:
-    """Writes to `output` a copy of an image that QEMU loads, and enters, `slide` bytes behind where it asks to be. The
-    bytes that get loaded are the same: a note that has the entry (PVH) is another, at the end of the file."""
+    """Writes a copy of an image to `output` that QEMU loads and enters `slide` bytes after its own load address. The
+    loaded bytes are the same: a note with the entry (PVH) is replaced by one at the end of the file."""
     data = bytearray(image.read_bytes())
     with image.open("rb") as file:
         elf = ELFFile(file)
@@ -76,21 +76,21 @@ def loaded_elsewhere(image: Path, slide: int, output: Path) -> None:
 def memory(
     image: Path, arguments: str, regions: Iterable[tuple[int, int]], processors: int = 1
 ) -> tuple[str, list[bytes]]:
-    """Boots with `hold`, and when the kernel says so reads regions (virtual address, size) of its memory.
+    """Boots with `hold`, and reads regions (virtual address, size) of memory once the kernel holds.
 
-    Returns the serial output and the contents. Raises BuildplugError if the kernel ends instead of holding.
+    Returns the serial output and the contents. Raises BuildplugError if the kernel ends instead.
     """
-    output, read = held(command(image, f"{arguments} hold", processors), "hold", lambda _: regions)
+    output, read = read_memory_at(command(image, f"{arguments} hold", processors), "hold", lambda _: regions)
     return output, read
 
 
-def held(
+def read_memory_at(
     qemu: list[str], last: str, regions: Callable[[str], Iterable[tuple[int, int]]], seconds: int = SECONDS
 ) -> tuple[str, list[bytes]]:
-    """Runs a QEMU whose serial line is its output until it prints the line `last`, and reads its memory: the regions
-    (virtual address, size) that are wanted by the output. Returns both.
+    """Runs a QEMU with its serial line on stdout until it prints the line `last`, and reads the regions (virtual
+    address, size) of memory that `regions` computes from the output. Returns the output and the contents.
 
-    Raises BuildplugError if QEMU ends, or takes more seconds.
+    Raises BuildplugError if QEMU ends, or exceeds the time.
     """
     with tempfile.TemporaryDirectory() as folder:
         control = Path(folder) / "qmp"

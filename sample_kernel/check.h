@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The self test: the lists of checks, and the assembly that they run. */
+/* The self test: the lists of checks, and their assembly. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -14,21 +14,21 @@ void check_ops(struct report *report);
 void check_sites(struct report *report);
 void check_traps(struct report *report);
 
-/* trace.c, extable.c, exports.c, static_call.c, retpoline.c: of a table each. */
+/* trace.c, extable.c, exports.c, static_call.c, retpoline.c: the checks of one table each. */
 void check_trace(struct report *report);
 void check_extable(struct report *report);
 void check_exports(struct report *report);
 void check_static_calls(struct report *report);
 void check_retpolines(struct report *report);
 
-/* probe.S: accesses that may fault; 1, or 0 when it did and probe_cr2 and probe_error tell. */
+/* probe.S: accesses that may fault; 1, or 0 after a fault, with probe_cr2 and probe_error set. */
 unsigned long probe_write(void *address, uint8_t value);
 unsigned long probe_execute(void *address);
 bool probe_recover(struct frame *frame);
 extern unsigned long probe_cr2, probe_error;
 
-/* registers.S: loads all registers but the stack pointer from _before, does something, stores them
- * to _after. */
+/* registers.S: loads all registers except the stack pointer from _before, does something, and
+ * stores them to _after. */
 extern unsigned long registers_before[REGISTERS], registers_after[REGISTERS];
 extern unsigned long registers_flags;
 extern uint32_t registers_spins;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every op does what it is for, called plainly from C. Run with all interrupt lines masked, so that
- * the entry code's own calls do not add to the shim's counts; halt, which needs a timer, is in
+ * Checks that every op works, called from C. Runs with all interrupt lines masked, so that the
+ * entry code's calls do not add to the shim's counts. halt, which needs a timer, is in
  * check_traps.c.
  */
 #include "check.h"
@@ -33,13 +33,13 @@ static void check_pte(struct report *report)
 	volatile char *page = pages[0];
 	unsigned long value, other, pte;
 
-	/* Stored by paging.c: as the processor wants it, whatever make_pte gave. Bits 5, 6:
+	/* Stored by paging.c: in the format of the processor, not of make_pte. Bits 5, 6:
 	 * accessed, dirty. */
 	check(report, "paging", *paging_entry(text_start) & ~0x60ul,
 	      physical(text_start) | PTE_PRESENT);
 
 	pages[1][0] = 2;
-	*page = 1; /* so that the processor has set the accessed and the dirty bit */
+	*page = 1; /* makes the processor set the accessed and the dirty bit */
 	value = *entry;
 	other = (value & ~PTE_ADDRESS) | physical(pages[1]);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Every kind of site leads to the backend: each function of sites.S does what the op there does. */
+/* Checks that every kind of site goes to the backend: each function of sites.S acts as its op. */
 #include "buildplug.h"
 #include "check.h"
 #include "paravirt.h"
@@ -28,7 +28,7 @@ static void check_jumps(struct report *report)
 	check(report, "site-jz-nothing-not-taken", site_jz_nothing(1), 43);
 }
 
-/* Calls with room: the shim's code is in them. */
+/* Calls with padding: the shim's code is inline. */
 static void check_rooms(struct report *report)
 {
 	__asm__ volatile(IRQ_CALL("pv_irq_disable") : : : "memory");

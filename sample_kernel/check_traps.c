@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What goes through entry.S: exceptions and timer interrupts come, are told apart, and leave the
- * interrupted code's registers and interrupt flag alone. Also what only faults can show: W^X.
+ * Checks of entry.S: exceptions and timer interrupts arrive, are distinguished, and preserve the
+ * interrupted code's registers and interrupt flag. Also of W^X, which only faults can show.
  */
 #include "check.h"
 #include "paravirt.h"
@@ -58,7 +58,7 @@ static void check_faults(struct report *report)
 {
 	uint8_t *hole = (uint8_t *)0x10;
 
-	/* What is written is what is there: nothing changes if there is no fault. */
+	/* Writes what is there already: if it does not fault, nothing changes. */
 	check(report, "write-data", probe_write(page_of_data, 0), 1);
 	check(report, "write-hole", probe_write(hole, 0), 0);
 	check(report, "write-hole-cr2", probe_cr2, (uintptr_t)hole);
@@ -78,7 +78,7 @@ static void check_faults(struct report *report)
 	check(report, "poke-text", probe_write(text_start, *text_start), 0);
 }
 
-/* Polling a port is slow, which is as well: there is to be time for a tick. */
+/* Polls a port, as that is slow: there must be time for a tick. */
 static bool wait_pending(void)
 {
 	for (unsigned i = 0; i < WAITS; i++)
@@ -109,7 +109,7 @@ static void check_timer(struct report *report)
 	before = ticks;
 	check(report, "timer-pending-again", wait_pending(), true);
 	check(report, "timer-disabled-again", ticks, before);
-	/* Not if there were none before: it would wait for ever. */
+	/* Not if there were no ticks before: it would wait forever. */
 	if (before)
 		pv_halt();
 	check_op(report, "halt", SHIM_HALT, ticks != before, true);

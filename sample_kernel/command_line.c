@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The command line's words, copied from where the boot loader has them before paging.c unmaps that.
+/* The words of the command line, copied from the boot loader's memory before paging.c unmaps it.
  */
 #include "kernel.h"
 
-/* Words, each with a 0 behind it, and zeroes. By multiboot the first is the path of the image. */
+/* Zero-terminated words, then zeros. With multiboot the first is the path of the image. */
 static char command_line[PAGE_SIZE];
 
 void command_line_init(uint32_t address)
@@ -17,7 +17,7 @@ void command_line_init(uint32_t address)
 		command_line[i] = text[i] == ' ' ? 0 : text[i];
 }
 
-/* What follows key in the first word that begins with it; NULL if none does. */
+/* What follows key in the first word that starts with it; NULL if none does. */
 const char *command_line_value(const char *key)
 {
 	size_t length = strlen(key);

@@ -1,5 +1,5 @@
-"""The main job, shown: builds the sample kernel of each architecture with one relink, boots it under both backends, and
-prints what the fixup changed. Everything it says was read from the images, the record or the running guest."""
+"""The demo: builds the sample kernel for each architecture with one relink, boots it under both backends, and prints
+what the fixup changed. All output is read from the images, the build record and the running guest."""
 
 import json
 import re
@@ -27,11 +27,11 @@ from buildplug.tables.sites_format import Table
 from sample_kernel.boot import EXIT_OK, boot, memory
 
 HERE = Path(__file__).resolve().parent
-SHOWN = {"i386": ("irq_disable",)}  # ops whose sites are shown; of other architectures all
+SHOWN = {"i386": ("irq_disable",)}  # ops whose sites are shown; for other architectures all
 
 
 def content_sections(image: Image) -> list[Section]:
-    """The sections that a guest's memory is compared with."""
+    """The sections that are compared with the guest's memory."""
     return [s for s in image.sections if s.alloc and s.size and s.type != SHT_NOBITS]
 
 
@@ -45,7 +45,7 @@ def named(image: Image, address: int) -> str:
 
 
 def show(image: Image, address: int, form: Form) -> str:
-    """What stands at a site: the address that it holds, or the instructions; with the names of what they refer to."""
+    """The content of a site: its address or its instructions, with symbols instead of addresses."""
     section = image.section_at(address)
     assert section is not None
     content = image.bytes_of(section)[address - section.address :][: form.length].tobytes()
@@ -71,7 +71,7 @@ def show(image: Image, address: int, form: Form) -> str:
 
 
 def compare(console: Console, config: Config) -> None:
-    """Builds one kernel, boots it under each backend, and compares; then shows what became of sites."""
+    """Builds one kernel, boots it under each backend, compares memory, and shows how sites changed."""
     record = json.loads(build(config.path, None, None, arch=config.arch.name).read_text())
     image, wanted = Image(config.image), config.tables[0]
     table = prove_table(image, wanted.rule, wanted.ops).truth
@@ -103,15 +103,15 @@ def compare(console: Console, config: Config) -> None:
         form = image.arch.forms[number]
         kind = form.name if form.padding else form.kind.name
         texts = [show(i, address, form) for i in (image, *reference.values())]
-        way = re.sub(r"[&\w]*_\w+", "", texts[1])  # one row for each thing that native does to a kind of site
-        if (kind, way) not in seen and table.op_names[op] in SHOWN.get(image.arch.name, table.op_names):
-            seen.add((kind, way))
+        shape = re.sub(r"[&\w]*_\w+", "", texts[1])  # one row for each kind of change under native
+        if (kind, shape) not in seen and table.op_names[op] in SHOWN.get(image.arch.name, table.op_names):
+            seen.add((kind, shape))
             grid.add_row(kind, *map(escape, texts))
     console.print(grid)
 
 
 def main(console: Console) -> None:
-    """Runs the demo; raises BuildplugError where something is not as it should be."""
+    """Runs the demo. Raises BuildplugError if anything is not as expected."""
     console.print(f"passes: {' '.join(PASSES)}")
     for arch in ARCHES:
         compare(console, read(HERE, arch=arch))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-	.file "entry.S" /* else the linker names it after the object, wherever that is */
+	.file "entry.S" /* otherwise the linker names it after the object's path */
 /*
- * The way into and out of every exception and interrupt. It calls pv ops where the interrupted code's
- * registers are all live but AX: what fixup puts there may clobber only what paravirt.toml says.
+ * The entry and exit of every exception and interrupt. It calls pv ops while all of the interrupted code's
+ * registers except AX are live: what fixup puts there may clobber only what paravirt.toml declares.
  */
 #include "paravirt.h"
 #include "x86.h"
@@ -16,7 +16,7 @@ entry:
 	PV(io_delay)
 	PV_AX(irq_save)
 	push AX
-	/* Exceptions come with interrupts on (interrupts.c), and the shim's flag is not the processor's. */
+	/* Exceptions arrive with interrupts on (interrupts.c), and the shim has a flag of its own. */
 	PV_ROOM(irq_disable)
 	PV(read_cr2)
 	push AX

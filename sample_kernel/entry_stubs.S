@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where the processor enters for each vector: makes all frames alike, and goes on in entry.S. */
+/* The entry point of each vector: makes all frames alike, and continues in entry.S. */
 #include "x86.h"
 
 /* The vectors for which the processor pushes an error code: 8, 10 to 14, 17, 21, 29, 30. */

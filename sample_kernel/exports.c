@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the kernel offers by name. */
+/* The kernel's exported symbols. */
 #include "bp_exports.h"
 #include "check.h"
 #include "kernel.h"
@@ -16,7 +16,7 @@ static bool finds(const char *name, const volatile void *address, const char *na
 	       found.address == (uintptr_t)address && !strcmp(found.ns, namespace);
 }
 
-/* A draft's table is empty. */
+/* In the draft the table is empty. */
 void check_exports(struct report *report)
 {
 	bool there = bp_exports.rows;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* An access that may fault, in assembly: the word at the first argument, or the second if there is none. */
+/* An access that may fault, in assembly: returns the word at the first argument, or the second if it faults. */
 #include "bp_extable.h"
 #include "x86.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Accesses where there may be no memory: a fault goes on where the table of such instructions says.
+/* Accesses to memory that may not exist: after a fault the table gives the address to continue at.
  */
 #include "bp_extable.h"
 #include "check.h"
@@ -18,7 +18,7 @@ bool extable_recover(struct frame *frame)
 	return true;
 }
 
-/* Copies as far as there is memory; returns the number of bytes that are left. */
+/* Copies until a fault; returns the number of bytes that were not copied. */
 static size_t copy(void *to, const void *from, size_t size)
 {
 	__asm__ volatile("1: rep movsb\n2:\n" BP_EXTABLE("1b", "2b")
@@ -28,7 +28,7 @@ static size_t copy(void *to, const void *from, size_t size)
 	return size;
 }
 
-/* A draft's table is empty: there every fault is the end. */
+/* In the draft the table is empty: every fault is fatal. */
 void check_extable(struct report *report)
 {
 	uintptr_t mapped = ((uintptr_t)kernel_end + PAGE_SIZE - 1) & -PAGE_SIZE;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The IDT, and what becomes of each exception and interrupt. */
+/* The IDT, and the handling of each exception and interrupt. */
 #include "check.h"
 #include "kernel.h"
 #include "paravirt.h"
@@ -17,7 +17,7 @@ unsigned long irq_state(void)
 	       (read_flags() & FLAGS_IF ? PROCESSOR_IF : 0);
 }
 
-/* What irq_state is after irq_disable; after irq_enable it is both bits. */
+/* The value of irq_state after irq_disable; after irq_enable both bits are set. */
 unsigned long irq_state_off(bool shim)
 {
 	return shim ? PROCESSOR_IF : 0;
@@ -42,7 +42,7 @@ void interrupts_gate(unsigned vector, const char *entry)
 	idt[vector] = gate(KERNEL_CS, (uintptr_t)entry, INTERRUPT_GATE, 0);
 }
 
-/* Called by entry.S; what is changed in the frame is what the interrupted code will find. */
+/* Called by entry.S; changes of the frame change the interrupted code's registers. */
 void trap(struct frame *frame);
 
 void trap(struct frame *frame)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of the kernel offer one another, one paragraph a file. The pv ops are in
- * paravirt.h, the shim's in shim.h, the checks' in check.h.
+ * The interfaces of the kernel's files, one paragraph a file. The pv ops are in paravirt.h, the
+ * shim's interface in shim.h, that of the checks in check.h.
  */
 #ifndef KERNEL_H
 #define KERNEL_H
@@ -36,7 +36,7 @@ void command_line_init(uint32_t address); /* physical; 0 if there is none */
 const char *command_line_value(const char *key);
 bool command_line_has(const char *word);
 
-/* poke.c: the bp_write_fn that fixup is given. */
+/* poke.c: the bp_write_fn for fixup. */
 void poke(void *context, void *site, const void *bytes, uint32_t length);
 
 /* segments.c */
@@ -57,14 +57,14 @@ extern const char entry_stubs[VECTORS][16];
 /* interrupts.c */
 extern uint32_t breakpoints;		   /* seen so far */
 extern unsigned long breakpoint_irq_state; /* irq_state() while the last one was handled */
-/* The interrupt flag as the kernel sees it and as the processor has it. */
+/* The kernel's interrupt flag and the processor's. */
 enum { KERNEL_IF = 1, PROCESSOR_IF = 2 };
 unsigned long irq_state(void);
 unsigned long irq_state_off(bool shim);
 void interrupts_init(void);
 void interrupts_gate(unsigned vector, const char *entry); /* one that keeps interrupts off */
 
-/* extable.c: makes a frame whose instruction may fault go on where the table of them says. */
+/* extable.c: if the table has the frame's instruction, makes the frame continue at its fixup. */
 bool extable_recover(struct frame *frame);
 
 /* timer.c */

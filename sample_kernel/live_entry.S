@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The entries of breakpoints and of the summons to a change of sites (live.h). There is no site on their way, or they
- * would lead to themselves, and interrupts are off.
+ * The entries of breakpoints and of the interrupt that summons processors (live.h). Interrupts are off, and there is no
+ * site on this path, which would trap recursively.
  */
 #include "x86.h"
 
@@ -31,7 +31,7 @@
 	restore
 	jz 1f
 	INTERRUPT_RETURN
-1:	testl $FLAGS_IF, 2 * WORD_SIZE(SP) /* another breakpoint: goes on as if it had come by a trap gate */
+1:	testl $FLAGS_IF, 2 * WORD_SIZE(SP) /* another breakpoint: continues as if it came through a trap gate */
 	jz 2f
 	sti
 2:	jmp entry_stubs + 16 * VECTOR_BREAKPOINT

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sites of every kind, run while backends are switched: each call of an op must do what it does
- * under one backend or under the other. The interrupt flag of the one is not that of the other, and
- * the shim has one for all processors: so the load sets the processor's itself, and looks at
+ * Sites of every kind, executed while backends are switched: each call of an op must act as under
+ * one of the two backends. These have different interrupt flags, and the shim's is shared by all
+ * processors: so the load sets the processor's flag itself, and checks
  * nothing else.
  */
 #include "check.h"
@@ -44,8 +44,8 @@ static bool plausible(unsigned long flags)
 	return flags == 0 || flags == FLAGS_IF || (flags & 2 && flags < 1 << 12);
 }
 
-/* Under the shim an op leaves the processor's interrupt flag alone; it is called only where it does
- * not change it under native either. */
+/* Under the shim an op does not change the processor's interrupt flag; it is called only where it
+ * does not change it under native either. */
 static void load_irq(void)
 {
 	load_flags_on();
@@ -149,7 +149,7 @@ void load(void)
 	load_flags_on();
 }
 
-/* As entry code calls ops: every register and the arithmetic flags live. One processor's alone. */
+/* As entry code calls ops: with every register and the arithmetic flags live. For one processor. */
 void load_entry(void)
 {
 	for (unsigned i = 0; i < REGISTERS; i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The order of boot: a console, a backend, fixup, and then everything that uses pv ops. */
+/* The boot sequence: a console, a backend, fixup, and then everything that uses pv ops. */
 #include "bp_paravirt.h"
 #include "check.h"
 #include "kernel.h"
@@ -26,7 +26,7 @@ static const struct choice *choose(void)
 	panic("unknown backend");
 }
 
-/* Redirects every pv site; returns the name of the backend in force. */
+/* Redirects every pv site; returns the name of the active backend. */
 static const char *fix_up(void)
 {
 	const struct choice *choice = choose();
@@ -46,10 +46,10 @@ static const char *fix_up(void)
 	return choice->name;
 }
 
-/* Two calls deep, so that there is something to trace back. */
+/* Two calls deep, so that there is something to backtrace. */
 static __attribute__((noinline)) void crash_here(bool trap)
 {
-	if (trap) /* an address that is not mapped; in the frame, which some compilers make later */
+	if (trap) /* an unmapped address; the operand forces the frame, which some compilers set up late */
 		__asm__ volatile("movl $0, 16" : : "r"(__builtin_frame_address(0)) : "memory");
 	panic("crash asked for");
 }
@@ -57,7 +57,7 @@ static __attribute__((noinline)) void crash_here(bool trap)
 static __attribute__((noinline)) void crash(bool trap)
 {
 	crash_here(trap);
-	__asm__ volatile(""); /* else it were a jump, and no caller */
+	__asm__ volatile(""); /* otherwise a tail call, without a frame to trace */
 }
 
 /* Called by boot.S. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The ops of a kernel without paravirt: the instructions themselves, on any registers that the
- * compiler likes. It is what a paravirt kernel on bare hardware is measured against.
+ * The ops of a kernel without paravirt: the instructions themselves, in registers of the
+ * compiler's choice. The baseline for measuring a paravirt kernel on bare hardware.
  */
 #ifndef NATIVE_H
 #define NATIVE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The default implementations of the pv ops, which run until fixup and without it: the real
- * instructions. In assembly, because a C function may change more than these may, and has its
- * arguments elsewhere. Nothing here calls an op.
+ * The default implementations of the pv ops, used before and without fixup: the real
+ * instructions. In assembly, because a C function may clobber more than these may, and has other
+ * argument registers. Nothing here calls an op.
  */
 #include "function.h"
 #include "x86.h"

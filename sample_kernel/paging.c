@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's own page tables, made with pv ops: the image and nothing else, in 4 KiB pages; what
- * can be written cannot be executed, where there is a bit for it. Table pages lie in .bss, so they
- * are mapped where the image is.
+ * The kernel's own page tables, made with pv ops: they map only the image, in 4 KiB pages; writable
+ * pages are not executable, where there is a bit for it. The tables are in .bss, so they are mapped
+ * with the image.
  */
 #include "kernel.h"
 #include "paravirt.h"
@@ -15,7 +15,7 @@ static page_table root __attribute__((aligned(PAGE_SIZE)));
 static page_table tables[4] __attribute__((aligned(PAGE_SIZE)));
 static unsigned tables_used;
 
-/* Seldom needed, and apart, so that those who only look something up do without its registers. */
+/* Rarely needed, and a separate function, so that plain lookups need not save registers for it. */
 static __attribute__((noinline)) void add_table(unsigned long *entry)
 {
 	if (tables_used == sizeof(tables) / sizeof(tables[0]))
@@ -47,7 +47,7 @@ static void map(const char *start, const char *end, unsigned long bits)
 
 void paging_init(void)
 {
-	/* Up to the next start, not to a section's own end: buildplug's table lies in between. */
+	/* Up to the next start, not to a section's own end: buildplug's tables are in between. */
 	map(text_start, rodata_start, PTE_PRESENT);
 	map(rodata_start, data_start, PTE_PRESENT | PTE_NX);
 	map(data_start, kernel_end, PTE_PRESENT | PTE_WRITE | PTE_NX);

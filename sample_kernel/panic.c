@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The ends: by QEMU's isa-debug-exit device, with a status that says how it went. */
+/* Ends the kernel by QEMU's isa-debug-exit device, with the result as its status. */
 #include "kernel.h"
 
 enum { DEBUG_EXIT = 0xf4, GOOD = 0x10, BAD = 0x11 };
@@ -7,7 +7,7 @@ enum { DEBUG_EXIT = 0xf4, GOOD = 0x10, BAD = 0x11 };
 _Noreturn void finish(bool good)
 {
 	outb(DEBUG_EXIT, good ? GOOD : BAD);
-	/* No such device, then. The pv op is no use here: it would wait with interrupts on. */
+	/* There is no such device. pv_halt would wait with interrupts on. */
 	for (;;)
 		__asm__ volatile("cli; hlt");
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The slots before fixup: the defaults, which are native_entry.S's. */
+/* The slots before fixup: the defaults of native_entry.S. */
 #include "paravirt.h"
 
 void native_cpuid(void);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pv ops: what the kernel does by way of a backend. Each is a call, and says which registers it
- * uses: all others stay the compiler's, as they do around the instruction that the call becomes on
- * bare hardware. What a result is in, an argument is in, so that nothing takes no instruction.
- * paravirt.toml tells buildplug that references to these symbols are sites, what an implementation
- * may write, and what each backend has.
+ * The pv ops: what the kernel does through a backend. Each is a call that declares the registers
+ * that it uses; the compiler keeps all others, as it does around the instruction that the call
+ * becomes on bare hardware. Argument and result share a register, so an op that does nothing needs
+ * no instruction. paravirt.toml declares that references to these symbols are sites, what an
+ * implementation may write, and what each backend provides.
  *
- * Compiled with NO_PARAVIRT the ops are native.h's instructions and nothing else.
+ * Compiled with NO_PARAVIRT the ops are only native.h's instructions.
  */
 #ifndef PARAVIRT_H
 #define PARAVIRT_H
@@ -16,8 +16,8 @@
 
 #ifndef __ASSEMBLER__
 /*
- * The ops that are slots. sites.S and paravirt.toml know the offsets. No function of C has their
- * calling convention, which is that of the instructions.
+ * The ops that are called through slots. sites.S and paravirt.toml depend on the offsets. Their
+ * calling convention is that of the instructions, not that of C.
  */
 struct pv_cpu_ops {
 	void (*cpuid)(void);
@@ -40,7 +40,7 @@ extern struct pv_cpu_ops pv_cpu_ops;
 
 #define PV_OP static inline __attribute__((always_inline))
 
-/* A page table entry between make_pte and set_pte belongs to the backend: only pte_val reads it. */
+/* Between make_pte and set_pte an entry is in the backend's format: only pte_val may read it. */
 PV_OP unsigned long pv_make_pte(unsigned long value)
 {
 	__asm__("call pv_make_pte_%V0" : "+r"(value) : : "cc");
@@ -71,7 +71,7 @@ PV_OP void pv_write_cr3(unsigned long value)
 	__asm__ volatile("call pv_write_cr3" : : "a"(value) : "memory", "cc");
 }
 
-/* The code of native is longer than a call. */
+/* The native code is longer than a call. */
 PV_OP void pv_flush_tlb(void)
 {
 	unsigned long value;
@@ -80,8 +80,8 @@ PV_OP void pv_flush_tlb(void)
 }
 
 /*
- * Entry code calls the following with every register live: they change none but that of a result.
- * The flags may be in any: the name says in which.
+ * Entry code calls the following with every register live: they change only the result's register.
+ * The flags may be in any register: the name has it.
  */
 PV_OP void pv_irq_enable(void)
 {
@@ -93,7 +93,7 @@ PV_OP void pv_irq_disable(void)
 	__asm__ volatile("call pv_irq_disable" : : : "memory");
 }
 
-/* The flags; disables nothing. */
+/* Returns the flags without disabling interrupts. */
 PV_OP unsigned long pv_irq_save(void)
 {
 	unsigned long flags;

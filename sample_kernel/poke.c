@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writing to text and read-only data, which paging.c maps without the right to. It must not use pv
- * ops: it is what changes them.
+ * Writes to text and read-only data, which paging.c maps read-only. It must not use pv ops, whose
+ * sites it changes.
  */
 #include "kernel.h"
 
@@ -14,6 +14,6 @@ void poke(void *context, void *site, const void *bytes, uint32_t length)
 	__asm__ volatile("cli");
 	write_cr0(cr0 & ~(unsigned long)CR0_WP);
 	memcpy(site, bytes, length);
-	write_cr0(cr0); /* serializes too: the new code runs from here on */
+	write_cr0(cr0); /* also serializes: the new code is executed from here on */
 	write_flags(flags);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Formatted text to the console: as much of printf as the kernel uses. */
+/* Formatted output to the console: the part of printf that the kernel uses. */
 #include <stdarg.h>
 
 #include "kernel.h"

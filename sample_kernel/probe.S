@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Accesses that may fault. probe_ip tells probe_recover (check_traps.c) where a fault is one of these. */
+/* Accesses that may fault. By probe_ip, probe_recover (check_traps.c) recognises their faults. */
 #include "x86.h"
 
 	.text
@@ -14,7 +14,7 @@ probe_write:
 	ret
 	.size probe_write, . - probe_write
 
-	/* A fetch that faults has the target's address as its own, and on the stack the way back to the caller. */
+	/* When a fetch faults, ip is the target's address, and the return address is on the stack. */
 	.globl probe_execute
 	.type probe_execute, @function
 probe_execute:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-	.file "registers.S" /* else the linker names it after the object, wherever that is */
-/* Functions that do something with every register live, and leave to C whether all are as before. */
+	.file "registers.S" /* otherwise the linker names it after the object's path */
+/* Functions that do something with every register live, for C to check that all are unchanged. */
 #include "x86.h"
 
 	.macro each array, store
@@ -40,7 +40,7 @@
 	int3
 	end registers_breakpoint
 
-	/* Until ticks is not what AX has, or so many times. */
+	/* Loop until ticks differs from AX, at most registers_spins times. */
 	begin registers_interrupt
 1:	cmp AX, AT(ticks)
 	jne 2f
@@ -49,7 +49,7 @@
 2:
 	end registers_interrupt
 
-	/* The ops that entry code calls, as it does; the arithmetic flags are to live, too. */
+	/* The ops that entry code calls, as it calls them; the arithmetic flags are live, too. */
 	begin registers_calls
 	pushf
 	OR_WORD $FLAGS_ARITHMETIC, (SP)

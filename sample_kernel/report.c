@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a check is and says. */
+/* Runs and reports checks. */
 #include "report.h"
 #include "kernel.h"
 
@@ -21,7 +21,7 @@ void check(struct report *report, const char *name, unsigned long found, unsigne
 	conclude(report, name, "found", found, expected);
 }
 
-/* And since the last check, op was called once through the shim if that is the backend, else never.
+/* Also checks that, since the last check, the shim counted one call of op, or none under native.
  */
 void check_op(struct report *report, const char *name, unsigned op, unsigned long found,
 	      unsigned long expected)

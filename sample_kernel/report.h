@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* How a check says what it found. */
+/* How checks report their results. */
 #ifndef REPORT_H
 #define REPORT_H
 
 #include "shim.h"
 
 struct report {
-	bool shim; /* whether that is the backend */
+	bool shim; /* whether the backend is the shim */
 	unsigned made, failed;
-	uint32_t calls[SHIM_OPS]; /* of the shim, up to the end of the last check */
+	uint32_t calls[SHIM_OPS]; /* the shim's counts at the end of the last check */
 };
 
 void check(struct report *report, const char *name, unsigned long found, unsigned long expected);

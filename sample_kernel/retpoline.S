@@ -31,7 +31,7 @@ __x86_indirect_thunk_\register:
 	.size \name, . - \name
 	.endm
 
-	/* What may stand in the place of a branch to a thunk: struct straight of retpoline.c. */
+	/* The code that may replace a branch to a thunk: struct straight of retpoline.c. */
 	.macro straight register
 	.balign 8
 	WORD __x86_indirect_thunk_\register
@@ -42,7 +42,7 @@ __x86_indirect_thunk_\register:
 	.endr
 	.endm
 
-	/* A section of their own: within one, the assembler leaves no relocation of a jump. */
+	/* A separate section: within one, the assembler emits no relocation for a jump. */
 	.section .text.thunks, "ax", @progbits
 	thunk THUNK1
 	thunk THUNK2

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* On a processor that needs no thunks, indirect branches go straight where they go. */
+/* On a processor that needs no thunks, replaces branches to them by plain indirect branches. */
 #include "bp_retpolines.h"
 #include "check.h"
 #include "kernel.h"
@@ -11,7 +11,7 @@ typedef unsigned long branch(unsigned long (*function)(void));
 branch branch_call, branch_call_other, branch_jump, branch_jump_other;
 uint32_t thunks_run;
 
-/* For each thunk, the code that may stand in the place of a branch to it. */
+/* For each thunk, the code that may replace a branch to it. */
 extern const struct straight {
 	uintptr_t thunk;
 	uint8_t call[8] __attribute__((aligned(8))), jump[8];
@@ -25,7 +25,7 @@ static unsigned long seven(void)
 	return 7;
 }
 
-/* Puts the branch itself in the place of a branch to its thunk; what stood there goes to `linked`.
+/* Replaces a branch to a thunk by the indirect branch itself, and saves the old bytes in `linked`.
  */
 static void straighten(uint8_t *site, uint8_t *linked)
 {
@@ -48,7 +48,7 @@ static bool all_return_seven(void)
 	return true;
 }
 
-/* A draft's table is empty: there all goes through the thunks. */
+/* In the draft the table is empty: all branches go through the thunks. */
 void check_retpolines(struct report *report)
 {
 	uint32_t sites = bp_retpolines.rows;

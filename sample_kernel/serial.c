@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The first serial port (a 16550 at 0x3f8), written by polling: 115200 baud, 8n1. */
+/* Output to the first serial port (a 16550 at 0x3f8) by polling: 115200 baud, 8n1. */
 #include "kernel.h"
 
 enum {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A backend in the manner of a hypervisor's, lguest say: the kernel's interrupt flag is a word in
- * memory and the processor's stays on, page table entries have a form of their own until they are
- * stored, and every call is counted. This is the hypervisor's side; most ops are in shim_entry.S.
+ * A backend like that of a hypervisor such as lguest: the kernel's interrupt flag is a word in memory
+ * and the processor's stays on, page table entries have a format of their own until they are stored,
+ * and every call is counted. This is the hypervisor's side; most ops are in shim_entry.S.
  */
 #include "shim.h"
 #include "kernel.h"
@@ -18,7 +18,7 @@ void shim_start(void)
 	__asm__ volatile("sti" : : : "memory");
 }
 
-/* How many ticks the kernel gets at this timer interrupt. */
+/* The number of ticks to deliver at this timer interrupt. */
 uint32_t shim_deliver(bool enabled)
 {
 	uint32_t due = shim_pending + 1;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The backend "shim" seen from outside: what the checks look at, and its hypervisor's side. */
+/* The interface of the backend "shim": what the checks read, and its hypervisor's side. */
 #ifndef SHIM_H
 #define SHIM_H
 
-/* Indices of shim_calls. irq_enable and irq_disable are a store to shim_if and nothing else. */
+/* Indices of shim_calls. irq_enable and irq_disable only store to shim_if, uncounted. */
 #define SHIM_IRQ_SAVE 0
 #define SHIM_IRQ_RESTORE 1
 #define SHIM_HALT 2
@@ -20,10 +20,10 @@
 #define SHIM_IO_DELAY 13
 #define SHIM_OPS 14
 
-#define SHIM_LEAF 0x40000000 /* cpuid, where hypervisors name themselves */
+#define SHIM_LEAF 0x40000000 /* the cpuid leaf where hypervisors identify themselves */
 #define SHIM_VENDOR "buildplugshm"
 
-/* In a page table entry that is not stored yet; the processor ignores the bit. */
+/* Marks a page table entry that is not stored yet; the processor ignores the bit. */
 #define PTE_PSEUDO_BIT 9
 #define PTE_PSEUDO (1ul << PTE_PSEUDO_BIT)
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The shim's ops. They keep every register but those that paravirt.toml says, which C could not; and for entry
- * code, which calls some with every register live, the flags as well, though counting would change them.
+ * The shim's ops. They change only the registers that paravirt.toml declares, which C cannot guarantee. Those that
+ * entry code calls with every register live also keep the flags, although they count.
  */
 #include "function.h"
 #include "x86.h"
@@ -20,7 +20,7 @@
 	.text
 
 	.irp register, VALUE_REGISTERS
-	/* The flags, with the kernel's interrupt flag in the place of the processor's. */
+	/* The flags, with the kernel's interrupt flag instead of the processor's. */
 	function shim_irq_save_\register
 	count_quietly SHIM_IRQ_SAVE
 	pushf
@@ -32,7 +32,7 @@
 	function shim_irq_restore_\register
 	count SHIM_IRQ_RESTORE
 	bt $FLAGS_IF_BIT, %\register
-	setc shim_if /* of whose bytes the others are 0 */
+	setc shim_if /* the other bytes of shim_if are 0 */
 	end shim_irq_restore_\register
 
 	function shim_make_pte_\register

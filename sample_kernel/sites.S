@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-	.file "sites.S" /* else the linker names it after the object, wherever that is */
+	.file "sites.S" /* otherwise the linker names it after the object's path */
 /*
- * A function for each way to refer to a pv op that compilers use seldom or never: so that there is a
- * site of every kind whatever compiles the C. sites.h has the prototypes; ways that are one architecture's
- * are in its folder.
+ * A function for each form of reference to a pv op that compilers rarely or never emit, so that there is a
+ * site of every kind with any compiler. The prototypes are in sites.h; forms of one architecture are in its
+ * folder.
  */
 #include "function.h"
 #include "x86.h"
 
 	.text
 
-	/* Tail jumps: code and return that fit in 5 bytes, that do not, and nothing. */
+	/* Tail jumps: inline code and return that fit in 5 bytes, that do not fit, and "nothing". */
 	function site_tail
 	jmp OF_AX(pv_irq_save)
 
@@ -21,7 +21,7 @@
 	movl $42, %eax
 	jmp pv_io_delay
 
-	/* Conditional jumps out of the function: taken when the argument is not 0; below 10; 0. */
+	/* Conditional jumps out of the function: taken if the argument is not 0; below 10; 0. */
 	function site_jnz
 	testl ARG1_LONG, ARG1_LONG
 	jnz pv_irq_enable
@@ -39,7 +39,7 @@
 	movl $43, %eax
 	ret
 
-	/* Pointers, read-only and not. */
+	/* Pointers, in read-only and in writable data. */
 	.section .rodata
 	.balign WORD_SIZE
 	.globl site_pointers

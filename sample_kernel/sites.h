@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sites.S: a function for each way to refer to a pv op. */
+/* sites.S: a function for each form of reference to a pv op. */
 #ifndef SITES_H
 #define SITES_H
 

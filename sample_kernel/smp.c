@@ -17,7 +17,7 @@ static char apic[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static char low_page[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
 char ap_stack[AP_STACK] __attribute__((aligned(16)));
-volatile uint32_t ap_taken; /* ap.S: by the first of the others; the rest stops */
+volatile uint32_t ap_taken; /* ap.S: set by the first of the others; the rest halt */
 unsigned long ap_root;	    /* ap.S: cr3 */
 struct {
 	uint16_t limit;

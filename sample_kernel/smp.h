@@ -4,7 +4,7 @@
 #ifndef SMP_H
 #define SMP_H
 
-#define AP_BASE 0x8000 /* where ap.S runs at first, in real mode: a page below 1 MiB */
+#define AP_BASE 0x8000 /* where ap.S starts, in real mode: a page below 1 MiB */
 #define AP_STACK (4 * PAGE_SIZE)
 
 #ifndef __ASSEMBLER__
@@ -12,10 +12,10 @@
 #include "kernel.h"
 
 /* smp.c: the local APICs. */
-bool smp_start(void); /* the second processor, into smp_main; false if there is none */
+bool smp_start(void); /* starts smp_main on the second processor; false if there is none */
 void smp_interrupt_others(uint8_t vector);
 void smp_end_of_interrupt(void);
-void smp_timer(uint32_t period); /* this processor's, in cycles of the bus; 0: no more */
+void smp_timer(uint32_t period); /* this processor's timer, in bus cycles; 0: stops it */
 extern char ap_stack[AP_STACK];	 /* the second processor's */
 
 /* ap.S: from the start of a processor to ap_main. */
@@ -26,11 +26,11 @@ extern const char breakpoint_entry[], summons_entry[];
 
 /* load.c */
 void load(void);
-void load_entry(void); /* as entry code calls ops; one processor's alone */
+void load_entry(void); /* as entry code calls ops; for one processor */
 void load_flags_on(void);
 void load_flags_off(void);
-extern uint32_t load_wrong, load_wrong_line; /* results that no backend gives */
-extern uint32_t load_shims;		     /* that the shim has given */
+extern uint32_t load_wrong, load_wrong_line; /* results of no backend: their number, a line */
+extern uint32_t load_shims;		     /* results of the shim */
 
 /* switch.c */
 void smp_main(void); /* what the second processor does */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A call whose target is chosen at run time, by rewriting all instructions that make it. */
+/* A call whose target is chosen at run time, by rewriting all its call sites. */
 #include "bp_static_calls.h"
 #include "check.h"
 #include "kernel.h"
@@ -35,7 +35,7 @@ static bool choose(unsigned long (*function)(unsigned long))
 				   (uintptr_t)function, kernel_start, kernel_end, poke, NULL);
 }
 
-/* How many sites go straight to `function`; if `change`, they are made to. */
+/* The number of sites that call `function` directly; with `change`, first redirects them to it. */
 static uint32_t sites_of(unsigned long (*function)(unsigned long), bool change)
 {
 	uint32_t count = 0;
@@ -53,7 +53,7 @@ static uint32_t sites_of(unsigned long (*function)(unsigned long), bool change)
 	return count;
 }
 
-/* A draft's table is empty: there only the trampoline goes elsewhere. */
+/* In the draft the table is empty: only the trampoline is redirected. */
 void check_static_calls(struct report *report)
 {
 	uint32_t sites = bp_static_calls.rows;
@@ -66,6 +66,6 @@ void check_static_calls(struct report *report)
 	check(report, "static-call-switched-sites", sites_of(thrice, false), sites);
 	check(report, "static-call-back", choose(twice), true);
 	check(report, "static-call-back-tail", tail_call(10), 20);
-	/* As it was linked: that is what the kernel's memory is compared with. */
+	/* As linked: the kernel's memory is compared with that. */
 	check(report, "static-call-undone", sites_of(bp_static_call(times), true), sites);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The C library's functions on bytes that the compiler may call, and two more. */
+/* The memory functions of the C library that compilers call, and two more. */
 #include "kernel.h"
 
 void *memcpy(void *to, const void *from, size_t size)

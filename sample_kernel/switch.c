@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Backends are switched while two processors run load.c, and the timer interrupts of both. */
+/* Switches backends while two processors, and both their timer interrupts, run load.c. */
 #include "bp_paravirt.h"
 #include "live.h"
 #include "paravirt.h"
@@ -13,7 +13,7 @@ static const struct bp_backend *current;
 static bool stop, stopped, inside_never;
 static uint32_t loads, timers, traps, again;
 
-/* What live.h asks for. Only the second processor attends: the first one applies. */
+/* The callbacks for live.h. Only the second processor attends; the first applies. */
 
 static void summon(struct bp_live *live)
 {
@@ -24,7 +24,7 @@ static void summon(struct bp_live *live)
 static int inside(const struct bp_live *live, const void *frame)
 {
 	if (!frame || inside_never)
-		return 0; /* no site has called this test */
+		return 0; /* this test is not called from a site */
 	for (const uintptr_t *word = frame; word < (const uintptr_t *)(ap_stack + AP_STACK); word++)
 		if (bp_live_inside(live, *word))
 			return 1;
@@ -108,7 +108,7 @@ static void switch_to(const struct bp_backend *to, bool plain)
 	current = to;
 }
 
-/* A check without a write: every site holds what its table says was linked. */
+/* Checks without writing that every site is as linked. */
 static bool as_linked(void)
 {
 	return !bp_fixup(&bp_paravirt, &bp_paravirt_native, kernel_start, kernel_end, NULL, NULL)
@@ -147,7 +147,7 @@ bool switch_test(const char *times, const struct bp_backend *chosen)
 		__asm__ volatile("pause");
 	smp_timer(0);
 	load_flags_off();
-	/* As before, for the other checks. */
+	/* Restored for the other checks. */
 	shim_if = shim_pending = 0;
 	memset((void *)shim_calls, 0, sizeof(shim_calls));
 	print("switches %u, processors %u, loads %u, timers %u, traps %u, again %u, shims %u\n",

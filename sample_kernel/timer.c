@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ticks: the 8254 timer, by way of the 8259 controllers; the shim may hold back their delivery. */
+/* Ticks: the 8254 timer, through the 8259 controllers; the shim may delay their delivery. */
 #include "kernel.h"
 #include "paravirt.h"
 #include "shim.h"
@@ -22,7 +22,7 @@ static void pic_write(uint16_t port, uint8_t value)
 	pv_io_delay();
 }
 
-/* The controllers to vectors of their own, every line masked. */
+/* Gives the controllers vectors of their own, and masks every line. */
 void timer_init(void)
 {
 	pic_write(PIC1, 0x11); /* ICW1: initialise, ICW4 follows */
@@ -49,7 +49,7 @@ void timer_start(void)
 	pic_write(PIC1_DATA, 0xfe);
 }
 
-/* One interrupt, in a microsecond or two. */
+/* Requests one interrupt, in a microsecond or two. */
 void timer_once(void)
 {
 	outb(PIT_CONTROL, 0x30); /* channel 0, both bytes, interrupt on terminal count */
@@ -66,9 +66,9 @@ void timer_interrupt(unsigned long irq)
 	outb(PIC1, 0x20); /* end of interrupt */
 }
 
-/* Is there a tick that waits for interrupts to be enabled? */
+/* Whether a tick is pending until interrupts are enabled. */
 bool timer_pending(void)
 {
-	outb(PIC1, 0x0a); /* OCW3: the next read gives the requests */
+	outb(PIC1, 0x0a); /* OCW3: the next read returns the requests */
 	return (inb(PIC1) & 1) || shim_pending;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What every C function calls at its entry (-pg -mfentry): nothing, or the tracer. Both keep all registers. */
+/* What every C function calls at its entry (-pg -mfentry): a return, or the tracer. Both keep all registers. */
 	.text
 	.globl __fentry__, trace_entry
 	.type __fentry__, @function
@@ -9,7 +9,7 @@ __fentry__:
 	.size __fentry__, . - __fentry__
 
 trace_entry:
-	incl trace_count /* the flags mean nothing at the entry of a function */
+	incl trace_count /* flags are not live at the entry of a function */
 	ret
 	.size trace_entry, . - trace_entry
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Turns the tracing of every function on and off, by the table of the calls that their entries
- * make. */
+/* Turns the tracing of all functions on and off, by the table of the calls at their
+ * entries. */
 #include "bp_calls.h"
 #include "check.h"
 #include "kernel.h"
@@ -32,8 +32,8 @@ static uint32_t entries_of_a_call(void)
 	return trace_count - before;
 }
 
-/* A draft's table is empty: there tracing can't be turned on. Interrupts are off, or ticks would
- * count. */
+/* In the draft the table is empty: tracing cannot be turned on. Interrupts are off, or ticks would
+ * be counted. */
 void check_trace(struct report *report)
 {
 	unsigned long flags = read_flags();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Work to count the instructions of: `work=NAME rounds=N`. The counter is the processor's for time,
- * which is one for instructions in an emulator that says so (QEMU's -icount). Only what lies
- * between begin() and end() counts.
+ * Work whose instructions are counted: `work=NAME rounds=N`. The counter is the time stamp counter,
+ * which counts instructions in an emulator with that option (QEMU's -icount). Only the code between
+ * begin() and end() counts.
  */
 #include "bp_paravirt.h"
 #include "kernel.h"
@@ -13,7 +13,7 @@ enum { ENTRIES = PAGE_SIZE / sizeof(unsigned long) };
 static uint32_t begun, counted, overhead;
 static unsigned long table[ENTRIES];
 static uint8_t page[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
-static volatile unsigned long result; /* so that nothing is left out */
+static volatile unsigned long result; /* keeps the compiler from removing work */
 
 static uint32_t now(void)
 {
@@ -33,7 +33,7 @@ static __attribute__((noinline)) void end(void)
 	counted += now() - begun - overhead;
 }
 
-/* Two instructions a round: what tells whether the counter is one. */
+/* Two instructions a round: shows whether the counter counts instructions. */
 static void loop(unsigned long rounds)
 {
 	begin();
@@ -72,7 +72,7 @@ static void pte(unsigned long rounds)
 	result = sum;
 }
 
-/* A round is a timer interrupt: asked for, and taken as soon as interrupts are on. */
+/* A round is a timer interrupt: requested, and taken as soon as interrupts are on. */
 static void storm(unsigned long rounds)
 {
 	while (rounds--) {
@@ -90,7 +90,7 @@ static void storm(unsigned long rounds)
 	}
 }
 
-/* A page is mapped anew and used, with interrupts off; and the processor's registers are asked. */
+/* A round maps a page and uses it, with interrupts off, and reads the processor's registers. */
 static void mixed(unsigned long rounds)
 {
 	unsigned long sum = 0;
@@ -117,14 +117,14 @@ static void mixed(unsigned long rounds)
 	result = sum;
 }
 
-/* A round is the fixup of a kernel that is as it was linked. */
+/* A round is the fixup of a kernel as linked. */
 static void fixup(unsigned long rounds)
 {
 	const struct bp_backend *native = &bp_paravirt_native;
 	unsigned long cr0 = read_cr0();
 	struct bp_status status;
 
-	write_cr0(cr0 & ~(unsigned long)CR0_WP); /* bp_write is the plain writer */
+	write_cr0(cr0 & ~(unsigned long)CR0_WP); /* bp_write writes directly */
 	do {
 		status =
 		    bp_switch(&bp_paravirt, native, NULL, kernel_start, kernel_end, bp_write, NULL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the processor and the PC define: registers' bits, page table bits, ports, and the
- * instructions that C has no word for; what differs by architecture is in its arch.h. The
- * instructions are the real ones: code that a backend may replace calls a pv op instead.
+ * Facts of the processor and the PC: bits of registers and page tables, ports, and instructions
+ * that C lacks; what differs by architecture is in arch.h. The instructions are the real ones: code
+ * that a backend may replace calls a pv op instead.
  */
 #ifndef X86_H
 #define X86_H
@@ -40,7 +40,7 @@
 #define KERNEL_DS 0x10
 #define KERNEL_TSS 0x18
 
-/* The accessed bit is set already, as in DESCRIPTOR_CODE: the processor shall not write to
+/* The accessed bit is set already, as in DESCRIPTOR_CODE: the processor must not write to
  * descriptors in .rodata. */
 #define DESCRIPTOR_DATA 0x00cf93000000ffff
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from buildplug.base.process import run
-from sample_kernel.boot import QEMU, held
+from sample_kernel.boot import QEMU, read_memory_at
 
 INIT = Path(__file__).with_name("linux_init.c")
 XENS = "xen-*-amd64.gz"  # in /boot
@@ -55,4 +55,4 @@ def boot(image: Path, arguments: str, regions: Regions, folder: Path, *, xen: bo
         kernel = ["-kernel", f"{folder}/xen", "-append", "console=none", "-initrd", f"{image} {line},{archive}"]
     else:
         kernel = ["-kernel", f"{image}", "-append", line, "-initrd", f"{archive}"]
-    return held([*machine, *kernel], HOLD, regions, SECONDS)
+    return read_memory_at([*machine, *kernel], HOLD, regions, SECONDS)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What i386 has in another way than x86_64, whose arch.h has the same names. */
+/* What is different on i386; x86_64's arch.h defines the same names. */
 #ifndef ARCH_H
 #define ARCH_H
 
-/* A call of irq_enable or irq_disable with room for what the shim has in its place: 10 bytes. */
+/* A call of irq_enable or irq_disable with room for the shim's inline code: 10 bytes. */
 #define IRQ_CALL(function) BP_CALL_10(function)
 #define IRQ_ROOM bp_call_10
 
@@ -11,11 +11,11 @@
 
 #define DESCRIPTOR_CODE 0x00cf9b000000ffff
 
-#define PAGING_TOP 22	/* bits of an address below the topmost table's index */
+#define PAGING_TOP 22	/* lowest bit of the top table's index in an address */
 #define PAGING_INDEX 10 /* bits of an index */
 
 /* clang-format off */
-/* For assembly that is for both: a word, registers of its size, and those of -mregparm=3's arguments. */
+/* For shared assembly: words, registers of that size, and the argument registers of -mregparm=3. */
 #define WORD .long
 #define AX %eax
 #define CX %ecx
@@ -29,14 +29,14 @@
 #define OR_WORD orl
 /* clang-format on */
 
-/* live_entry.S: what a C function may change, and back; the bytes of it, and of a word. */
+/* live_entry.S: saves and restores the caller-saved registers; their bytes, and those of a word. */
 #define CALLER_SAVED eax, ecx, edx
 #define CALLER_SAVED_BACK edx, ecx, eax
 #define CALLER_SAVED_SIZE 12
 #define WORD_SIZE 4
 #define INTERRUPT_RETURN iret
 
-/* Those that a compiler may put a value in: native_entry.S and shim_entry.S have ops for each. */
+/* Registers that compilers keep values in: native_entry.S and shim_entry.S have ops for each. */
 #define VALUE_REGISTERS eax, ebx, ecx, edx, esi, edi
 
 /* retpoline.S: two registers, and the prefix of a branch to the second one's thunk. */
@@ -44,11 +44,11 @@
 #define THUNK2 edx
 #define THUNK2_PREFIX
 
-/* entry.S and registers.S: all but SP and AX, in the order of struct frame, and back. */
+/* entry.S and registers.S: push and pop all but SP and AX, in the order of struct frame. */
 #define BUT_AX ecx, edx, ebx, ebp, esi, edi
 #define BUT_AX_BACK edi, esi, ebp, ebx, edx, ecx
 
-/* registers.S: all but SP, and how many; what a C function keeps, and back. */
+/* registers.S: all but SP, and their number; push and pop the callee-saved registers. */
 #define ALL_REGISTERS eax, BUT_AX
 #define REGISTERS 7
 #define CALLEE_SAVED ebx, ebp, esi, edi
@@ -58,9 +58,9 @@
 #include <stdint.h>
 
 #define PTE_ADDRESS 0xfffff000ul
-#define PTE_NX 0ul /* there is none in tables of this form */
+#define PTE_NX 0ul /* this page table format has no such bit */
 
-/* entry.S: what it pushes, lowest address first. */
+/* The words that entry.S pushes, lowest address first. */
 #define FRAME(word)                                                                                \
 	word(edi) word(esi) word(bp) word(ebx) word(edx) word(ecx) word(cr2) word(irq) word(eax)   \
 	    word(vector) word(error) word(ip) word(cs) word(flags)
@@ -73,7 +73,7 @@ struct gate {
 
 static inline struct gate gate(uint16_t selector, uintptr_t entry, uint8_t type, uint8_t ist)
 {
-	(void)ist; /* a stack of its own would take a task */
+	(void)ist; /* a separate stack would need a task */
 	return (struct gate){
 	    .offset0 = entry,
 	    .selector = selector,

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-	.file "boot.S" /* else the linker names it after the object, wherever that is */
+	.file "boot.S" /* otherwise the linker names it after the object's path */
 /*
  * From the multiboot entry (32 bits, no paging, running at the physical address, its information in ebx;
  * Multiboot Specification 0.6.96, chapter 3) to kernel_main in the high half, on a page directory that paging.c
- * replaces. A boot loader may have put the image elsewhere than at the address that it was linked for: until
- * the fields that hold absolute addresses are made right, what they refer to is `ebp` bytes behind.
+ * replaces. The boot loader may have loaded the image away from its link address: until the fields with absolute
+ * addresses are relocated, their targets are `ebp` bytes further.
  */
 #define OFFSET(symbol) (symbol - KERNEL_BASE)
 #define FROM_EBP(symbol) symbol(%ebp) /* with paging */
 #define MULTIBOOT_HEADER 0x1badb002
-#define MULTIBOOT_FLAGS 0 /* where to load what, the ELF header says */
+#define MULTIBOOT_FLAGS 0 /* load addresses are in the ELF header */
 #define HAS_COMMAND_LINE 4 /* in the first word of the information */
 #define COMMAND_LINE 16
 #include "boot.h"
@@ -27,7 +27,7 @@
 start:
 	where_is_this
 
-	/* The first GiB, in 4 MiB pages, both at 0 and at KERNEL_BASE. */
+	/* Map the first GiB in 4 MiB pages, at 0 and at KERNEL_BASE. */
 	leal OFFSET(boot_directory)(%ebp), %edi
 	movl %edi, %cr3
 	movl $(PTE_PRESENT | PTE_WRITE | PTE_LARGE), %eax

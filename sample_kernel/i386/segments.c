@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The GDT, where paging.c leaves it mapped. There is no task: a double fault has no stack of its
- * own. */
+/* The GDT, where paging.c keeps it mapped. There is no task, so a double fault has no stack of
+ * its own. */
 #include "kernel.h"
 
 static const uint64_t gdt[] = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-	.file "sites.S" /* else the linker names it after the object, wherever that is */
-/* What ../sites.S has, in the ways that only i386 has. */
+	.file "sites.S" /* otherwise the linker names it after the object's path */
+/* Sites as in ../sites.S, in the forms that only i386 has. */
 #include "function.h"
 
 	.text
@@ -20,7 +20,7 @@
 	xorl %edx, %edx
 	jmp *pv_cpu_ops + 8
 
-	/* The address taken: mov imm32 of 5 and of 6 bytes, lea, push. */
+	/* Taken addresses: mov imm32 of 5 and of 6 bytes, lea, push. */
 	function site_address_cr3
 	movl $pv_read_cr3, %ecx
 	jmp *%ecx

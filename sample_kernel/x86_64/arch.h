@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What x86_64 has in another way than i386, whose arch.h has the same names. */
+/* What is different on x86_64; i386's arch.h defines the same names. */
 #ifndef ARCH_H
 #define ARCH_H
 
-/* A call of irq_enable or irq_disable with room for what the shim has in its place: 11 bytes. */
+/* A call of irq_enable or irq_disable with room for the shim's inline code: 11 bytes. */
 #define IRQ_CALL(function) BP_CALL_12(function)
 #define IRQ_ROOM bp_call_12
 
@@ -11,11 +11,11 @@
 
 #define DESCRIPTOR_CODE 0x00af9b000000ffff
 
-#define PAGING_TOP 39  /* bits of an address below the topmost table's index */
+#define PAGING_TOP 39  /* lowest bit of the top table's index in an address */
 #define PAGING_INDEX 9 /* bits of an index */
 
 /* clang-format off */
-/* For assembly that is for both: a word, registers of its size, and those of the first arguments. */
+/* For shared assembly: words, registers of that size, and the first argument registers. */
 #define WORD .quad
 #define AX %rax
 #define CX %rcx
@@ -29,14 +29,14 @@
 #define OR_WORD orq
 /* clang-format on */
 
-/* live_entry.S: what a C function may change, and back; the bytes of it, and of a word. */
+/* live_entry.S: saves and restores the caller-saved registers; their bytes, and those of a word. */
 #define CALLER_SAVED rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11
 #define CALLER_SAVED_BACK r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax
 #define CALLER_SAVED_SIZE 72
 #define WORD_SIZE 8
 #define INTERRUPT_RETURN iretq
 
-/* Those that a compiler may put a value in: native_entry.S and shim_entry.S have ops for each. */
+/* Registers that compilers keep values in: native_entry.S and shim_entry.S have ops for each. */
 #define VALUE_REGISTERS rax, rbx, rcx, rdx, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
 
 /* retpoline.S: two registers, and the prefix of a branch to the second one's thunk. */
@@ -44,11 +44,11 @@
 #define THUNK2 r11
 #define THUNK2_PREFIX cs
 
-/* entry.S and registers.S: all but SP and AX, in the order of struct frame, and back. */
+/* entry.S and registers.S: push and pop all but SP and AX, in the order of struct frame. */
 #define BUT_AX rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
 #define BUT_AX_BACK r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx
 
-/* registers.S: all but SP, and how many; what a C function keeps, and back. */
+/* registers.S: all but SP, and their number; push and pop the callee-saved registers. */
 #define ALL_REGISTERS rax, BUT_AX
 #define REGISTERS 15
 #define CALLEE_SAVED rbx, rbp, r12, r13, r14, r15
@@ -60,7 +60,7 @@
 #define PTE_ADDRESS 0x000ffffffffff000ul
 #define PTE_NX 0x8000000000000000ul
 
-/* entry.S: what it pushes, lowest address first. */
+/* The words that entry.S pushes, lowest address first. */
 #define FRAME(word)                                                                                \
 	word(r15) word(r14) word(r13) word(r12) word(r11) word(r10) word(r9) word(r8) word(rdi)    \
 	    word(rsi) word(bp) word(rbx) word(rdx) word(rcx) word(cr2) word(irq) word(rax)         \

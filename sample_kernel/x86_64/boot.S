@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-	.file "boot.S" /* else the linker names it after the object, wherever that is */
+	.file "boot.S" /* otherwise the linker names it after the object's path */
 /*
  * From the PVH entry (32 bits, no paging, running at the physical address, start_info in ebx; Xen's
- * docs/misc/pvh.pandoc) to kernel_main in the high half, on page tables that paging.c replaces. A boot
- * loader may have put the image elsewhere than at the address that it was linked for: everything here is
- * relative to where it runs, until the fields that hold absolute addresses are made right.
+ * docs/misc/pvh.pandoc) to kernel_main in the high half, on page tables that paging.c replaces. The boot
+ * loader may have loaded the image away from its link address: all addresses here are relative to the
+ * instruction, until the fields with absolute addresses are relocated.
  */
 #define PHYSICAL(symbol) (symbol - KERNEL_BASE)
 #define OFFSET(symbol) (symbol - start)
@@ -30,7 +30,7 @@ start:
 	where_is_this
 	leal FROM_EBP(stack_top), %esp
 
-	/* The first GiB, in 2 MiB pages, both at 0 and at KERNEL_BASE. */
+	/* Map the first GiB in 2 MiB pages, at 0 and at KERNEL_BASE. */
 	leal FROM_EBP(boot_pdpt), %edi
 	leal (PTE_PRESENT | PTE_WRITE)(%edi), %eax
 	movl %eax, FROM_EBP(boot_pml4)
@@ -71,7 +71,7 @@ high_half:
 	leaq kernel_start(%rip), %rsi
 	leaq kernel_end(%rip), %rdx
 	movq %rsi, %rcx
-	subq $KERNEL_LINKED, %rcx /* absolute, and not changed */
+	subq $KERNEL_LINKED, %rcx /* an absolute symbol, not relocated */
 	call bp_relocate
 	testl %eax, %eax
 	jnz 2f

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The GDT and the task state segment, which is there for the double fault's own stack. Both are in
- * .bss: loading the task register writes to its descriptor.
+ * The GDT and the task state segment, which provides the double fault's own stack. Both are in .bss,
+ * as loading the task register writes to its descriptor.
  */
 #include "kernel.h"
 
@@ -33,6 +33,6 @@ void segments_init(void)
 	gdt[KERNEL_TSS / 8] =
 	    (sizeof(tss) - 1) | (base & 0xffffff) << 16 | 0x89ul << 40 | (base >> 24 & 0xff) << 56;
 	gdt[KERNEL_TSS / 8 + 1] = base >> 32;
-	/* The boot GDT's selectors mean the same here: nothing but the task register to load. */
+	/* The boot GDT has the same selectors: only the task register must be loaded. */
 	__asm__ volatile("lgdt %0; ltr %w1" : : "m"(pointer), "r"(KERNEL_TSS) : "memory");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-	.file "sites.S" /* else the linker names it after the object, wherever that is */
-/* What ../sites.S has, in the ways that only x86_64 has. */
+	.file "sites.S" /* otherwise the linker names it after the object's path */
+/* Sites as in ../sites.S, in the forms that only x86_64 has. */
 #include "function.h"
 
 	.text
@@ -37,14 +37,14 @@
 	msr_and_value
 	jmp *pv_cpu_ops + 16
 
-	/* The address taken: mov imm32 of 7 and of 5 bytes, lea, movabs. */
+	/* Taken addresses: mov imm32 of 7 and of 5 bytes, lea, movabs. */
 	function site_address_cr3
 	movq $pv_read_cr3, %r11
 	jmp *%r11
 
 	/*
-	 * The assembler would ask for an unsigned 32-bit relocation, which the high half does not fit; the
-	 * signed one makes the same bytes. clang 14 forgets the symbol if nothing else names it.
+	 * The assembler would use an unsigned 32-bit relocation, which high-half addresses do not fit; the signed
+	 * one gives the same bytes. clang 14 drops the symbol if nothing else refers to it.
 	 */
 	function site_address_make
 	.globl pv_make_pte_rax
