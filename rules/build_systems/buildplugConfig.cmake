@@ -4,7 +4,7 @@
 #	buildplug_link(kernel [OUTPUT vmlinux] [CONFIG buildplug.toml] [ARCH x86_64]
 #		[OPTIONS -T ${CMAKE_CURRENT_SOURCE_DIR}/kernel.lds ...])
 #
-# compiles into the target `kernel` what its tables need, and links OUTPUT from its objects.
+# adds the code for the tables to the target `kernel`, and links OUTPUT from its objects.
 find_program(BUILDPLUG buildplug REQUIRED)
 
 function(buildplug_link target)
@@ -21,7 +21,7 @@ function(buildplug_link target)
 		COMMAND ${BUILDPLUG} runtime ${folder} --config ${config} --arch=${arg_ARCH} --depfile ${folder}.d
 		OUTPUT_VARIABLE files OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY
 	)
-	# What the files are made from: when it changes, CMake runs again, and leaves files alone that do not change.
+	# When an input of the generated files changes, CMake runs again; files that do not change are not touched.
 	file(STRINGS ${folder}.d inputs REGEX ":$")
 	list(TRANSFORM inputs REPLACE ":$" "")
 	list(TRANSFORM inputs REPLACE "\\\\(.)" "\\1")

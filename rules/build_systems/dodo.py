@@ -1,4 +1,4 @@
-"""For doit: `doit -f $(buildplug path doit) -d DIR` builds the kernel in DIR, pass by pass. Or copy what is here."""
+"""For doit: `doit -f $(buildplug path doit) -d DIR` builds the kernel in DIR, pass by pass. Or copy this file."""
 
 from pathlib import Path
 
