@@ -15,16 +15,16 @@ MEMORY, IMMEDIATE = capstone.CS_OP_MEM, capstone.CS_OP_IMM
 
 
 @cache
-def machine_of(mode: tuple[int, int], detail: bool) -> capstone.Cs:
+def decoder(mode: tuple[int, int], detail: bool) -> capstone.Cs:
     """A decoder for Arch.capstone; cached, as creating one takes longer than decoding a function."""
-    machine = capstone.Cs(*mode)
-    machine.detail = detail
-    return machine
+    made = capstone.Cs(*mode)
+    made.detail = detail
+    return made
 
 
 def instructions(arch: Arch, code: bytes, address: int) -> Iterator[capstone.CsInsn]:
     """The instructions of `code`, up to the first byte that does not decode."""
-    yield from machine_of(arch.capstone, True).disasm(code, address)
+    yield from decoder(arch.capstone, True).disasm(code, address)
 
 
 def register(arch: Arch, name: str) -> str:

@@ -23,9 +23,9 @@ class Target:
 def targets(image: Image, rule: Rule, declared: Ops) -> dict[str, dict[str, Target]]:
     """Backend -> op -> its code. Raises BuildplugError if the image lacks one."""
     found: dict[str, dict[str, Target]] = {}
-    for backend, ways in declared.backends.items():
-        for op, way in ways.items():
-            name = f"{rule.symbol}_{backend}__{op}" if way.is_copied else way.function
+    for backend, implementations in declared.backends.items():
+        for op, implementation in implementations.items():
+            name = f"{rule.symbol}_{backend}__{op}" if implementation.is_copied else implementation.function
             symbol = image.symbol(name)
             if symbol is None:
                 raise image.bad(f"backend {backend}, op {op}: expected the code {name}, found none")

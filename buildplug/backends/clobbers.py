@@ -30,21 +30,21 @@ def check(image: Image, rule: Rule, declared: Ops, table: Table) -> None:
         image,
         {a: Effect(dict.fromkeys(may, "an op")) for a, may in zip(defaults, allowed, strict=True) if a is not None},
     )
-    room = _rooms(arch, table)
+    room = _room(arch, table)
     for number, (name, op) in enumerate(declared.ops.items()):
         default = defaults[number]
         if default is not None:
             _check_function(image, follower, f"op {name}, default", default, op, allowed[number])
-        for backend, ways in declared.backends.items():
-            where, way = f"backend {backend}, op {name}", ways.get(name)
-            if way is None or way.nothing:
+        for backend, implementations in declared.backends.items():
+            where, implementation = f"backend {backend}, op {name}", implementations.get(name)
+            if implementation is None or implementation.nothing:
                 continue
-            if way.inline:
+            if implementation.inline:
                 address, content = _code(image, where, f"{rule.symbol}_{backend}__{name}")
                 code = content[: len(content) - len(arch.ret)]
                 _check_code(arch, where, code, address, allowed[number], len(code) <= room.get(number, -1))
                 continue
-            function = f"{rule.symbol}_{backend}__{name}" if way.preserve else way.function
+            function = f"{rule.symbol}_{backend}__{name}" if implementation.preserve else implementation.function
             _check_function(image, follower, where, _code(image, where, function)[0], op, allowed[number])
 
 
@@ -75,13 +75,13 @@ def _check_function(
     if effect.unsure and op.clobbers is not None:
         raise BuildplugError(
             where,
-            f"expected code that writes only {expected}, found what cannot be followed: {effect.unsure}",
+            f"expected code that writes only {expected}, found code that cannot be followed: {effect.unsure}",
             "change the code, or have the function called with preserve = true",
         )
 
 
-def _rooms(arch: Arch, table: Table) -> dict[int, int]:
-    """Op number -> the longest inline code that any of its sites takes, bytes."""
+def _room(arch: Arch, table: Table) -> dict[int, int]:
+    """The longest inline code that a site of each op takes, bytes."""
     room: dict[int, int] = {}
     for info in set(table.sites["info"].tolist()):
         op, form = info & ((1 << OP_BITS) - 1), arch.forms[info >> OP_BITS]
@@ -95,7 +95,7 @@ def _check_code(arch: Arch, where: str, code: bytes, address: int, allowed: froz
     for instruction in instructions(arch, code, address):
         text = f"{instruction.mnemonic} {instruction.op_str}".strip()
         if transfers_control(instruction) or (copied and pc_relative(arch, instruction)):
-            raise BuildplugError(where, f"expected code that can stand anywhere, found '{text}'", "make it a function")
+            raise BuildplugError(where, f"expected position-independent code, found '{text}'", "make it a function")
         moves = (instruction.mnemonic in arch.mnemonics.push) - (instruction.mnemonic in arch.mnemonics.pop)
         depth += moves
         if depth < 0:
@@ -109,9 +109,9 @@ def _check_code(arch: Arch, where: str, code: bytes, address: int, allowed: froz
                 "change the code, or declare it in the op's clobbers",
             )
         if names_register(arch, instruction, arch.stack):
-            raise BuildplugError(where, f"'{text}' is about a stack that a call changes", "make it a function")
+            raise BuildplugError(where, f"'{text}' uses the stack pointer, which a call changes", "make it a function")
         end = instruction.address + instruction.size
     if end != address + len(code):
         raise BuildplugError(where, f"expected instructions, found {code[end - address :].hex(' ')}")
     if depth:
-        raise BuildplugError(where, "leaves the stack with more on it than before", "pop what it pushes")
+        raise BuildplugError(where, "leaves values on the stack", "pop what it pushes")

@@ -32,24 +32,25 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a register or a word of the stack holds: the value of the register `kept` at the entry; or an address,
-    `distance` bytes from the entry's stack pointer; or else something unknown. `by`: the instruction that wrote it."""
+class Value:
+    """What a register or a word of the stack holds: the value of the register `initial` at the entry; or an address,
+    `distance` bytes from the entry's stack pointer; or else something unknown. `writer`: the instruction that wrote
+    it."""
 
-    kept: str = ""
+    initial: str = ""
     distance: int | None = None
-    by: str = field(default="", compare=False)
+    writer: str = field(default="", compare=False)
 
 
-Place = TypeVar("Place", str, int)
+Key = TypeVar("Key", str, int)
 
 
 @dataclass
 class State:
     """The registers, and the words of the stack by their distance, before an instruction."""
 
-    registers: dict[str, Held]
-    stack: dict[int, Held] = field(default_factory=dict)
+    registers: dict[str, Value]
+    stack: dict[int, Value] = field(default_factory=dict)
 
     def copy(self) -> "State":
         return State(dict(self.registers), dict(self.stack))
@@ -59,13 +60,13 @@ class State:
         return _merge(self.registers, other.registers) | _merge(self.stack, other.stack)
 
 
-def _merge(mine: dict[Place, Held], theirs: dict[Place, Held]) -> bool:
+def _merge(mine: dict[Key, Value], theirs: dict[Key, Value]) -> bool:
     changed = False
-    for place, held in mine.items():
-        other = theirs.get(place, Held())
-        if held != other:
-            mine[place] = Held(by=held.by or other.by)
-            changed |= held != mine[place]
+    for key, value in mine.items():
+        other = theirs.get(key, Value())
+        if value != other:
+            mine[key] = Value(writer=value.writer or other.writer)
+            changed |= value != mine[key]
     return changed
 
 
@@ -94,8 +95,8 @@ class Follower:
     def follow(self, entry: int) -> Effect:
         """The effect of the function at `entry`."""
         stack = self.arch.stack
-        registers = {name: Held(kept=name) for name in self.arch.registers - {"memory", stack} - self.arch.pc}
-        states = {entry: State(registers | {stack: Held(distance=0)})}
+        registers = {name: Value(initial=name) for name in self.arch.registers - {"memory", stack} - self.arch.pc}
+        states = {entry: State(registers | {stack: Value(distance=0)})}
         written: dict[str, str] = {}
         todo, steps = [entry], 0
         while todo:
@@ -107,11 +108,11 @@ class Follower:
             text = f"{instruction.mnemonic} {instruction.op_str}".strip()
             state = states[address].copy()
             if instruction.group(capstone.CS_GRP_RET):
-                if state.registers[stack] != Held(distance=0):
-                    return Effect(written, f"'{text}' at {address:#x} with a stack that was moved")
-                for name, held in state.registers.items():
-                    if name != stack and held != Held(kept=name):
-                        written.setdefault(name, held.by or "a branch")
+                if state.registers[stack] != Value(distance=0):
+                    return Effect(written, f"'{text}' at {address:#x} with an unbalanced stack")
+                for name, value in state.registers.items():
+                    if name != stack and value != Value(initial=name):
+                        written.setdefault(name, value.writer or "a branch")
                 continue
             if instruction.mnemonic in self.arch.mnemonics.stop:
                 continue
@@ -131,26 +132,26 @@ class Follower:
     ) -> tuple[list[int], str]:
         """Applies an instruction to a state; returns the addresses where execution continues, and why they are not
         known, or an empty text."""
-        behind = (instruction.address + instruction.size) % self.arch.modulus
+        following = (instruction.address + instruction.size) % self.arch.modulus
         calls, jumps = instruction.group(capstone.CS_GRP_CALL), instruction.group(capstone.CS_GRP_JUMP)
         if calls or jumps:
             operand = instruction.operands[0]
             target = operand.imm % self.arch.modulus if operand.type == IMMEDIATE else None
             if target is None and jumps:
-                return [], f"'{text}' goes nobody knows where"
+                return [], f"'{text}' has an unknown target"
             if jumps:
-                return [target] + ([behind] if instruction.mnemonic not in self.arch.mnemonics.jump else []), ""
+                return [target] + ([following] if instruction.mnemonic not in self.arch.mnemonics.jump else []), ""
             effect = self._called(target) if target is not None else Effect(dict.fromkeys(self.arch.caller_saved, text))
             for name in effect.written:
                 if name == "memory":
                     written.setdefault(name, text)
                 else:
-                    state.registers[name] = Held(by=text)
-            return [behind], f"{text}: {effect.unsure}" if effect.unsure else ""
+                    state.registers[name] = Value(writer=text)
+            return [following], f"{text}: {effect.unsure}" if effect.unsure else ""
         if instruction.group(capstone.CS_GRP_INT) or instruction.group(capstone.CS_GRP_IRET):
-            return [], f"'{text}' goes nobody knows where"
+            return [], f"'{text}' has an unknown target"
         self._move(instruction, text, state, written)
-        return [behind], ""
+        return [following], ""
 
     def _move(self, instruction: capstone.CsInsn, text: str, state: State, written: dict[str, str]) -> None:
         """Applies an instruction that continues at the next one to a state."""
@@ -161,51 +162,53 @@ class Follower:
         if name in self.arch.mnemonics.push:
             pushed = (registers[names[0]] if full[0] else None) if operands else registers["flags"]
             if top is not None:
-                stack[top - self.word] = pushed or Held(by=text)
-                registers[self.arch.stack] = Held(distance=top - self.word)
+                stack[top - self.word] = pushed or Value(writer=text)
+                registers[self.arch.stack] = Value(distance=top - self.word)
             return
         if name in self.arch.mnemonics.pop:
-            held = stack.get(top, Held(by=text)) if top is not None else Held(by=text)
+            value = stack.get(top, Value(writer=text)) if top is not None else Value(writer=text)
             if top is not None:
-                registers[self.arch.stack] = Held(distance=top + self.word)
-            registers[names[0] if operands else "flags"] = held if not operands or full[0] else Held(by=text)
+                registers[self.arch.stack] = Value(distance=top + self.word)
+            registers[names[0] if operands else "flags"] = value if not operands or full[0] else Value(writer=text)
             return
         if name == self.arch.mnemonics.leave:
             frame = registers[self.arch.frame].distance
-            unknown = Held(by=text)
-            registers[self.arch.stack] = Held(distance=frame + self.word) if frame is not None else unknown
+            unknown = Value(writer=text)
+            registers[self.arch.stack] = Value(distance=frame + self.word) if frame is not None else unknown
             registers[self.arch.frame] = stack.get(frame, unknown) if frame is not None else unknown
             return
-        places = [self._place(instruction, o, state) if o.type == MEMORY else None for o in operands]
-        value = Held(by=text)
+        distances = [self._distance(instruction, o, state) if o.type == MEMORY else None for o in operands]
+        value = Value(writer=text)
         if name in self.arch.mnemonics.copy and len(operands) == 2 and all(o.size == self.word for o in operands):
             if full[1]:
                 value = registers.get(names[1], value)
-            elif places[1] is not None:
-                value = stack.get(places[1], value)
+            elif distances[1] is not None:
+                value = stack.get(distances[1], value)
         elif name in self.arch.mnemonics.add and full[0] and operands[1].type == IMMEDIATE:
             base, sign = registers.get(names[0], value).distance, self.arch.mnemonics.add[name]
-            value = Held(distance=base + sign * operands[1].imm) if base is not None else value
+            value = Value(distance=base + sign * operands[1].imm) if base is not None else value
         elif name in self.arch.mnemonics.address:
-            place = self._place(instruction, operands[1], state)
-            value = Held(distance=place) if place is not None and full[0] else value
+            distance = self._distance(instruction, operands[1], state)
+            value = Value(distance=distance) if distance is not None and full[0] else value
         for changed in writes(self.arch, instruction) - self.arch.pc:
             if changed in registers:
-                registers[changed] = replace(value, by=text) if names[:1] == [changed] and full[0] else Held(by=text)
-        for operand, place in zip(operands, places, strict=True):
+                registers[changed] = (
+                    replace(value, writer=text) if names[:1] == [changed] and full[0] else Value(writer=text)
+                )
+        for operand, distance in zip(operands, distances, strict=True):
             if operand.type != MEMORY or not operand.access & WRITE or name in self.arch.mnemonics.address:
                 continue
-            if place is None:
+            if distance is None:
                 written.setdefault("memory", text)
                 continue
-            for at in [at for at in stack if place - self.word < at < place + operand.size]:
-                stack[at] = Held(by=text)
+            for at in [at for at in stack if distance - self.word < at < distance + operand.size]:
+                stack[at] = Value(writer=text)
             if operand.size == self.word:
-                stack[place] = value
+                stack[distance] = value
 
-    def _place(self, instruction: capstone.CsInsn, operand: capstone.x86.X86Op, state: State) -> int | None:
+    def _distance(self, instruction: capstone.CsInsn, operand: capstone.x86.X86Op, state: State) -> int | None:
         """The distance of a memory operand on the stack; None for others."""
         if operand.mem.index or operand.mem.segment or not operand.mem.base:
             return None
-        held = state.registers.get(register(self.arch, instruction.reg_name(operand.mem.base)))
-        return held.distance + operand.mem.disp if held is not None and held.distance is not None else None
+        value = state.registers.get(register(self.arch, instruction.reg_name(operand.mem.base)))
+        return value.distance + operand.mem.disp if value is not None and value.distance is not None else None

@@ -1,7 +1,7 @@
 """The build-id of an image: finds how the linker computed it, and recomputes it for changed bytes.
 
-Linkers do not document this, so a way is accepted only if it reproduces the linker's own id. Known: GNU ld, mold, and
-lld except `fast`. Note format: gABI, "Note Section".
+Linkers do not document this, so an algorithm is accepted only if it reproduces the linker's own id. Known: GNU ld,
+mold, and lld except `fast`. Note format: gABI, "Note Section".
 """
 
 import re
@@ -23,11 +23,11 @@ NOTE = re.compile(rb"\x04\0{3}(.)\0{3}\x03\0{3}GNU\0", re.DOTALL)
 MIB = 1 << 20
 
 Hash = Callable[..., Any]
-Way = Callable[[bytearray, Image, "Place"], bytes]  # build-id of a file's bytes, which it may overwrite
+Algorithm = Callable[[bytearray, Image, "Location"], bytes]  # build-id of a file's bytes, which it may overwrite
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """The place of a build-id in the file: offsets in bytes."""
 
     note: int
@@ -35,51 +35,51 @@ class Place:
     end: int
 
 
-def places(image: Image, sections: Iterable[Section]) -> Iterator[Place]:
+def locations(image: Image, sections: Iterable[Section]) -> Iterator[Location]:
     """The build-ids in sections of an image: more than one if inputs brought their own."""
     for section in sections:
         if section.type == SHT_NOTE:
             for note in NOTE.finditer(image.bytes_of(section).data):
                 start, end = section.offset + note.start(), section.offset + note.end()
-                yield Place(start, end, min(end + note[1][0], section.offset + section.size))
+                yield Location(start, end, min(end + note[1][0], section.offset + section.size))
 
 
 @lru_cache(maxsize=1)
-def way_of(image: Image) -> Way | None:
+def algorithm_of(image: Image) -> Algorithm | None:
     """How the linker made the build-id of an unmodified image; None without exactly one id, or if no known way fits."""
-    found = list(places(image, image.sections))
+    found = list(locations(image, image.sections))
     if len(found) != 1:
         return None
     made = image.data[found[0].start : found[0].end].tobytes()
-    return next((way for way in WAYS if way(_blank(image, found[0]), image, found[0])[: len(made)] == made), None)
+    return next((a for a in ALGORITHMS if a(_blank(image, found[0]), image, found[0])[: len(made)] == made), None)
 
 
 def is_renewable(image: Image) -> bool:
     """Whether the build-id can be recomputed after the image changes; true if it has none."""
-    return not any(places(image, image.sections)) or way_of(image) is not None
+    return not any(locations(image, image.sections)) or algorithm_of(image) is not None
 
 
-def renew(path: Path, way: Way) -> None:
-    """Rewrites the build-id of the image at `path`, made by `way`, for its current bytes."""
+def renew(path: Path, algorithm: Algorithm) -> None:
+    """Rewrites the build-id of the image at `path`, made by `algorithm`, for its current bytes."""
     image = Image(path)
-    (place,) = places(image, image.sections)
-    new = way(_blank(image, place), image, place)[: place.end - place.start]
+    (location,) = locations(image, image.sections)
+    new = algorithm(_blank(image, location), image, location)[: location.end - location.start]
     with path.open("r+b") as file:
-        file.seek(place.start)
+        file.seek(location.start)
         file.write(new)
 
 
-def _blank(image: Image, place: Place) -> bytearray:
+def _blank(image: Image, location: Location) -> bytearray:
     data = bytearray(image.data)
-    data[place.start : place.end] = bytes(place.end - place.start)
+    data[location.start : location.end] = bytes(location.end - location.start)
     return data
 
 
-def _gnu(digest: Hash) -> Way:
+def _gnu(digest: Hash) -> Algorithm:
     """GNU ld: hashes the headers without file offsets, each section after its header, with the note still zero."""
 
-    def way(data: bytearray, image: Image, place: Place) -> bytes:
-        data[place.note : place.end] = bytes(place.end - place.note)
+    def algorithm(data: bytearray, image: Image, location: Location) -> bytes:
+        data[location.note : location.end] = bytes(location.end - location.note)
         file, sections = strip.headers_of(image)
         first, size = int(file["phoff"]), int(file["phnum"]) * int(file["phentsize"])
         file["phoff"] = file["shoff"] = sections["offset"] = 0
@@ -91,23 +91,23 @@ def _gnu(digest: Hash) -> Way:
                 made.update(memoryview(data)[section.offset : section.offset + section.size])
         return bytes(made.digest())
 
-    return way
+    return algorithm
 
 
-def _sharded(digest: Hash, size: int, *, cut: bool) -> Way:
+def _sharded(digest: Hash, size: int, *, cut: bool) -> Algorithm:
     """lld and mold: the hash of the hashes of `size`-byte parts; `cut` truncates those to the length of the id."""
 
-    def way(data: bytearray, image: Image, place: Place) -> bytes:
+    def algorithm(data: bytearray, image: Image, location: Location) -> bytes:
         view = memoryview(data)
-        part = place.end - place.start if cut else None
+        part = location.end - location.start if cut else None
         parts = (digest(view[at : at + size]).digest()[:part] for at in range(0, len(data), size))
         return bytes(digest(b"".join(parts)).digest())
 
-    return way
+    return algorithm
 
 
-WAYS = (
+ALGORITHMS = (
     *map(_gnu, (sha1, md5)),
     *(_sharded(digest, MIB, cut=True) for digest in (sha1, md5, blake3)),  # lld 14: SHA-1 and MD5; lld 19: BLAKE3
-    *(_sharded(digest, 4 * MIB, cut=False) for digest in (sha256, blake3)),  # mold 1.10, and 2.37
+    *(_sharded(digest, 4 * MIB, cut=False) for digest in (sha256, blake3)),  # mold 1.10 and 2.37
 )

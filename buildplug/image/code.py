@@ -5,7 +5,7 @@ from functools import cached_property
 import capstone
 import numpy as np
 
-from buildplug.arch.decode import instructions, machine_of
+from buildplug.arch.decode import decoder, instructions
 from buildplug.image.elf import Image, among
 from buildplug.image.headers import STT_FUNC, STT_NOTYPE, STT_OBJECT, Section
 
@@ -49,7 +49,7 @@ class Disassembler:
             return None
         start = int(self._starts[index])
         content = self.image.bytes_of(self.section)
-        machine = machine_of(self.image.arch.capstone, False)
+        machine = decoder(self.image.arch.capstone, False)
         code = content[start : offset + 16].tobytes()
         for address, length, _, _ in machine.disasm_lite(code, self.section.address + start):
             place = address - self.section.address

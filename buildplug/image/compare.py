@@ -12,7 +12,7 @@ from buildplug.arch.field import REL32
 from buildplug.base.globs import globs
 from buildplug.image import build_id
 from buildplug.image.elf import Image, among
-from buildplug.image.fields import untrue
+from buildplug.image.fields import mismatches
 from buildplug.image.headers import (
     SHN_LORESERVE,
     SHN_UNDEF,
@@ -34,8 +34,8 @@ EXEMPT = (
 def compare(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list[str], int]:
     """Differences of the sections other than the tables (`own`): moved, changed, and the number compared."""
     exempt = globs(EXEMPT)
-    kept = [[s for s in i.sections if s.alloc and s.name not in own and not exempt(s.name)] for i in (draft, final)]
-    columns = [sorted(column, key=attrgetter("name")) for column in kept]  # anchors can change GNU ld's order
+    chosen = [[s for s in i.sections if s.alloc and s.name not in own and not exempt(s.name)] for i in (draft, final)]
+    columns = [sorted(column, key=attrgetter("name")) for column in chosen]  # anchors can change GNU ld's order
     names = [[s.name for s in column] for column in columns]
     if names[0] != names[1]:
         odd = sorted(set(names[0]) ^ set(names[1])) or ["their number"]
@@ -45,7 +45,7 @@ def compare(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list[
     identities = [_identities(*one, ids) for one in zip((draft, final), references, strict=False) if final is not draft]
     moved, changed = [], []
     for before, after in zip(*columns, strict=True):
-        wrong = _untrue_field(final, after, references[-1].get(after.index))
+        wrong = _wrong_field(final, after, references[-1].get(after.index))
         if wrong is not None:
             changed.append(f"{after.name}: the field at +{wrong:#x} does not hold what its relocation says")
         if wrong is not None or final is draft:
@@ -84,8 +84,8 @@ def _difference(draft: Image, before: Section, final: Image, after: Section, key
 def _plain(image: Image, section: Section, keyed: Array) -> Array:
     """The content of a section with relocated fields and build-ids zeroed."""
     content = image.bytes_of(section).copy()
-    for place in build_id.places(image, [section]):
-        content[place.start - section.offset : place.end - section.offset] = 0
+    for location in build_id.locations(image, [section]):
+        content[location.start - section.offset : location.end - section.offset] = 0
     for kind, field in (image.arch.relocations | dict.fromkeys(image.arch.thread, REL32)).items():
         offsets = keyed[keyed[:, 1] == kind, 0]
         for byte, mask in enumerate(field.mask.to_bytes(field.size, image.arch.order)):
@@ -93,7 +93,7 @@ def _plain(image: Image, section: Section, keyed: Array) -> Array:
     return content
 
 
-def _untrue_field(image: Image, section: Section, relocations: Array | None) -> int | None:
+def _wrong_field(image: Image, section: Section, relocations: Array | None) -> int | None:
     """The offset of the section's first field that does not hold its relocation's address; None if all do."""
     if relocations is None:
         return None
@@ -106,7 +106,7 @@ def _untrue_field(image: Image, section: Section, relocations: Array | None) -> 
         if image.type != "ET_EXEC" and not field.relative:
             continue  # the loader fills them in
         rows = relocations[known & (relocations["type"] == kind)]
-        wrong += rows["offset"][untrue(image, section, rows, field)].tolist()
+        wrong += rows["offset"][mismatches(image, section, rows, field)].tolist()
     return min(wrong, default=None)
 
 
@@ -127,12 +127,12 @@ def _identities(image: Image, references: dict[int, Array], ids: dict[object, in
     local = (symbols["bind"] == 0) & (symbols["type"] != STT_SECTION)
     local &= (symbols["section"] != SHN_UNDEF) & (symbols["section"] < SHN_LORESERVE)
     # section 0 has no name and address 0; the value of a thread-local symbol is already an offset
-    thread, homes = symbols["type"] == STT_TLS, image.homes[used]
-    section = np.where(local & ~thread, homes, 0)
+    thread, containing = symbols["type"] == STT_TLS, image.containing_sections[used]
+    section = np.where(local & ~thread, containing, 0)
     addresses = np.array([s.address for s in image.sections], "u8")
-    places = np.where(local & (thread | (homes != 0)), symbols["value"] - addresses[section], 0)
+    offsets = np.where(local & (thread | (containing != 0)), symbols["value"] - addresses[section], 0)
     names = [image.sections[index].name for index in section.tolist()]
-    keys = zip(map(image.names.__getitem__, used.tolist()), names, places.tolist(), strict=True)
+    keys = zip(map(image.names.__getitem__, used.tolist()), names, offsets.tolist(), strict=True)
     numbers[used] = [ids.setdefault(key, len(ids)) for key in keys]
     return numbers
 

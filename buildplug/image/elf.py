@@ -149,7 +149,7 @@ class Image:
         return starts, starts + found["size"][indices].astype("u8"), indices
 
     @cached_property
-    def homes(self) -> Array:
+    def containing_sections(self) -> Array:
         """The index of the section that contains each symbol, shape (symbols,), 0 for none. It is st_shndx unless a
         function or object lies outside that section: mold gives .text for symbols in its PLT."""
         symbols, sections = self.symbols, self.sections
@@ -231,7 +231,7 @@ class Image:
             names[index] = self.name_of(int(index))
         return names
 
-    def starting(self, prefix: str) -> Array:
+    def with_prefix(self, prefix: str) -> Array:
         """The indices of the symbols whose st_name starts with `prefix`; much cheaper than `names`."""
         strings = np.frombuffer(self._strings if len(self.symbols) else b"\0", np.uint8)
         starts = self.symbols["name"].astype("i8")
@@ -243,9 +243,9 @@ class Image:
 
     def symbol(self, name: str) -> Any:
         """The row (dtype SYMBOL) of a defined symbol, None if there is none. Prefers global, then the first."""
-        maybe = self.starting(name.partition("\\")[0]).tolist()  # a backslash starts bytes that name_of() escaped
-        maybe += np.flatnonzero(self.symbols["type"] == STT_SECTION).tolist()
-        found = [i for i in maybe if self.symbols["section"][i] != SHN_UNDEF and self.name_of(i) == name]
+        candidates = self.with_prefix(name.partition("\\")[0]).tolist()  # a backslash: name_of() escaped bytes
+        candidates += np.flatnonzero(self.symbols["type"] == STT_SECTION).tolist()
+        found = [i for i in candidates if self.symbols["section"][i] != SHN_UNDEF and self.name_of(i) == name]
         best = max(found, key=lambda i: (int(self.symbols["bind"][i]) != 0, -i), default=None)
         return None if best is None else self.symbols[best]
 
@@ -356,8 +356,8 @@ class Image:
         for kind, field in self.arch.relocations.items():
             chosen = np.flatnonzero((rows["type"] == kind) & (kind not in self.arch.relaxed))
             offsets = rows["offset"][chosen]
-            said = field.get(self.words(section, offsets, field.size), offsets + np.uint64(section.address))
-            addends[chosen] = (said & np.uint64(self.arch.modulus - 1)).astype("i8") - values[chosen]
+            addresses = field.get(self.words(section, offsets, field.size), offsets + np.uint64(section.address))
+            addends[chosen] = (addresses & np.uint64(self.arch.modulus - 1)).astype("i8") - values[chosen]
         return addends
 
     def words(self, section: Section, offsets: Array, size: int) -> Array:

@@ -41,18 +41,18 @@ def numbers_of(arch: Arch, types: Array) -> Array:
 def _read(image: Image, section: Section, relocations: Array, field: Field) -> tuple[Array, Array, Array]:
     """The words at a section's relocations, their addresses, and the addresses that the relocations say."""
     words = image.words(section, relocations["offset"], field.size)
-    said = image.symbols["value"][relocations["symbol"]] + relocations["addend"].astype("u8")
-    return words, relocations["offset"] + np.uint64(section.address), said
+    expected = image.symbols["value"][relocations["symbol"]] + relocations["addend"].astype("u8")
+    return words, relocations["offset"] + np.uint64(section.address), expected
 
 
-def claims(image: Image, section: Section, relocations: Array, field: Field) -> tuple[Array, Array]:
+def expected_and_found(image: Image, section: Section, relocations: Array, field: Field) -> tuple[Array, Array]:
     """Expected addresses, reduced to what the field can hold, and those found; all relocations have this field."""
-    words, pc, said = _read(image, section, relocations, field)
-    return field.get(field.put(words, pc, said)[0], pc), field.get(words, pc)
+    words, pc, expected = _read(image, section, relocations, field)
+    return field.get(field.put(words, pc, expected)[0], pc), field.get(words, pc)
 
 
-def untrue(image: Image, section: Section, relocations: Array, field: Field) -> Array:
+def mismatches(image: Image, section: Section, relocations: Array, field: Field) -> Array:
     """Whether each field differs from what its relocation says, within the bits that it has."""
-    words, pc, said = _read(image, section, relocations, field)
-    wrong: Array = ~field.holds(words, pc, said, min(8 * field.size, image.arch.bits))
+    words, pc, expected = _read(image, section, relocations, field)
+    wrong: Array = ~field.holds(words, pc, expected, min(8 * field.size, image.arch.bits))
     return wrong

@@ -76,16 +76,16 @@ def _place(config: Config, where: Path, found: Sequence[Output], table: WantedTa
     after = after or next((name for name in wanted if name in names), "")
     if not after:
         raise BuildplugError(
-            where, f"expected a section {' or '.join(wanted)} for rule {rule.name} to stand behind, found "
+            where, f"expected a section {' or '.join(wanted)} to place rule {rule.name} after, found "
             f"{', '.join(names) or 'none'}", 'set after = "…" in its [[table]]',
         )  # fmt: skip
     into = table.into or config.link.into
     if not re.fullmatch(INTO, into):
-        raise BuildplugError(config.path, f"into: expected what stands behind an output section, found {into!r}",
+        raise BuildplugError(config.path, f"into: expected what may follow an output section, found {into!r}",
                              'such as into = "> rom AT> rom :text"')  # fmt: skip
     if not into and after in set(AFTER["a"]) - set(wanted):
         raise BuildplugError(
-            config.path, f"after: expected a section that is written to, as rule {rule.name} is, found {after}",
+            config.path, f"after: expected a writable section for rule {rule.name}, found {after}",
             f'set after = "{wanted[0]}" in its [[table]]',
         )  # fmt: skip
     before = found[: names.index(after) + 1] if after in names else []
@@ -93,8 +93,8 @@ def _place(config: Config, where: Path, found: Sequence[Output], table: WantedTa
         for pattern in output.takes:
             if fnmatchcase(rule.section, pattern):
                 raise BuildplugError(
-                    where, f"{output.name} takes {pattern}, and so the table {rule.section} of rule {rule.name}",
-                    f"put it behind {after}, or say there what it is to take",
+                    where, f"{output.name} takes {pattern}, which matches the table {rule.section} of rule {rule.name}",
+                    f"place it after {after}, or narrow its pattern",
                 )  # fmt: skip
     return Placed(rule, after, into or (before[-1].into if before else ""))
 
@@ -124,20 +124,20 @@ def outputs(text: str) -> list[Output]:
     while at < len(tokens) - 2:
         word, opened = tokens[at : at + 2]
         if (word, opened) == ("PHDRS", "{"):
-            end = _behind(tokens, at + 1)
+            end = _after_bracket(tokens, at + 1)
             loads |= {
                 name for name, kind in zip(tokens[at:end], tokens[at + 1 : end], strict=False) if kind == "PT_LOAD"
             }
             at = end
         elif word in ("SECTIONS", "{", "}", ";", ","):  # the contents of SECTIONS are read as if at top level
             at += 1
-        elif opened == "(" and tokens[_behind(tokens, at + 1)] != ":":  # ASSERT, ENTRY, …; not `.bss (NOLOAD) :`
-            at = _behind(tokens, at + 1)
+        elif opened == "(" and tokens[_after_bracket(tokens, at + 1)] != ":":  # ASSERT, ENTRY, …; not `.bss (NOLOAD) :`
+            at = _after_bracket(tokens, at + 1)
         else:
             start = next(i for i in range(at, len(tokens)) if tokens[i] in ("{", ";", "}", ""))
             end = start
             if tokens[start] == "{" and ":" in tokens[at:start]:
-                end = _behind(tokens, start)
+                end = _after_bracket(tokens, start)
                 takes = tuple(_taken(tokens, start + 1, end - 1))
                 end, into, segments = _tail(tokens, end)
                 inherited = " ".join(f":{name}" for name in segments if name in loads) if segments else inherited
@@ -146,13 +146,13 @@ def outputs(text: str) -> list[Output]:
     return found
 
 
-def _behind(tokens: Sequence[str], at: int) -> int:
+def _after_bracket(tokens: Sequence[str], at: int) -> int:
     """The index after the bracket that closes the one at `at`."""
     depth = 0
-    for place in range(at, len(tokens)):
-        depth += (tokens[place] in ("{", "(")) - (tokens[place] in ("}", ")"))
+    for index in range(at, len(tokens)):
+        depth += (tokens[index] in ("{", "(")) - (tokens[index] in ("}", ")"))
         if depth == 0:
-            return place + 1
+            return index + 1
     return len(tokens) - 2
 
 
@@ -162,9 +162,9 @@ def _taken(tokens: Sequence[str], at: int, end: int) -> Iterable[str]:
     while at < end:
         if tokens[at] == "=":
             at = next((i for i in range(at, end) if tokens[i] == ";"), end)
-        behind = _behind(tokens, at + 1) if tokens[at + 1] == "(" and set(tokens[at]) & set("*.") else at + 1
-        yield from (word.strip('"') for word in tokens[at + 2 : behind])
-        at = behind
+        after = _after_bracket(tokens, at + 1) if tokens[at + 1] == "(" and set(tokens[at]) & set("*.") else at + 1
+        yield from (word.strip('"') for word in tokens[at + 2 : after])
+        at = after
 
 
 def _tail(tokens: Sequence[str], at: int) -> tuple[int, str, list[str]]:

@@ -102,7 +102,7 @@ def _sections(image: Image) -> Iterator[_Part]:
     for section in image.sections:
         if section.type in (0, SHT_NOBITS):
             continue
-        if identity := next(build_id.places(image, [section]), None):
+        if identity := next(build_id.locations(image, [section]), None):
             start, middle, end = section.offset, identity.start, identity.end
             name = section.name if section.name == ".note.gnu.build-id" else f"{section.name}: build-id"
             yield _Part(section.name, start, middle)

@@ -47,11 +47,11 @@ class _Fixup:
         """The bytes of a site for a backend (0: as linked), and an error or "ok". `found`: its present bytes."""
         op = self.table.ops[number]
         record = dtype("implementation", self.arch.byteorder)
-        at_way = backend + dtype("backend", self.arch.byteorder).itemsize + record.itemsize * number
+        at_implementation = backend + dtype("backend", self.arch.byteorder).itemsize + record.itemsize * number
         offered, code_length = 0, 0
         if backend:
-            way = self.memory.read(at_way, record.itemsize).ljust(record.itemsize, b"\0")
-            offered, code_length = np.frombuffer(way, record)[0].item()
+            implementation = self.memory.read(at_implementation, record.itemsize).ljust(record.itemsize, b"\0")
+            offered, code_length = np.frombuffer(implementation, record)[0].item()
         which = "slot" if form.kind.slot else "function"
         section = int(op[f"{which}_section"])
         if section == NONE:
@@ -60,7 +60,7 @@ class _Fixup:
         if not backend:
             function = (self.base(section) + int(op[which])) % self.arch.modulus
         elif offered:
-            function = (at_way + offered) % self.arch.modulus
+            function = (at_implementation + offered) % self.arch.modulus
         elif op["function_section"] != NONE:
             function = (self.base(int(op["function_section"])) + int(op["function"])) % self.arch.modulus
         if not function:
@@ -103,12 +103,16 @@ class _Fixup:
         """Checks all sites; also writes them if `write` is given."""
         entry, forms = 0, self.arch.forms
         for section, record in enumerate(self.table.sections):
-            size, past = int(record["size"]), 0
+            size, previous_end = int(record["size"]), 0
             for offset, info in self.table.sites[entry : entry + int(record["sites"])].tolist():
                 form, op = info >> OP_BITS, info & ((1 << OP_BITS) - 1)
-                if form >= len(forms) or op >= len(self.table.ops) or not past <= offset <= size - forms[form].length:
+                if (
+                    form >= len(forms)
+                    or op >= len(self.table.ops)
+                    or not previous_end <= offset <= size - forms[form].length
+                ):
                     return Status("bad_site", entry)
-                past = offset + forms[form].length
+                previous_end = offset + forms[form].length
                 site = (self.base(section) + offset) % self.arch.modulus
                 error, code, found = self.redirect(forms[form], op, site)
                 if error != "ok":
@@ -134,12 +138,12 @@ def fixup(
     if error != "ok":
         return Status(error, 0)
     work = _Fixup(arch, memory, decode(data, arch, f"{at:#x}"), at, origin, backend, start, end)
-    past = start
+    previous_end = start
     for number, record in enumerate(work.table.sections):
         base = work.base(number)
-        if base < past or not work.inside(base, int(record["size"])):  # ascending, disjoint: no two sites can overlap
+        if base < previous_end or not work.inside(base, int(record["size"])):  # ascending and disjoint
             return Status("bad_bounds", number)
-        past = base + int(record["size"])
+        previous_end = base + int(record["size"])
     for number, op in enumerate(work.table.ops):
         for which in ("function", "slot"):
             section = int(op[f"{which}_section"])
@@ -147,8 +151,8 @@ def fixup(
                 section >= len(work.table.sections) or op[which] >= work.table.sections[section]["size"]
             ):
                 return Status("bad_bounds", number)
-    head_size, way_size = (dtype(name, arch.byteorder).itemsize for name in ("backend", "implementation"))
-    size = head_size + way_size * len(work.table.ops)
+    head_size, implementation_size = (dtype(name, arch.byteorder).itemsize for name in ("backend", "implementation"))
+    size = head_size + implementation_size * len(work.table.ops)
     for given in (origin, backend):
         head = memory.read(given, size)
         if given and (not work.inside(given, size) or len(head) < size):
@@ -175,7 +179,7 @@ def apply(image: Image, table_symbol: str, backend_symbol: str, output: Path) ->
     status = fixup(image.arch, memory, addresses[0], addresses[1], start, end)
     if status.error != "ok":
         raise image.bad(
-            f"{table_symbol}, entry {status.entry}: expected a table true of the image, found {status.error}"
+            f"{table_symbol}, entry {status.entry}: expected a table that matches the image, found {status.error}"
             f" ({ERRORS[status.error]})"
         )
     data = bytearray(image.data.tobytes())

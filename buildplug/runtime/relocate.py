@@ -44,13 +44,13 @@ def _inspect(arch: Arch, memory: Memory, at: int, start: int, end: int) -> tuple
     bases = np.frombuffer(data, arch.base_type, count, at_bases)
     if int(sections["fields"].sum(dtype="u8")) != head["fields"]:
         return "bad_size", 0, None
-    past = start
+    previous_end = start
     for number, length in enumerate(sections["size"].tolist()):
         base = (at + int(bases[number])) % arch.modulus
         on_table = base < at + size and base + length > at
-        if not past <= base <= end or end - base < length or on_table:
+        if not previous_end <= base <= end or end - base < length or on_table:
             return "bad_bounds", number, None
-        past = base + length
+        previous_end = base + length
     return "ok", 0, _Table(sections, bases, data[at_fields : at_fields + int(head["bytes"])])
 
 
@@ -70,26 +70,26 @@ def _walk(
     """Checks all fields; also writes them if `write` is given."""
     entry, done = 0, 0
     for section, (size, count) in enumerate(table.sections.tolist()):
-        past = 0
+        previous_end = 0
         for _ in range(count):
             number, done = _number(table.fields, done)
             if number is None:
                 return Status("bad_field", entry)
             field = FIELDS[number & ((1 << ENCODING_BITS) - 1)]
-            offset, width = past + (number >> ENCODING_BITS), field.size
+            offset, width = previous_end + (number >> ENCODING_BITS), field.size
             if width > arch.word or offset + width > size:
                 return Status("bad_field", entry)
-            place = (at + int(table.bases[section]) + offset) % arch.modulus
-            content = memory.read(place, width)
-            address = get(arch, field, content, place)
+            location = (at + int(table.bases[section]) + offset) % arch.modulus
+            content = memory.read(location, width)
+            address = get(arch, field, content, location)
             # the field has moved already, so a relative one gives a target that has moved, too
             address += -slide if field.relative else slide
-            changed = put(arch, field, content, place, address % arch.modulus)
+            changed = put(arch, field, content, location, address % arch.modulus)
             if changed is None:
                 return Status("overflow", entry)
             if write is not None:
-                write(place, changed)
-            past, entry = offset + width, entry + 1
+                write(location, changed)
+            previous_end, entry = offset + width, entry + 1
     return Status("ok", 0) if done == len(table.fields) else Status("bad_field", entry)
 
 

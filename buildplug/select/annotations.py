@@ -41,7 +41,7 @@ class _Piece:
 
     def bad(self, image: Image, rule: Rule, member: Member, record: int, expected: str, found: str) -> BuildplugError:
         where = f"rule {rule.name}: {self.section.name}, record {record}, member {member.name}"
-        return image.bad(f"{where}: expected {expected}, found {found}", "mend the record, or the rule's members")
+        return image.bad(f"{where}: expected {expected}, found {found}", "correct the record, or the rule's members")
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,10 @@ def _pieces(image: Image, rule: Rule) -> list[_Piece]:
         places += [(s, s.address, s.address + s.size) for s in found if not skipped(s.name)]
     for bounds in select.ranges:
         start, end = (bound(image, rule, bounds, number) for number in (0, 1))
-        home = image.section_at(start) if start < end else image.sections[0]
-        if home is None or start > end or (start < end and end > home.address + home.size):
+        section = image.section_at(start) if start < end else image.sections[0]
+        if section is None or start > end or (start < end and end > section.address + section.size):
             raise image.bad(f"rule {rule.name}: ranges: expected {'–'.join(bounds)} inside a section", "see nm")
-        places.append((home, start, end) if start < end else (home, home.address, home.address))
+        places.append((section, start, end) if start < end else (section, section.address, section.address))
     pieces = []
     for section, start, end in dict.fromkeys(places):
         if (end - start) % dtype.itemsize:
@@ -121,40 +121,40 @@ def _column(image: Image, piece: _Piece, member: Member, relocations: Array) -> 
     held, (_, first, *_) = piece.raw[member.name], dict(piece.raw.dtype.fields or {})[member.name]
     offsets = (piece.start - piece.section.address + first + piece.raw.itemsize * np.arange(len(held))).astype("u8")
     values = held.astype("i8" if held.dtype.kind == "i" else "u8").astype("u8")
-    ours = relocations[np.searchsorted(relocations["offset"], offsets)]
-    there = ours["offset"] == offsets
-    said = image.symbols["value"][ours["symbol"] * there] + ours["addend"].astype("u8")
+    nearest = relocations[np.searchsorted(relocations["offset"], offsets)]
+    relocated = nearest["offset"] == offsets
+    targets = image.symbols["value"][nearest["symbol"] * relocated] + nearest["addend"].astype("u8")
     if member.base == "here":
         values += np.uint64(piece.section.address) + offsets
     elif member.base == "table":
         values += np.uint64(piece.start)
     elif image.type == "ET_DYN" and piece.section.alloc:
-        values = np.where((values == 0) & there, said, values)
+        values = np.where((values == 0) & relocated, targets, values)
     values &= np.uint64(image.arch.modulus - 1)
-    agree = there & (said & np.uint64(image.arch.modulus - 1) == values)
-    return _Column(values, np.where(agree, ours["symbol"].astype("i8"), -1))
+    agree = relocated & (targets & np.uint64(image.arch.modulus - 1) == values)
+    return _Column(values, np.where(agree, nearest["symbol"].astype("i8"), -1))
 
 
 def _strings(image: Image, rule: Rule, piece: _Piece, member: Member, column: _Column) -> Array:
     """The NUL-terminated strings at a column's addresses."""
-    homes = image.symbols["section"][column.symbols].astype("i8")
-    known = (column.symbols >= 0) & (homes != SHN_UNDEF) & (homes < len(image.sections))
+    sections = image.symbols["section"][column.symbols].astype("i8")
+    known = (column.symbols >= 0) & (sections != SHN_UNDEF) & (sections < len(image.sections))
     texts: dict[tuple[int, int], str] = {}
     contents: dict[int, bytes] = {}
-    places = list(zip(column.values.tolist(), np.where(known, homes, -1).tolist(), strict=True))
+    places = list(zip(column.values.tolist(), np.where(known, sections, -1).tolist(), strict=True))
     for record, (address, index) in enumerate(places):
         if (address, index) in texts:
             continue
-        home = image.sections[index] if index >= 0 else image.section_at(address)
-        if home is None or not home.address <= address < home.address + home.size:
+        section = image.sections[index] if index >= 0 else image.section_at(address)
+        if section is None or not section.address <= address < section.address + section.size:
             raise piece.bad(image, rule, member, record, "the address of a string", f"{address:#x}, in no section")
-        if home.index not in contents:
-            contents[home.index] = image.bytes_of(home).tobytes()
-        content = contents[home.index]
-        start = address - home.address
+        if section.index not in contents:
+            contents[section.index] = image.bytes_of(section).tobytes()
+        content = contents[section.index]
+        start = address - section.address
         end = content.find(0, start, start + LONGEST + 1)
         if end < 0:
-            raise piece.bad(image, rule, member, record, f"a zero within {LONGEST} bytes and {home.name}", "none")
+            raise piece.bad(image, rule, member, record, f"a zero within {LONGEST} bytes and {section.name}", "none")
         try:
             texts[address, index] = content[start:end].decode()
         except UnicodeDecodeError:
@@ -173,8 +173,8 @@ def _names(image: Image, rule: Rule, piece: _Piece, member: Member, column: _Col
     order = np.flatnonzero(named)
     order = order[np.lexsort((symbols["bind"][order] == 0, label[order], symbols["value"][order]))]
     found = np.append(order, 0)[np.searchsorted(symbols["value"][order], column.values)]
-    meant = column.symbols
-    found = np.where((meant >= 0) & named[meant] & (symbols["value"][meant] == column.values), meant, found)
+    exact = column.symbols
+    found = np.where((exact >= 0) & named[exact] & (symbols["value"][exact] == column.values), exact, found)
     wrong = np.flatnonzero(~named[found] | (symbols["value"][found] != column.values))
     if len(wrong):
         address = int(column.values[wrong[0]])

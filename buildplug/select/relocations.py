@@ -12,7 +12,7 @@ from buildplug.base.globs import globs
 from buildplug.config.rule import Rule
 from buildplug.config.select import Relocations
 from buildplug.image.elf import Image, among
-from buildplug.image.fields import UNKNOWN, check_linked, check_relocations, claims, numbers_of
+from buildplug.image.fields import UNKNOWN, check_linked, check_relocations, expected_and_found, numbers_of
 from buildplug.image.headers import SHN_ABS, SHN_UNDEF, Array, Section
 
 # section: index; offset: of the field in its section; encoding: index in FIELDS; symbol: index
@@ -105,13 +105,13 @@ def _check_known(image: Image, section: Section, rows: Array, kinds: Array) -> N
 def _check_true(image: Image, section: Section, rows: Array, kinds: Array, asked: Array) -> None:
     for number, field in enumerate(FIELDS):
         at = np.flatnonzero(asked & (kinds == number))
-        said, found = claims(image, section, rows[at], field)
-        wrong = np.flatnonzero(said != found)
+        expected, found = expected_and_found(image, section, rows[at], field)
+        wrong = np.flatnonzero(expected != found)
         # Accept a permutation: tools sort some tables after the link, as Linux's build does.
-        if len(wrong) and not np.array_equal(np.sort(said[wrong]), np.sort(found[wrong])):
+        if len(wrong) and not np.array_equal(np.sort(expected[wrong]), np.sort(found[wrong])):
             row = rows[at[wrong[0]]]
             symbol = f"{image.name_of(int(row['symbol']))}{int(row['addend']):+#x}"
-            addresses = [int(column[wrong[0]]) for column in (said, found)]
+            addresses = [int(column[wrong[0]]) for column in (expected, found)]
             raise image.bad(
                 f"{section.name}+{int(row['offset']):#x}: the field does not hold what its relocation says: expected "
                 f"{field.name} of {symbol}, {addresses[0]:#x} (type {int(row['type'])}), found {addresses[1]:#x}",

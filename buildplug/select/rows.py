@@ -30,10 +30,10 @@ def columns_of(image: Image, rule: Rule) -> tuple[dict[str, Array], dict[str, in
     order = np.lexsort([columns[key] for key in reversed(keys)])
     if rule.table.unique:
         ordered = columns[keys[0]][order]
-        twice = np.flatnonzero(ordered[1:] == ordered[:-1])
-        if len(twice):
+        repeated = np.flatnonzero(ordered[1:] == ordered[:-1])
+        if len(repeated):
             raise image.bad(
-                f"rule {rule.name}: expected each {keys[0]} once, found {ordered[twice[0]]} twice", "drop one"
+                f"rule {rule.name}: expected each {keys[0]} once, found {ordered[repeated[0]]} twice", "drop one"
             )
     return {name: column[order] for name, column in columns.items()}, ignored
 
@@ -41,7 +41,7 @@ def columns_of(image: Image, rule: Rule) -> tuple[dict[str, Array], dict[str, in
 def _references(image: Image, found: References) -> dict[str, Array]:
     rows, forms = found.rows, image.arch.forms
     starts = np.array([section.address for section in image.sections], "u8")
-    homes = np.array([target.address for target in found.targets], "u8")
+    targets = np.array([target.address for target in found.targets], "u8")
     return {
         "site": starts[rows["section"]] + rows["offset"],
         "target": rows["value"],
@@ -49,7 +49,7 @@ def _references(image: Image, found: References) -> dict[str, Array]:
         "length": np.array([form.length for form in forms])[rows["form"]],
         "kind": np.array([KINDS.index(form.kind) for form in forms])[rows["form"]],
         "addend": rows["addend"],
-        "slot": (rows["value"] - homes[rows["target"]]) // np.uint64(image.arch.word),
+        "slot": (rows["value"] - targets[rows["target"]]) // np.uint64(image.arch.word),
         "zero": np.zeros(len(rows), "u8"),
     }
 

@@ -57,27 +57,27 @@ def selected(image: Image, rule: Rule) -> list[int]:
     for bounds in select.ranges:
         start, end = (bound(image, rule, bounds, number) for number in (0, 1))
         in_range |= (symbols["value"] >= np.uint64(start)) & (symbols["value"] < np.uint64(end))
-    maybe = in_range.copy()
+    candidate = in_range.copy()
     defined = (symbols["section"] != SHN_UNDEF) & (symbols["section"] < SHN_LORESERVE)
     defined &= ~among(symbols["type"], (STT_SECTION, STT_FILE, STT_TLS))  # thread-local symbols have no address
     if not untyped:
         defined &= among(symbols["type"], (STT_FUNC, STT_OBJECT))
     for literal in {_literal(glob) for glob in (*select.functions, *objects)}:
-        maybe[image.starting(literal)] = True
+        candidate[image.with_prefix(literal)] = True
     if not references:
-        homes = np.array([bool(wanted(s.name) and not skipped(s.name)) for s in image.sections])
-        defined &= homes[np.where(defined, symbols["section"], 0)]
+        chosen = np.array([bool(wanted(s.name) and not skipped(s.name)) for s in image.sections])
+        defined &= chosen[np.where(defined, symbols["section"], 0)]
     unplaced = (symbols["section"] == SHN_ABS) & (symbols["type"] != STT_FILE)
     if absolute:
         defined |= unplaced
     elif not references:
-        asked_for, nowhere = {*select.functions, *objects}, defined & (image.homes == 0)
+        full_names, nowhere = {*select.functions, *objects}, defined & (image.containing_sections == 0)
         for what, which in (("is absolute", unplaced), ("lies in no section", nowhere)):
-            for name in map(image.name_of, np.flatnonzero(which & maybe).tolist()):
-                if name in asked_for and not excluded(name):
+            for name in map(image.name_of, np.flatnonzero(which & candidate).tolist()):
+                if name in full_names and not excluded(name):
                     raise image.bad(f"rule {rule.name}: symbol {name} {what}, no place in the image", "exclude it")
         defined &= ~nowhere
-    at = np.flatnonzero(defined & maybe)
+    at = np.flatnonzero(defined & candidate)
     # If there are few, do not decode all the other names.
     names = [image.name_of(i) for i in at.tolist()] if len(at) < FEW else [image.names[i] for i in at.tolist()]
     if "*" in select.functions and "*" in objects:

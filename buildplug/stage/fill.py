@@ -134,7 +134,7 @@ def _entry(linked: Image, made: Image, symbol: int) -> int:
     name = made.name_of(symbol)
     if not made.symbols["bind"][symbol]:
         return -1
-    found = [i for i in linked.starting(name).tolist() if linked.name_of(i) == name]
+    found = [i for i in linked.with_prefix(name).tolist() if linked.name_of(i) == name]
     return linked.entry_of(found[0]) if len(found) == 1 else -1
 
 

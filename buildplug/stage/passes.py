@@ -252,8 +252,8 @@ class Stage:
             fill.apply(scratch, changes)
             for table, content in zip(self.tables, self._contents(), strict=True):
                 rewrite(scratch, image, TableProof(table.rule, content, ()))
-            if way := build_id.way_of(image):
-                build_id.renew(scratch, way)
+            if algorithm := build_id.algorithm_of(image):
+                build_id.renew(scratch, algorithm)
         return FITS
 
     def _link(self, inputs: list[Path], output: Path) -> Linked:
@@ -274,8 +274,8 @@ class Stage:
             shutil.copy(relinked, scratch)  # copies the mode too: executable
             for table in untrue:
                 rewrite(scratch, final, table)
-            if untrue and (way := build_id.way_of(final)):
-                build_id.renew(scratch, way)
+            if untrue and (algorithm := build_id.algorithm_of(final)):
+                build_id.renew(scratch, algorithm)
             made = Image(scratch)
             for wanted, table in zip(self.tables if untrue else (), proof.tables, strict=False):
                 again = prove_table(made, wanted.rule, wanted.ops, table.truth)

@@ -124,7 +124,7 @@ def rewrite(path: Path, final: Image, proof: TableProof) -> None:
         file.write(content.tobytes())
         # anchors: the symbols that kept relocations use for the addresses of sections
         anchors = {proof.rule.anchor(number): name for number, name in enumerate(proof.truth.section_names)}
-        for symbol in final.starting(proof.rule.anchor(0)[:-1]).tolist():
+        for symbol in final.with_prefix(proof.rule.anchor(0)[:-1]).tolist():
             if name := anchors.get(final.name_of(symbol)):
                 file.seek(final.value_at(symbol))
                 file.write(final.section(name).address.to_bytes(final.arch.word, final.arch.order))

@@ -113,9 +113,9 @@ def test_a_write_that_is_not_declared_is_refused(
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        ("push %rax", "leaves the stack with more on it"),
-        ("push %rax; push %rax; pop %rax", "leaves the stack with more on it"),
-        ("pushf", "leaves the stack with more on it"),
+        ("push %rax", "leaves values on the stack"),
+        ("push %rax; push %rax; pop %rax", "leaves values on the stack"),
+        ("pushf", "leaves values on the stack"),
         ("pop %rax", "'pop rax' pops what the code did not push"),
         ("pop %rax; push %rax", "'pop rax' pops what the code did not push"),
         ("popf", "pops what the code did not push"),
@@ -131,13 +131,15 @@ def test_code_that_moves_the_stack_is_refused(drafted: Drafted, code: str, expec
      ("jz .+9", "je 0x"), ("jmp *(%rax)", "jmp qword"), ("loop .", "loop")],
 )  # fmt: skip
 def test_code_that_would_be_copied_and_goes_elsewhere_is_refused(drafted: Drafted, code: str, found: str) -> None:
-    refused(draft(drafted, code, None), f"expected code that can stand anywhere, found '{found}")
+    refused(draft(drafted, code, None), f"expected position-independent code, found '{found}")
 
 
 def test_code_relative_to_its_place_is_refused_where_it_would_be_copied(drafted: Drafted) -> None:
     code = "incl value(%rip)"  # 6 bytes: a call through a slot has room for them
     ops = 'slot = "pv_ops"'
-    refused(draft(drafted, code, None, "call *pv_ops(%rip)", ops), "can stand anywhere, found 'inc dword ptr [rip")
+    refused(
+        draft(drafted, code, None, "call *pv_ops(%rip)", ops), "position-independent code, found 'inc dword ptr [rip"
+    )
 
 
 def test_code_relative_to_its_place_is_taken_where_it_is_only_called(drafted: Drafted) -> None:
@@ -226,7 +228,7 @@ def test_a_function_that_keeps_what_it_must_is_taken(drafted: Drafted) -> None:
     [
         ("bad", '["rax"]', "'mov rcx, rdi' writes rcx; expected only rax"),
         ("deep", '["rax"]', "' writes rcx; expected only rax"),
-        ("lost", '["rax"]', "found what cannot be followed: 'jmp rax' goes nobody knows where"),
+        ("lost", '["rax"]', "found code that cannot be followed: 'jmp rax' has an unknown target"),
     ],
 )
 def test_a_function_that_writes_more_is_refused(drafted: Drafted, function: str, clobbers: str, expected: str) -> None:

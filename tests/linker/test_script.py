@@ -260,19 +260,19 @@ def test_without_a_script_the_linker_has_its_own(tmp_path: Path, ld: str, flags:
 REFUSED = {
     "no section of its kind": (
         SCRIPTS["plain"].replace(".data :", ".vars :"), "", "",
-        r'kernel.lds: expected a section .data for rule hooks to stand behind, found .text, .*; set after = "…" in its',
+        r'kernel.lds: expected a section .data to place rule hooks after, found .text, .*; set after = "…" in its',
     ),
     "discarded": (
         SCRIPTS["plain"].replace(".text :", "/DISCARD/ : { *(.bp*) } .text :"), "", "",
-        "kernel.lds: /DISCARD/ takes .bp*, and so the table .bp_irqs of rule irqs; put it behind .rodata, or",
+        "kernel.lds: /DISCARD/ takes .bp*, which matches the table .bp_irqs of rule irqs; place it after .rodata, or",
     ),
     "swallowed": (
         SCRIPTS["plain"].replace("*(.rodata ", "*(EXCLUDE_FILE(a.o) .rodata .* "), "", "",
-        "kernel.lds: .rodata takes .*, and so the table .bp_irqs",
+        "kernel.lds: .rodata takes .*, which matches the table .bp_irqs",
     ),
     "read-only section": (
         SCRIPTS["plain"], "", 'after = ".rodata"',
-        'after: expected a section that is written to, as rule hooks is, found .rodata; set after = ".data" in its',
+        'after: expected a writable section for rule hooks, found .rodata; set after = ".data" in its',
     ),
     "read-only segment": (
         SCRIPTS["segments"], "", 'into = ":rodata"',
@@ -297,7 +297,7 @@ REFUSED = {
     ),
     "no place": (
         SCRIPTS["plain"], 'into = "> rom } evil"', "",
-        "into: expected what stands behind an output section, found '> rom } evil'",
+        "into: expected what may follow an output section, found '> rom } evil'",
     ),
 }  # fmt: skip
 

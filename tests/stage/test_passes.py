@@ -177,13 +177,13 @@ def test_build_id_is_renewed_as_the_linker_would_have_made_it(tmp_path: Path, li
         tool("gcc", "-c", f"{name}.S", cwd=tmp_path)
         tool(linker, f"--build-id={kind}", f"{name}.o", "-o", name, cwd=tmp_path)
     one, two = (Image(tmp_path / name) for name in ("one", "two"))
-    way = build_id.way_of(one)
-    assert way is not None
+    algorithm = build_id.algorithm_of(one)
+    assert algorithm is not None
     data = one.section(".data")
     changed = bytearray(one.data)
     changed[data.offset] = 2
     (tmp_path / "changed").write_bytes(changed)
-    build_id.renew(tmp_path / "changed", way)
+    build_id.renew(tmp_path / "changed", algorithm)
     assert (tmp_path / "changed").read_bytes() == two.data.tobytes()
 
 
@@ -193,4 +193,4 @@ def test_build_id_that_is_made_otherwise_is_left_alone(tmp_path: Path, linker: s
     tool("gcc", "-c", "one.S", cwd=tmp_path)
     tool(linker, f"--build-id={kind}", "one.o", "-o", "one", cwd=tmp_path)
     assert not build_id.is_renewable(Image(tmp_path / "one"))
-    assert build_id.way_of(Image(tmp_path / "one")) is None
+    assert build_id.algorithm_of(Image(tmp_path / "one")) is None
