@@ -10,7 +10,7 @@ from buildplug.base import files, process
 from buildplug.base.errors import BuildplugError
 from buildplug.cli.shared import add_architecture, print_json
 from buildplug.record import provenance, rebuilds
-from buildplug.repro import against, comparison, workshop
+from buildplug.repro import against, builder, comparison
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def run(options: Namespace) -> None:
     if options.against:
         _against(options)
         return
-    wanted = workshop.project(options.project, options.command, options.output, options.arch)
+    wanted = builder.project(options.project, options.command, options.output, options.arch)
     if options.diffoscope and not shutil.which("diffoscope"):
         raise BuildplugError("diffoscope", "is not installed", "install it, or leave out --diffoscope")
     if sys.stderr.isatty():

@@ -12,7 +12,7 @@ from buildplug.base.process import environment
 from buildplug.config import project
 from buildplug.record import provenance
 from buildplug.record.provenance import Difference
-from buildplug.repro import vary, workshop
+from buildplug.repro import builder, vary
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,16 @@ def rebuild(path: Path, root: Path) -> Rebuilt:
         raise BuildplugError(
             path, f"expected digests of what {built.path.name} makes, found {min(odd)!r}", "fetch it again"
         )
-    wanted = workshop.project(built.path, (), (), record.parameters.arch)
+    wanted = builder.project(built.path, (), (), record.parameters.arch)
     folder = Path(wanted.outputs[0]).parent
     wanted = replace(wanted, outputs=tuple(str(folder / glob.escape(name)) for name in recorded))
     users = {name: value for name, value in os.environ.items() if name not in fingerprints.VARIABLES}
     env = environment(users | record.parameters.environment)
-    with workshop.interruptible(), workshop.workshop(wanted, env) as bench:
-        tree = workshop.build(wanted, bench, vary.setting(bench, (), frozenset()))
-        found = {Path(name).name: digest for name, digest in workshop.digests(wanted, tree).items()}
+    with builder.interruptible(), builder.temporary_workspace(wanted, env) as workspace:
+        tree = builder.build(wanted, workspace, vary.settings_of(workspace, (), frozenset()))
+        found = {Path(name).name: digest for name, digest in builder.digests(wanted, tree).items()}
         wrong = tuple(Difference(n, before, found[n]) for n, before in recorded.items() if found[n] != before)
-        kept = bench.work / workshop.KEPT / "rebuild"
+        kept = workspace.work / builder.KEPT / "rebuild"
         if wrong:
             tree.rename(kept)
     return Rebuilt(str(path), recorded, wrong, found, others, str(kept) if wrong else "")

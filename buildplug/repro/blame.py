@@ -23,13 +23,13 @@ TEXT = 80  # bytes of text shown before and after a place
 REMEDIES = {
     "timestamp": "leave the time out, or take it from SOURCE_DATE_EPOCH",
     "build path": "compile with -ffile-prefix-map=FOLDER=., and name files relative to the project",
-    "file order": "sort what a folder lists",
+    "file order": "sort folder listings",
     "user or host name": "leave it out; for Linux set KBUILD_BUILD_USER and KBUILD_BUILD_HOST",
     "build-id": "link with --build-id=sha1, which is made from the content",
     "randomised layout seed": "fix the seed",
-    "signature": "sign outside of the build, or with a key that stays",
+    "signature": "sign after the build, or with a fixed key",
     "locale": "set LC_ALL=C where something is sorted or printed",
-    "parallelism": "let no two steps write one file, and sort what they make",
+    "parallelism": "let no two steps write the same file, and sort their output",
     "hash order": "sort what a set or a dictionary yields",
     "file mode": "set the modes in the archive: umask 022, or the archiver's options",
     "temporary path": "leave it out",
@@ -102,8 +102,8 @@ def _sections(image: Image) -> Iterator[_Part]:
     for section in image.sections:
         if section.type in (0, SHT_NOBITS):
             continue
-        if identity := next(build_id.locations(image, [section]), None):
-            start, middle, end = section.offset, identity.start, identity.end
+        if found_id := next(build_id.locations(image, [section]), None):
+            start, middle, end = section.offset, found_id.start, found_id.end
             name = section.name if section.name == ".note.gnu.build-id" else f"{section.name}: build-id"
             yield _Part(section.name, start, middle)
             yield _Part(name, middle, end, 4, False, "build-id")
@@ -181,9 +181,9 @@ def _texts(contents: list[Array], at: int) -> tuple[str, str]:
     texts = []
     for content in contents:
         before = re.search(rb"[\x20-\x7e]*\Z", content[max(at - TEXT, 0) : at].tobytes())
-        behind = re.match(rb"[\x20-\x7e]*", content[at : at + TEXT].tobytes())
-        assert before and behind  # both match the empty string
-        texts.append((before[0] + behind[0]).decode())
+        after = re.match(rb"[\x20-\x7e]*", content[at : at + TEXT].tobytes())
+        assert before and after  # both match the empty string
+        texts.append((before[0] + after[0]).decode())
     return (texts[0], texts[1]) if min(map(len, texts)) >= 4 else ("", "")
 
 

@@ -13,23 +13,23 @@ from buildplug.base import files
 from buildplug.base.errors import BuildplugError
 from buildplug.base.process import environment, run_isolated
 from buildplug.record.rebuilds import Blame, Place, Rebuilds, Verdict
-from buildplug.repro import vary, workshop
+from buildplug.repro import builder, vary
 from buildplug.repro.blame import REMEDIES, compare
-from buildplug.repro.setting import Bench, Setting
+from buildplug.repro.builder import KEPT, Project
+from buildplug.repro.settings import Settings, Workspace
 from buildplug.repro.vary import Variation
-from buildplug.repro.workshop import KEPT, Project
 
 SHOWN = 8  # places of an output in a result
-Told = Callable[[str], None]
-Own = dict[str, list[Place]]  # output -> where it differs between builds without variation
+Progress = Callable[[str], None]
+Baseline = dict[str, list[Place]]  # output -> where it differs between builds without variation
 
 
-def repro(wanted: Project, specs: Sequence[str], told: Told = lambda what: None) -> Rebuilds:
+def repro(wanted: Project, specs: Sequence[str], progress: Progress = lambda what: None) -> Rebuilds:
     """Builds the project in varied environments and compares. Raises BuildplugError if a build fails or an output is
     missing. Nothing stays running or mounted, however it ends; only builds that differ are kept."""
-    with workshop.interruptible(), workshop.workshop(wanted, environment()) as bench:
-        variations, not_varied = vary.chosen(specs, bench)
-        return _Comparison(wanted, bench, variations, not_varied, told).result()
+    with builder.interruptible(), builder.temporary_workspace(wanted, environment()) as workspace:
+        variations, not_varied = vary.chosen(specs, workspace)
+        return _Comparison(wanted, workspace, variations, not_varied, progress).result()
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,14 @@ class _Comparison:
     """One run of the comparison."""
 
     def __init__(
-        self, wanted: Project, bench: Bench, variations: list[Variation], not_varied: dict[str, str], told: Told
+        self,
+        wanted: Project,
+        workspace: Workspace,
+        variations: list[Variation],
+        not_varied: dict[str, str],
+        progress: Progress,
     ):
-        self.project, self.bench, self.variations, self.told = wanted, bench, variations, told
+        self.project, self.workspace, self.variations, self.progress = wanted, workspace, variations, progress
         self.not_varied = not_varied
         self.notes: dict[str, str] = {}
         self.blamed: list[Blame] = []
@@ -75,49 +80,49 @@ class _Comparison:
     def _find(self, names: frozenset[str], together: _Built) -> None:
         """Finds which variations make the outputs differ."""
         again = self._build("again", frozenset())
-        own = {output: self._places(again, output, {}) for output in self._differing(again)}
+        baseline = {output: self._places(again, output, {}) for output in self._differing(again)}
         self._blame((), again, {})
         rest = names
         for name in (variation.name for variation in self.variations):
             alone = self._build(name, frozenset({name})) if len(names) > 1 else together
-            if self._blame((name,), alone, own):
+            if self._blame((name,), alone, baseline):
                 rest -= {name}
         if len(rest) > 1:
-            self._find_together(rest, own)
+            self._find_together(rest, baseline)
         if not self.blamed:
-            self._blame((), together, own)  # it differed once, but not again
+            self._blame((), together, baseline)  # it differed once, but not again
         elif together.tree not in self.kept:
             self._drop(together)
 
-    def _find_together(self, rest: frozenset[str], own: Own) -> None:
+    def _find_together(self, rest: frozenset[str], baseline: Baseline) -> None:
         """Finds a minimal set of variations that make the outputs differ only in combination, if there is one."""
         confirmed = self._build("together", rest)
-        if self._differs(confirmed, own):
+        if self._differs(confirmed, baseline):
             for name in sorted(rest):
                 fewer = self._build("fewer", rest - {name})
-                if self._differs(fewer, own):
+                if self._differs(fewer, baseline):
                     rest -= {name}
                 self._drop(fewer)
             confirmed = self._build("together", rest)
-        self._blame(tuple(sorted(rest)), confirmed, own)
+        self._blame(tuple(sorted(rest)), confirmed, baseline)
 
     def _differing(self, built: _Built) -> list[str]:
         return [name for name, digest in self.control.digests.items() if built.digests[name] != digest]
 
-    def _places(self, built: _Built, output: str, own: Own, known: str = "") -> list[Place]:
+    def _places(self, built: _Built, output: str, baseline: Baseline, known: str = "") -> list[Place]:
         """Where an output differs from the control's, except where it also differs without variation."""
         found = compare(self.control.tree / output, built.tree / output, self.project.rules, known)
-        return [place for place in found if not place.is_in(own.get(output, ()))]
+        return [place for place in found if not place.is_in(baseline.get(output, ()))]
 
-    def _differs(self, built: _Built, own: Own) -> bool:
-        return any(self._places(built, output, own) for output in self._differing(built))
+    def _differs(self, built: _Built, baseline: Baseline) -> bool:
+        return any(self._places(built, output, baseline) for output in self._differing(built))
 
-    def _blame(self, names: tuple[str, ...], built: _Built, own: Own) -> bool:
+    def _blame(self, names: tuple[str, ...], built: _Built, baseline: Baseline) -> bool:
         """Records where a build differs, and keeps it; drops it otherwise. Returns whether it differs."""
         known = vary.BY_NAME[names[0]].cause if len(names) == 1 else ""
         found = False
         for output in self._differing(built):
-            places = self._places(built, output, own, known)
+            places = self._places(built, output, baseline, known)
             if places:
                 found = True
                 shown = tuple(places[:SHOWN])
@@ -138,19 +143,19 @@ class _Comparison:
         return found
 
     def _drop(self, built: _Built) -> None:
-        workshop.remove(built.tree)
+        builder.remove(built.tree)
 
     def _build(self, name: str, varied: frozenset[str]) -> _Built:
         """Builds with these variations. Raises BuildplugError, which names them."""
-        self.told(name)
-        setting = vary.setting(self.bench, self.variations, varied)
-        kept = self.bench.work / KEPT / name
+        self.progress(name)
+        settings = vary.settings_of(self.workspace, self.variations, varied)
+        kept = self.workspace.work / KEPT / name
         try:
-            for path in filter(None, (setting.ccache, setting.distcc)):
-                workshop.remove(path)
-            for _ in range(2 if setting.ccache else 1):  # the first fills the cache
-                tree = workshop.build(self.project, self.bench, setting)
-            digests = workshop.digests(self.project, tree)
+            for path in filter(None, (settings.ccache, settings.distcc)):
+                builder.remove(path)
+            for _ in range(2 if settings.ccache else 1):  # the first fills the cache
+                tree = builder.build(self.project, self.workspace, settings)
+            digests = builder.digests(self.project, tree)
             odd = sorted(digests.keys() ^ (digests if name == "control" else self.control.digests).keys())
             if odd:
                 build = "this build" if odd[0] in digests else "the control"
@@ -159,20 +164,20 @@ class _Comparison:
             what = f"the build with {', '.join(sorted(varied))} varied" if varied else "the control build"
             remedy = f"--vary=-{min(varied)} leaves it out" if len(varied) == 1 else ""
             raise BuildplugError(what, str(error), remedy, output=error.output) from None
-        self._note(setting)
-        workshop.remove(kept)
+        self._note(settings)
+        builder.remove(kept)
         tree.rename(kept)
         return _Built(kept, digests)
 
-    def _note(self, setting: Setting) -> None:
+    def _note(self, settings: Settings) -> None:
         """Records how often a launcher or a cache was used; if never, the variation counts as not varied."""
         done: dict[str, tuple[int, str]] = {}
-        if setting.distcc:
-            done["launcher"] = files.read(setting.distcc).count(b" COMPILE_OK "), "compilations by distccd"
-        if setting.ccache:
-            said = run_isolated(["ccache", "--print-stats"], self.bench.work, "count its hits", setting.env).output
-            counts = dict(line.split("\t")[:2] for line in said.splitlines() if "\t" in line)
-            hits = sum(int(counts.get(f"{way}_cache_hit", 0)) for way in ("direct", "preprocessed"))
+        if settings.distcc:
+            done["launcher"] = files.read(settings.distcc).count(b" COMPILE_OK "), "compilations by distccd"
+        if settings.ccache:
+            stats = run_isolated(["ccache", "--print-stats"], self.workspace.work, "count its hits", settings.env)
+            counts = dict(line.split("\t")[:2] for line in stats.output.splitlines() if "\t" in line)
+            hits = sum(int(counts.get(f"{mode}_cache_hit", 0)) for mode in ("direct", "preprocessed"))
             done["cache"] = hits, "objects out of ccache"
         for name, (count, what) in done.items():
             self.notes[name] = f"{count} {what}"

@@ -6,7 +6,7 @@ import pytest
 
 from buildplug.base.errors import BuildplugError
 from buildplug.config.project import read_file
-from buildplug.repro import workshop
+from buildplug.repro import builder
 from tests.samples import buildplug, copy_sample, one_line
 
 TEXT = """
@@ -93,6 +93,6 @@ def test_a_written_wrapper_keeps_the_architecture(file: Path) -> None:
 
 
 def test_rebuilds_are_of_the_architecture(tmp_path: Path) -> None:
-    project = workshop.project(copy_sample(tmp_path / "kernel"), (), (), "i386")
+    project = builder.project(copy_sample(tmp_path / "kernel"), (), (), "i386")
     assert project.command[-2:] == ("--arch", "i386")
     assert project.outputs == ("build/i386/vmlinux",)

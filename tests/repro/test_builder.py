@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from buildplug.repro.setting import ANYBODY
+from buildplug.repro.settings import AS_NOBODY
 from tests.rebuilding import assert_nothing_is_left, make, repro, tree_digest
 from tests.samples import one_line
 
@@ -145,7 +145,7 @@ def test_project_that_may_not_be_written_to(tmp_path: Path, scratch: Path) -> No
     before = tree_digest(project)
     words = ["repro", str(project), "--vary=-all,umask", "--output", "out", "--", "make"]
     done = subprocess.run(
-        [*ANYBODY, sys.executable, "-m", "buildplug", *words], env=os.environ | {"TMPDIR": str(scratch)},
+        [*AS_NOBODY, sys.executable, "-m", "buildplug", *words], env=os.environ | {"TMPDIR": str(scratch)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -21,7 +21,7 @@ from buildplug.base.errors import BuildplugError
 from buildplug.base.process import run, run_isolated, serving, subreaper
 from buildplug.config.project import read
 from buildplug.config.rule import Rule, find_shipped
-from buildplug.repro.setting import ANYBODY, Bench, Setting
+from buildplug.repro.settings import AS_NOBODY, Settings, Workspace
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 KEPT = "kept"  # the folder of finished builds
@@ -37,7 +37,7 @@ class Project:
     outputs: tuple[str, ...]  # globs of the files to compare; a folder means all files in it
     fresh: tuple[str, ...]  # globs of the files to remove before a build
     rules: tuple[Rule, ...]  # of tables that an output may contain
-    ours: bool  # whether buildplug builds a configuration; else a command runs
+    is_buildplug: bool  # whether buildplug builds a configuration; else a command runs
 
 
 def project(path: Path, command: Sequence[str], outputs: Sequence[str], arch: str = "") -> Project:
@@ -65,14 +65,14 @@ def project(path: Path, command: Sequence[str], outputs: Sequence[str], arch: st
     return Project(wanted.root, tuple(words), tuple(outputs), (glob.escape(str(build)),), tuple(rules), True)
 
 
-def build(wanted: Project, bench: Bench, setting: Setting) -> Path:
+def build(wanted: Project, workspace: Workspace, settings: Settings) -> Path:
     """Builds in a copy of the project; returns the copy's path. Raises BuildplugError."""
-    tree = bench.work / "below" if setting.listing else setting.tree
-    for path in {tree, setting.tree}:
+    tree = workspace.work / "below" if settings.listing else settings.tree
+    for path in {tree, settings.tree}:
         remove(path)
         path.mkdir(parents=True)
     copy = ["cp", "-R", "-P", "--preserve=mode,timestamps,links", "--reflink=auto", f"{wanted.root}/.", str(tree)]
-    run(copy, bench.work, "copy the project")
+    run(copy, workspace.work, "copy the project")
     tree.chmod(tree.stat().st_mode | stat.S_IRWXU)  # the project's own mode may lack write permission
     for pattern in wanted.fresh:
         for path in sorted(tree.glob(pattern)):
@@ -80,39 +80,39 @@ def build(wanted: Project, bench: Bench, setting: Setting) -> Path:
                 raise BuildplugError(pattern, "expected a file of the project, found one behind a symbolic link")
             remove(path)
     with ExitStack() as stack:
-        if setting.listing:
-            stack.enter_context(_mounted(tree, setting, bench))
-        if setting.distcc:
-            stack.enter_context(_compile_server(setting.distcc, bench))
-        env = {**setting.env, "PWD": str(setting.tree)}
-        run_isolated(wanted.command, setting.tree, "build", env, setting.umask, setting.prefix)
+        if settings.listing:
+            stack.enter_context(_mounted(tree, settings, workspace))
+        if settings.distcc:
+            stack.enter_context(_compile_server(settings.distcc, workspace))
+        env = {**settings.env, "PWD": str(settings.tree)}
+        run_isolated(wanted.command, settings.tree, "build", env, settings.umask, settings.prefix)
     return tree
 
 
 @contextmanager
-def _mounted(below: Path, setting: Setting, bench: Bench) -> Iterator[None]:
-    """Mounts a view of the folder `below`, which lists files in the setting's order, as the setting's tree."""
-    command: list[str | Path] = ["disorderfs", "-f", "-q", *setting.listing, below, setting.tree]
-    log = bench.work / "disorderfs.log"
+def _mounted(below: Path, settings: Settings, workspace: Workspace) -> Iterator[None]:
+    """Mounts a view of the folder `below`, which lists files in the order of the settings, as their tree."""
+    command: list[str | Path] = ["disorderfs", "-f", "-q", *settings.listing, below, settings.tree]
+    log = workspace.work / "disorderfs.log"
     try:
-        with serving(command, bench.work, "order files", os.environ, log, lambda: os.path.ismount(setting.tree)):
+        with serving(command, workspace.work, "order files", os.environ, log, lambda: os.path.ismount(settings.tree)):
             yield
     finally:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # unmounting must not be interrupted
         with suppress(BuildplugError):  # it was never mounted
-            run(["fusermount", "-u", "-z", setting.tree], bench.work, "unmount")
+            run(["fusermount", "-u", "-z", settings.tree], workspace.work, "unmount")
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
-def _compile_server(log: Path, bench: Bench) -> Iterator[None]:
+def _compile_server(log: Path, workspace: Workspace) -> Iterator[None]:
     def listens() -> bool:
         with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", bench.port)) == 0
+            return client.connect_ex(("127.0.0.1", workspace.port)) == 0
 
-    command = [*ANYBODY, "distccd", "--daemon", "--no-detach", "--listen", "127.0.0.1", "--allow", "127.0.0.1",
-               "--port", str(bench.port), "--log-stderr", "--log-level", "info"]  # fmt: skip
-    with serving(command, bench.work, "compile", os.environ | {"TMPDIR": str(bench.work)}, log, listens):
+    command = [*AS_NOBODY, "distccd", "--daemon", "--no-detach", "--listen", "127.0.0.1", "--allow", "127.0.0.1",
+               "--port", str(workspace.port), "--log-stderr", "--log-level", "info"]  # fmt: skip
+    with serving(command, workspace.work, "compile", os.environ | {"TMPDIR": str(workspace.work)}, log, listens):
         yield
 
 
@@ -154,7 +154,7 @@ def remove(path: Path) -> None:
 
 
 @contextmanager
-def workshop(wanted: Project, env: Mapping[str, str]) -> Iterator[Bench]:
+def temporary_workspace(wanted: Project, env: Mapping[str, str]) -> Iterator[Workspace]:
     """Yields a temporary folder to build in, with the environment `env`. At the end only kept trees remain in it; it is
     removed if there are none."""
     work = Path(tempfile.mkdtemp(prefix="buildplug-repro-"))
@@ -168,7 +168,7 @@ def workshop(wanted: Project, env: Mapping[str, str]) -> Iterator[Bench]:
         with subreaper(), socket.socket() as port:
             port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # reserved: only an explicit bind gets it
             port.bind(("127.0.0.1", 0))
-            yield Bench(work, int(time.time()), int(port.getsockname()[1]), wanted.ours, inside)
+            yield Workspace(work, int(time.time()), int(port.getsockname()[1]), wanted.is_buildplug, inside)
         keep = any((work / KEPT).iterdir())
     finally:
         for path in work.iterdir() if keep else [work]:
@@ -180,12 +180,12 @@ def workshop(wanted: Project, env: Mapping[str, str]) -> Iterator[Bench]:
 def interruptible() -> Iterator[None]:
     """Turns the first termination signal into a BuildplugError, and ignores further ones until all is cleaned up."""
     before = {n: signal.getsignal(n) for n in SIGNALS if signal.getsignal(n) != signal.SIG_IGN}  # as nohup(1) sets it
-    came: list[int] = []
+    received: list[int] = []
 
     def interrupt(number: int, frame: object) -> None:
-        for one in before:
-            signal.signal(one, signal.SIG_IGN)
-        came.append(number)
+        for other in before:
+            signal.signal(other, signal.SIG_IGN)
+        received.append(number)
         raise KeyboardInterrupt
 
     for number in before:
@@ -193,8 +193,10 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        name = signal.Signals(came[0]).name
-        raise BuildplugError("repro", f"interrupted by {name}; nothing of it is left", status=128 + came[0]) from None
+        name = signal.Signals(received[0]).name
+        raise BuildplugError(
+            "repro", f"interrupted by {name}; nothing is left behind", status=128 + received[0]
+        ) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

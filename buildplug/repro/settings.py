@@ -10,23 +10,23 @@ from pathlib import Path
 
 COMPILERS = re.compile(r"(.+-)?(cc|gcc|clang|c\+\+|g\+\+|clang\+\+)(-[0-9.]+)?")
 # distccd refuses to run as root, so it runs as nobody in a user namespace, with our permissions.
-ANYBODY = ("unshare", "--user", "--map-user=65534", "--map-group=65534")
+AS_NOBODY = ("unshare", "--user", "--map-user=65534", "--map-group=65534")
 
 
 @dataclass(frozen=True)
-class Bench:
+class Workspace:
     """Where the builds run. `work`: a temporary folder; `now`: in seconds since 1970; `port`: a free one on loopback;
     `env`: the environment that variations change."""
 
     work: Path
     now: int
     port: int
-    ours: bool  # whether buildplug builds a configuration; else a command runs
+    is_buildplug: bool  # whether buildplug builds a configuration; else a command runs
     env: Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Setting:
+class Settings:
     """How a build runs."""
 
     tree: Path  # the project's copy
@@ -37,14 +37,14 @@ class Setting:
     distcc: Path | None = None  # the log of the compile server, if there is one
     ccache: Path | None = None  # a cache that a first build fills and a second uses
 
-    def with_env(self, variables: Mapping[str, str]) -> "Setting":
+    def with_env(self, variables: Mapping[str, str]) -> "Settings":
         return replace(self, env={**self.env, **variables})
 
-    def with_path(self, first: Path) -> "Setting":
+    def with_path(self, first: Path) -> "Settings":
         return self.with_env({"PATH": f"{first}:{self.env.get('PATH', os.defpath)}"})
 
 
-def _compilers(found: Setting) -> dict[str, str]:
+def _compilers(found: Settings) -> dict[str, str]:
     """The compilers in PATH: name -> path."""
     path = found.env.get("PATH", os.defpath)
     folders = [
@@ -62,36 +62,36 @@ def _script(path: Path, text: str) -> str:
     return str(path)
 
 
-def cached(found: Setting, bench: Bench, vary: bool) -> Setting:
-    """A setting with a compiler cache if `vary`, else with caching disabled."""
+def cached(found: Settings, workspace: Workspace, vary: bool) -> Settings:
+    """Settings with a compiler cache if `vary`, else with caching disabled."""
     if not vary:
         return found.with_env({"CCACHE_DISABLE": "1"})
     # ccache makes file names from the time: it needs the real time, but the compiler needs the build's.
-    names = bench.work / "ccache-names"
+    names = workspace.work / "ccache-names"
     for name, program in _compilers(found).items():
-        become = shlex.join([shutil.which("ccache") or "ccache", program])
+        command = shlex.join([shutil.which("ccache") or "ccache", program])
         _script(
-            names / name, f'BUILD_PRELOAD="$LD_PRELOAD"; export BUILD_PRELOAD; unset LD_PRELOAD; exec {become} "$@"'
+            names / name, f'BUILD_PRELOAD="$LD_PRELOAD"; export BUILD_PRELOAD; unset LD_PRELOAD; exec {command} "$@"'
         )
-    again = _script(bench.work / "compiler", 'LD_PRELOAD="$BUILD_PRELOAD" exec "$@"')
-    folder = bench.work / "ccache"
+    preload = _script(workspace.work / "compiler", 'LD_PRELOAD="$BUILD_PRELOAD" exec "$@"')
+    folder = workspace.work / "ccache"
     sloppy = "include_file_mtime,include_file_ctime"  # ccache rejects headers as new as generated ones
     variables = {"CCACHE_DIR": str(folder), "CCACHE_SLOPPINESS": sloppy}
-    variables |= {"CCACHE_PREFIX": again, "CCACHE_PREFIX_CPP": again}
+    variables |= {"CCACHE_PREFIX": preload, "CCACHE_PREFIX_CPP": preload}
     return replace(found, ccache=folder).with_env(variables).with_path(names)
 
 
-def distributed(found: Setting, bench: Bench, vary: bool) -> Setting:
-    """A setting with compilers that run on the server at the bench's port if `vary`, else locally."""
+def distributed(found: Settings, workspace: Workspace, vary: bool) -> Settings:
+    """Settings with compilers that run on the server at the workspace's port if `vary`, else locally."""
     if not vary:
         return found
-    state = bench.work / "distcc"
+    state = workspace.work / "distcc"
     state.mkdir(exist_ok=True)
     # No fallback: a compilation that the server does not do is an error.
-    hosts = {"DISTCC_HOSTS": f"127.0.0.1:{bench.port}", "DISTCC_DIR": str(state), "DISTCC_FALLBACK": "0"}
-    names = bench.work / "distcc-names"
+    hosts = {"DISTCC_HOSTS": f"127.0.0.1:{workspace.port}", "DISTCC_DIR": str(state), "DISTCC_FALLBACK": "0"}
+    names = workspace.work / "distcc-names"
     names.mkdir(exist_ok=True)
     for name in _compilers(found):
         if not (names / name).is_symlink():
             (names / name).symlink_to(shutil.which("distcc") or "distcc")
-    return replace(found, distcc=bench.work / "distccd.log").with_env(hosts).with_path(names)
+    return replace(found, distcc=workspace.work / "distccd.log").with_env(hosts).with_path(names)
