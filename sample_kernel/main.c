@@ -49,7 +49,7 @@ static const char *fix_up(void)
 /* Two calls deep, so that there is something to backtrace. */
 static __attribute__((noinline)) void crash_here(bool trap)
 {
-	if (trap) /* an unmapped address; the operand forces the frame, which some compilers set up late */
+	if (trap) /* not mapped; the operand forces the frame, which some compilers make late */
 		__asm__ volatile("movl $0, 16" : : "r"(__builtin_frame_address(0)) : "memory");
 	panic("crash asked for");
 }

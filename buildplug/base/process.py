@@ -52,8 +52,8 @@ def run_isolated(
     umask: int = -1,
     started_by: Sequence[str] = (),
 ) -> Ran:
-    """Runs a program as run() does, but with exactly the environment `env`, a umask (-1: the caller's), behind the
-    wrapper programs `started_by`, and in a process group of its own, which is killed at the end; see subreaper()."""
+    """Runs a program as run() does, but with exactly the environment `env`, a umask (-1: the caller's), wrapped by
+    the programs `started_by`, and in a process group of its own, which is killed at the end; see subreaper()."""
     # Not a pipe: a process that stays behind and holds it open would keep us waiting.
     with os.fdopen(os.memfd_create("output"), "r", encoding="utf-8", errors="backslashreplace") as output:
         fcntl.fcntl(output, fcntl.F_SETFL, os.O_APPEND)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The GDT and the task state segment, which provides the double fault's own stack. Both are in .bss,
- * as loading the task register writes to its descriptor.
+ * The GDT and the task state segment, which provides the double fault's own stack. Both are in
+ * .bss, as loading the task register writes to its descriptor.
  */
 #include "kernel.h"
 
