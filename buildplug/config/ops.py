@@ -69,8 +69,8 @@ class Group:
 class Ops:
     """The ops of a kernel, and the backends that one is chosen from when it boots.
 
-    `{ax}` in any text is the full register that ax is, or is a part of, on the architecture: rax on x86_64. `{{ax}}`
-    is `{ax}`.
+    `{ax}` in any string is replaced by the architecture's full register: rax on x86_64, eax on i386. `{{ax}}` gives a
+    literal `{ax}`.
     """
 
     ops: Annotated[dict[str, Op], "The ops by name, in the order of their numbers."]

@@ -70,7 +70,7 @@ class Link:
 
 @dataclass(frozen=True)
 class TableEntry:
-    """A table. Any key of its rule's `[select]` and `[table]` may stand here, too, and replaces the rule's."""
+    """A table. Any key of its rule's `[select]` and `[table]` is allowed here, and replaces the rule's."""
 
     rule: Annotated[str, "Name of a rule that is shipped, or a TOML file."]
     ops: Annotated[str, "The file of ops and backends, for a table that the boot-time fixup uses."] = ""
@@ -86,11 +86,11 @@ class TableEntry:
 
 @dataclass(frozen=True)
 class Changes:
-    """What is different when the file is used for that architecture, which `--arch` chooses.
+    """What changes when the file is used for that architecture; `--arch` chooses one.
 
-    It may have any key of `kernel`, `toolchain`, `compile` and `link`, but `kernel.arch`. A key replaces that of the
-    file, but for a list, which goes behind the file's: flags add up, and the last one counts. What only some
-    architectures are to have therefore stands with each of those.
+    It may have any key of `kernel`, `toolchain`, `compile` and `link` except `kernel.arch`. A key replaces the file's,
+    but a list is appended to the file's: flags add up, and the last one counts. Settings for some architectures only
+    must therefore be under each of those.
     """
 
     kernel: Kernel = field(default_factory=Kernel)
