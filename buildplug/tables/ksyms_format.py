@@ -90,7 +90,7 @@ ERRORS = {
     "bad_body": "checksum is wrong",
 }
 
-ROW = np.dtype([("section", "u4"), ("offset", "u8"), ("size", "u8"), ("type", "u1")])  # type: nm's letter
+ROW = np.dtype([("section", "u4"), ("offset", "u8"), ("size", "u8"), ("type", "u1")])  # nm's letter is the type
 
 
 dtype = dtypes(RECORDS)
