@@ -1,6 +1,6 @@
-"""buildplug doctor: the tools that are missing or too old, and the commands that install them.
+"""buildplug doctor: which tools are missing or too old, and the commands that install them.
 
-Linkers and compilers are tried, not asked for their version: what counts is whether they do what a build needs.
+Linkers and compilers are run on a small input instead of asked for their version: what counts is what they can do.
 """
 
 import re
@@ -49,19 +49,19 @@ KERNEL = "SECTIONS { .text : { *(.text) } .rodata : { *(.rodata) } }\n"
 
 @dataclass(frozen=True)
 class Finding:
-    """A tool: what it is for, what was found, and what is wrong with it and mends it, both empty if it will do."""
+    """One tool: what it is for and what was found. `problem` and `remedy` are empty if it can be used."""
 
     tool: str
     use: str
     found: str
     problem: str = ""
     remedy: str = ""
-    needed: bool = True  # to build; else only for what `use` says
+    needed: bool = True  # false: needed only for what `use` says, not to build
 
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "config", nargs="?", type=Path, help="whose toolchain; default: buildplug.toml, if there is one"
+        "config", nargs="?", type=Path, help="whose toolchain to check; default: buildplug.toml, if there is one"
     )
     add_architecture(parser)
     parser.add_argument("--json", action="store_true", help="a list of findings")
@@ -79,12 +79,12 @@ def run(options: Namespace) -> None:
     wrong = [finding for finding in findings if finding.problem and finding.needed]
     if wrong:
         names = ", ".join(finding.tool for finding in wrong)
-        raise BuildplugError("doctor", f"{names} will not do", "; ".join(finding.remedy for finding in wrong))
+        raise BuildplugError("doctor", f"{names} cannot be used", "; ".join(finding.remedy for finding in wrong))
 
 
 def examine(path: Path | None, arch: str = "") -> list[Finding]:
-    """All findings, for the toolchain of a configuration, for its architecture or another, or the default one. Raises
-    BuildplugError of the file."""
+    """All findings. They are about the toolchain of the configuration at `path` for `arch` (empty: the configuration's
+    own), or about the default toolchain if `path` is None. Raises BuildplugError if the file is wrong."""
     file = read_file(path / "buildplug.toml" if path.is_dir() else path, arch) if path else None
     toolchain, link = (file.toolchain, file.link) if file else (Toolchain(), Link())
     with tempfile.TemporaryDirectory() as name:
@@ -114,7 +114,7 @@ def _python() -> Finding:
 
 
 def _packages() -> Iterator[Finding]:
-    """The Python packages that buildplug says it needs."""
+    """The Python packages that buildplug's own metadata requires."""
     for wanted in metadata.requires("buildplug") or ():
         match = re.fullmatch(r"([\w.-]+)>=([\d.]+)", wanted)
         if match is None:  # of an extra
@@ -141,7 +141,7 @@ def _there(program: str, use: str, *, needed: bool) -> Finding:
 
 
 def _tried(program: str, use: str, command: list[str], folder: Path) -> Finding:
-    """A tool by what it does with the words that a build would give it."""
+    """Runs a tool with the arguments that a build would give it."""
     found = _there(program, use, needed=True)
     if found.problem:
         return found
@@ -158,7 +158,7 @@ def _tried(program: str, use: str, command: list[str], folder: Path) -> Finding:
 
 
 def _install(program: str) -> str:
-    """What installs a program."""
+    """The command that installs a program."""
     name = Path(program).name
     for pattern, package in PACKAGES:
         if re.fullmatch(pattern, name):

@@ -8,16 +8,16 @@ from buildplug.linux import kbuild
 
 def arguments(parser: ArgumentParser) -> None:
     parser.description = (
-        "Patches the tree (a line of scripts/link-vmlinux.sh), runs make there, and takes the patch out, also after an "
-        "error. kallsyms then takes a draft and one relink; the kernel's code that uses it is as it was. Or in three "
-        "steps: --apply, your make, --revert, which also mends what a killed build left."
+        "Patches the tree (one line of scripts/link-vmlinux.sh), runs make in it, and reverts the patch, also after an "
+        "error. kallsyms then needs a draft and at most one relink; the kernel's code that reads it is unchanged. Or "
+        "in three steps: --apply, your make, --revert, which also cleans up after a killed build."
     )
-    parser.add_argument("--paravirt", action="store_true", help="make .parainstructions, too, from relocations")
+    parser.add_argument("--paravirt", action="store_true", help="also make .parainstructions, from relocations")
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--apply", action="store_true", help="only patch the tree")
-    action.add_argument("--revert", action="store_true", help="only take the patch out")
+    action.add_argument("--revert", action="store_true", help="only revert the patch")
     parser.add_argument("tree", type=Path, help="the folder of Linux's sources, configured")
-    parser.add_argument("make", nargs="*", help="make's arguments, behind --; default: bzImage")
+    parser.add_argument("make", nargs="*", help="make's arguments, after --; default: bzImage")
 
 
 def run(options: Namespace) -> None:

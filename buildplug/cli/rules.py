@@ -23,7 +23,7 @@ def arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     alone = options.action in ("list", "schema")
     if alone and options.rule is not None:
-        raise BuildplugError("rules", f"{options.action}: expected nothing behind it, found {options.rule}", status=2)
+        raise BuildplugError("rules", f"{options.action}: expected nothing after it, found {options.rule}", status=2)
     if not alone and options.rule is None:
         raise BuildplugError("rules", f"{options.action}: expected the name of a rule, found none", status=2)
     if options.toml and options.action != "show":

@@ -1,4 +1,4 @@
-"""Linux's own build with our link stage in it.
+"""Linux's own build, with our link stage plugged in.
 
 Knows no format: the tables for Linux are rules like any other.
 """

@@ -1,7 +1,7 @@
-"""Plugs our link stage into a tree of Linux, and takes it out again.
+"""Plugs our link stage into a Linux source tree, and takes it out again.
 
-A patch is nothing but lines put in, each marked at its end: they are taken out by their mark, whatever state a killed
-build left, and the files are again what they were. Times stay those of the change, so that make sees it both ways.
+The patch only adds lines, and each ends with a mark. Removing the marked lines restores the files, whatever state a
+killed build left them in. Modification times are not restored, so make notices both the patch and its removal.
 """
 
 import re
@@ -20,7 +20,7 @@ MARK = "buildplug"
 
 
 def apply(tree: Path, *, paravirt: bool) -> None:
-    """Patches the tree. Raises BuildplugError, and leaves the tree as it was, if it has no link stage that we know."""
+    """Patches the tree. Raises BuildplugError, with the tree unchanged, if its link stage is not in STAGES."""
     stage = stage_of(tree, paravirt=paravirt)
     if (tree / ".config").exists():
         stage.check_options(tree / ".config")
@@ -28,20 +28,20 @@ def apply(tree: Path, *, paravirt: bool) -> None:
     wanted: dict[str, tuple[str, tuple[str, ...]]] = {SCRIPT: (stage.hook, (f"{hook} # {MARK}",))}
     for name, (anchor, lines) in stage.emptied.items() if paravirt else ():
         wanted[name] = (anchor, tuple(f"{line} /* {MARK} */" for line in lines))
-    patched = {name: _put_in(tree / name, anchor, lines) for name, (anchor, lines) in wanted.items()}
+    patched = {name: _with_lines(tree / name, anchor, lines) for name, (anchor, lines) in wanted.items()}
     revert(tree, but=wanted)
     for name, text in patched.items():
         _write(tree / name, text)
 
 
 def revert(tree: Path, but: Iterable[str] = ()) -> None:
-    """Takes out what apply() put in, except of the files `but`. Raises BuildplugError."""
+    """Removes the lines that apply() added, except from the files `but`. Raises BuildplugError."""
     for name in sorted({SCRIPT, *(name for stage in STAGES for name in stage.emptied)} - set(but)):
-        _write(tree / name, _taken_out(files.read_text(tree / name)))
+        _write(tree / name, _without_lines(files.read_text(tree / name)))
 
 
 def build(tree: Path, arguments: list[str], *, paravirt: bool) -> None:
-    """Patches the tree, runs make there, and takes the patch out. Raises BuildplugError."""
+    """Patches the tree, runs make in it, and reverts the patch. Raises BuildplugError."""
     apply(tree, paravirt=paravirt)
     try:
         run_in_foreground(["make", "-C", tree, *arguments], "build Linux")
@@ -50,21 +50,21 @@ def build(tree: Path, arguments: list[str], *, paravirt: bool) -> None:
 
 
 def _hook(configuration: str) -> str:
-    """The line of shell that plugs the stage into the script. It is told that there is no CONFIG_KALLSYMS, so that it
-    goes straight to its last link; and that link is ours."""
-    ours = shlex.join([sys.executable, "-P", "-m", "buildplug", "ld", f"--config={build_system(configuration)}"])
+    """The line of shell that plugs our stage into the script. It makes the script believe that CONFIG_KALLSYMS is off,
+    so that only the last link is done, and replaces the linker of that link by `buildplug ld`."""
+    wrapper = shlex.join([sys.executable, "-P", "-m", "buildplug", "ld", f"--config={build_system(configuration)}"])
     enabled = 'is_enabled() { [ "$1" != CONFIG_KALLSYMS ] && grep -q "^$1=y" include/config/auto.conf; }'
-    return f'{enabled}; export BUILDPLUG_LD="$LD"; LD=buildplug_ld; buildplug_ld() {{ {ours} "$@"; }}'
+    return f'{enabled}; export BUILDPLUG_LD="$LD"; LD=buildplug_ld; buildplug_ld() {{ {wrapper} "$@"; }}'
 
 
-def _put_in(path: Path, anchor: str, lines: tuple[str, ...]) -> str:
-    """The text of a file with lines in front of the one that is `anchor`."""
-    text = _taken_out(files.read_text(path)).split("\n")
+def _with_lines(path: Path, anchor: str, lines: tuple[str, ...]) -> str:
+    """The text of a file with `lines` inserted before the line `anchor`."""
+    text = _without_lines(files.read_text(path)).split("\n")
     at = text.index(anchor)
     return "\n".join([*text[:at], *lines, *text[at:]])
 
 
-def _taken_out(text: str) -> str:
+def _without_lines(text: str) -> str:
     return re.sub(rf"^.* (# {MARK}|/\* {MARK} \*/)\n", "", text, flags=re.MULTILINE)
 
 

@@ -1,6 +1,6 @@
-"""The link stage of Linux, a record for each of its forms.
+"""The forms that Linux's link stage has had, one record each.
 
-A tree has a form by what its files say, whatever its version: distributions bring changes to older trees.
+A tree's form is recognised by the contents of its files, not by its version: distributions backport changes.
 """
 
 import re
@@ -16,36 +16,36 @@ SCRIPT = "scripts/link-vmlinux.sh"
 
 @dataclass(frozen=True)
 class LinkStage:
-    """What a form of it is known by, and where ours goes in."""
+    """One form of the link stage: how it is recognised, and where our stage is plugged in."""
 
-    version: str  # the one that it is named after
-    hook: str  # the line of SCRIPT in front of which ours goes
-    output: str  # of the last link, as SCRIPT gives it to vmlinux_link()
+    version: str  # the first version of Linux that has this form
+    hook: str  # the line of SCRIPT before which our line is inserted
+    output: str  # the argument of SCRIPT's last call of vmlinux_link()
     says: Mapping[str, str]  # file -> a text in it that other forms do not have
-    kallsyms: str  # our configuration that makes the tables of kallsyms
-    paravirt: str  # and the one that makes .parainstructions as well
-    wanted: tuple[str, ...]  # options that are to be on
-    unwanted: tuple[str, ...]
-    # The annotations that fill .parainstructions, emptied: the code stays, its record goes. File -> the line in front
-    # of which ours go, and they.
+    kallsyms: str  # our configuration that makes the kallsyms tables
+    paravirt: str  # our configuration that makes .parainstructions as well
+    wanted: tuple[str, ...]  # options that must be on
+    unwanted: tuple[str, ...]  # options that must be off
+    # Redefines the macros that fill .parainstructions, so that they emit the code but no record.
+    # File -> (the line before which lines are inserted, those lines).
     emptied: Mapping[str, tuple[str, tuple[str, ...]]]
 
     def differences(self, tree: Path, *, paravirt: bool) -> Iterator[str]:
-        """How a tree differs from this form."""
+        """What in a tree differs from this form, one phrase each."""
         anchors = {SCRIPT: self.hook} | {name: anchor for name, (anchor, _) in self.emptied.items() if paravirt}
         for name, anchor in anchors.items():
             if (count := _text(tree / name).split("\n").count(anchor)) != 1:
-                yield f"{name} has {count} lines {anchor!r} in place of one"
+                yield f"{name} has {count} lines {anchor!r} instead of one"
         if not re.search(rf"^vmlinux_link {re.escape(self.output)}( |$)", _text(tree / SCRIPT), re.MULTILINE):
-            yield f"{SCRIPT} does not link {self.output} at last"
+            yield f"the last link of {SCRIPT} is not {self.output}"
         for name, text in self.says.items():
             if text not in _text(tree / name):
                 yield f"{name} has no {text}"
 
     def check_options(self, config: Path) -> None:
-        """Raises BuildplugError if a tree's configuration has an option that the stage does not do."""
+        """Raises BuildplugError if the stage does not support an option of the tree's .config."""
         enabled = set(re.findall(r"^CONFIG_(\w+)=y$", files.read_text(config), re.MULTILINE))
-        remedy = "configure Linux so, or build it with its own link stage"
+        remedy = "change the configuration, or build Linux with its own link stage"
         for option in self.wanted:
             if option not in enabled:
                 raise BuildplugError(config, f"expected CONFIG_{option}=y, found it off", remedy)
@@ -64,9 +64,9 @@ STAGES = (
         paravirt="kbuild-paravirt.config",
         wanted=(
             "X86_64", "KALLSYMS", "KALLSYMS_ALL", "KALLSYMS_ABSOLUTE_PERCPU", "KALLSYMS_BASE_RELATIVE",
-            "X86_NEED_RELOCS",  # Linux links with --emit-relocs then, and slides by the relocations
+            "X86_NEED_RELOCS",  # then Linux links with --emit-relocs, which KASLR needs
         ),
-        unwanted=("LTO_CLANG",),  # kallsyms has other names than the symbols
+        unwanted=("LTO_CLANG",),  # names in kallsyms then differ from those of the symbols
         emptied={
             "arch/x86/include/asm/paravirt_types.h": (
                 "/* Generate patchable code, with the default asm parameters. */",
@@ -82,10 +82,10 @@ STAGES = (
 
 
 def stage_of(tree: Path, *, paravirt: bool) -> LinkStage:
-    """The form that a tree has. Raises BuildplugError if it has none of ours: with what differs from the nearest."""
+    """The form that a tree has. Raises BuildplugError if none fits, with the differences from the nearest."""
     found = dict(re.findall(r"^(VERSION|PATCHLEVEL) = (\d+)$", _text(tree / "Makefile"), re.MULTILINE))
     if not (tree / SCRIPT).is_file() or len(found) != 2:
-        raise BuildplugError(tree, "expected a tree of Linux, found none", "name the folder of its sources")
+        raise BuildplugError(tree, "expected a source tree of Linux, found none", "name the folder of its sources")
     differences = {stage.version: list(stage.differences(tree, paravirt=paravirt)) for stage in STAGES}
     nearest = min(STAGES, key=lambda stage: len(differences[stage.version]))
     if different := differences[nearest.version]:

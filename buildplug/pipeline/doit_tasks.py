@@ -1,4 +1,4 @@
-"""The passes, in order, as doit tasks. Between them lie files, so that each runs only when its own inputs changed."""
+"""The passes, in order, as doit tasks. Each leaves its results in files, and runs only when its own inputs changed."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ PASSES = ("compile", "draft", "extract", "generate", "assemble", "relink", "veri
 
 
 class PassFailed(TaskFailed):  # type: ignore[misc]
-    """How a pass tells doit of an error; the error itself stays at hand."""
+    """Reports an error to doit, and keeps the error itself."""
 
     def __init__(self, error: BuildplugError):
         super().__init__(f"{error.output}{error}")
@@ -99,20 +99,20 @@ class Pipeline:
         yield recorded | {"uptodate": [*recorded["uptodate"], self._record_is_untouched]}
 
     def _read_by(self, output: Path) -> list[Path]:
-        """The inputs of a link: those that we name, and of the last link what scripts included."""
+        """The inputs of a link: those that we name, and the files that linker scripts included the last time."""
         s = self.stage
         ours = {*self.link_inputs, *s.stub_objects, *s.objects, s.placement, s.script, s.anchors}
         read = [path for path in included(self.config, output) if Path(os.path.normpath(path)) not in ours]
         return self.link_inputs + [path for path in read if path.exists()]
 
     def _image_is_untouched(self) -> bool:
-        """Whether the image is the file that verify left."""
+        """Whether the image is still the file that verify wrote."""
         noted = read_note(self.notes["verify"], Verified)
         image = self.config.image
         return noted is not None and image.exists() and noted.image == tuple(fingerprints.stamp(image))
 
     def _record_is_untouched(self) -> bool:
-        """Whether the record is the file that its pass left."""
+        """Whether the record is still the file that the pass `record` wrote."""
         noted = read_note(self.notes["record"], Recorded)
         return noted is not None and self.record_path.exists() and noted.digest == files.digest(self.record_path)
 
@@ -121,7 +121,7 @@ class Pipeline:
         return self.config.build / f"{self.config.kernel.name}.buildplug.json"
 
     def compile(self) -> Compiled | None:
-        """Writes the runtime, and has ninja compile what changed. None: nothing did."""
+        """Writes the runtime, and has ninja compile what changed. Returns None if nothing changed."""
         for name, text in self.runtime.items():
             files.write(self.config.generated / name, text)
         s = self.stage
@@ -157,23 +157,23 @@ class Pipeline:
         return self.stage.link_draft(self.draft_link, why)
 
     def extract(self) -> Extracted:
-        """Finds the references, and checks that inline code may stand where it would."""
+        """Finds the references, and checks that inline code is safe at each of them."""
         return self.stage.extract(self.draft_link)
 
     def generate(self) -> Generated:
-        """Renders the tables, and the script that tells them where the sections are."""
+        """Renders the tables, and the linker script with the symbols that they need."""
         return self.stage.generate()
 
     def assemble(self) -> Assembled:
-        """Makes the tables' objects, with the kernel's own flags."""
+        """Assembles the tables, with the kernel's own flags."""
         return self.stage.assemble_all(self.stage.assembled)
 
     def relink(self) -> Linked:
-        """The only relink; nothing to link if the tables fit into the room of the previous ones."""
+        """Relinks once, or not at all if the new tables fit into the room of the previous ones."""
         return replace(self.stage.relink(self.draft_link, self.relinked), settings=self.settings)
 
     def verify(self) -> Verified:
-        """Proves the tables true of the final image; makes them so if the linker moved what they speak of."""
+        """Proves the tables true of the final image, after rewriting them if the linker moved what they describe."""
         c, noted = self.config, read_note(self.notes["relink"], Linked)
         draft = self.draft_link if noted is None or noted.links else self.relinked
         verified = self.stage.verify(draft, self.relinked, c.image)

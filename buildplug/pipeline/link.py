@@ -1,4 +1,4 @@
-"""The link command: the same for draft and final, but for the object that holds the tables."""
+"""The link command, which is the same for draft and final except for the objects that hold the tables."""
 
 import sys
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from buildplug.stage.notes import Linked
 
 @dataclass(frozen=True)
 class ProjectLinker:
-    """The Linker of a configuration. sources: of what is linked beside the tables."""
+    """The Linker of a configuration. `sources` are the sources of the kernel's own objects."""
 
     config: Config
     sources: list[Path]
@@ -30,10 +30,10 @@ class ProjectLinker:
 
 
 def link(config: Config, sources: list[Path], tables: TableFiles, output: Path) -> tuple[list[str], str]:
-    """Links `output`. Returns the command, and what the linker said. Beside the output it leaves a depfile, as scripts
-    may include others."""
-    # GNU ld wants the placement before the script that it inserts into. Where nothing is inserted, it is an input: as
-    # -T it would take the place of the linker's own script.
+    """Links `output`. Returns the command, and what the linker printed. Writes a depfile beside the output, as linker
+    scripts may include others."""
+    # GNU ld wants the placement before the script that it inserts into. If nothing is inserted, the placement is an
+    # input: with -T it would replace the linker's own script.
     inserts = ["-T"] if "INSERT AFTER" in read_text(tables.placement) else []
     own = tables.script if tables.script.stat().st_size else config.root / config.link.script
     command = [
@@ -52,7 +52,7 @@ def link(config: Config, sources: list[Path], tables: TableFiles, output: Path) 
 
 
 def depfile_of(output: Path) -> Path:
-    """The depfile that link() leaves."""
+    """The depfile that link() writes."""
     return output.with_name(f"{output.name}.d")
 
 

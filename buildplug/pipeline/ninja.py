@@ -20,7 +20,7 @@ NINJA = Path(ninja.BIN_DIR) / "ninja"
 
 
 def compiler(config: Config, source: str) -> list[str]:
-    """The command that compiles or assembles `source`, but for its input and output."""
+    """The command that compiles or assembles `source`, without its input and output."""
     flags = config.compile.cflags if source.endswith(".c") else config.compile.asflags
     include = [config.generated, *(config.root / name for name in config.compile.include)]
     command = [*config.toolchain.launcher, config.toolchain.cc, *flags, f"-ffile-prefix-map={config.root}=."]
@@ -63,7 +63,7 @@ def _escape(word: str) -> str:
 
 
 def compile_all(config: Config, sources: list[Path], *, explain: bool = False) -> str:
-    """Brings all objects up to date; returns what compilers, and ninja's explanations, said."""
+    """Brings all objects up to date. Returns what the compilers printed, and ninja's explanations."""
     path = write(config, sources)
     command: list[str | Path] = [NINJA, "-C", config.root, "-f", config.relative(path)]
     said = run([*command, "--quiet", *(["-d", "explain"] if explain else [])], config.root, "compile").output
@@ -75,7 +75,7 @@ def compile_all(config: Config, sources: list[Path], *, explain: bool = False) -
 
 
 def inputs(config: Config) -> list[Path]:
-    """The sources and headers that the objects were made of, as ninja has them from depfiles."""
+    """The sources and headers that the objects were made from, as ninja knows them from depfiles."""
     command: list[str | Path] = [NINJA, "-C", config.root, "-f", config.relative(config.build / "build.ninja")]
     said = run([*command, "-t", "deps"], config.root, "list the dependencies").output
     return [config.root / line.strip() for line in said.splitlines() if line.startswith("    ")]

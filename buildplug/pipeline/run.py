@@ -1,4 +1,4 @@
-"""Runs the pipeline with doit: its state in the build directory, its reports as ours, one build at a time."""
+"""Runs the pipeline with doit, one build at a time in a build directory, with doit's state kept there."""
 
 import fcntl
 import json
@@ -26,7 +26,7 @@ REASONS = {
     "changed_file_dep": "changed",
     "added_file_dep": "new input",
     "removed_file_dep": "no longer an input",
-    "checker_changed": "the way to check changed",
+    "checker_changed": "the kind of check changed",
     "missing_file_dep": "an input is missing",
 }
 SHOWN = 4  # files that an explanation names
@@ -49,7 +49,7 @@ class _StateFile(JsonDB):  # type: ignore[misc]
 
 
 class _Reporter(ZeroReporter):  # type: ignore[misc]
-    """Tells of passes, and keeps the error of the one that failed."""
+    """Reports the passes, and keeps the error of the one that failed."""
 
     desc = "buildplug"
 
@@ -114,7 +114,7 @@ def build(
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """Makes builds in one directory take turns; what a killed one left half-written is removed."""
+    """Makes builds in one directory take turns, and removes the scratch files of killed builds."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with (directory / ".lock").open("w") as lock:

@@ -39,7 +39,7 @@ def test_a_missing_tool_comes_with_the_command_that_installs_it(tmp_path: Path, 
     done = buildplug("doctor", config(tmp_path, **{key: tool}))
     assert done.returncode == 1
     package = {"cc": "gcc-99", "ld": "lld-99"}[key]
-    assert one_line(done.stderr) == f"buildplug: doctor: {tool} will not do; apt-get install {package}"
+    assert one_line(done.stderr) == f"buildplug: doctor: {tool} cannot be used; apt-get install {package}"
 
 
 def test_what_is_only_for_the_sample_kernel_is_no_error(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_a_rule_is_shown_as_a_file_that_check_accepts(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (("list", "--toml"), "rules: list: expected no --toml, which is for show"),
-        (("schema", "paravirt"), "rules: schema: expected nothing behind it, found paravirt"),
+        (("schema", "paravirt"), "rules: schema: expected nothing after it, found paravirt"),
         (("show",), "rules: show: expected the name of a rule, found none"),
     ],
 )

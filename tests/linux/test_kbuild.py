@@ -113,10 +113,10 @@ def test_a_build_that_fails_is_an_error_and_leaves_the_tree_as_it_was(tree: Path
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("Makefile", "VERSION", "EDITION", "expected a tree of Linux, found none"),
-        (SCRIPT, STAGE.hook, "kallsymso=", f"{SCRIPT} has 0 lines {STAGE.hook!r} in place of one"),
-        (SCRIPT, STAGE.hook, f"{STAGE.hook}\n{STAGE.hook}", f"{SCRIPT} has 2 lines {STAGE.hook!r} in place of one"),
-        (SCRIPT, "vmlinux_link vmlinux", 'vmlinux_link "$4"', f"{SCRIPT} does not link vmlinux at last"),
+        ("Makefile", "VERSION", "EDITION", "expected a source tree of Linux, found none"),
+        (SCRIPT, STAGE.hook, "kallsymso=", f"{SCRIPT} has 0 lines {STAGE.hook!r} instead of one"),
+        (SCRIPT, STAGE.hook, f"{STAGE.hook}\n{STAGE.hook}", f"{SCRIPT} has 2 lines {STAGE.hook!r} instead of one"),
+        (SCRIPT, "vmlinux_link vmlinux", 'vmlinux_link "$4"', f"the last link of {SCRIPT} is not vmlinux"),
         ("scripts/kallsyms.c", "base-relative", "lto", 'scripts/kallsyms.c has no "base-relative"'),
         ("kernel/kallsyms_internal.h", "_seqs_of", "", "kallsyms_internal.h has no kallsyms_seqs_of_names"),
         ("arch/x86/include/asm/paravirt.h", "PARA_SITE", "PARA_SITES", "paravirt.h has 0 lines '#define PARA_SITE"),
@@ -152,7 +152,7 @@ def test_tree_of_the_form_of_6_12_is_refused_with_all_that_differs(tree: Path) -
     before = state(tree)
     assert one_line(buildplug("kbuild", "--apply", tree).stderr) == (
         f"buildplug: {tree}: expected the link stage of Linux 6.1, found Linux 6.12, where {SCRIPT} has 0 lines "
-        f'{STAGE.hook!r} in place of one, scripts/kallsyms.c has no "base-relative"; build it with its own link stage'
+        f'{STAGE.hook!r} instead of one, scripts/kallsyms.c has no "base-relative"; build it with its own link stage'
     )
     assert all(name in one_line(buildplug("kbuild", "--apply", "--paravirt", tree).stderr) for name in EMPTIED)
     assert state(tree) == before

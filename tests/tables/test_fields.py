@@ -296,7 +296,7 @@ def test_rules_check_of_a_good_rule_is_silent(tmp_path: Path) -> None:
 def test_rules_are_listed_and_explained() -> None:
     refused = buildplug("rules", "list", "paravirt")
     assert refused.returncode == 2
-    assert "list: expected nothing behind it, found paravirt" in one_line(refused.stderr)
+    assert "list: expected nothing after it, found paravirt" in one_line(refused.stderr)
     listed = json.loads(buildplug("rules", "--json").stdout)
     assert {"paravirt", "linux-paravirt", "calls", "functions", "retpolines"} <= set(listed)
     for name in listed:
