@@ -21,6 +21,14 @@ def rules() -> dict[str, Path]:
     return {path.stem: path for path in sorted(shipped("rules").glob("tables/*.toml"))}
 
 
+def own_files() -> list[Path]:
+    """The files of buildplug that decide what it makes: its Python, templates and rules."""
+    paths = [*PACKAGE.glob("*.py"), *PACKAGE.glob("*/*.py"), *templates(), *rules().values()]
+    return sorted(
+        paths, key=lambda path: (path.parent.name, path.name)
+    )  # the same order installed as in the source tree
+
+
 def build_system(name: str) -> Path:
     """The path of a file for a build system; with an empty name, of their folder."""
     return shipped("rules") / "build_systems" / name

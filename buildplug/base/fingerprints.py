@@ -34,6 +34,4 @@ def program(name: str) -> tuple[str | None, list[int]]:
 @cache
 def own_digest() -> str:
     """The digest of buildplug itself, SHA-256: an input of every pass."""
-    paths = [*data.PACKAGE.glob("*.py"), *data.PACKAGE.glob("*/*.py"), *data.templates(), *data.rules().values()]
-    paths.sort(key=lambda path: (path.parent.name, path.name))  # the same order when installed as in the source tree
-    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+    return hashlib.sha256(b"".join(path.read_bytes() for path in data.own_files())).hexdigest()

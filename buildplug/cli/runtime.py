@@ -16,6 +16,11 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--depfile", type=Path, help="write what the files and tables are made from, for make and ninja"
     )
+    parser.add_argument(
+        "--makefile",
+        type=Path,
+        help="write a makefile to include that names them, and depends on what they are made from",
+    )
 
 
 def run(options: Namespace) -> None:
@@ -23,5 +28,8 @@ def run(options: Namespace) -> None:
     made = sources.write(config, options.folder)
     if options.depfile:
         files.write(options.depfile, sources.depfile(made, config))
+    if options.makefile:
+        files.write(options.makefile, sources.makefile(made, config, options.makefile))
+        options.makefile.touch()  # newer than its inputs, else make would renew it each time
     for path in made:
         print(path)

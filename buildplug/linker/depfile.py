@@ -16,16 +16,16 @@ class Depfile:
 
     @property
     def text(self) -> str:
-        names = [_escaped(name) for name in dict.fromkeys(self.inputs)]
-        rule = f"{' '.join(map(_escaped, self.targets))}: {' '.join(names)}\n"
+        names = [escaped(name) for name in dict.fromkeys(self.inputs)]
+        rule = f"{' '.join(map(escaped, self.targets))}: {' '.join(names)}\n"
         return rule + "".join(f"\n{name}:\n" for name in names)
 
 
 def parse(text: str, unescaped: str = "") -> Depfile:
     """The rule of a linker's depfile. lld escapes names, GNU ld and mold do not: a space in one of theirs makes it two,
     but for those that begin with `unescaped`."""
-    if unescaped != _escaped(unescaped):
-        text = text.replace(unescaped, _escaped(unescaped))
+    if unescaped != escaped(unescaped):
+        text = text.replace(unescaped, escaped(unescaped))
     rule = text.replace("\\\n", " ").partition("\n")[0]
     targets, _, inputs = re.sub(r":(?=\s|$)", "\n", rule, count=1).partition("\n")
     return Depfile(_names(targets), _names(inputs))
@@ -35,7 +35,8 @@ def _names(words: str) -> tuple[str, ...]:
     return tuple(_unescaped(word) for word in re.split(r"(?<!\\)\s+", words) if word)
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
+    """A name as a makefile has it."""
     return re.sub(r"([ #])", r"\\\1", name).replace("$", "$$")
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from buildplug.arch.model import Arch
-from buildplug.base import files
+from buildplug.base import data, files
 from buildplug.config.project import Config, WantedTable
-from buildplug.linker.depfile import Depfile
+from buildplug.linker.depfile import Depfile, escaped
 from buildplug.stage import render
 from buildplug.tables.registry import format_of
 
@@ -36,6 +36,17 @@ def templates(config: Config) -> list[Path]:
 def inputs(config: Config) -> list[Path]:
     """The files that define the tables: the configuration, rules, ops, and the user's templates."""
     return sorted({config.path, *(path for table in config.tables for path in table.files), *templates(config)})
+
+
+def makefile(made: Sequence[Path], config: Config, path: Path) -> str:
+    """A makefile to include: BUILDPLUG_SOURCES and BUILDPLUG_OBJECTS, and what makes make renew it, as `path`."""
+    compiled = [name for name in map(str, made) if not name.endswith(".h")]
+    lines = [
+        f"BUILDPLUG_SOURCES := {' '.join(map(escaped, compiled))}",
+        f"BUILDPLUG_OBJECTS := {' '.join(escaped(str(Path(name).with_suffix('.o'))) for name in compiled)}",
+        Depfile((str(path),), tuple(map(str, [*inputs(config), *data.own_files()]))).text,
+    ]
+    return "\n".join(lines)
 
 
 def depfile(targets: Sequence[Path], config: Config) -> str:
