@@ -106,7 +106,7 @@ def codec(tmp_path_factory: pytest.TempPathFactory) -> Codec:
     """The generated C, compiled for this machine."""
     folder = tmp_path_factory.mktemp("codec")
     (folder / "codec.c.j2").write_text(
-        '#include <stdint.h>\n{% import "field_codec.c.j2" as field_codec %}\n{{ field_codec.codec(fields) }}\n'
+        '{% include "types.h.j2" %}\n{% import "field_codec.c.j2" as field_codec %}\n{{ field_codec.codec(fields) }}\n'
         "uint64_t get_(int f, const uint8_t *b, uint64_t pc) { return get(f, b, pc); }\n"
         "int put_(int f, uint8_t *b, uint64_t pc, uint64_t a) { return put(f, b, pc, a); }\n"
     )
