@@ -48,6 +48,7 @@ int main(void)
 			if (kind == 'f' && bp_ksyms_find(table, value, &s, buffer, size)) say(&s), hex(buffer, size);
 			if (kind == 'g' && bp_ksyms_get(table, value, &s, buffer, size)) say(&s), hex(buffer, size);
 			if (kind == 'p') printf("%zx ", bp_ksyms_print(table, value, buffer, size)), hex(buffer, size);
+			if (kind == 'r') printf("%zx ", bp_ksyms_print_return(table, value, buffer, size)), hex(buffer, size);
 			if (kind == 'l' && bp_ksyms_lookup(table, buffer, &s))
 				do say(&s); while (bp_ksyms_next(table, buffer, &s));
 			puts("");
@@ -59,7 +60,10 @@ int main(void)
 }
 """
 
-Question = tuple[str, int | bytes, int]  # find, get, print: a number and the room of the buffer; lookup: a name
+Question = tuple[str, int | bytes, int]  # find, get, print, return: a number and the room of the buffer; lookup: a name
+
+
+PRINTS = {"p": runtime_ksyms.format_address, "r": runtime_ksyms.format_return_address}
 
 
 def write(folder: Path) -> Path:
@@ -132,8 +136,8 @@ def answer(table: Ksyms, at: int, question: Question) -> str:
 
     if isinstance(value, bytes):
         return "".join(map(shown, runtime_ksyms.lookup(table, at, value)))
-    if kind == "p":
-        text = runtime_ksyms.format_address(table, at, value)
+    if kind in PRINTS:
+        text = PRINTS[kind](table, at, value)
         return f"{len(text):x} {cut(text)}"
     if kind == "f":
         found = runtime_ksyms.find(table, at, value)

@@ -63,6 +63,7 @@ class Arch:
     caller_saved: frozenset[str]  # what a function may write by the C calling convention, "flags" and "memory" too
     stack: str  # the stack pointer
     frame: str  # the frame pointer
+    frame_record: tuple[int, int]  # words from where it points to the caller's frame pointer, to the return address
     pc: frozenset[str]  # names of the program counter
     control: tuple[str, ...]  # prefixes of the names of registers that no calling convention covers
     mnemonics: Mnemonics

@@ -98,6 +98,7 @@ X86_64 = Arch(
     pc=frozenset({"rip", "eip"}),
     control=("cr", "dr"),
     frame="rbp",
+    frame_record=(0, 1),
     mnemonics=_MNEMONICS,
     assembly=Assembly("ret", "call", ("push %{}", "pop %{}"), ("pushf", "popf")),
     line=64,

@@ -51,7 +51,16 @@ def lookup(table: Ksyms, at: int, name: bytes) -> list[Symbol]:
 
 def format_address(table: Ksyms, at: int, address: int) -> bytes:
     """name+0x12/0x40, or only the address if there is no symbol. C: bp_ksyms_print()."""
-    found = find(table, at, address)
+    return _format(table, at, address, 0)
+
+
+def format_return_address(table: Ksyms, at: int, address: int) -> bytes:
+    """format_address() of the call before a return address. C: bp_ksyms_print_return()."""
+    return _format(table, at, address, 1)
+
+
+def _format(table: Ksyms, at: int, address: int, back: int) -> bytes:
+    found = find(table, at, (address - back) % table.arch.modulus)
     if found is None:
         return b"%#x" % address
-    return b"%s+%#x/%#x" % (found.name, (address - found.address) % table.arch.modulus, found.size)
+    return b"%s+%#x/%#x" % (found.name, (address - back - found.address) % table.arch.modulus, found.size)

@@ -89,7 +89,7 @@ def questions(table: Ksyms, at: int, seed: int) -> list[Question]:
     ]
     ends = [int(base) + at + int(size) for base, size in zip(table.bases, table.sections["size"], strict=True)]
     for address in chance.sample(places, min(len(places), 200)) + ends + [0, 1, 2**64 - 1, at]:
-        asked += [("f", address % 2**64, chance.choice(ROOMS)), ("p", address % 2**64, chance.choice(ROOMS))]
+        asked += [(kind, address % 2**64, chance.choice(ROOMS)) for kind in "fpr"]
     return asked
 
 
