@@ -14,9 +14,7 @@ from buildplug.stage import render
 from buildplug.tables.sites_format import ERRORS
 from tests.conftest import tool
 from tests.layouts import HIGH, LOW, Layout, corrupted, from_seed
-from tests.runtime.test_fixup import FLAGS, WARNINGS, Native, native, seeds, source
-
-__all__ = ["native", "source"]  # fixtures
+from tests.runtime.native import FLAGS, WARNINGS, Native, seeds
 
 LONGEST = max(form.length for form in x86.X86_64.forms)
 ROOM = 64

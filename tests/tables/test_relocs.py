@@ -30,8 +30,8 @@ from buildplug.tables.registry import format_of
 from buildplug.tables.sites_format import checksum
 from tests.conftest import CC, HIGH, LOW, Link, Written, tool
 from tests.elfwriter import ALLOC, ET_DYN, ET_REL, File, Relocation, Section, Symbol
-from tests.runtime.test_fixup_i386 import FLAGS as FLAGS_I386
-from tests.runtime.test_fixup_i386 import HOST as HOST_I386
+from tests.runtime.i386_host import FLAGS as FLAGS_I386
+from tests.runtime.i386_host import HOST as HOST_I386
 from tests.samples import buildplug, built, copy_sample, edit, one_line
 
 FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-ffreestanding")
