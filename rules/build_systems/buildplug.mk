@@ -17,17 +17,23 @@ BUILDPLUG_GOAL := $(.DEFAULT_GOAL)
 
 # Names the generated files. It is made again, with them, when one of its inputs changes, but not to clean.
 BUILDPLUG_MADE := $(BUILDPLUG_DIR)/buildplug$(addprefix -,$(BUILDPLUG_ARCH)).mk
-$(BUILDPLUG_MADE):
-	@$(BUILDPLUG) ld --config $(BUILDPLUG_CONFIG) --arch=$(BUILDPLUG_ARCH) --into $(BUILDPLUG_DIR)/bin
-	@$(BUILDPLUG) runtime $(BUILDPLUG_DIR) --config $(BUILDPLUG_CONFIG) --arch=$(BUILDPLUG_ARCH) --makefile $@ >/dev/null
-ifneq ($(filter-out %clean clean% mrproper,$(or $(MAKECMDGOALS),all)),)
+BUILDPLUG_ARGUMENTS := --config $(BUILDPLUG_CONFIG) --arch=$(BUILDPLUG_ARCH)
+BUILDPLUG_RUNTIME := $(BUILDPLUG) runtime $(BUILDPLUG_DIR) $(BUILDPLUG_ARGUMENTS) --makefile $(BUILDPLUG_MADE)
+ifeq ($(filter-out %clean clean% mrproper,$(or $(MAKECMDGOALS),all)),)
+-include $(BUILDPLUG_MADE)
+else
 include $(BUILDPLUG_MADE)
+$(BUILDPLUG_MADE):
+	@$(BUILDPLUG) ld $(BUILDPLUG_ARGUMENTS) --into $(BUILDPLUG_DIR)/bin
+	@$(BUILDPLUG_RUNTIME) >/dev/null
+$(BUILDPLUG_SOURCES): # one that is gone
+	@$(BUILDPLUG_RUNTIME) >/dev/null
 endif
 .DEFAULT_GOAL := $(BUILDPLUG_GOAL)
 
 CPPFLAGS += -I$(BUILDPLUG_DIR)
 
 # The link command, with the output and a depfile beside it.
-BUILDPLUG_LINK = $(BUILDPLUG) ld --config $(BUILDPLUG_CONFIG) --arch=$(BUILDPLUG_ARCH) --dependency-file=$@.d -o $@
+BUILDPLUG_LINK = $(BUILDPLUG) ld $(BUILDPLUG_ARGUMENTS) --dependency-file=$@.d -o $@
 # For the compiler as linker: where it finds the linker, and the depfile.
 BUILDPLUG_DRIVER = -B$(BUILDPLUG_DIR)/bin -Wl,--dependency-file=$@.d

@@ -55,6 +55,14 @@ def test_a_changed_configuration_writes_the_runtime_again(project: Path) -> None
     assert (project / "build/gen/bp_calls.h").exists()
 
 
+def test_a_generated_file_that_is_gone_is_written_again(project: Path) -> None:
+    make(project)
+    (project / "build/gen/ksyms.c").unlink()
+    (project / "build/gen/ksyms.o").unlink()
+    assert make(project) == ["runtime"]
+    assert (project / "build/gen/ksyms.o").exists()
+
+
 def test_cleaning_does_not_run_buildplug(project: Path) -> None:
     assert make(project, "clean") == []
 
