@@ -21,7 +21,7 @@ RECIPES = README.partition("\n## Recipes\n")[2].partition("\n## ")[0].split("\n*
 KERNEL = ROOT / "tests" / "recipe_kernel"
 PRINTS = (
     r"work\+0x\w+/0x\w+\nmain\+0x\w+/0x\w+\nlong_mode\+0x\w+/0x0\n",
-    "init_clock\ntick\ninit_disk\nspin\n",
+    "tick\nspin\n",
     "hypercall\n",
 )
 
@@ -48,8 +48,9 @@ def test_commands_exist(page: Path) -> None:
     assert set(named) <= set(COMMANDS)
 
 
-def test_every_command_is_in_the_readme() -> None:
-    assert [name for name in COMMANDS if f"`buildplug {name}" not in README] == []
+def test_every_command_has_its_line() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    assert [name for name in COMMANDS if f"`buildplug {name}" not in page] == []
 
 
 def test_internals_names_every_package() -> None:
