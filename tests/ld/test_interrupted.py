@@ -1,0 +1,51 @@
+"""Links that are killed, and several at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.ld.programs import INPUTS, finds_its_functions, ld, linked
+
+
+def stopping_linker(work: Path) -> Path:
+    """A linker that says so and waits where it should link for the second time."""
+    path = work / "stopping"
+    path.write_text('#!/bin/sh\ncase "$*" in *relinked*) : >at-relink; exec sleep 100;; esac\nexec ld "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("number", "left"), [(signal.SIGKILL, 1), (signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGHUP, 0)]
+)
+def test_link_that_is_killed_half_way_leaves_the_old_output(work: Path, number: signal.Signals, left: int) -> None:
+    (work / "prog").write_text("precious")
+    command = [sys.executable, "-m", "buildplug", "ld", "--config", "buildplug.toml", "--ld", stopping_linker(work)]
+    with subprocess.Popen([*map(str, command), *INPUTS, "-o", "prog"], cwd=work, process_group=0) as process:
+        while not (work / "at-relink").exists() and process.poll() is None:
+            time.sleep(0.01)
+        if number == signal.SIGKILL:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+    assert process.returncode != 0
+    assert (work / "prog").read_text() == "precious"
+    assert len(list(work.glob(".*"))) == left
+    assert ld(work, *INPUTS, "-o", "prog").returncode == 0
+    assert finds_its_functions(work / "prog")
+    assert not list(work.glob(".*"))
+
+
+def test_links_of_one_output_at_once_do_not_mix(work: Path) -> None:
+    variants = ((), ("extra.o",))
+    alone = {linked(work, *INPUTS, *more).read_bytes() for more in variants}
+    command = [sys.executable, "-m", "buildplug", "ld", "--config", "buildplug.toml", *INPUTS, "-o", "prog"]
+    running = [subprocess.Popen([*command, *more], cwd=work) for more in variants * 2]
+    assert [process.wait() for process in running] == [0] * len(running)
+    assert (work / "prog").read_bytes() in alone
+    assert not list(work.glob(".*"))
