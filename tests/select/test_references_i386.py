@@ -9,7 +9,7 @@ from buildplug.arch.x86 import I386
 from buildplug.image.elf import Image
 from buildplug.select.references import extract
 from tests.conftest import LOW, Link, tool
-from tests.select.test_references import CODE, LEFT, rule
+from tests.select.kernel import CODE, LEFT, rule
 
 HIGH = 0xC0100000  # where such kernels are linked: the upper gigabyte
 
