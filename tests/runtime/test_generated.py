@@ -14,7 +14,7 @@ from buildplug.config.rule import find
 from buildplug.stage import render
 from tests.conftest import tool
 from tests.ksyms_host import SANITIZERS
-from tests.tables.test_ksyms_format import FLAGS
+from tests.tables.ksyms_tables import FLAGS
 
 # Reads lines "kind table query…" with bytes in hexadecimal, prints an answer each. Everything has exactly its size, so
 # that the sanitizer sees each byte too far.

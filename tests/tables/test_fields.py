@@ -11,63 +11,7 @@ import pytest
 from buildplug.image.elf import Image
 from tests.conftest import Link
 from tests.samples import buildplug, built, copy_sample, edit, one_line
-
-OBJECTS = """
-name = "objects"
-about = "objects in .data, by name"
-[select]
-rows = "symbols"
-objects = ["*"]
-sections = [".data"]
-[table]
-sort = ["name"]
-fields = [
-    { name = "size", type = "u2", value = "size" },
-    { name = "object", type = "i4", value = "address", base = "table" },
-]
-"""
-
-OFFERED = """
-name = "offered"
-about = "what the kernel offers by name, from a list"
-[select]
-rows = "symbols"
-functions = ["print", "strcmp"]
-objects = ["ticks"]
-[table]
-sort = ["name"]
-fields = [
-    { name = "name", type = "string", value = "name" },
-    { name = "address", type = "i4", value = "address" },
-]
-"""
-
-PLAIN_C = """
-name = "plain-c"
-about = "the ops' functions with their sizes, as a C array"
-[select]
-rows = "symbols"
-functions = ["pv_*"]
-[table]
-head = false
-template = "plain.c.j2"
-fields = [
-    { name = "function", type = "u8", value = "address", base = "zero" },
-    { name = "size", type = "u8", value = "size" },
-]
-"""
-
-PLAIN_C_TEMPLATE = """
-{% for anchor in anchors %}
-extern const char {{ anchor }}[];
-{% endfor %}
-const struct { const char *function; unsigned long size; } {{ rule.symbol }}[]
-        __attribute__((section("{{ rule.section }}"))) = {
-{% for row in rows %}
-        { {{ row.address.anchor }} + {{ row.address.offset }}, {{ row.size }} }, /* {{ row.name | comment }} */
-{% endfor %}
-};
-"""
+from tests.tables.plain_rules import OBJECTS, OFFERED, PLAIN_C, PLAIN_C_TEMPLATE
 
 
 def with_tables(folder: Path, *rules: str) -> Path:
@@ -268,45 +212,3 @@ def test_template_that_does_not_render_names_rule_line_and_fix(tmp_path: Path) -
     line = next(n for n, text in enumerate(PLAIN_C_TEMPLATE.splitlines(), 1) if "row.size" in text)
     assert f"rule plain-c: plain.c.j2:{line}: does not render: " in error
     assert error.rstrip().endswith("no attribute 'sise'; correct the template")
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "said"),
-    [
-        ("[select]", "[slect]", "unknown key 'slect'; did you mean 'select'?"),
-        ('value = "size"', 'value = "sise"', "unknown value 'sise'; did you mean 'size'?"),
-        ('type = "u2"', 'type = "u3"', "unknown type 'u3'"),
-        ('rows = "symbols"', 'rows = "symbol"', "unknown rows 'symbol'; did you mean 'symbols'?"),
-        ('sort = ["name"]', 'sort = ["nam"]', "unknown value 'nam'; did you mean 'name'?"),
-    ],
-)
-def test_rules_check_says_what_is_wrong(tmp_path: Path, old: str, new: str, said: str) -> None:
-    (tmp_path / "rule.toml").write_text(OBJECTS.replace(old, new))
-    failed = buildplug("rules", "check", tmp_path / "rule.toml")
-    assert failed.returncode == 1
-    assert said in one_line(failed.stderr)
-
-
-def test_rules_check_of_a_good_rule_is_silent(tmp_path: Path) -> None:
-    (tmp_path / "rule.toml").write_text(OBJECTS)
-    done = buildplug("rules", "check", tmp_path / "rule.toml")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-def test_rules_are_listed_and_explained() -> None:
-    refused = buildplug("rules", "list", "paravirt")
-    assert refused.returncode == 2
-    assert "list: expected nothing after it, found paravirt" in one_line(refused.stderr)
-    listed = json.loads(buildplug("rules", "--json").stdout)
-    assert {"paravirt", "linux-paravirt", "calls", "functions", "retpolines"} <= set(listed)
-    for name in listed:
-        shown = buildplug("rules", "show", name)
-        assert (shown.returncode, shown.stderr) == (0, "")
-        assert listed[name]["about"] in shown.stdout
-
-
-def test_rule_is_explained_with_its_selection_flags_and_order(tmp_path: Path) -> None:
-    (tmp_path / "rule.toml").write_text(OBJECTS.replace("[table]", 'untyped = true\n[table]\nflags = "aw"'))
-    lines = buildplug("rules", "show", tmp_path / "rule.toml").stdout.splitlines()
-    assert "table bp_objects in section .bp_objects, flags aw, template rows.S.j2" in lines
-    assert {"untyped: yes", "sections: .data", "sort: name"} <= set(lines)
