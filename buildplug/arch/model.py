@@ -43,6 +43,7 @@ class Arch:
     """An architecture: what the passes need to know of it."""
 
     name: str
+    compiler: tuple[str, ...]  # flags that make a compiler for several architectures compile for this one
     machine: int  # e_machine (gABI, chapter 4)
     bits: int
     byteorder: str  # numpy's: "<" or ">"

@@ -53,6 +53,7 @@ _MNEMONICS = Mnemonics(
 
 X86_64 = Arch(
     name="x86_64",
+    compiler=(),
     machine=62,
     bits=64,
     byteorder="<",
@@ -114,6 +115,7 @@ _I386_NOPS = (  # as X86_64's, of instructions of the first 386: lea and mov of 
 I386 = replace(
     X86_64,
     name="i386",
+    compiler=("-m32",),
     machine=3,
     bits=32,
     # System V ABI, Intel386 supplement, 4.4

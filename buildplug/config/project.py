@@ -17,6 +17,7 @@ from buildplug.config.rule import Output, Rule, adjusted, find
 from buildplug.config.select import Select
 
 STATE = ".doit.json"  # the build's state, in the build directory
+DEFAULT = "x86_64"  # architecture
 RESERVED = ("obj", "gen", "notes", "build.ninja", "compile_commands.json")
 
 Architecture = Annotated[str, OneOf("architecture", tuple(ARCHES))]
@@ -27,7 +28,11 @@ class Kernel:
     """The image."""
 
     name: Annotated[str, "Its file name, in the build directory."] = "vmlinux"
-    arch: Annotated[Architecture, "Its architecture, unless `--arch` chooses another."] = "x86_64"
+    arch: Annotated[
+        Architecture,
+        "Its architecture, unless `--arch` chooses another. If left out, `buildplug ld` takes that of the "
+        "first object; all else takes `x86_64`.",
+    ] = ""
     build: Annotated[str, "The build directory; nothing is written outside."] = "build"
 
 
@@ -165,7 +170,7 @@ def read_file(path: Path, arch: str = "") -> File:
         by_name(name, f"{path}: arch")
         if "arch" in data["arch"][name].get("kernel", ()):
             raise BuildplugError(f"{path}: arch.{name}.kernel", "expected no arch, which its name says", "drop it")
-    chosen = by_name(arch, "--arch") if arch else by_name(file.kernel.arch, f"{path}: kernel.arch")
+    chosen = by_name(arch, "--arch") if arch else by_name(file.kernel.arch or DEFAULT, f"{path}: kernel.arch")
     file = replace(file, kernel=replace(file.kernel, arch=chosen.name))
     if chosen.name in file.arch:
         file = _changed(file, file.arch[chosen.name], data["arch"][chosen.name])

@@ -32,11 +32,12 @@ from buildplug.stage.passes import Stage
 
 @dataclass(frozen=True)
 class FinalLink:
-    """One link of a command: the words behind the linker's name, and what they say.
+    """One final link: the words after the linker's name, and what they mean.
 
-    Nothing in the words is replaced, as response files may hold any of them: we put something before and behind, and
-    the last `-o`, `-Map` and `--dependency-file` count. But a script with MEMORY must be: then the words go into a
-    response file of ours.
+    The words are not changed, as response files may hold any of them: ours come before and after them, and the last
+    `-o`, `-Map` and `--dependency-file` count. There are two exceptions, for which the words go into a response file of
+    ours: a script with MEMORY, and one of -dT. GNU ld reads the latter after all inputs, so that our script with ADDR()
+    would decide the order of the sections.
     """
 
     ld: str
@@ -59,6 +60,11 @@ class FinalLink:
     @property
     def relinked(self) -> Path:
         return self.folder / f"{self.output.name}.relinked"
+
+    @property
+    def linked(self) -> Path:
+        """Where the linker writes each image: under the output's own name, which linkers may write into it."""
+        return self.folder / "link" / self.output.name
 
     @property
     def kept(self) -> Path:
@@ -101,6 +107,8 @@ class FinalLink:
             files.write(Path(path), self.public(files.read(_map_of(made)).decode(errors="surrogateescape")))
         if path := self.line.depfile:
             files.write(Path(path), self._dependencies(made))
+        for side in sorted(self.linked.parent.iterdir()):  # what the linker has named after the output
+            side.replace(self.output.with_name(side.name))
         image.replace(self.output)
 
     def assemble(self, text: Path, output: Path) -> list[str]:
@@ -109,22 +117,30 @@ class FinalLink:
 
     def link(self, tables: TableFiles, made: Path) -> Linked:
         """As Linker has it."""
-        words = self.words
+        words, last = self.words, list[str]()
         if "script" in self.line or self._places.tables:
             ours = ["-T", str(tables.placement)]  # GNU ld wants it before the user's
-            if tables.script.stat().st_size:
+            whole = tables.script.stat().st_size > 0
+            if whole:
                 ours += ["-T", str(tables.script)]
+            elif self.line.default_script:
+                last = ["-T", self.line.default_script]
+            if whole or last:
+                left_out = command_line.SCRIPTS if whole else command_line.DEFAULT_SCRIPTS
                 file = self.folder / "words"
-                files.write(file, response.text_of(command_line.without_scripts(self.line)))
+                files.write(file, response.text_of(command_line.without(self.line, left_out)))
                 words = [f"@{file}"]
         else:  # the linker places orphans behind .rodata; this keeps them from --gc-sections
             ours = [f"--undefined={table.rule.symbol}" for table in self.config.tables]
-        command = [self.ld, *ours, *words, "--emit-relocs", *map(str, tables.inputs)]
+        elf = ["--format=default"] if "format" in self.line else []  # what a last -b binary would make of our objects
+        command = [self.ld, *ours, *words, *last, "--emit-relocs", *elf, *map(str, tables.inputs)]
         if self._map:
             # where a % in the name of our folder would be taken for the output, the whole name is said by that
-            command.append("-Map=%" if self.family.percent_is_output and "%" in str(made) else f"-Map={_map_of(made)}")
-        command += [f"--dependency-file={_depfile_of(made)}"] if self.line.depfile else []
-        done = process.capture([*command, "-o", str(made)], self.env)
+            named = self.family.percent_is_output and "%" in str(self.linked)
+            command.append("-Map=%" if named else f"-Map={_map_of(self.linked)}")
+        command += [f"--dependency-file={_depfile_of(self.linked)}"] if self.line.depfile else []
+        self.linked.parent.mkdir(exist_ok=True)
+        done = process.capture([*command, "-o", str(self.linked)], self.env)
         self.ended[made] = done
         if done.status and made == self.draft:
             failed = LinkFailed(self.ld, "the link failed", status=done.status)
@@ -136,6 +152,11 @@ class FinalLink:
                 self.ld, "the link with the tables failed, the one with empty tables did not", "see its message above",
                 status=done.status,
             )  # fmt: skip
+        for before, after in (
+            (self.linked, made), (_map_of(self.linked), _map_of(made)), (_depfile_of(self.linked), _depfile_of(made)),
+        ):  # fmt: skip
+            if before.exists():
+                before.replace(after)
         return Linked()
 
     def say(self, ended: Completed) -> None:
@@ -146,7 +167,7 @@ class FinalLink:
 
     def public(self, text: str) -> str:
         """A text of the linker's or of ours without the names that only this run has."""
-        for made in (self.draft, self.relinked):
+        for made in (self.linked, self.draft, self.relinked):
             text = text.replace(str(made), self.line.output)
         return text.replace(str(self.folder), str(self.kept))
 

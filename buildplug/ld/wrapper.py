@@ -52,10 +52,11 @@ def main(words: list[str], called: str) -> int:
             refusals.check_name(config, line, image, status)
         return status
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start threads that nothing here needs
-    from buildplug.ld import final_link, refusals
+    from buildplug.ld import architecture, final_link, refusals
 
     family = refusals.usable_family(ld, line, config, own["arch"])
-    return final_link.link(ld, config, own["arch"], words, line, env, family, keep=keep)
+    arch = own["arch"] or architecture.of(config, line)
+    return final_link.link(ld, config, arch, words, line, env, family, keep=keep)
 
 
 def _parse(ld: str, words: list[str], env: dict[str, str]) -> LinkLine:

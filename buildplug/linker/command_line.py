@@ -24,8 +24,10 @@ LONG = frozenset(_LONG.split())  # take a value, in the next word if there is no
 WHOLE = frozenset({"omagic", "emit-relocs", "help"})  # long options that with one dash look like a short one's value
 SAME = {
     "o": "output", "T": "script", "dT": "script", "default-script": "script", "r": "relocatable", "i": "relocatable",
-    "Ur": "relocatable", "Bshareable": "shared", "q": "emit-relocs", "s": "strip-all",
+    "Ur": "relocatable", "Bshareable": "shared", "q": "emit-relocs", "s": "strip-all", "b": "format",
 }  # fmt: skip
+DEFAULT_SCRIPTS = frozenset({"dT", "default-script"})
+SCRIPTS = frozenset({"T", "script"}) | DEFAULT_SCRIPTS
 DEPTH = 20  # response files in response files
 
 
@@ -36,6 +38,7 @@ class LinkLine:
         self.words = words  # with those of response files in place
         self.inputs: list[str] = []
         self.scripts: list[str] = []
+        self.default_script = ""  # that of -dT, empty if there is none
         self.folders = ["."]  # in which the linker looks for scripts
         self.options: dict[str, str] = {}  # by their long names, each with its last value
 
@@ -80,14 +83,23 @@ def parse(words: list[str], asked: Callable[[str], bool] = lambda text: False) -
             line.inputs.append(spelled[0])
         if name == "script":
             line.scripts.append(value)
+            line.default_script = value if _written(spelled[0]) in DEFAULT_SCRIPTS else line.default_script
         if name in ("L", "library-path"):
             line.folders.append(value)
     return line
 
 
-def without_scripts(line: LinkLine) -> list[str]:
-    """Its words but for those that name linker scripts."""
-    return [word for name, _, spelled in _options(line.words) if name != "script" for word in spelled]
+def without(line: LinkLine, options: frozenset[str]) -> list[str]:
+    """Its words except those of `options`, by the names that are written."""
+    return [word for _, _, spelled in _options(line.words) if _written(spelled[0]) not in options for word in spelled]
+
+
+def _written(word: str) -> str:
+    """The name of an option as it is written."""
+    name = word.removeprefix("-").removeprefix("-").partition("=")[0]
+    if not word.startswith("-") or word == "-":
+        return ""
+    return word[1] if name not in LONG and name not in WHOLE and word[1] in SHORT else name
 
 
 def _options(words: list[str]) -> list[tuple[str, str, list[str]]]:

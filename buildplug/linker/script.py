@@ -18,7 +18,7 @@ from buildplug.config.rule import Rule
 # The default place, by the flags of the table's section: after the first of these in the script.
 AFTER = {"a": (".rodata", ".text", ".data"), "aw": (".data",)}
 INTO = r"(> ?[\w.]+ ?)?(AT ?> ?[\w.]+ ?)?(:[\w.]+ ?)*"
-MEMORY = r"\bMEMORY\s*\{[^}]*\}"
+MEMORY = r"\bMEMORY\s*\{[^}]*\}|\bREGION_ALIAS\s*\([^)]*\)\s*;?"
 INCLUDES = 10  # nesting depth, as in GNU ld
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from buildplug.base.files import read_text, replacing
 from buildplug.base.process import run
+from buildplug.base.scratch import folder
 from buildplug.config.project import Config
 from buildplug.linker import depfile
 from buildplug.pipeline import ninja
@@ -44,10 +45,13 @@ def link(config: Config, sources: list[Path], tables: TableFiles, output: Path) 
         *(config.relative(config.root / name) for name in config.link.objects),
         *(config.relative(path) for path in tables.inputs),
     ]  # fmt: skip
-    with replacing(output) as scratch:
-        scratch.unlink()  # the linker sets the mode of a file that it makes
-        words = [*command, f"--dependency-file={config.relative(depfile_of(output))}", "-o", config.relative(scratch)]
-        said = run(words, config.root, f"link {output.name}").output
+    with folder(output) as made, replacing(output) as scratch:
+        image = made / config.kernel.name  # linkers may write this name into the image
+        words = [*command, f"--dependency-file={config.relative(depfile_of(output))}", "-o", config.relative(image)]
+        said = run(words, config.root, f"link {output.name}").output.replace(
+            config.relative(image), config.relative(output)
+        )
+        image.replace(scratch)
     return [*command, "-o", config.relative(output)], said
 
 

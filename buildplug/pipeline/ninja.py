@@ -23,7 +23,13 @@ def compiler(config: Config, source: str) -> list[str]:
     """The command that compiles or assembles `source`, without its input and output."""
     flags = config.compile.cflags if source.endswith(".c") else config.compile.asflags
     include = [config.generated, *(config.root / name for name in config.compile.include)]
-    command = [*config.toolchain.launcher, config.toolchain.cc, *flags, f"-ffile-prefix-map={config.root}=."]
+    command = [
+        *config.toolchain.launcher,
+        config.toolchain.cc,
+        *config.arch.compiler,
+        *flags,
+        f"-ffile-prefix-map={config.root}=.",
+    ]
     return command + [f"-I{config.relative(path)}" for path in include]
 
 

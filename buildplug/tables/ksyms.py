@@ -44,8 +44,9 @@ def collected(image: Image, rule: Rule, at: int) -> Ksyms:
     """The symbols that `rule` selects, for a table at address `at`. Only sections with symbols are kept; those that do
     not move with the kernel come last. Absolute symbols are in sections of size 0, 4 GiB apart.
 
-    A symbol assigned by a linker script outside its section goes to the last section that starts at or before it.
-    Raises BuildplugError if there is none.
+    A symbol whose address is outside its section, as linker scripts and assembly assign them, goes to the last section
+    that starts at or before it. If there is none, as for physical addresses of a kernel that is linked high, it is kept
+    as an absolute symbol.
     """
     chosen, count = np.array(selected(image, rule)), len(image.sections)
     values, home = image.symbols["value"][chosen], image.symbols["section"][chosen].astype("u8")
@@ -53,12 +54,11 @@ def collected(image: Image, rule: Rule, at: int) -> Ksyms:
     absolute = home == SHN_ABS
     home[absolute] = count + (values[absolute] >> np.uint64(32))
     own = np.where(absolute, 0, home)
-    for index in np.flatnonzero(~absolute & (values - starts[own] > sizes[own])).tolist():
-        before = [s for s in image.sections if s.alloc and s.address <= int(values[index])]
-        if not before:
-            name = image.name_of(int(chosen[index]))
-            raise image.bad(f"rule {rule.name}: symbol {name} lies outside every section", "exclude it in the rule")
-        home[index] = max(before, key=lambda section: section.address).index
+    outside = np.flatnonzero(~absolute & (values - starts[own] > sizes[own]))
+    loaded = np.array([section.index for section in image.sections if section.alloc], "u8")
+    loaded = loaded[np.argsort(starts[loaded], kind="stable")]
+    before = np.searchsorted(starts[loaded], values[outside], "right")
+    home[outside] = np.where(before, loaded[before - 1], count + (values[outside] >> np.uint64(32)))
     used, number = np.unique(home, return_inverse=True)
     fixed = rule.select.fixed if rule.select.rows == "symbols" else {}
     sections = [

@@ -15,7 +15,8 @@ from tests.ld.programs import INPUTS, finds_its_functions, ld, linked
 def stopping_linker(work: Path) -> Path:
     """A linker that says so and waits where it should link for the second time."""
     path = work / "stopping"
-    path.write_text('#!/bin/sh\ncase "$*" in *relinked*) : >at-relink; exec sleep 100;; esac\nexec ld "$@"\n')
+    second = "if [ -e linked ]; then : >at-relink; exec sleep 100; fi; : >linked"
+    path.write_text(f'#!/bin/sh\ncase "$*" in *link/prog*) {second};; esac\nexec ld "$@"\n')
     path.chmod(0o755)
     return path
 
