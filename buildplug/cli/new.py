@@ -1,9 +1,10 @@
-"""buildplug new: a copy of the sample kernel, which is built, booted and compared in every test of buildplug."""
+"""buildplug new: a small kernel with a backtrace, or a copy of the sample kernel."""
 
 import shlex
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from buildplug.arch.registry import ARCHES
 from buildplug.base import files
 from buildplug.base.data import shipped
 from buildplug.base.errors import BuildplugError
@@ -13,29 +14,53 @@ BOOT = (
     "qemu-system-x86_64 -accel tcg -no-reboot -display none -serial stdio "
     "-device isa-debug-exit,iobase=0xf4,iosize=1 -append backend=native -kernel"
 )
+PARTS = {"x86_64": ("common", "x86", "x86_64"), "i386": ("common", "x86", "i386")}  # folders of templates/kernel/
 
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--arch", choices=sorted(ARCHES), help="the kernel's architecture; default: x86_64")
+    parser.add_argument(
+        "--full", action="store_true",
+        help="copy the sample kernel, for all architectures, which uses every rule and tests itself",
+    )  # fmt: skip
 
 
 def run(options: Namespace) -> None:
-    made = create(options.folder)
     folder = shlex.quote(str(options.folder))
-    print(f"{len(made)} files; build and boot them with\n  buildplug build {folder}\n  {BOOT} {folder}/build/vmlinux")
+    if options.full:
+        if options.arch:
+            raise BuildplugError("new", "--full makes a kernel for all architectures", "leave --arch out", status=2)
+        made = create(options.folder, full())
+        commands = [f"buildplug build {folder}", f"{BOOT} {folder}/build/vmlinux"]
+    else:
+        made = create(options.folder, small(options.arch or "x86_64"))
+        commands = [f"make -C {folder} run"]
+    print("\n  ".join([f"{len(made)} files; build and boot them with", *commands]))
 
 
-def create(folder: Path) -> list[Path]:
-    """Makes the kernel in a folder that is empty or not there; returns its files. Raises BuildplugError."""
+def small(arch: str) -> dict[Path, Path]:
+    """The files of the small kernel: name -> path. Raises BuildplugError if there is none for an architecture."""
+    if arch not in PARTS:
+        raise BuildplugError("new", f"expected one of {', '.join(PARTS)}, found {arch}", "write its boot code yourself")
+    folders = [shipped("templates") / "kernel" / part for part in PARTS[arch]]
+    return {Path(path.name): path for folder in folders for path in sorted(folder.iterdir())}
+
+
+def full() -> dict[Path, Path]:
+    """The files of the sample kernel, which is built, booted and compared in every test of buildplug."""
+    kernel = shipped("sample_kernel")
+    names = (path.relative_to(kernel) for path in sorted(kernel.rglob("*")))
+    return {name: kernel / name for name in names if name.suffix in SUFFIXES and name.parts[0] != "build"}
+
+
+def create(folder: Path, sources: dict[Path, Path]) -> list[Path]:
+    """Copies a kernel to a folder that is empty or not there; returns its files. Raises BuildplugError."""
     try:
         if folder.exists() and any(folder.iterdir()):
             raise BuildplugError(folder, "expected an empty folder, found files in it", "name another")
     except OSError as error:
         raise BuildplugError(folder, f"cannot be used: {error.strerror}", "name another") from None
-    made = []
-    kernel = shipped("sample_kernel")
-    for name in sorted(path.relative_to(kernel) for path in kernel.rglob("*")):
-        if name.suffix in SUFFIXES and name.parts[0] != "build":
-            files.write(folder / name, files.read(kernel / name))
-            made.append(folder / name)
-    return made
+    for name, path in sources.items():
+        files.write(folder / name, files.read(path))
+    return [folder / name for name in sources]

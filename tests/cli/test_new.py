@@ -1,17 +1,20 @@
 """`buildplug new` and `buildplug runtime`: kernels that did not start with buildplug, or start now."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from buildplug.arch.registry import ARCHES
 from sample_kernel.boot import EXIT_OK
-from tests.samples import SAMPLE, buildplug, built, copy_sample, one_line
+from tests.conftest import tool
+from tests.samples import SAMPLE, buildplug, built, copy_sample, edit, one_line
 
 
-def test_a_new_kernel_builds_and_boots_by_the_commands_that_it_came_with(tmp_path: Path) -> None:
-    done = buildplug("new", "a kernel", cwd=tmp_path)
+def test_a_full_kernel_builds_and_boots_by_the_commands_that_it_came_with(tmp_path: Path) -> None:
+    done = buildplug("new", "a kernel", "--full", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     build, boot = (line.strip() for line in done.stdout.splitlines()[1:])
     program = f"{sys.executable} -m buildplug"
@@ -24,8 +27,35 @@ def test_a_new_kernel_builds_and_boots_by_the_commands_that_it_came_with(tmp_pat
     assert said.stdout.endswith("0 failed\n")
 
 
-def test_a_new_kernel_is_the_sample_kernel_for_every_architecture(tmp_path: Path) -> None:
-    buildplug("new", tmp_path / "new")
+@pytest.mark.parametrize("tools", [("gcc", "ld"), ("clang", "ld.lld")], ids="+".join)
+@pytest.mark.parametrize("arch", sorted(ARCHES))
+def test_a_new_kernel_panics_with_a_backtrace_of_its_symbols(tmp_path: Path, arch: str, tools: tuple[str, str]) -> None:
+    kernel = tmp_path / "a kernel"
+    done = buildplug("new", "a kernel", "--arch", arch, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list(kernel.iterdir())) in range(8, 13)
+    edit(kernel / "buildplug.toml", ('cc = "gcc"', f'cc = "{tools[0]}"'), ('ld = "ld"', f'ld = "{tools[1]}"'))
+    command = done.stdout.splitlines()[1].replace("make", f"make -s BUILDPLUG='{sys.executable} -m buildplug'")
+    said = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=120,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    lines = said.stdout.partition("panic: no disk\n")[2].splitlines()
+    trace = [re.fullmatch(r"  (\w+)\+(0x\w+)/(0x\w+)", line) for line in lines]
+    names = ["find_disk", "start_drivers", "main", "long_mode" if arch == "x86_64" else "start"]
+    assert [one and one[1] for one in trace] == names
+    listed = [line.split() for line in tool("nm", "-S", kernel / "build" / "vmlinux").splitlines()]
+    sizes = {words[3]: int(words[1], 16) for words in listed if len(words) == 4}
+    assert all(one and int(one[2], 16) < int(one[3], 16) == sizes[one[1]] for one in trace)
+
+
+def test_a_full_kernel_is_for_all_architectures(tmp_path: Path) -> None:
+    assert buildplug("new", tmp_path / "kernel", "--full", "--arch", "i386").returncode == 2
+
+
+def test_a_full_kernel_is_the_sample_kernel_for_every_architecture(tmp_path: Path) -> None:
+    buildplug("new", tmp_path / "new", "--full")
     copy = copy_sample(tmp_path / "copy")
     made, ours = (
         {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
@@ -35,8 +65,8 @@ def test_a_new_kernel_is_the_sample_kernel_for_every_architecture(tmp_path: Path
     assert Path("i386/boot.S") in made
 
 
-def test_a_new_kernel_has_comments_in_its_configuration(tmp_path: Path) -> None:
-    buildplug("new", tmp_path / "kernel")
+def test_a_full_kernel_has_comments_in_its_configuration(tmp_path: Path) -> None:
+    buildplug("new", tmp_path / "kernel", "--full")
     for name in ("buildplug.toml", "paravirt.toml"):
         assert "#" in (tmp_path / "kernel" / name).read_text()
 
