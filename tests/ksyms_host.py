@@ -1,10 +1,12 @@
-"""The lookups of ksyms.c on the host, under sanitizers, asked through pipes."""
+"""The lookups of ksyms.c asked through pipes: on the host, under sanitizers, or elsewhere, under QEMU."""
 
 import struct
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
 
+from buildplug.arch.model import Arch
 from buildplug.arch.x86 import X86_64
 from buildplug.runtime import ksyms as runtime_ksyms
 from buildplug.stage import render
@@ -14,13 +16,14 @@ from tests.conftest import tool
 
 SANITIZERS = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
-# Reads tables and questions, prints answers. The table and every buffer have exactly their size, so that the
-# sanitizer sees each byte too far.
+# Reads tables and questions, prints answers. A table of no size is the one that is linked in. Others, and every buffer,
+# have exactly their size, so that the sanitizer sees each byte too far.
 HOST = r"""
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "ksyms.h"
+extern const struct bp_ksyms bp_ksyms __attribute__((weak));
 static void take(void *to, size_t size) { if (size && fread(to, 1, size, stdin) != size) exit(0); }
 static uint64_t word(void) { uint64_t value; take(&value, 8); return value; }
 static void say(const struct bp_ksym *s)
@@ -32,12 +35,17 @@ static void hex(const char *text, size_t room)
 	if (room && !memchr(text, 0, room)) abort();
 	for (; room && *text; text++) printf("%02x", (unsigned char)*text);
 }
+#ifdef BP_KSYMS_FRAMES
+static void print(const char *line) { hex(line, BP_KSYMS_LINE); printf(" "); }
+#endif
 int main(void)
 {
 	for (;;) {
 		uint64_t room = word(), questions;
-		struct bp_ksyms *table = malloc(room);
-		take(table, room);
+		void *own = malloc(room);
+		const struct bp_ksyms *table = room ? own : &bp_ksyms;
+		take(own, room);
+		room = room ? room : table->size;
 		printf("%lx %u\n", (unsigned long)table, bp_ksyms_check(table, room));
 		fflush(stdout);
 		for (questions = word(); questions--;) {
@@ -49,13 +57,16 @@ int main(void)
 			if (kind == 'g' && bp_ksyms_get(table, value, &s, buffer, size)) say(&s), hex(buffer, size);
 			if (kind == 'p') printf("%zx ", bp_ksyms_print(table, value, buffer, size)), hex(buffer, size);
 			if (kind == 'r') printf("%zx ", bp_ksyms_print_return(table, value, buffer, size)), hex(buffer, size);
+#ifdef BP_KSYMS_FRAMES
+			if (kind == 'b') bp_ksyms_backtrace(table, 0, 0, (void *)(uintptr_t)-1, print);
+#endif
 			if (kind == 'l' && bp_ksyms_lookup(table, buffer, &s))
 				do say(&s); while (bp_ksyms_next(table, buffer, &s));
 			puts("");
 			free(buffer);
 		}
 		fflush(stdout);
-		free(table);
+		free(own);
 	}
 }
 """
@@ -66,21 +77,27 @@ Question = tuple[str, int | bytes, int]  # find, get, print, return: a number an
 PRINTS = {"p": runtime_ksyms.format_address, "r": runtime_ksyms.format_return_address}
 
 
-def write(folder: Path) -> Path:
+def write(folder: Path, arch: Arch = X86_64) -> Path:
     """The generated C, in a folder; the folder."""
-    for name, text in render.runtime(X86_64, folder, [KsymsFormat()]).items():
+    for name, text in render.runtime(arch, folder, [KsymsFormat()]).items():
         (folder / name).write_text(text)
     return folder
 
 
-class Host:
-    """The generated C of a folder, compiled with sanitizers, in a process of its own."""
+def compiled(folder: Path) -> Path:
+    """The generated C of a folder, compiled with sanitizers for this machine."""
+    (folder / "host.c").write_text(HOST)
+    tool("gcc", *SANITIZERS, "host.c", "ksyms.c", "-o", "host", cwd=folder)
+    return folder / "host"
 
-    def __init__(self, folder: Path):
-        (folder / "host.c").write_text(HOST)
-        tool("gcc", *SANITIZERS, "host.c", "ksyms.c", "-o", "host", cwd=folder)
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen([folder / "host"], stdin=pipe, stdout=pipe, stderr=pipe)
+
+class Host:
+    """The generated C of a folder, in a process of its own: compiled with sanitizers, or as `command` runs it, in that
+    byte order."""
+
+    def __init__(self, folder: Path, command: Sequence[str | Path] = (), order: str = "<"):
+        pipe, self.order = subprocess.PIPE, order
+        self.process = subprocess.Popen(command or [compiled(folder)], stdin=pipe, stdout=pipe, stderr=pipe)
 
     def __enter__(self) -> "Host":
         return self
@@ -104,19 +121,20 @@ class Host:
         return line.decode()[:-1]
 
     def check(self, data: bytes) -> tuple[int, str]:
-        """Gives it a table: where it stands, and what the check says. Then it waits for questions."""
-        self._send(struct.pack("<Q", len(data)) + data)
+        """Gives it a table (b"": the one that is linked in): where it stands, and what the check says. Then it waits
+        for questions."""
+        self._send(struct.pack(f"{self.order}Q", len(data)) + data)
         at, error = self._line().split()
         return int(at, 16), list(ERRORS)[int(error)]
 
     def ask(self, questions: list[Question]) -> list[str]:
         """What it answers about the last table."""
-        parts = [struct.pack("<Q", len(questions))]
+        parts, three = [struct.pack(f"{self.order}Q", len(questions))], f"{self.order}QQQ"
         for kind, value, room in questions:
             if isinstance(value, bytes):
-                parts.append(struct.pack("<QQQ", ord(kind), 0, len(value) + 1) + value + b"\0")
+                parts.append(struct.pack(three, ord(kind), 0, len(value) + 1) + value + b"\0")
             else:
-                parts.append(struct.pack("<QQQ", ord(kind), value % 2**64, room))
+                parts.append(struct.pack(three, ord(kind), value % 2**64, room))
         sender = Thread(target=self._send, args=(b"".join(parts),))  # neither waits for the other's pipe to empty
         sender.start()
         answers = [self._line() for _ in questions]

@@ -1,10 +1,17 @@
-"""aarch64: its fields and the forms of its sites. No pass supports it yet.
+"""aarch64: its record, for tables of symbols; its fields and the forms of its sites, which no pass uses yet.
 
 Sources: Arm Architecture Reference Manual, DDI 0487, C6.2; ELF for the Arm 64-bit Architecture, "Relocation".
 """
 
+from dataclasses import replace
+
 from buildplug.arch.field import ABS64, PAGE, Base, Field, Part, Slice
 from buildplug.arch.form import ADDRESS, CALL, COND_JUMP, JUMP, POINTER, SLOT_CALL, SLOT_JUMP, Form, Kind
+from buildplug.arch.model import Arch
+
+# ELF for the Arm 64-bit Architecture, "Mapping symbols"; Procedure Call Standard, "The Frame Pointer"
+AARCH64 = Arch("aarch64", 183, 64, "<", ("$x\0", "$x.", "$d\0", "$d."), relative=1027, frame_record=(0, 1))
+AARCH64_BE = replace(AARCH64, name="aarch64_be", byteorder=">")
 
 _ADR = (Slice(0, 2, 29), Slice(2, 19, 5))
 _ADRP = (Slice(12, 2, 29), Slice(14, 19, 5))

@@ -5,7 +5,7 @@ Passes read an `Arch` record; none asks which architecture it is.
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -17,59 +17,69 @@ from buildplug.arch.form import Form
 class Mnemonics:
     """The instructions that the analysis of functions interprets, by capstone's names."""
 
-    push: frozenset[str]  # push a word
-    pop: frozenset[str]
-    copy: frozenset[str]  # copy the second operand to the first
-    add: dict[str, int]  # add the second operand, times 1 or -1, to the first
-    address: frozenset[str]  # store the address of the second operand, which is not read, in the first
-    compare: frozenset[str]  # read their operands, and write only flags
-    leave: str  # restores the stack and frame pointers
-    jump: frozenset[str]  # unconditional jumps
-    stop: frozenset[str]  # execution ends here
+    push: frozenset[str] = frozenset()  # push a word
+    pop: frozenset[str] = frozenset()
+    copy: frozenset[str] = frozenset()  # copy the second operand to the first
+    add: dict[str, int] = field(default_factory=dict)  # add the second operand, times 1 or -1, to the first
+    address: frozenset[str] = frozenset()  # store the address of the second operand, which is not read, in the first
+    compare: frozenset[str] = frozenset()  # read their operands, and write only flags
+    leave: str = ""  # restores the stack and frame pointers
+    jump: frozenset[str] = frozenset()  # unconditional jumps
+    stop: frozenset[str] = frozenset()  # execution ends here
 
 
 @dataclass(frozen=True)
 class Assembly:
     """Assembly text for generated code; `{}` is a register."""
 
-    ret: str
-    call: str
-    save: tuple[str, str]  # push and pop a register
-    save_flags: tuple[str, str]
+    ret: str = ""
+    call: str = ""
+    save: tuple[str, str] = ("", "")  # push and pop a register
+    save_flags: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)
 class Arch:
-    """An architecture: what the passes need to know of it."""
+    """An architecture: what the passes need to know of it. The first four fields are enough for tables of symbols; an
+    architecture without `forms` has no others."""
 
     name: str
-    compiler: tuple[str, ...]  # flags that make a compiler for several architectures compile for this one
     machine: int  # e_machine (gABI, chapter 4)
     bits: int
     byteorder: str  # numpy's: "<" or ">"
-    relocations: dict[int, Field]  # r_type -> the field
-    relaxed: frozenset[int]  # r_type whose instruction the linker may have rewritten: its bytes may be of any form
-    thread: frozenset[int]  # r_type of 4-byte fields that refer to thread-local variables through the GOT
-    relative: int  # r_type of a field that the loader fills with an address of the image
-    ignored: frozenset[int]  # r_type that refers to no address of the image (TLS offsets, sizes, none)
-    forms: tuple[Form, ...]  # more code bytes first; tables store the index
-    trailing: tuple[int, ...]  # distances from a pc-relative field's start to its instruction's end, bytes
-    prefixes: frozenset[int]  # bytes before a site that may be a prefix of its instruction
-    nops: tuple[bytes, ...]  # nops[n]: the nop of n bytes; nops[0] is empty
-    call: str  # name of the form of a direct call
-    jump: str  # name of the form of a direct jump
-    ret: bytes  # a return
-    capstone: tuple[int, int]  # CS_ARCH_*, CS_MODE_*
-    general: tuple[str, ...]  # general-purpose registers, without the stack pointer and the frame pointer
-    caller_saved: frozenset[str]  # what a function may write by the C calling convention, "flags" and "memory" too
-    stack: str  # the stack pointer
-    frame: str  # the frame pointer
-    frame_record: tuple[int, int]  # words from where it points to the caller's frame pointer, to the return address
-    pc: frozenset[str]  # names of the program counter
-    control: tuple[str, ...]  # prefixes of the names of registers that no calling convention covers
-    mnemonics: Mnemonics
-    assembly: Assembly
-    line: int  # bytes of a cache line
+    compiler: tuple[str, ...] = ()  # flags that make a compiler for several architectures compile for this one
+    marks: tuple[str, ...] = ()  # names of local untyped symbols that mark code, not places; "\0" ends a name
+    thumb: bool = False  # bit 0 of a function's st_value says its instruction set, and is not part of its address
+    relative: int = -1  # r_type of a field that the loader fills with an address of the image; -1: unknown
+    relocations: dict[int, Field] = field(default_factory=dict)  # r_type -> the field
+    relaxed: frozenset[int] = frozenset()  # r_type whose instruction the linker may have rewritten: of any form
+    thread: frozenset[int] = frozenset()  # r_type of 4-byte fields of thread-local variables through the GOT
+    ignored: frozenset[int] = frozenset()  # r_type that refers to no address of the image (TLS offsets, sizes, none)
+    forms: tuple[Form, ...] = ()  # more code bytes first; tables store the index
+    trailing: tuple[int, ...] = ()  # distances from a pc-relative field's start to its instruction's end, bytes
+    prefixes: frozenset[int] = frozenset()  # bytes before a site that may be a prefix of its instruction
+    nops: tuple[bytes, ...] = ()  # nops[n]: the nop of n bytes; nops[0] is empty
+    call: str = ""  # name of the form of a direct call
+    jump: str = ""  # name of the form of a direct jump
+    ret: bytes = b""  # a return
+    capstone: tuple[int, int] = (0, 0)  # CS_ARCH_*, CS_MODE_*
+    general: tuple[str, ...] = ()  # general-purpose registers, without the stack pointer and the frame pointer
+    caller_saved: frozenset[str] = frozenset()  # what a function may write by the C calling convention, "flags" too
+    stack: str = ""  # the stack pointer
+    frame: str = ""  # the frame pointer
+    # words from where it points to the caller's frame pointer, and to the return address; None: no known frames
+    frame_record: tuple[int, int] | None = None
+    pc: frozenset[str] = frozenset()  # names of the program counter
+    control: tuple[str, ...] = ()  # prefixes of the names of registers that no calling convention covers
+    mnemonics: Mnemonics = Mnemonics()
+    assembly: Assembly = Assembly()
+    line: int = 64  # bytes of a cache line
+    aliases: dict[str, str] = field(default_factory=dict)  # a register's other names -> its full name
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The kinds of rows that rules can select for this architecture."""
+        return ("symbols", "references", "relocations", "records") if self.forms else ("symbols",)
 
     def full(self, names: Iterable[str]) -> frozenset[str]:
         """The full names of registers, given by their own names or those of their parts."""
@@ -79,8 +89,6 @@ class Arch:
     def registers(self) -> frozenset[str]:
         """The full names that are valid as clobbers."""
         return frozenset(self.aliases.values()) | {"memory"}
-
-    aliases: dict[str, str]  # a register's other names -> its full name
 
     @property
     def order(self) -> Literal["little", "big"]:

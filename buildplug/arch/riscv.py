@@ -1,10 +1,19 @@
-"""riscv64: its fields and the forms of its sites. No pass supports it yet.
+"""riscv64 and riscv32: their records, for tables of symbols; fields and forms of sites of riscv64, which no pass uses
+yet.
 
 Sources: The RISC-V Instruction Set Manual, vol. I, 2.3 and 16 ("C"); RISC-V ELF psABI, "Relocations".
 """
 
+from dataclasses import replace
+
 from buildplug.arch.field import ABS64, PAGE, Base, Field, Part, Slice
 from buildplug.arch.form import ADDRESS, CALL, COND_JUMP, JUMP, POINTER, SLOT_CALL, Form, Kind
+from buildplug.arch.model import Arch
+
+# RISC-V ELF psABI, "Mapping Symbol", "Frame Pointer Convention". Where the linker may relax code, the assembler keeps
+# local labels.
+RISCV64 = Arch("riscv64", 243, 64, "<", ("$x\0", "$x.", "$xrv", "$d\0", "$d.", ".L"), relative=3, frame_record=(-2, -1))
+RISCV32 = replace(RISCV64, name="riscv32", bits=32)
 
 NOP_ROOM = bytes.fromhex("1320b005")  # slti x0, x0, 0x5b: no assembler emits it on its own
 ROUND = 0x800  # rounds the high part up where the low part, which is signed, is negative

@@ -53,7 +53,6 @@ _MNEMONICS = Mnemonics(
 
 X86_64 = Arch(
     name="x86_64",
-    compiler=(),
     machine=62,
     bits=64,
     byteorder="<",

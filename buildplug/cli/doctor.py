@@ -31,17 +31,17 @@ PACKAGES = (  # program -> Debian's package
     (QEMU, "qemu-system-x86"),
 )
 SOURCE = """
-	.section .bp_doctor, "a", @progbits
+	.section .bp_doctor, "a", %progbits
 	.incbin "input.bin"
 	.text
 	.globl _start
 _start:
 	.long .bp_doctor_end - _start
-	.section .bp_doctor, "a", @progbits
+	.section .bp_doctor, "a", %progbits
 .bp_doctor_end:
-	.section .rodata, "a", @progbits
+	.section .rodata, "a", %progbits
 	.skip 8
-	.section .note.GNU-stack, "", @progbits
+	.section .note.GNU-stack, "", %progbits
 """
 PLACES = "SECTIONS { .bp_doctor : { KEEP(*(.bp_doctor)) } } INSERT AFTER .rodata;\n"
 KERNEL = "SECTIONS { .text : { *(.text) } .rodata : { *(.rodata) } }\n"
@@ -87,20 +87,27 @@ def examine(path: Path | None, arch: str = "") -> list[Finding]:
     own), or about the default toolchain if `path` is None. Raises BuildplugError if the file is wrong."""
     file = read_file(path / "buildplug.toml" if path.is_dir() else path, arch) if path else None
     toolchain, link = (file.toolchain, file.link) if file else (Toolchain(), Link())
+    asflags, ldflags = (_of_target(flags) for flags in ((file.compile.asflags if file else ()), link.flags))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for name, text in {"input.S": SOURCE, "input.bin": "\0" * 8, "ours.lds": PLACES, "kernel.lds": KERNEL}.items():
             (folder / name).write_text(text)
         found = [_python(), *_packages()]
-        compile_ = [toolchain.cc, "-c", "-MMD", "-MF", "input.d", "-ffile-prefix-map=a=b", "-I.", "input.S"]
+        compile_ = [toolchain.cc, *asflags, "-c", "-MMD", "-MF", "input.d", "-ffile-prefix-map=a=b", "-I.", "input.S"]
         found.append(_tried(toolchain.cc, "compiles and assembles", [*compile_, "-o", "input.o"], folder))
         scripts = ["-T", "ours.lds", "-T", "kernel.lds"] if link.script or not file else []
-        words = [toolchain.ld, "--emit-relocs", "--dependency-file=d", *scripts, "input.o", "-o", "image"]
+        words = [toolchain.ld, *ldflags, "--emit-relocs", "--dependency-file=d", *scripts, "input.o", "-o", "image"]
         if not found[-1].problem:
             found.append(_tried(toolchain.ld, "links", words, folder))
         found += [_there(program, "goes before the compiler", needed=True) for program in toolchain.launcher[:1]]
         found.append(_there(QEMU, "boots the kernel of `buildplug new`", needed=False))
     return found
+
+
+def _of_target(flags: tuple[str, ...]) -> list[str]:
+    """The flags that choose a machine, such as `--target=…`, `-m32` and `-m elf_i386`: others may name files."""
+    before = ("", *flags)
+    return [f for last, f in zip(before, flags, strict=False) if f.startswith(("--target=", "-m")) or last == "-m"]
 
 
 def _python() -> Finding:

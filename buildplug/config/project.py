@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 from buildplug.arch.model import Arch
-from buildplug.arch.registry import ARCHES, by_name
+from buildplug.arch.registry import by_name, names
 from buildplug.base.errors import BuildplugError
 from buildplug.base.input_order import in_order
 from buildplug.base.keys import KeysOf, OneOf
 from buildplug.base.schema import convert, load
 from buildplug.config import ops
 from buildplug.config.ops import Ops
-from buildplug.config.rule import Output, Rule, adjusted, find
+from buildplug.config.rule import Output, Rule, adjusted, check_arch, find
 from buildplug.config.select import Select
 
 STATE = ".doit.json"  # the build's state, in the build directory
 DEFAULT = "x86_64"  # architecture
 RESERVED = ("obj", "gen", "notes", "build.ninja", "compile_commands.json")
 
-Architecture = Annotated[str, OneOf("architecture", tuple(ARCHES))]
+Architecture = Annotated[str, OneOf("architecture", names())]
 
 
 @dataclass(frozen=True)
@@ -161,6 +161,11 @@ class Config:
     def generated(self) -> Path:
         return self.build / "gen"
 
+    @property
+    def link_options(self) -> tuple[str, ...]:
+        """What the linker is to do besides: keep the relocations, where anything can be made of them."""
+        return ("--emit-relocs",) if "relocations" in self.arch.rows else ()
+
 
 def read_file(path: Path, arch: str = "") -> File:
     """Reads the file for its own architecture or `arch`. Raises BuildplugError."""
@@ -204,6 +209,7 @@ def read(path: Path, build: Path | None = None, arch: str = "") -> Config:
     for number, entry in enumerate(file.table):
         named = {key: value for key, value in (("name", entry.name), ("about", entry.about)) if value}
         rule = adjusted(find(entry.rule, root), entry.adjust | named, f"{path}: table[{number}]")
+        check_arch(rule, found, f"{path}: table[{number}]")
         if entry.slack < 0:
             raise BuildplugError(f"{path}: table.slack", f"expected bytes, found {entry.slack}")
         paths = tuple(root / name for name in (entry.ops, entry.rule) if name and (root / name).is_file())

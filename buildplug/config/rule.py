@@ -6,6 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+from buildplug.arch.model import Arch
+from buildplug.arch.registry import ARCHES
 from buildplug.base import data
 from buildplug.base.errors import BuildplugError
 from buildplug.base.keys import OneOf, keys_of, union_of
@@ -116,6 +118,17 @@ def find(name: str, base: Path) -> Rule:
 def find_shipped() -> list[Rule]:
     """The shipped rules, by name."""
     return [find(name, Path()) for name in data.rules()]
+
+
+def check_arch(rule: Rule, arch: Arch, where: object) -> None:
+    """Raises BuildplugError if the architecture has no rows of the rule's kind."""
+    if rule.select.rows not in arch.rows:
+        raise BuildplugError(
+            where,
+            f"rule {rule.name}: expected a rule of {' or '.join(arch.rows)}, all that {arch.name} has, found one of "
+            f"{rule.select.rows}",
+            f"use a rule of symbols, such as ksyms; those of {rule.select.rows} are for {' and '.join(ARCHES)}",
+        )
 
 
 def adjusted(rule: Rule, keys: Mapping[str, Any], where: str) -> Rule:

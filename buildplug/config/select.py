@@ -92,6 +92,7 @@ class Symbols:
 
     values: ClassVar[Mapping[str, Value]] = {
         "address": Value("address of the symbol", "address"),
+        "entry": Value("address to call the function at, which for Thumb is the address plus one", "address"),
         "name": Value("name of the symbol", "string"),
         "size": Value("size of the symbol, bytes"),
         "letter": Value("character that nm has for the symbol"),

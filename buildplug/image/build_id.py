@@ -18,8 +18,11 @@ from buildplug.image import strip
 from buildplug.image.elf import Image
 from buildplug.image.headers import SHF_ALLOC, SHT_NOBITS, SHT_NOTE, SHT_STRTAB, SHT_SYMTAB, Section
 
-# A build-id note up to the id, capturing the id's length; other notes may surround it.
-NOTE = re.compile(rb"\x04\0{3}(.)\0{3}\x03\0{3}GNU\0", re.DOTALL)
+# A build-id note up to the id, capturing the id's length; other notes may surround it. By the file's byte order.
+NOTE = {
+    "<": re.compile(rb"\x04\0{3}(.)\0{3}\x03\0{3}GNU\0", re.DOTALL),
+    ">": re.compile(rb"\0{3}\x04\0{3}(.)\0{3}\x03GNU\0", re.DOTALL),
+}
 MIB = 1 << 20
 
 Hash = Callable[..., Any]
@@ -39,7 +42,7 @@ def locations(image: Image, sections: Iterable[Section]) -> Iterator[Location]:
     """The build-ids in sections of an image: more than one if inputs brought their own."""
     for section in sections:
         if section.type == SHT_NOTE:
-            for note in NOTE.finditer(image.bytes_of(section).data):
+            for note in NOTE[image.arch.byteorder].finditer(image.bytes_of(section).data):
                 start, end = section.offset + note.start(), section.offset + note.end()
                 yield Location(start, end, min(end + note[1][0], section.offset + section.size))
 

@@ -1,7 +1,8 @@
 """Compares two links of one kernel: are the sections other than the tables the same?
 
 Same means same size, same content outside relocated fields, and same references; and each relocated field must hold
-what its relocation says. Content moved within a section is reported apart from changed content.
+what its relocation says. Content moved within a section is reported apart from changed content. Where an architecture's
+relocations are unknown, layout.py compares less.
 """
 
 from operator import attrgetter
@@ -10,7 +11,7 @@ import numpy as np
 
 from buildplug.arch.field import REL32
 from buildplug.base.globs import globs
-from buildplug.image import build_id
+from buildplug.image import build_id, layout
 from buildplug.image.elf import Image, among
 from buildplug.image.fields import mismatches
 from buildplug.image.headers import (
@@ -27,7 +28,7 @@ from buildplug.image.headers import (
 # Linker-generated, and dependent on addresses without having relocations.
 EXEMPT = (
     ".note.gnu.build-id", ".dynamic", ".dynsym", ".gnu.hash", ".hash", ".rela.dyn", ".rela.plt", ".relr.dyn", ".got*",
-    ".plt*", ".iplt", ".eh_frame*", ".relro_padding",
+    ".plt*", ".iplt", ".eh_frame*", ".relro_padding", ".ARM.exidx*", ".reginfo",
 )  # fmt: skip
 
 
@@ -40,6 +41,9 @@ def compare(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list[
     if names[0] != names[1]:
         odd = sorted(set(names[0]) ^ set(names[1])) or ["their number"]
         return [], [f"the sections differ: {', '.join(odd)}"], 0
+    if "relocations" not in final.arch.rows:
+        moved, changed = layout.differences(draft, final, list(zip(*columns, strict=True)))
+        return moved, changed, len(columns[0])
     references = [{s.index: rows for s, rows in image.relocations()} for image in dict.fromkeys((draft, final))]
     ids: dict[object, int] = {}
     identities = [_identities(*one, ids) for one in zip((draft, final), references, strict=False) if final is not draft]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from buildplug.arch.registry import ARCHES
+from buildplug.arch.registry import by_header
 from buildplug.base import input_order
 from buildplug.base.errors import BuildplugError
 from buildplug.image import headers
@@ -33,10 +33,15 @@ from buildplug.image.headers import (
     Section,
 )  # fmt: skip
 
-# Symbols in .symtab order. section: an index into Image.sections, or a reserved one such as SHN_ABS.
+# Symbols in .symtab order. section: an index into Image.sections, or a reserved one such as SHN_ABS. mode: what to add
+# to the value for an address to call: 1 for a Thumb function.
 SYMBOL = np.dtype(
-    [("name", "u4"), ("type", "u1"), ("bind", "u1"), ("section", "u4"), ("value", "u8"), ("size", "u8")], align=True
-)
+    [
+        ("name", "u4"), ("type", "u1"), ("bind", "u1"), ("mode", "u1"), ("section", "u4"), ("value", "u8"),
+        ("size", "u8"),
+    ],
+    align=True,
+)  # fmt: skip
 # Relocations of a section: offset in it (bytes), r_type, symbol index, addend (for SHT_REL, too).
 RELOCATION = np.dtype([("offset", "u8"), ("type", "u4"), ("symbol", "u4"), ("addend", "i8")])
 
@@ -81,14 +86,7 @@ class Image:
             "<" if elf.little_endian else ">",
             int.from_bytes(self._file[18:20], "little" if elf.little_endian else "big"),
         )
-        arch = next((a for a in ARCHES.values() if a.machine == machine), None)
-        if arch is None or (arch.bits, arch.byteorder) != (elf.elfclass, order):
-            raise self.bad(
-                f"expected one of {', '.join(ARCHES)}, found {elf.elfclass}-bit "
-                f"{'little' if elf.little_endian else 'big'}-endian e_machine {machine}",
-                "name an image of a supported architecture",
-            )
-        self.arch = arch
+        self.arch = arch = by_header(machine, elf.elfclass, order)
         self.type: str = str(elf.header["e_type"])
         self._segments_at = elf.header["e_phoff"], elf.header["e_phnum"]
         try:
@@ -187,6 +185,9 @@ class Image:
         for field in ("name", "section", "value", "size"):
             symbols[field] = raw[field]
         symbols["type"], symbols["bind"] = raw["info"] & 15, raw["info"] >> 4
+        if self.arch.thumb:
+            symbols["mode"] = (symbols["type"] == STT_FUNC) & (symbols["value"] & np.uint64(1) > 0)
+            symbols["value"] -= symbols["mode"]
         extended = next((s for s in self.sections if s.type == SHT_SYMTAB_SHNDX), None)
         if extended is not None:
             indices = self._records(extended, np.dtype(self.arch.byteorder + "u4"))

@@ -4,7 +4,7 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from buildplug.arch.registry import ARCHES
+from buildplug.arch.registry import by_header, names
 from buildplug.base.errors import BuildplugError
 from buildplug.base.schema import load
 from buildplug.linker.command_line import LinkLine
@@ -17,7 +17,7 @@ ORDER = {1: "<", 2: ">"}  # EI_DATA (gABI, chapter 4)
 
 def of(config: Path, line: LinkLine) -> str:
     """The name of the architecture; empty if the configuration names it, or if no input is an ELF object, as with LTO
-    by clang. Raises BuildplugError if the object's architecture is not supported."""
+    by clang. Raises BuildplugError if the object's architecture is unknown."""
     kernel = load(config).get("kernel", {})
     if isinstance(kernel, dict) and "arch" in kernel:
         return ""
@@ -27,14 +27,12 @@ def of(config: Path, line: LinkLine) -> str:
         if len(header) < 20 or header[5] not in ORDER:
             continue
         order, (machine,) = ORDER[header[5]], struct.unpack_from(f"{ORDER[header[5]]}H", header, 18)
-        key = (machine, 32 * header[4], order)
-        for arch in ARCHES.values():
-            if (arch.machine, arch.bits, arch.byteorder) == key:
-                return arch.name
-        raise BuildplugError(
-            path, f"expected an object for {' or '.join(ARCHES)}, found ELF machine {machine}, {32 * header[4]} bits",
-            "link it without tables",
-        )  # fmt: skip
+        arch = by_header(machine, 32 * header[4], order)
+        if arch.name not in names():
+            raise BuildplugError(
+                path, f"expected an object of a known architecture, found {arch.name}", "link it without tables"
+            )
+        return arch.name
     return ""
 
 

@@ -101,7 +101,7 @@ class FinalLink:
             about = {"buildplug": __version__, "links": done.links, "why": done.why} | asdict(done.verified)
             files.write(self.folder / "record.json", json.dumps(about, indent=1) + "\n")
             shutil.copy(image, self.relinked)  # with the tables that are proved, and its relocations
-        if not (self.config.link.keep_relocations or "emit-relocs" in self.line):
+        if self.config.link_options and not (self.config.link.keep_relocations or "emit-relocs" in self.line):
             strip.drop(image, image)
         if path := self._map:
             files.write(Path(path), self.public(files.read(_map_of(made)).decode(errors="surrogateescape")))
@@ -133,7 +133,7 @@ class FinalLink:
         else:  # the linker places orphans behind .rodata; this keeps them from --gc-sections
             ours = [f"--undefined={table.rule.symbol}" for table in self.config.tables]
         elf = ["--format=default"] if "format" in self.line else []  # what a last -b binary would make of our objects
-        command = [self.ld, *ours, *words, *last, "--emit-relocs", *elf, *map(str, tables.inputs)]
+        command = [self.ld, *ours, *words, *last, *self.config.link_options, *elf, *map(str, tables.inputs)]
         if self._map:
             # where a % in the name of our folder would be taken for the output, the whole name is said by that
             named = self.family.percent_is_output and "%" in str(self.linked)

@@ -38,7 +38,7 @@ def link(config: Config, sources: list[Path], tables: TableFiles, output: Path) 
     inserts = ["-T"] if "INSERT AFTER" in read_text(tables.placement) else []
     own = tables.script if tables.script.stat().st_size else config.root / config.link.script
     command = [
-        config.toolchain.ld, *config.link.flags, "--emit-relocs", *inserts, config.relative(tables.placement),
+        config.toolchain.ld, *config.link.flags, *config.link_options, *inserts, config.relative(tables.placement),
         *(["-T", config.relative(own)] if config.link.script else []),
         *(config.relative(config.object_of(source)) for source in sources),
 

@@ -56,7 +56,7 @@ def format_address(table: Ksyms, at: int, address: int) -> bytes:
 
 def format_return_address(table: Ksyms, at: int, address: int) -> bytes:
     """format_address() of the call before a return address. C: bp_ksyms_print_return()."""
-    return _format(table, at, address, 1)
+    return _format(table, at, address & ~1 if table.arch.thumb else address, 1)
 
 
 def _format(table: Ksyms, at: int, address: int, back: int) -> bytes:

@@ -14,7 +14,7 @@ from buildplug.arch.field import FIELDS, Field
 from buildplug.arch.form import ADDRESS, IGNORED_KINDS
 from buildplug.base.globs import globs
 from buildplug.config import select
-from buildplug.config.rule import Rule
+from buildplug.config.rule import Rule, check_arch
 from buildplug.image.elf import Image, among
 from buildplug.image.fields import IGNORED, UNKNOWN, check_linked, check_relocations, numbers_of
 from buildplug.image.headers import SHN_UNDEF, STT_FUNC, STT_OBJECT, STT_SECTION, Array, Section
@@ -46,6 +46,7 @@ def extract(image: Image, rule: Rule) -> References:
     Raises BuildplugError if the image has no relocations, or for a kind of reference that the rule neither takes nor
     ignores.
     """
+    check_arch(rule, image.arch, image.path)
     check_linked(image)
     chosen = targets(image, rule)
     sections, skipped = globs(rule.select.sections), globs(rule.select.skip)

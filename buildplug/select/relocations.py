@@ -9,7 +9,7 @@ import numpy as np
 from buildplug.arch.field import FIELDS
 from buildplug.base.errors import BuildplugError
 from buildplug.base.globs import globs
-from buildplug.config.rule import Rule
+from buildplug.config.rule import Rule, check_arch
 from buildplug.config.select import Relocations
 from buildplug.image.elf import Image, among
 from buildplug.image.fields import UNKNOWN, check_linked, check_relocations, expected_and_found, numbers_of
@@ -27,6 +27,7 @@ def fields(image: Image, rule: Rule) -> Array:
     Raises BuildplugError if the image has no relocations, for an unknown relocation type, and for a field that does not
     hold its relocation's value: no slide could be applied to it.
     """
+    check_arch(rule, image.arch, image.path)
     check_linked(image)
     check_relocations(image)
     select = rule.select_as(Relocations)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from buildplug.arch.form import KINDS
-from buildplug.config.rule import Rule
+from buildplug.config.rule import Rule, check_arch
 from buildplug.image.elf import Image
 from buildplug.image.headers import Array
 from buildplug.image.symbols import letters
@@ -18,6 +18,7 @@ def columns_of(image: Image, rule: Rule) -> tuple[dict[str, Array], dict[str, in
 
     Raises BuildplugError.
     """
+    check_arch(rule, image.arch, image.path)
     ignored: dict[str, int] = {}
     if rule.select.rows == "references":
         references = extract(image, rule)
@@ -66,6 +67,7 @@ def _symbols(image: Image, rule: Rule) -> dict[str, Array]:
     at = selected(image, rule)
     return {
         "address": image.symbols["value"][at],
+        "entry": image.symbols["value"][at] + image.symbols["mode"][at],
         "name": np.array([image.name_of(index) for index in at], str),
         "size": image.symbols["size"][at],
         "letter": letters(image)[at],

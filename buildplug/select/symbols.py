@@ -16,6 +16,7 @@ from buildplug.image.headers import (
     SHN_UNDEF,
     STT_FILE,
     STT_FUNC,
+    STT_NOTYPE,
     STT_OBJECT,
     STT_SECTION,
     STT_TLS,
@@ -60,6 +61,10 @@ def selected(image: Image, rule: Rule) -> list[int]:
     candidate = in_range.copy()
     defined = (symbols["section"] != SHN_UNDEF) & (symbols["section"] < SHN_LORESERVE)
     defined &= ~among(symbols["type"], (STT_SECTION, STT_FILE, STT_TLS))  # thread-local symbols have no address
+    marks = np.zeros(len(symbols), bool)
+    for mark in image.arch.marks:
+        marks[image.with_prefix(mark)] = True
+    defined &= ~(marks & (symbols["type"] == STT_NOTYPE) & (symbols["bind"] == 0))
     if not untyped:
         defined &= among(symbols["type"], (STT_FUNC, STT_OBJECT))
     for literal in {_literal(glob) for glob in (*select.functions, *objects)}:

@@ -188,6 +188,11 @@ class Stage:
     def extract(self, draft: Path) -> Extracted:
         """Extracts the references, and checks that inline code may be copied to their sites."""
         image, found = _image(draft), {}
+        if image.arch != self.arch:
+            raise BuildplugError(
+                draft, f"expected an image for {self.arch.name}, found one for {image.arch.name}",
+                "name its architecture in [kernel] or by --arch",
+            )  # fmt: skip
         for table, path in zip(self.tables, self.extracted, strict=True):
             made, ignored = format_of(table.rule).make(image, table.rule, table.ops)
             if table.ops:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from buildplug.arch.model import Arch
+from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
@@ -87,6 +88,7 @@ class KallsymsFormat(PackedFormat):
         return _packed(rule, image.arch, tables, image.section_at(tables.relative_base)), {}
 
     def empty(self, rule: Rule, arch: Arch) -> KallsymsTable:
+        _check_arch(rule, arch, f"rule {rule.name}")
         none = kallsyms_format.encode(np.zeros(0, "u8"), np.zeros(0, "u1"), [], rule.name)
         return _packed(rule, arch, none, None)
 
@@ -111,10 +113,18 @@ class KallsymsFormat(PackedFormat):
 
 def kallsyms_of(image: Image, rule: Rule) -> Kallsyms:
     """Linux's tables of the symbols that `rule` selects. Raises BuildplugError."""
+    _check_arch(rule, image.arch, image.path)
     chosen = selected(image, rule)
     names = [image.raw_names[index] for index in chosen]
     where = f"rule {rule.name}"
     return kallsyms_format.encode(image.symbols["value"][chosen], letters(image)[chosen], names, where)
+
+
+def _check_arch(rule: Rule, arch: Arch, where: object) -> None:
+    """Raises BuildplugError for a machine that only tables of symbols are made for: Linux's offsets differ there."""
+    if "references" not in arch.rows:
+        expected = f"rule {rule.name}: expected x86, whose kallsyms is known, found {arch.name}"
+        raise BuildplugError(where, expected, "use the rule ksyms")
 
 
 def _packed(rule: Rule, arch: Arch, tables: Kallsyms, home: Section | None) -> KallsymsTable:

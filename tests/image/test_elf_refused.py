@@ -15,18 +15,6 @@ from tests.elfwriter import ALLOC, NOBITS, WRITE, Relocation, Section, Symbol
 from tests.image.small import DATA, SMALL, TEXT, reads_or_is_refused, refused
 
 
-@pytest.mark.parametrize(
-    ("bits", "order", "machine", "found"),
-    [(32, "<", 62, "32-bit little-endian e_machine 62"), (64, ">", 62, "64-bit big-endian e_machine 62"),
-     (32, ">", 8, "32-bit big-endian e_machine 8"), (64, "<", 183, "64-bit little-endian e_machine 183")],
-)  # fmt: skip
-def test_an_image_of_another_class_order_or_machine_is_refused(
-    written: Written, bits: int, order: str, machine: int, found: str
-) -> None:
-    path = written(dataclasses.replace(SMALL, bits=bits, order=order, machine=machine, relocations={}))
-    refused(path, f"expected one of .*x86_64.*, found {found}")
-
-
 @pytest.mark.parametrize("row", [Relocation(0x1040, 2, 2), Relocation(0xFFF, 2, 2), Relocation(0x1000, 2, 5)])
 def test_a_relocation_outside_is_an_error(written: Written, row: Relocation) -> None:
     refused(written(dataclasses.replace(SMALL, relocations={1: (row,)})), r"\.rela\.text, entry 0: .* lies outside")

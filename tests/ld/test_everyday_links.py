@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import tool
-from tests.samples import buildplug, one_line
+from tests.samples import buildplug
 
 FLAGS = ("-O1", "-ffreestanding", "-fno-pie", "-fcf-protection=none", "-fno-asynchronous-unwind-tables")
 KERNEL = """
@@ -153,8 +153,8 @@ def test_an_object_in_an_archive_says_the_architecture(kernel: Path) -> None:
 
 def test_an_object_of_another_architecture_is_named(kernel: Path) -> None:
     header = bytearray(64)
-    header[:6], header[18] = b"\x7fELF\2\1", 243  # RISC-V, which the linker of this machine does not link
+    header[:6], header[18] = b"\x7fELF\2\1", 250  # of no architecture that is registered
     (kernel / "k.o").write_bytes(header)
     done = buildplug("ld", "-T", "k.lds", "-o", "k.elf", "k.o", cwd=kernel)
     assert done.returncode == 1
-    assert "k.o: expected an object for x86_64 or i386, found ELF machine 243, 64 bits" in one_line(done.stderr)
+    assert "k.o: expected an object of a known architecture, found 64-bit little-endian e_machine 250" in done.stderr

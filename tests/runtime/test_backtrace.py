@@ -63,7 +63,7 @@ def built(folder: Path, record: tuple[int, int]) -> Trace:
 
 @pytest.fixture(scope="module")
 def trace(tmp_path_factory: pytest.TempPathFactory) -> Trace:
-    return built(tmp_path_factory.mktemp("backtrace"), X86_64.frame_record)
+    return built(tmp_path_factory.mktemp("backtrace"), X86_64.frame_record or (0, 1))
 
 
 def test_each_frame_is_a_line_up_to_the_first_function(trace: Trace) -> None:

@@ -5,6 +5,7 @@ import random
 import numpy as np
 from hypothesis import strategies as st
 
+from buildplug.arch.model import Arch
 from buildplug.arch.x86 import X86_64
 from buildplug.runtime import ksyms as runtime_ksyms
 from buildplug.tables.ksyms_format import ABSOLUTE, LONGEST, NAMES, ROW, Ksyms, collect
@@ -25,7 +26,7 @@ def a_name(chance: random.Random, before: list[bytes]) -> bytes:
     return chance.choice((fresh, fresh, known, (known[: chance.randrange(len(known) + 1)] + fresh)[:LONGEST]))
 
 
-def a_table(seed: int, *, by_name: bool = True) -> Ksyms:
+def a_table(seed: int, arch: Arch = X86_64, *, by_name: bool = True) -> Ksyms:
     """A table of random symbols, from none to hundreds."""
     chance = random.Random(seed)
     count = chance.choice((0, 1, 2, NAMES, NAMES + 1, 40, 300))
@@ -46,7 +47,7 @@ def a_table(seed: int, *, by_name: bool = True) -> Ksyms:
         if i and chance.random() < 0.2:
             section, offset = int(rows["section"][i - 1]), int(rows["offset"][i - 1])
         rows[i] = (section, offset, extent, chance.choice(letters))
-    return collect(X86_64, sections, rows, names, "test", by_name=by_name)
+    return collect(arch, sections, rows, names, "test", by_name=by_name)
 
 
 def questions(table: Ksyms, at: int, seed: int) -> list[Question]:
@@ -61,7 +62,7 @@ def questions(table: Ksyms, at: int, seed: int) -> list[Question]:
     ]
     ends = [int(base) + at + int(size) for base, size in zip(table.bases, table.sections["size"], strict=True)]
     for address in chance.sample(places, min(len(places), 200)) + ends + [0, 1, 2**64 - 1, at]:
-        asked += [(kind, address % 2**64, chance.choice(ROOMS)) for kind in "fpr"]
+        asked += [(kind, address % table.arch.modulus, chance.choice(ROOMS)) for kind in "fpr"]
     return asked
 
 

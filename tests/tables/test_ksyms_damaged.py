@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from buildplug.arch.model import Arch
 from buildplug.arch.x86 import X86_64
 from buildplug.base.errors import BuildplugError
 from buildplug.tables import ksyms_format
@@ -25,17 +26,17 @@ def flipped(data: bytes, chance: random.Random) -> bytes:
     return bytes(changed)
 
 
-def forged(data: bytes, chance: random.Random) -> bytes:
+def forged(data: bytes, chance: random.Random, arch: Arch = X86_64) -> bytes:
     """The table with some bytes changed, in the header too, and checksums that fit."""
-    changed = bytearray(data)
-    head = ksyms_format.dtype("ksyms", "<").itemsize
+    changed, order = bytearray(data), arch.byteorder
+    head = ksyms_format.dtype("ksyms", order).itemsize
     for _ in range(chance.randint(1, 12)):
         place = chance.randrange(24, head) if chance.random() < 0.1 else chance.randrange(head, len(data))
         changed[place] = chance.choice((0, 1, 0x7F, 0xFF, chance.randrange(256)))
-    row = np.frombuffer(bytes(changed), ksyms_format.dtype("ksyms", "<"), 1)[0]
-    body = bytes(changed[head : ksyms_format.layout(X86_64, row)["bases"]])
-    changed[16:24] = struct.pack("<Q", ksyms_format.checksum(body + bytes(-len(body) % 4), "<"))
-    changed[8:16] = struct.pack("<Q", ksyms_format.checksum(bytes(changed[16:head]), "<"))
+    row = np.frombuffer(bytes(changed), ksyms_format.dtype("ksyms", order), 1)[0]
+    body = bytes(changed[head : ksyms_format.layout(arch, row)["bases"]])
+    changed[16:24] = struct.pack(f"{order}Q", ksyms_format.checksum(body + bytes(-len(body) % 4), order))
+    changed[8:16] = struct.pack(f"{order}Q", ksyms_format.checksum(bytes(changed[16:head]), order))
     return bytes(changed)
 
 

@@ -1,0 +1,33 @@
+"""Machines that only tables of symbols are made for: nothing is known of their instructions, nor of most relocations.
+
+Sources: the ELF supplement of each machine's ABI, for `marks`, `relative` and `frame_record`.
+"""
+
+from dataclasses import replace
+
+from buildplug.arch.model import Arch
+
+# ELF for the Arm Architecture, "Mapping symbols" and "Symbol Values"
+ARM = Arch("arm", 40, 32, "<", marks=("$a\0", "$a.", "$t\0", "$t.", "$d\0", "$d."), thumb=True, relative=23)
+PPC = Arch("ppc", 20, 32, ">", relative=22)
+PPC64 = Arch("ppc64", 21, 64, ">", relative=22)
+MIPS = Arch("mips", 8, 32, ">", relative=3)
+
+MACHINES = (
+    ARM,
+    replace(ARM, name="armeb", byteorder=">"),
+    PPC,
+    PPC64,
+    replace(PPC64, name="ppc64le", byteorder="<"),
+    Arch("s390x", 22, 64, ">", relative=12),
+    Arch("loongarch64", 258, 64, "<", marks=(".L",), relative=3, frame_record=(-2, -1)),
+    MIPS,
+    replace(MIPS, name="mipsel", byteorder="<"),
+    Arch("mips64", 8, 64, ">"),
+)
+
+
+def unnamed(machine: int, bits: int, byteorder: str) -> Arch:
+    """The record of a machine that is in no list: its symbols can be read all the same."""
+    order = "little" if byteorder == "<" else "big"
+    return Arch(f"{bits}-bit {order}-endian e_machine {machine}", machine, bits, byteorder)
