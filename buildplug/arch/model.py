@@ -47,10 +47,10 @@ class Arch:
     machine: int  # e_machine (gABI, chapter 4)
     bits: int
     byteorder: str  # numpy's: "<" or ">"
-    compiler: tuple[str, ...] = ()  # flags that make a compiler for several architectures compile for this one
     marks: tuple[str, ...] = ()  # names of local untyped symbols that mark code, not places; "\0" ends a name
     thumb: bool = False  # bit 0 of a function's st_value says its instruction set, and is not part of its address
     relative: int = -1  # r_type of a field that the loader fills with an address of the image; -1: unknown
+    compiler: tuple[str, ...] = ()  # flags that make a compiler for several architectures compile for this one
     relocations: dict[int, Field] = field(default_factory=dict)  # r_type -> the field
     relaxed: frozenset[int] = frozenset()  # r_type whose instruction the linker may have rewritten: of any form
     thread: frozenset[int] = frozenset()  # r_type of 4-byte fields of thread-local variables through the GOT
