@@ -44,5 +44,5 @@ def test_a_table_is_made_anew_when_its_rule_is_adjusted_otherwise(kernel: Path, 
 def test_extract_prints_the_symbols_that_a_rule_selects(kernel: Path) -> None:
     done = buildplug("extract", kernel / "build" / "vmlinux", "--rule", "functions", "--json")
     rows = json.loads(done.stdout)["rows"]
-    assert {"address", "name", "size", "letter", "zero"} == set(rows[0])
+    assert {"address", "entry", "name", "size", "letter", "zero"} == set(rows[0])
     assert "pv_irq_enable" in {row["name"] for row in rows}
