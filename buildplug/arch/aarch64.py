@@ -10,7 +10,7 @@ from buildplug.arch.form import ADDRESS, CALL, COND_JUMP, JUMP, POINTER, SLOT_CA
 from buildplug.arch.model import Arch
 
 # ELF for the Arm 64-bit Architecture, "Mapping symbols"; Procedure Call Standard, "The Frame Pointer"
-AARCH64 = Arch("aarch64", 183, 64, "<", ("$x\0", "$x.", "$d\0", "$d."), relative=1027, frame_record=(0, 1))
+AARCH64 = Arch("aarch64", 183, 64, "<", marks=("$x\0", "$x.", "$d\0", "$d."), relative=1027, frame_record=(0, 1))
 AARCH64_BE = replace(AARCH64, name="aarch64_be", byteorder=">")
 
 _ADR = (Slice(0, 2, 29), Slice(2, 19, 5))
