@@ -28,6 +28,16 @@ def read_text(path: Path) -> str:
         ) from None
 
 
+def remove(*paths: Path) -> None:
+    """Removes those that are files; one that is a device, or is not there, stays as it is. Raises BuildplugError."""
+    for path in paths:
+        try:
+            if path.is_file():
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise BuildplugError(path, f"cannot be removed: {error.strerror}") from None
+
+
 def remove_scratch(directory: Path) -> None:
     """Removes the temporary files that replacing() left in a directory when its process was killed."""
     for scratch in directory.glob(f".*{SCRATCH}"):

@@ -205,6 +205,13 @@ def link(
     return 0
 
 
+def remove_outputs(line: LinkLine) -> None:
+    """Removes what a link that failed would have made, as GNU ld does: else the kernel of an earlier link is booted.
+    A link that is killed leaves it. Raises BuildplugError."""
+    side_files = (line.map(percent_is_output=False), line.depfile)
+    files.remove(Path(line.output), *(Path(name) for name in side_files if name))
+
+
 def _map_of(image: Path) -> Path:
     return image.with_name(f"{image.name}.map")
 

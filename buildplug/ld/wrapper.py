@@ -54,9 +54,16 @@ def main(words: list[str], called: str) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start threads that nothing here needs
     from buildplug.ld import architecture, final_link, refusals
 
-    family = refusals.usable_family(ld, line, config, own["arch"])
-    arch = own["arch"] or architecture.of(config, line)
-    return final_link.link(ld, config, arch, words, line, env, family, keep=keep)
+    try:
+        family = refusals.usable_family(ld, line, config, own["arch"])
+        arch = own["arch"] or architecture.of(config, line)
+        status = final_link.link(ld, config, arch, words, line, env, family, keep=keep)
+    except BuildplugError:
+        final_link.remove_outputs(line)
+        raise
+    if status:
+        final_link.remove_outputs(line)
+    return status
 
 
 def _parse(ld: str, words: list[str], env: dict[str, str]) -> LinkLine:

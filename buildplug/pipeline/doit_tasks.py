@@ -226,6 +226,8 @@ class Pipeline:
                 if linked:  # the next build asks whether what this link has read changed
                     task.file_dep.update(map(str, self._read_by(linked)))
             except BuildplugError as error:
+                if name != PASSES[0]:  # as a linker that fails: else the image of an earlier build is booted
+                    files.remove(self.config.image, self.config.draft, self.record_path)
                 return PassFailed(error)
             return None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from buildplug.base.errors import BuildplugError
-from buildplug.base.files import digest, read, read_text, replacing, write
+from buildplug.base.files import digest, read, read_text, remove, replacing, write
 from tests.conftest import tool
 
 
@@ -30,6 +30,12 @@ def test_a_new_file_takes_the_place_of_the_old(old: Path) -> None:
     write(old, "new")
     assert old.read_bytes() == b"new"
     only(old)
+
+
+def test_only_files_are_removed(old: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    remove(tmp_path / "missing", tmp_path / "pipe", tmp_path, old)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
 
 
 def test_the_same_content_leaves_the_time_alone(old: Path) -> None:

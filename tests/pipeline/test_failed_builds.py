@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from buildplug.pipeline.doit_tasks import PASSES
-from tests.samples import buildplug, built, one_line
+from tests.samples import buildplug, built, edit, one_line
 
 
 def test_build_leaves_files_of_others_alone(kernel: Path, tmp_path: Path) -> None:
@@ -37,7 +37,10 @@ def test_build_killed_in_a_pass_goes_on_to_the_same_image(kernel: Path, name: st
     assert not list((kernel / "build").rglob("*.tmp"))
 
 
-def test_failed_build_keeps_the_old_image(kernel: Path) -> None:
+OUTPUTS = ("vmlinux", "vmlinux.draft", "vmlinux.buildplug.json")
+
+
+def test_compile_that_fails_keeps_the_old_image(kernel: Path) -> None:
     built(kernel)
     image = kernel / "build" / "vmlinux"
     before = image.read_bytes()
@@ -48,6 +51,28 @@ def test_failed_build_keeps_the_old_image(kernel: Path) -> None:
     assert "implicit declaration" in failed.stderr
     assert "compile failed" in one_line(failed.stderr)
     assert image.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "problem"),
+    [
+        ("kernel.lds", "kernel_start = .;", "", "link vmlinux.draft failed"),
+        ("paravirt.c", ".halt = native_halt", ".halt = 0", "op halt"),
+    ],
+)
+def test_link_or_pass_that_fails_leaves_no_image(kernel: Path, name: str, old: str, new: str, problem: str) -> None:
+    """A record of an image that is not there would be as false as an old image."""
+    built(kernel)
+    before = (kernel / "build" / "vmlinux").read_bytes()
+    text = (kernel / name).read_text()
+    edit(kernel / name, (old, new))
+    failed = buildplug("build", kernel)
+    assert failed.returncode == 1
+    assert problem in one_line(failed.stderr)
+    assert not any((kernel / "build" / output).exists() for output in OUTPUTS)
+    (kernel / name).write_text(text)
+    built(kernel)
+    assert (kernel / "build" / "vmlinux").read_bytes() == before
 
 
 def test_full_disk_is_one_line_and_keeps_the_old_image(kernel: Path) -> None:
