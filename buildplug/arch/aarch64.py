@@ -10,8 +10,11 @@ from buildplug.arch.form import ADDRESS, CALL, COND_JUMP, JUMP, POINTER, SLOT_CA
 from buildplug.arch.model import Arch
 
 # ELF for the Arm 64-bit Architecture, "Mapping symbols"; Procedure Call Standard, "The Frame Pointer"
-AARCH64 = Arch("aarch64", 183, 64, "<", marks=("$x\0", "$x.", "$d\0", "$d."), relative=1027, frame_record=(0, 1))
-AARCH64_BE = replace(AARCH64, name="aarch64_be", byteorder=">")
+AARCH64 = Arch(
+    "aarch64", 183, 64, "<", marks=("$x\0", "$x.", "$d\0", "$d."), relative=1027, frame_record=(0, 1),
+    target="aarch64-linux-gnu", hosts=("aarch64",),
+)  # fmt: skip
+AARCH64_BE = replace(AARCH64, name="aarch64_be", byteorder=">", target="aarch64_be-linux-gnu", hosts=("aarch64_be",))
 
 _ADR = (Slice(0, 2, 29), Slice(2, 19, 5))
 _ADRP = (Slice(12, 2, 29), Slice(14, 19, 5))

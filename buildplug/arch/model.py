@@ -50,6 +50,8 @@ class Arch:
     marks: tuple[str, ...] = ()  # names of local untyped symbols that mark code, not places; "\0" ends a name
     thumb: bool = False  # bit 0 of a function's st_value says its instruction set, and is not part of its address
     relative: int = -1  # r_type of a field that the loader fills with an address of the image; -1: unknown
+    target: str = ""  # GNU's name of it, which begins the names of cross compilers; clang takes it as --target
+    hosts: tuple[str, ...] = ()  # machines, as uname -m says, whose own compiler compiles for it with the next flags
     compiler: tuple[str, ...] = ()  # flags that make a compiler for several architectures compile for this one
     relocations: dict[int, Field] = field(default_factory=dict)  # r_type -> the field
     relaxed: frozenset[int] = frozenset()  # r_type whose instruction the linker may have rewritten: of any form

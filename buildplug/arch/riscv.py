@@ -13,9 +13,10 @@ from buildplug.arch.model import Arch
 # RISC-V ELF psABI, "Mapping Symbol", "Frame Pointer Convention". Where the linker may relax code, the assembler keeps
 # local labels.
 RISCV64 = Arch(
-    "riscv64", 243, 64, "<", marks=("$x\0", "$x.", "$xrv", "$d\0", "$d.", ".L"), relative=3, frame_record=(-2, -1)
-)
-RISCV32 = replace(RISCV64, name="riscv32", bits=32)
+    "riscv64", 243, 64, "<", marks=("$x\0", "$x.", "$xrv", "$d\0", "$d.", ".L"), relative=3, frame_record=(-2, -1),
+    target="riscv64-linux-gnu", hosts=("riscv64",),
+)  # fmt: skip
+RISCV32 = replace(RISCV64, name="riscv32", bits=32, target="riscv32-linux-gnu", hosts=("riscv32",))
 
 NOP_ROOM = bytes.fromhex("1320b005")  # slti x0, x0, 0x5b: no assembler emits it on its own
 ROUND = 0x800  # rounds the high part up where the low part, which is signed, is negative

@@ -56,6 +56,8 @@ X86_64 = Arch(
     machine=62,
     bits=64,
     byteorder="<",
+    target="x86_64-linux-gnu",
+    hosts=("x86_64",),
     # System V ABI, AMD64 supplement, 4.4.1
     relocations={1: ABS64, 2: REL32, 4: REL32, 9: REL32, 10: ABS32, 11: ABS32S, 24: REL64, 41: REL32, 42: REL32},
     relaxed=frozenset({9, 41, 42}),  # GOTPCREL, GOTPCRELX, REX_GOTPCRELX
@@ -114,6 +116,8 @@ _I386_NOPS = (  # as X86_64's, of instructions of the first 386: lea and mov of 
 I386 = replace(
     X86_64,
     name="i386",
+    target="i686-linux-gnu",
+    hosts=("x86_64", "i386", "i486", "i586", "i686"),
     compiler=("-m32",),
     machine=3,
     bits=32,

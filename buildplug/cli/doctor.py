@@ -8,11 +8,13 @@ import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from shutil import which
 
+from buildplug.arch import compilers
+from buildplug.arch.registry import by_name
 from buildplug.base import process
 from buildplug.base.errors import BuildplugError, printable
 from buildplug.cli.shared import add_architecture, print_json
@@ -88,6 +90,10 @@ def examine(path: Path | None, arch: str = "") -> list[Finding]:
     file = read_file(path / "buildplug.toml" if path.is_dir() else path, arch) if path else None
     toolchain, link = (file.toolchain, file.link) if file else (Toolchain(), Link())
     asflags, ldflags = (_of_target(flags) for flags in ((file.compile.asflags if file else ()), link.flags))
+    if file:
+        machine = by_name(file.kernel.arch, path)
+        toolchain = replace(toolchain, cc=compilers.program(machine, toolchain.cc))
+        asflags = [*compilers.flags(machine, toolchain.cc), *asflags]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for name, text in {"input.S": SOURCE, "input.bin": "\0" * 8, "ours.lds": PLACES, "kernel.lds": KERNEL}.items():

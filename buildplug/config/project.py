@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
+from buildplug.arch import compilers
 from buildplug.arch.model import Arch
 from buildplug.arch.registry import by_name, names
 from buildplug.base.errors import BuildplugError
@@ -224,8 +225,9 @@ def read(path: Path, build: Path | None = None, arch: str = "") -> Config:
                     f"{path}: table", f"expected a {attribute} for each rule, found {name} for {rules}"
                 )
     build = (build or root / file.kernel.build).resolve()
+    toolchain = replace(file.toolchain, cc=compilers.program(found, file.toolchain.cc))
     return Config(
-        path, root, build, found, file.kernel, file.toolchain,
+        path, root, build, found, file.kernel, toolchain,
         file.compile, file.link, tuple(tables), _sources(path, root, file.compile, build),
     )  # fmt: skip
 

@@ -1,14 +1,17 @@
 """The architecture of a link whose configuration names none: that of the first object among its inputs."""
 
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from buildplug.arch.registry import by_header, names
 from buildplug.base.errors import BuildplugError
 from buildplug.base.schema import load
+from buildplug.config.project import DEFAULT
 from buildplug.linker.command_line import LinkLine
 
+BITCODE = b"BC\xc0\xde"
 ARCHIVE = b"!<arch>\n"
 MEMBER = 60  # bytes of a member's header
 SPECIAL = (b"/ ", b"// ", b"/SYM64/ ")  # members that are no objects
@@ -18,8 +21,7 @@ ORDER = {1: "<", 2: ">"}  # EI_DATA (gABI, chapter 4)
 def of(config: Path, line: LinkLine) -> str:
     """The name of the architecture; empty if the configuration names it, or if no input is an ELF object, as with LTO
     by clang. Raises BuildplugError if the object's architecture is unknown."""
-    kernel = load(config).get("kernel", {})
-    if isinstance(kernel, dict) and "arch" in kernel:
+    if _names_one(config):
         return ""
     for name in line.inputs:
         path = Path(name)
@@ -34,6 +36,23 @@ def of(config: Path, line: LinkLine) -> str:
             )
         return arch.name
     return ""
+
+
+def check_said(config: Path, line: LinkLine, status: int) -> None:
+    """Raises BuildplugError if nothing said the architecture of a link that failed with this status, as its inputs are
+    LLVM's bitcode: maybe it is another one than that of the tables."""
+    for path in map(Path, line.inputs) if not _names_one(config) else ():
+        with suppress(OSError), path.open("rb") as file:
+            if file.read(len(BITCODE)) == BITCODE:
+                raise BuildplugError(
+                    path, f"expected an ELF object that says its architecture, found LLVM bitcode: took {DEFAULT}",
+                    f"if it is another, name it by arch in [kernel] of {config}", status=status,
+                )  # fmt: skip
+
+
+def _names_one(config: Path) -> bool:
+    kernel = load(config).get("kernel", {})
+    return isinstance(kernel, dict) and "arch" in kernel
 
 
 def _object(path: Path) -> bytes:

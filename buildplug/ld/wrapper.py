@@ -63,6 +63,8 @@ def main(words: list[str], called: str) -> int:
         raise
     if status:
         final_link.remove_outputs(line)
+        if not arch:
+            architecture.check_said(config, line, status)
     return status
 
 

@@ -11,6 +11,7 @@ from typing import cast
 import ninja
 from ninja.ninja_syntax import Writer
 
+from buildplug.arch import compilers
 from buildplug.base import files, fingerprints
 from buildplug.base.input_order import in_order
 from buildplug.base.process import run
@@ -26,7 +27,7 @@ def compiler(config: Config, source: str) -> list[str]:
     command = [
         *config.toolchain.launcher,
         config.toolchain.cc,
-        *config.arch.compiler,
+        *compilers.flags(config.arch, config.toolchain.cc),
         *flags,
         f"-ffile-prefix-map={config.root}=.",
     ]
