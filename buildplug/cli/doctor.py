@@ -18,7 +18,7 @@ from buildplug.arch.registry import by_name
 from buildplug.base import process
 from buildplug.base.errors import BuildplugError, printable
 from buildplug.cli.shared import add_architecture, print_json
-from buildplug.config.project import Link, Toolchain, read_file
+from buildplug.config.project import Link, Toolchain, read, read_file
 from buildplug.linker.family import by_version
 
 PYTHON = (3, 11)
@@ -107,7 +107,19 @@ def examine(path: Path | None, arch: str = "") -> list[Finding]:
             found.append(_tried(toolchain.ld, "links", words, folder))
         found += [_there(program, "goes before the compiler", needed=True) for program in toolchain.launcher[:1]]
         found.append(_there(QEMU, "boots the kernel of `buildplug new`", needed=False))
-    return found
+    return [*found, *_bypassed(path, arch)] if path and file and file.table else found
+
+
+def _bypassed(path: Path, arch: str) -> Iterator[Finding]:
+    """Images that ought to have tables and have none, as the compiler driver took another linker."""
+    from buildplug.ld import bypassed  # imports numpy
+
+    for image, section in bypassed.outputs(read(path, arch=arch)):
+        yield Finding(
+            str(image), "ought to have tables", "", f"expected the section {section}, found none",
+            "it was linked without buildplug, or before that table was asked for: link it again, by `buildplug ld`, or "
+            "by a driver that gets a folder of `buildplug ld --into` as -B DIR (clang: --ld-path=DIR/ld)",
+        )  # fmt: skip
 
 
 def _of_target(flags: tuple[str, ...]) -> list[str]:

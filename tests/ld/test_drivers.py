@@ -90,6 +90,16 @@ def test_driver_that_is_told_which_linker_gets_that_one_around_which_we_are(work
     assert makes in comment
 
 
+@pytest.mark.parametrize(
+    "driver", ["gcc -fuse-ld=lld", "clang -fuse-ld=lld-19", "gcc -fuse-ld=mold", "clang -fuse-ld=bfd"]
+)
+def test_every_name_of_a_linker_that_a_driver_looks_for_is_ours(work: Path, driver: str) -> None:
+    (work / "main.c").write_text(HOSTED)
+    (work / "twice.c").write_text(TWICE)
+    program = linked_by(f"{driver} -B{{dir}}", "ld", work, "main.c", "twice.c")
+    assert tool(program).split() == [str(functions(program)), "8"]
+
+
 @pytest.mark.parametrize("linker", LINKERS)
 def test_rustc_has_it_for_its_linker(work: Path, linker: str) -> None:
     (work / "prog.rs").write_text(RUST)
