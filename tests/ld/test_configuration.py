@@ -1,5 +1,6 @@
 """Where the wrapper looks for its configuration, and what it says of itself."""
 
+import os
 import re
 import subprocess
 import sys
@@ -25,13 +26,13 @@ def test_configuration_lies_beside_the_program(work: Path, tmp_path_factory: pyt
     assert finds_its_functions(elsewhere / "prog")
 
 
-PLACES = ("option", "environment", "output", "here", "parent")
+PLACES = ("option", "environment", "beside", "output", "here", "parent")
 
 
 @pytest.mark.parametrize("first", PLACES)
 def test_configuration_is_the_first_of_where_it_is_looked_for(tmp_path: Path, first: str) -> None:
     """Each place has one that says another linker; those before `first` have none."""
-    folders = {name: tmp_path / name for name in ("option", "environment", "output")}
+    folders = {name: tmp_path / name for name in ("option", "environment", "beside", "output")}
     folders |= {"here": tmp_path / "parent" / "here", "parent": tmp_path / "parent"}
     for name, folder in folders.items():
         folder.mkdir(exist_ok=True, parents=True)
@@ -40,7 +41,11 @@ def test_configuration_is_the_first_of_where_it_is_looked_for(tmp_path: Path, fi
             (folder / "buildplug.toml").write_text(text)
     words = ["--config", str(folders["option"])] if first == "option" else []
     env = {"BUILDPLUG_CONFIG": str(folders["environment"])} if first in PLACES[:2] else {}
-    done = buildplug("ld", *words, "a.o", "-o", "../../output/x", cwd=folders["here"], env=env)
+    (folders["beside"] / "our-ld").symlink_to(Path(sys.executable).with_name("buildplug-ld"))
+    done = subprocess.run(
+        [folders["beside"] / "our-ld", *words, "a.o", "-o", "../../output/x"], cwd=folders["here"],
+        env=os.environ | env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert f"no-such-{first}: cannot be run" in one_line(done.stderr)
 
 
