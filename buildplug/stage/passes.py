@@ -1,34 +1,29 @@
 """The passes of any build: a Stage makes the tables, given how to link and how to assemble.
 
-An integration calls them one by one, with files in between (pipeline.py), or all together: run().
+An integration calls them one by one, with files in between (pipeline/doit_tasks.py), or all together: run().
 """
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
-from buildplug.arch.model import Arch
 from buildplug.backends import cache_lines
 from buildplug.base import files, fingerprints
 from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import Ops
-from buildplug.config.project import WantedTable
 from buildplug.config.rule import Rule
 from buildplug.image import build_id
 from buildplug.image.elf import Image
-from buildplug.linker.script import Placement
-from buildplug.runtime.fixup import fixup
-from buildplug.runtime.memory import memory_of
 from buildplug.stage import fill, render
-from buildplug.stage.linker import Linker, TableFiles
+from buildplug.stage.build import Build
+from buildplug.stage.linker import TableFiles
 from buildplug.stage.notes import Assembled, Done, Extracted, Found, Generated, Linked, TableRecord, Verified
-from buildplug.stage.proof import TableProof, prove_table, rewrite, table_bytes, verify
+from buildplug.stage.proof import TableProof, prove_table, rewrite, table_bytes, try_fixup, verify
 from buildplug.tables import registry
 from buildplug.tables.format import Contents
-from buildplug.tables.registry import format_of, template_of
-from buildplug.tables.sites_format import ERRORS, decode
+from buildplug.tables.registry import format_of
+from buildplug.tables.sites_format import decode
 
 FITS = "the tables fit into the room of the previous ones"
 
@@ -49,78 +44,10 @@ def _image(path: Path) -> Image:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """The tables of one image, and how its build links and assembles. A "text" is a generated source, C or assembly."""
+class Stage(Build):
+    """The passes that make the tables of one image."""
 
-    tables: tuple[WantedTable, ...]
-    arch: Arch
-    root: Path  # base of the paths of the user's templates
-    places: Callable[[], Placement]
-    generated: Path  # output folder of generated files
-    object_of: Callable[[Path], Path]  # text -> path of its object
-    linker: Linker
-    scripts: bool  # whether the user has linker scripts
     _extracted: dict[Path, Contents] = field(default_factory=dict, init=False, repr=False)  # by this process
-
-    @property
-    def placement(self) -> Path:
-        """The linker script that places the tables."""
-        return self.generated / "tables.lds"
-
-    @property
-    def script(self) -> Path:
-        """The linker script that replaces the user's; may be empty."""
-        return self.generated / "script.lds"
-
-    @property
-    def anchors(self) -> Path:
-        """The last input of a link: defines the addresses of the sections that tables refer to. A linker script if the
-        user has scripts. With GNU ld's default script, that would reorder sections, and with -pie change their layout:
-        then it is assembly, and verify() fills the addresses in."""
-        return self.generated / ("anchors.lds" if self.scripts else "anchors.S")
-
-    @cached_property
-    def stubs(self) -> list[Path]:
-        """The texts of the draft's empty tables."""
-        return self._texts("stub")
-
-    @cached_property
-    def texts(self) -> list[Path]:
-        """The texts of the tables."""
-        return self._texts("table")
-
-    @property
-    def stub_objects(self) -> list[Path]:
-        return [self.object_of(text) for text in self.stubs]
-
-    @property
-    def assembled(self) -> list[Path]:
-        """The texts to assemble for the relink."""
-        return self.texts if self.scripts else [*self.texts, self.anchors]
-
-    @property
-    def objects(self) -> list[Path]:
-        return [self.object_of(text) for text in self.assembled]
-
-    @property
-    def inputs(self) -> list[Path]:
-        """The inputs that add the tables to the relink."""
-        return [*self.objects, *([self.anchors] if self.scripts else [])]
-
-    @property
-    def kept(self) -> dict[Path, Path]:
-        """inputs -> the copy of each that the draft was linked with, as new files overwrite them."""
-        objects = [*self.objects, *([self.object_of(self.anchors)] if self.scripts else [])]
-        return {path: o.with_name(f"{o.name}.previous") for path, o in zip(self.inputs, objects, strict=True)}
-
-    @property
-    def extracted(self) -> list[Path]:
-        """The files that extract() writes."""
-        return [self.generated / f"{t.rule.symbol}.npz" for t in self.tables]
-
-    def _texts(self, what: str) -> list[Path]:
-        suffixes = [Path(template_of(t.rule)).with_suffix("").suffix for t in self.tables]
-        return [self.generated / f"{t.rule.symbol}_{what}{s}" for t, s in zip(self.tables, suffixes, strict=True)]
 
     def run(self, draft: Path, relinked: Path, image: Path, last: Path | None = None) -> Done:
         """All passes in order. `last`: the previous image of the same link. Raises BuildplugError."""
@@ -287,7 +214,7 @@ class Stage:
                 if again.differences:
                     raise BuildplugError(image, f"rule {wanted.rule.name}: {'; '.join(again.differences)}")
             for wanted in self.tables:
-                _try_fixup(made, wanted, image)
+                try_fixup(made, wanted, image)
                 if wanted.ops:
                     cache_lines.check(final, wanted.rule, wanted.ops)
         return Verified(
@@ -303,23 +230,6 @@ class Stage:
             files.write(blob_path(text), content.blob)
         # name only, found by an include path: the text must be the same in every build directory
         files.write(text, render.table(rule, content, slack, self.root, blob_path(text).name))
-
-
-def _try_fixup(final: Image, wanted: WantedTable, image: Path) -> None:
-    """Runs the kernel's boot-time checks for every backend, by the reference implementation."""
-    if not wanted.ops:
-        return
-    memory, start, end = memory_of(final)
-    at = final.address_of(wanted.rule.symbol) or 0
-    for name in wanted.ops.backends:
-        backend = final.address_of(f"{wanted.rule.symbol}_{name}") or 0
-        status = fixup(final.arch, memory, at, backend, start, end, dry=True)
-        if status.error != "ok":
-            raise BuildplugError(
-                image,
-                f"rule {wanted.rule.name}, backend {name}, entry {status.entry}: {ERRORS[status.error]}",
-                "the kernel would refuse the table at boot; see the generated table for the entry",
-            )
 
 
 def _about(final: Image, proof: TableProof, ops: Ops | None) -> TableRecord:

@@ -13,13 +13,17 @@ import numpy as np
 
 from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import Ops
+from buildplug.config.project import WantedTable
 from buildplug.config.rule import Rule
 from buildplug.image.compare import compare
 from buildplug.image.elf import Image
 from buildplug.image.headers import SHT_NOBITS, Array, Section
+from buildplug.runtime.fixup import fixup
+from buildplug.runtime.memory import memory_of
 from buildplug.stage import segments
 from buildplug.tables.format import Contents
 from buildplug.tables.registry import format_of
+from buildplug.tables.sites_format import ERRORS
 
 
 @dataclass(frozen=True)
@@ -132,3 +136,20 @@ def rewrite(path: Path, final: Image, proof: TableProof) -> None:
         whole = np.memmap(path, np.uint8, "r+")
         whole[rows["offset"].astype("i8")[:, None] + np.arange(final.arch.word)] = np.frombuffer(data, "u1")[offsets]
         whole.flush()
+
+
+def try_fixup(final: Image, wanted: WantedTable, image: Path) -> None:
+    """Runs the kernel's boot-time checks for every backend, by the reference implementation."""
+    if not wanted.ops:
+        return
+    memory, start, end = memory_of(final)
+    at = final.address_of(wanted.rule.symbol) or 0
+    for name in wanted.ops.backends:
+        backend = final.address_of(f"{wanted.rule.symbol}_{name}") or 0
+        status = fixup(final.arch, memory, at, backend, start, end, dry=True)
+        if status.error != "ok":
+            raise BuildplugError(
+                image,
+                f"rule {wanted.rule.name}, backend {name}, entry {status.entry}: {ERRORS[status.error]}",
+                "the kernel would refuse the table at boot; see the generated table for the entry",
+            )
