@@ -13,6 +13,10 @@ test: setup-test
 	clang-format --dry-run -Werror sample_kernel/*.[ch] sample_kernel/*/*.[ch]
 	$(RUN) -m pytest -n auto -m "not slow"
 
+# Small kernels in the styles of those that nobody here wrote, each by its own Makefile; `make test` runs them, too.
+test-kernels: setup-test
+	$(RUN) -m pytest tests/kernel/test_foreign_kernels.py
+
 # The tests with real Linux: builds it once into the cache folder (five minutes), then as `make test`.
 test-linux: setup-test
 	BUILDPLUG_LINUX=1 $(RUN) -m pytest -m linux
@@ -44,4 +48,4 @@ $(VENV)/ready: pyproject.toml
 clean:
 	rm -rf $(VENV) sample_kernel/build
 
-.PHONY: demo test test-linux bench setup setup-test clean
+.PHONY: demo test test-kernels test-linux bench setup setup-test clean

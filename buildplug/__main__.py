@@ -1,7 +1,29 @@
-"""python -m buildplug"""
+"""The program: python -m buildplug, and the commands that are installed.
 
+Imports nothing before an early Ctrl-C ends it without a traceback.
+"""
+
+import signal
 import sys
 
-from buildplug.cli.main import main
 
-sys.exit(main())
+def build() -> None:
+    """buildplug"""
+    _run([])
+
+
+def link() -> None:
+    """buildplug-ld: the one word that build systems want of a linker."""
+    _run(["ld"])
+
+
+def _run(command: list[str]) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, and stays so
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from buildplug.cli.main import main
+
+    sys.exit(main([*command, *sys.argv[1:]]))
+
+
+if __name__ == "__main__":
+    build()

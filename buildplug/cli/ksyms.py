@@ -63,7 +63,7 @@ def _kallsyms(image: Image, rule: Rule) -> None:
     text = image.address_of("_text")
     if text is None:
         raise image.bad("expected the symbol _text, found none", "define it where the kernel starts")
-    sys.stdout.write(render("kallsyms.S.j2", Path.cwd(), **kallsyms_format.assembly(kallsyms_of(image, rule), text)))
+    sys.stdout.write(render("kallsyms.S.j2", None, **kallsyms_format.assembly(kallsyms_of(image, rule), text)))
 
 
 def _address(text: str) -> int:

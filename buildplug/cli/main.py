@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 
 from buildplug import __version__
@@ -31,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     gc.disable()  # a command ends before there is garbage worth the search
     try:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         status = _ld(words[1:]) if words[:1] == ["ld"] else _run(words)
         sys.stdout.flush()
     except BuildplugError as error:
@@ -47,11 +50,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(printable(f"buildplug: {error.filename or 'output'}: {error.strerror}"), file=sys.stderr)
         return 1
     return status
-
-
-def ld() -> int:
-    """buildplug-ld: the one word that build systems want of a linker."""
-    return main(["ld", *sys.argv[1:]])
 
 
 def _ld(words: list[str]) -> int:

@@ -201,6 +201,8 @@ def read(path: Path, build: Path | None = None, arch: str = "") -> Config:
     """Reads the configuration; `build` and `arch` override those in the file. Raises BuildplugError."""
     path = path / "buildplug.toml" if path.is_dir() else path
     root, file = path.resolve().parent, read_file(path, arch)
+    if "\n" in str(root):
+        raise BuildplugError(path, "expected a folder whose path has no newline", "rename it")
     for flag in file.link.flags:
         if flag.endswith("-build-id=uuid"):
             raise BuildplugError(f"{path}: link.flags", f"expected a build-id of the content, found {flag}",
@@ -248,7 +250,7 @@ def _sources(path: Path, root: Path, wanted: Compile, build: Path) -> tuple[str,
             raise BuildplugError(f"{path}: compile.sources", f"expected files for {pattern!r}, found none")
         found |= {str(p.relative_to(root)) for p in matches}
     for name in found:
-        if name.startswith("-") or not name.isprintable():
+        if name.startswith("-") or not name.isprintable() or "|" in name:  # ninja has no escape for |
             raise BuildplugError(
                 f"{path}: compile.sources", f"expected a plain name, found {name!r}", "rename the file"
             )

@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 from jinja2 import meta
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from buildplug.arch.model import Arch
 from buildplug.base.data import shipped, templates
@@ -47,7 +48,7 @@ def _cbytes(data: bytes, width: int) -> str:
 @cache
 def _environment(base: Path | None) -> jinja2.Environment:
     """Templates by name: the user's, relative to `base` if given, override the shipped ones."""
-    environment = jinja2.Environment(
+    environment = ImmutableSandboxedEnvironment(
         loader=jinja2.FileSystemLoader([*([base] if base else []), *sorted(shipped("templates").iterdir())]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -93,4 +93,4 @@ class PackedFormat(Format):
         return Packed.from_arrays(rule, arch, kept)
 
     def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
-        return {f"{rule.symbol}.h": Source("packed.h.j2", {"rule": rule})}
+        return {f"{rule.symbol}.h": Source("packed.h.j2", {"rule": rule, "arch": arch})}

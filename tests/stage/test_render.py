@@ -1,6 +1,8 @@
 """Templates: their errors, and names that no template expects."""
 
 import dataclasses
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from buildplug.arch.x86 import X86_64
 from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import OP_BITS, Implementation, Op, Ops
-from buildplug.config.rule import Output, Rule
+from buildplug.config.rule import Output, Rule, find
 from buildplug.image.elf import Image
 from buildplug.linker.script import Placed, Placement
 from buildplug.stage import render
@@ -150,7 +152,7 @@ def test_tables_go_behind_an_odd_section(tmp_path: Path) -> None:
 def test_each_table_has_anchors_of_its_own(tmp_path: Path) -> None:
     tables = [(Rule(rule, ""), one_site(name, "op")) for rule, name in (("a", ".text"), ("b", ".data"))]
     text = render.anchors([*tables], tmp_path)
-    assert "__bp_a_section_0 = ADDR(.text);\n__bp_b_section_0 = ADDR(.data);" in text
+    assert "HIDDEN(__bp_a_section_0 = ADDR(.text));\nHIDDEN(__bp_b_section_0 = ADDR(.data));" in text
 
 
 OPS = Ops(
@@ -214,3 +216,16 @@ def test_templates_of_the_users_are_those_that_tables_need(tmp_path: Path) -> No
     rule = Rule("own", "of the tests", table=Output(template="own.c.j2"))
     needed = {"own.c.j2", "base.j2", "parts/one.j2", "rows.h.j2"}
     assert render.users([rule], tmp_path) == sorted(tmp_path / name for name in needed)
+
+
+@pytest.mark.parametrize("reach", ["().__class__.__mro__", "rule.__init__.__globals__"])
+def test_a_template_cannot_reach_python(tmp_path: Path, reach: str) -> None:
+    (tmp_path / "own.S.j2").write_text(f"{{{{ {reach} }}}}")
+    with pytest.raises(BuildplugError, match=r"own.S.j2:\d+: does not render: .*unsafe"):
+        render.render("own.S.j2", tmp_path, rule=Rule("a", ""))
+
+
+def test_what_a_rule_is_about_stays_a_comment(tmp_path: Path) -> None:
+    rule = replace(find("functions", tmp_path), about="x */ int injected = 1; /*")
+    (text,) = (text for name, text in render.table_files(X86_64, rule, None, tmp_path).items() if name.endswith(".h"))
+    assert "int injected" not in re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
