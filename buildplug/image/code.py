@@ -6,8 +6,9 @@ import capstone
 import numpy as np
 
 from buildplug.arch.decode import decoder, instructions
-from buildplug.image.elf import Image, among
+from buildplug.image.elf import Image
 from buildplug.image.headers import STT_FUNC, STT_NOTYPE, STT_OBJECT, Section
+from buildplug.image.symtab import among
 
 
 class Disassembler:

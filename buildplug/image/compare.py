@@ -12,7 +12,7 @@ import numpy as np
 from buildplug.arch.field import REL32
 from buildplug.base.globs import globs
 from buildplug.image import build_id, layout
-from buildplug.image.elf import Image, among
+from buildplug.image.elf import Image
 from buildplug.image.fields import mismatches
 from buildplug.image.headers import (
     SHN_LORESERVE,
@@ -24,6 +24,7 @@ from buildplug.image.headers import (
     Array,
     Section,
 )
+from buildplug.image.symtab import among
 
 # Linker-generated, and dependent on addresses without having relocations.
 EXEMPT = (

@@ -3,8 +3,9 @@ where each symbol lies. Bytes are compared as far as nothing moved."""
 
 import numpy as np
 
-from buildplug.image.elf import Image, among
+from buildplug.image.elf import Image
 from buildplug.image.headers import STT_FUNC, STT_OBJECT, Array, Section
+from buildplug.image.symtab import among
 
 
 def differences(draft: Image, final: Image, pairs: list[tuple[Section, Section]]) -> tuple[list[str], list[str]]:

@@ -10,8 +10,9 @@ import numpy as np
 from buildplug.base.errors import BuildplugError
 from buildplug.config.rule import Rule
 from buildplug.image import build_id
-from buildplug.image.elf import Image, among
+from buildplug.image.elf import Image
 from buildplug.image.headers import SHT_NOBITS, STT_FILE, STT_SECTION, Array
+from buildplug.image.symtab import among
 from buildplug.record.rebuilds import APART, Place
 from buildplug.repro import archives
 from buildplug.stage.proof import prove_table

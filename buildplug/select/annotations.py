@@ -13,7 +13,7 @@ from buildplug.base.errors import BuildplugError
 from buildplug.base.globs import globs
 from buildplug.config.rule import Rule
 from buildplug.config.select import Member, Records
-from buildplug.image.elf import Image, among
+from buildplug.image.elf import Image
 from buildplug.image.headers import (
     SHN_UNDEF,
     SHT_NOBITS,
@@ -26,6 +26,7 @@ from buildplug.image.headers import (
     Array,
     Section,
 )
+from buildplug.image.symtab import among
 from buildplug.select.symbols import bound
 
 LONGEST = 4095  # bytes of a string: numpy pads each to the longest

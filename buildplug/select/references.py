@@ -15,9 +15,10 @@ from buildplug.arch.form import ADDRESS, IGNORED_KINDS
 from buildplug.base.globs import globs
 from buildplug.config import select
 from buildplug.config.rule import Rule, check_arch
-from buildplug.image.elf import Image, among
+from buildplug.image.elf import Image
 from buildplug.image.fields import IGNORED, UNKNOWN, check_linked, check_relocations, numbers_of
 from buildplug.image.headers import SHN_UNDEF, STT_FUNC, STT_OBJECT, STT_SECTION, Array, Section
+from buildplug.image.symtab import among
 from buildplug.select.symbols import Target, disjoint, targets
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from buildplug.base.errors import BuildplugError
 from buildplug.base.globs import globs
 from buildplug.config.rule import Rule, check_arch
 from buildplug.config.select import Relocations
-from buildplug.image.elf import Image, among
+from buildplug.image.elf import Image
 from buildplug.image.fields import UNKNOWN, check_linked, check_relocations, expected_and_found, numbers_of
 from buildplug.image.headers import SHN_ABS, SHN_UNDEF, Array, Section
+from buildplug.image.symtab import among
 
 # section: index; offset: of the field in its section; encoding: index in FIELDS; symbol: index
 FIELD = np.dtype(

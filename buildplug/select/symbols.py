@@ -9,7 +9,7 @@ from buildplug.base.errors import BuildplugError
 from buildplug.base.globs import globs
 from buildplug.config.rule import Rule
 from buildplug.config.select import Symbols
-from buildplug.image.elf import Image, among
+from buildplug.image.elf import Image
 from buildplug.image.headers import (
     SHN_ABS,
     SHN_LORESERVE,
@@ -23,6 +23,7 @@ from buildplug.image.headers import (
     Array,
 )
 from buildplug.image.symbols import functions
+from buildplug.image.symtab import among
 
 FEW = 5000  # symbols
 

@@ -1,0 +1,124 @@
+"""An ELF file: its sections as records, their bytes, its segments. Source: System V gABI, chapters 4 and 5."""
+
+import mmap
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from buildplug.arch.registry import by_header
+from buildplug.base.errors import BuildplugError
+from buildplug.image import headers
+from buildplug.image.headers import SHF_ALLOC, SHT_NOBITS, Array, Section
+
+
+class File:
+    """An ELF file, read only. Any access raises BuildplugError if it finds the file malformed."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                self._file = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as error:
+            raise BuildplugError(path, f"cannot be read: {error.strerror}") from None
+        except ValueError:
+            raise BuildplugError(path, "expected an ELF file, found an empty file") from None
+        self.data: Array = np.frombuffer(self._file, np.uint8)
+        try:
+            self._read_headers()
+        except BuildplugError:
+            raise
+        except Exception as error:  # malformed bytes can make the parser raise anything
+            raise self.bad(f"expected an ELF file, found headers that do not parse ({error!r:.60})") from None
+
+    def bad(self, problem: str, remedy: str = "rebuild the file") -> BuildplugError:
+        return BuildplugError(self.path, problem, remedy)
+
+    def _read_headers(self) -> None:
+        if self._file[:4] != b"\x7fELF":
+            raise self.bad(f"expected an ELF file, found the first bytes {self._file[:4].hex(' ')}")
+        elf = headers.elf_file(self._file)
+        order, machine = (
+            "<" if elf.little_endian else ">",
+            int.from_bytes(self._file[18:20], "little" if elf.little_endian else "big"),
+        )
+        self.arch = arch = by_header(machine, elf.elfclass, order)
+        self.type: str = str(elf.header["e_type"])
+        self._segments_at = elf.header["e_phoff"], elf.header["e_phnum"]
+        try:
+            self.headers = headers.sections(self._file, arch)
+        except ValueError:
+            raise self.bad("expected section headers, found none or a file that ends before them") from None
+        self._check_extents(self.headers)
+        self.sections = headers.named(self._file, self.headers)
+
+    def _check_extents(self, found: Array) -> None:
+        """Checks section headers: content must lie in the file, and SHT_NOBITS in the address space."""
+        in_memory, size = found["type"] == SHT_NOBITS, found["size"].astype("u8")
+        limits = np.where(in_memory, np.uint64(self.arch.modulus - 1), np.uint64(len(self._file)))
+        starts = np.where(in_memory, found["address"], found["offset"]).astype("u8")
+        wrong = (found["type"] != 0) & ((size > limits) | (starts > limits - size))
+        if wrong.any():
+            index = int(np.argmax(wrong))
+            end = "address space" if found["type"][index] == SHT_NOBITS else "file"
+            raise self.bad(f"section {index}: expected {size[index]} bytes, found the end of the {end}")
+
+    def _records(self, section: Section, dtype: np.dtype[Any]) -> Array:
+        if section.size % dtype.itemsize or section.entsize not in (0, dtype.itemsize):
+            raise self.bad(
+                f"section {section.name}: expected records of {dtype.itemsize} bytes, "
+                f"found {section.size} bytes in records of {section.entsize}"
+            )
+        return np.frombuffer(self.bytes_of(section), dtype)
+
+    def bytes_of(self, section: Section) -> Array:
+        """The content of a section, uint8, shape (size,); for SHT_NOBITS zeros that take no memory."""
+        if section.type == SHT_NOBITS:
+            return np.broadcast_to(np.uint8(0), section.size)
+        return self.data[section.offset : section.offset + section.size]
+
+    def section(self, name: str) -> Section:
+        """The only section of that name. Raises BuildplugError unless there is exactly one."""
+        found = [section for section in self.sections if section.name == name]
+        if len(found) != 1:
+            raise self.bad(f"expected one section {name}, found {len(found)}", "check the rule and the linker script")
+        return found[0]
+
+    def section_at(self, address: int) -> Section | None:
+        """The allocated section that contains an address; the first if several overlap, as with .tbss."""
+        starts, ends, indices = self._by_address
+        at = int(np.searchsorted(starts, np.uint64(address), "right")) - 1
+        if (starts[1:] < ends[:-1]).any():  # some overlap
+            inside = indices[(starts <= np.uint64(address)) & (np.uint64(address) < ends)]
+            return self.sections[int(inside.min())] if len(inside) else None
+        return self.sections[int(indices[at])] if at >= 0 and address < int(ends[at]) else None
+
+    @cached_property
+    def _by_address(self) -> tuple[Array, Array, Array]:
+        """The non-empty allocated sections by address: starts, ends, indices."""
+        found = self.headers
+        indices = np.flatnonzero((found["flags"] & SHF_ALLOC != 0) & (found["size"] > 0))
+        indices = indices[np.argsort(found["address"][indices], kind="stable")]
+        starts = found["address"][indices].astype("u8")
+        return starts, starts + found["size"][indices].astype("u8"), indices
+
+    @cached_property
+    def segments(self) -> Array:
+        """The program headers, shape (n,): type, flags, offset, vaddr, paddr, filesz, memsz, align; in bytes."""
+        dtype = headers.record(headers.SEGMENT[self.arch.bits], self.arch)
+        start, count = self._segments_at
+        if start + count * dtype.itemsize > len(self._file):
+            raise self.bad(f"expected {count} program headers, found the end of the file")
+        return np.frombuffer(self._file, dtype, count, start) if count else np.zeros(0, dtype)
+
+    def words(self, section: Section, offsets: Array, size: int) -> Array:
+        """The `size`-byte words at offsets in a section, uint64, shape as offsets; 0 if not wholly inside."""
+        content = self.bytes_of(section)
+        if len(content) < size:
+            return np.zeros(len(offsets), "u8")
+        inside = (offsets >= 0) & (offsets <= len(content) - size)
+        index = np.where(inside, offsets, 0).astype("i8")[:, None] + np.arange(size)
+        words = np.ascontiguousarray(content[index]).view(f"{self.arch.byteorder}u{size}")[:, 0]
+        return np.where(inside, words, 0).astype("u8")
