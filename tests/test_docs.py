@@ -19,8 +19,9 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"^(?:# |/\* )([\w.]+\.\w+)(?: \*/)?\n", re.MULTILINE)  # of the file that follows
 RECIPES = README.partition("\n## Recipes\n")[2].partition("\n## ")[0].split("\n**")[1:]
 KERNEL = ROOT / "tests" / "recipe_kernel"
+START = ROOT / "tests" / "foreign_kernels" / "common" / "start.S"
 PRINTS = (
-    r"work\+0x\w+/0x\w+\nmain\+0x\w+/0x\w+\nlong_mode\+0x\w+/0x0\n",
+    r"work\+0x\w+/0x\w+\nkernel_main\+0x\w+/0x\w+\nupper\+0x\w+/0x0\n",
     "tick\nspin\n",
     "hypercall\n",
 )
@@ -66,7 +67,7 @@ def test_paths_in_internals_exist() -> None:
 @pytest.mark.parametrize("count", range(1, len(PRINTS) + 1))
 def test_recipe_builds_and_boots(tmp_path: Path, count: int) -> None:
     """Each recipe adds to those before it; the commands are the first one's."""
-    for path in KERNEL.iterdir():
+    for path in (*KERNEL.iterdir(), START):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     blocks = [block for recipe in RECIPES[:count] for block in BLOCK.findall(recipe)]
     for _, text in (block for block in blocks if block[0] in ("toml", "c")):

@@ -76,34 +76,27 @@ def parse(words: list[str], asked: Callable[[str], bool] = lambda text: False) -
     """The command line that the words after the linker's name are. asked: whether the linker finds --version in a
     response file with a text, if linkers read one otherwise."""
     line = LinkLine(_expanded(words, asked, 0))
-    for name, value, spelled in _options(line.words):
+    for written, value, spelled in _options(line.words):
+        name = SAME.get(written, written)
         if name:
             line.options[name] = value
         if not name or name == "l":
             line.inputs.append(spelled[0])
         if name == "script":
             line.scripts.append(value)
-            line.default_script = value if _written(spelled[0]) in DEFAULT_SCRIPTS else line.default_script
+            line.default_script = value if written in DEFAULT_SCRIPTS else line.default_script
         if name in ("L", "library-path"):
             line.folders.append(value)
     return line
 
 
 def without(line: LinkLine, options: frozenset[str]) -> list[str]:
-    """Its words except those of `options`, by the names that are written."""
-    return [word for _, _, spelled in _options(line.words) if _written(spelled[0]) not in options for word in spelled]
-
-
-def _written(word: str) -> str:
-    """The name of an option as it is written."""
-    name = word.removeprefix("-").removeprefix("-").partition("=")[0]
-    if not word.startswith("-") or word == "-":
-        return ""
-    return word[1] if name not in LONG and name not in WHOLE and word[1] in SHORT else name
+    """Its words except those of `options`, by their names as written."""
+    return [word for name, _, spelled in _options(line.words) if name not in options for word in spelled]
 
 
 def _options(words: list[str]) -> list[tuple[str, str, list[str]]]:
-    """Each option: its long name, its value, and the words that it is; an input has no name."""
+    """Each option: its name as written, its value, and the words that it is; an input has no name."""
     found = []
     rest = iter(words)
     for word in rest:
@@ -119,7 +112,7 @@ def _options(words: list[str]) -> list[tuple[str, str, list[str]]]:
         if in_next and (following := next(rest, None)) is not None:
             value = following
             spelled.append(value)
-        found.append((SAME.get(name, name), value, spelled))
+        found.append((name, value, spelled))
     return found
 
 
