@@ -201,8 +201,6 @@ def read(path: Path, build: Path | None = None, arch: str = "") -> Config:
     """Reads the configuration; `build` and `arch` override those in the file. Raises BuildplugError."""
     path = path / "buildplug.toml" if path.is_dir() else path
     root, file = path.resolve().parent, read_file(path, arch)
-    if "\n" in str(root):
-        raise BuildplugError(path, "expected a folder whose path has no newline", "rename it")
     for flag in file.link.flags:
         if flag.endswith("-build-id=uuid"):
             raise BuildplugError(f"{path}: link.flags", f"expected a build-id of the content, found {flag}",
