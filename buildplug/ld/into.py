@@ -1,7 +1,6 @@
 """Programs that are `buildplug ld` with its options, under every name that compiler drivers look for in a folder."""
 
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -10,14 +9,21 @@ from pathlib import Path
 from buildplug.base import files
 from buildplug.base.errors import BuildplugError
 from buildplug.base.process import version
+from buildplug.config.project import read_file
+from buildplug.config.rule import find
+from buildplug.ld import shell
 from buildplug.linker.family import FAMILIES, by_version
 
 NAMES = ("ld", "buildplug-ld")  # besides those of the families
 
 
-def write(folder: Path, config: Path, arch: str, ld: str, *, keep: bool) -> None:
+COPY = ".buildplug.toml"  # the configuration as it was
+
+
+def write(folder: Path, config: Path, arch: str, ld: str, image: str, *, keep: bool) -> None:
     """Writes the programs. Under a family's name they run the linker `ld` if it is of that family, else the one that
-    has the name if there is one: `gcc -fuse-ld=lld` means lld. Raises BuildplugError."""
+    has the name if there is one: `gcc -fuse-ld=lld` means lld. `image`: the name of the output that gets tables, empty
+    if none does. Raises BuildplugError."""
     names = (*NAMES, *(family.program for family in FAMILIES))
     names += tuple(sorted({path.name for path in _versioned()} - {*names}))
     program = _program(ld, folder, names)
@@ -28,13 +34,25 @@ def write(folder: Path, config: Path, arch: str, ld: str, *, keep: bool) -> None
     for family in FAMILIES:
         programs[family.program] = "" if family == chosen else _program(family.program, folder, names)
     programs |= {name: _program(name, folder, names) for name in names if name not in programs}
+    config, copy = config.absolute(), (folder / COPY).absolute()
+    files.write(copy, files.read(config))
+    symbols = _symbols(config, arch)
     for name, real in programs.items():
-        command = [sys.executable, "-P", "-m", "buildplug", "ld", "--config", str(config.absolute())]
+        command = [sys.executable, "-P", "-m", "buildplug", "ld", "--config", str(config)]
         command += ["--arch", arch] if arch else []
         command += ["--ld", real or program, *(["--keep"] if keep else [])]
         with files.replacing(folder / name) as scratch:
-            scratch.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n', errors="surrogateescape")
+            text = shell.text(command, real or program, config, copy, image, symbols)
+            scratch.write_text(text, errors="surrogateescape")
             scratch.chmod(scratch.stat().st_mode | (scratch.stat().st_mode & 0o444) >> 2)
+
+
+def _symbols(config: Path, arch: str) -> list[str]:
+    """The symbols of the tables; none if a rule is wrong, which is no matter before the kernel is linked."""
+    try:
+        return [find(table.rule, config.parent).symbol for table in read_file(config, arch).table]
+    except BuildplugError:
+        return []
 
 
 def _versioned() -> Iterator[Path]:

@@ -38,7 +38,7 @@ def main(words: list[str], called: str) -> int:
     if "into" in own:
         from buildplug.ld import into
 
-        into.write(Path(own["into"]), config, own["arch"], ld, keep=keep)
+        into.write(Path(own["into"]), config, own["arch"], ld, image, keep=keep)
         return 0
     line = line if own["ld"] else _parse(ld, words, env)
     special = not output.parent.is_dir() or (output.exists() and not output.is_file())  # the linker says what is wrong
