@@ -2,18 +2,17 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
 from pathlib import Path
 
 from buildplug.cli.shared import add_architecture
-from buildplug.config import project
-from buildplug.pipeline.doit_tasks import PASSES
-from buildplug.pipeline.run import build
-from buildplug.record import provenance
-from buildplug.record.build import read_record
+from buildplug.record import stamps
+
+FILE = "buildplug.toml"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("config", nargs="?", type=Path, default=Path("buildplug.toml"), help="default: buildplug.toml")
+    parser.add_argument("config", nargs="?", type=Path, default=Path(FILE), help=f"default: {FILE}")
     add_architecture(parser)
     parser.add_argument("--build-dir", type=Path, metavar="DIR", help="in place of the configuration's")
     parser.add_argument("--explain", action="store_true", help="say of each pass why it runs or not")
@@ -25,24 +24,54 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
+    if options.config.is_dir():
+        options.config /= FILE
+    given = stamps.options(options.config, options.build_dir, options.arch)
+    lists = (stamps.unchanged(folder / stamps.NAME, given) for folder in _build_directories(given))
+    if said := next(filter(None, lists), None):  # nothing to do, which is known without what takes time to import
+        record, *explained = said
+        sys.stderr.writelines(f"{line}\n" for line in explained if options.explain)
+    else:
+        record = str(_build(options))
+    if options.provenance is not None:
+        _write_provenance(options, record)
+    if options.json:
+        sys.stdout.write(Path(record).read_text())
+
+
+def _build_directories(given: dict[str, str]) -> Iterator[Path]:
+    """Where the last build with these options may have left its list of stamps."""
+    if given["build"]:
+        yield Path(given["build"])
+        return
+    config = Path(given["config"])
+    yield config.parent / "build"
+    import tomllib  # lazy: only for who names another directory
+    from contextlib import suppress
+
+    with suppress(OSError, ValueError, AttributeError):
+        data = tomllib.loads(config.read_text())
+        for kernel in (data.get("kernel", {}), *(arch.get("kernel", {}) for arch in data.get("arch", {}).values())):
+            yield config.parent / str(kernel.get("build", "build"))
+
+
+def _build(options: Namespace) -> Path:
+    from buildplug.pipeline.run import build
+
     def explain(name: str, what: str) -> None:
         print(f"{name}: {what}", file=sys.stderr)
 
     if sys.stderr.isatty() and not options.explain:
-        path = _build_with_bar(options)
-    else:
-        path = build(options.config, options.build_dir, explain if options.explain else None, arch=options.arch)
-    if options.provenance is not None:
-        wanted = project.read(options.config, options.build_dir, options.arch)
-        output = Path(options.provenance or wanted.build / f"{wanted.kernel.name}.provenance.json")
-        provenance.write(output, provenance.statement(wanted, read_record(path)))
-    if options.json:
-        sys.stdout.write(path.read_text())
+        return _build_with_bar(options.config, options.build_dir, options.arch)
+    return build(options.config, options.build_dir, explain if options.explain else None, arch=options.arch)
 
 
-def _build_with_bar(options: Namespace) -> Path:
+def _build_with_bar(config: Path, directory: Path | None, arch: str) -> Path:
     from rich.console import Console  # slow to import, and not for a build whose output goes to a file
     from rich.progress import Progress
+
+    from buildplug.pipeline.doit_tasks import PASSES
+    from buildplug.pipeline.run import build
 
     with Progress(console=Console(file=sys.stderr), transient=True) as progress:
         bar = progress.add_task("", total=len(PASSES))
@@ -50,4 +79,14 @@ def _build_with_bar(options: Namespace) -> Path:
         def started(name: str, what: str) -> None:
             progress.update(bar, description=name, completed=PASSES.index(name))
 
-        return build(options.config, options.build_dir, None, started, options.arch)
+        return build(config, directory, None, started, arch)
+
+
+def _write_provenance(options: Namespace, record: str) -> None:
+    from buildplug.config import project
+    from buildplug.record import provenance
+    from buildplug.record.build import read_record
+
+    wanted = project.read(options.config, options.build_dir, options.arch)
+    output = Path(options.provenance or wanted.build / f"{wanted.kernel.name}.provenance.json")
+    provenance.write(output, provenance.statement(wanted, read_record(Path(record))))

@@ -8,6 +8,7 @@ import sys
 from buildplug import __version__
 from buildplug.base.errors import BuildplugError, printable
 
+WIDTH = 118  # of a usage line behind wrong usage
 COMMANDS = {  # name -> what it does; its module has arguments(), but for ld, which adds them to a parser; and run()
     "build": "compile, link, extract, relink once, verify",
     "report": "show what builds and rebuilds did: a summary, JSON, or a page without network or script",
@@ -73,7 +74,14 @@ def _run(words: list[str]) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start threads that nothing here needs
     name, *words = words
     command = import_module(f"buildplug.cli.{name}")
-    parser = argparse.ArgumentParser(f"buildplug {name}", description=COMMANDS[name])
+
+    def formatter(prog: str) -> argparse.HelpFormatter:
+        """argparse makes one for each argument; with a width, it need not import what finds out that of the terminal,
+        which takes longer than all else here."""
+        wanted = {"-h", "--help"} & set(words)
+        return argparse.HelpFormatter(prog) if wanted else argparse.HelpFormatter(prog, width=WIDTH)
+
+    parser = argparse.ArgumentParser(f"buildplug {name}", description=COMMANDS[name], formatter_class=formatter)
     command.arguments(parser)
     # the words behind repro's -- are a command's: argparse would take them for its own
     mark = words.index("--") if name == "repro" and "--" in words else len(words)

@@ -1,13 +1,13 @@
 """What more than one command takes or prints."""
 
-import json
 from argparse import ArgumentParser
-from typing import Any
 
 
 def add_architecture(parser: ArgumentParser) -> None:
     parser.add_argument("--arch", default="", metavar="NAME", help="in place of the configuration's")
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
+    import json  # lazy: not for a build with nothing to do
+
     print(json.dumps(value, indent=1))

@@ -232,6 +232,17 @@ def read(path: Path, build: Path | None = None, arch: str = "") -> Config:
     )  # fmt: skip
 
 
+def source_folders(config: Config) -> set[Path]:
+    """The folders in which a new file, or a new folder, may match the patterns of the sources."""
+    found = set[Path]()
+    for pattern in config.compile.sources:
+        parts = Path(pattern).parts
+        for number, part in enumerate(parts):
+            if set("*?[") & set(part) or "**" in parts[:number]:
+                found |= {*(config.root.glob("/".join(parts[:number])) if number else [config.root])}
+    return {path for path in found if path.is_dir() and not path.is_relative_to(config.build)}
+
+
 def _built(source: Path, build: Path) -> bool:
     """Whether a file is in this build directory, or in another one, recognised by its state file."""
     return source.is_relative_to(build) or any((folder / STATE).exists() for folder in source.parents)

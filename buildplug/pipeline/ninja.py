@@ -18,6 +18,7 @@ from buildplug.base.input_order import in_order
 from buildplug.base.process import run
 from buildplug.config.project import Config
 
+MADE = ("build.ninja", "compile_commands.json", ".ninja_log", ".ninja_deps")  # in the build directory
 NINJA = Path(ninja.BIN_DIR) / "ninja"
 
 

@@ -2,7 +2,9 @@
 
 import fcntl
 import json
-from collections.abc import Callable, Iterator
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,12 @@ from doit.reporter import ZeroReporter
 from doit.runner import Runner
 from doit.task import Stream, Task
 
-from buildplug.base import files
+from buildplug.base import data, files, fingerprints
 from buildplug.base.errors import BuildplugError
 from buildplug.config import project
-from buildplug.pipeline.doit_tasks import PassFailed, Pipeline
+from buildplug.pipeline import ninja
+from buildplug.pipeline.doit_tasks import PASSES, PassFailed, Pipeline
+from buildplug.record import stamps
 from buildplug.record.build import read_record
 
 REASONS = {
@@ -29,6 +33,7 @@ REASONS = {
     "checker_changed": "the kind of check changed",
     "missing_file_dep": "an input is missing",
 }
+NOTHING_TO_DO = (f"{PASSES[0]}: runs: ninja decides", *(f"{name}: up to date" for name in PASSES[1:]))  # explained
 SHOWN = 4  # files that an explanation names
 
 Report = Callable[[str, str], None]  # (pass, what of it: "" when it starts)
@@ -96,6 +101,7 @@ def build(
     arch: str = "",
 ) -> Path:
     """Builds; returns the path of the record. Raises BuildplugError of the pass that failed."""
+    began = time.time_ns()
     pipeline = Pipeline(project.read(path, directory, arch), explain is not None)
     with _locked(pipeline.config.build):
         state = Dependency(_StateFile, str(pipeline.config.build / project.STATE), checker_cls=TimestampChecker)
@@ -109,7 +115,24 @@ def build(
         if explain and {"draft", "relink"} & set(reporter.executed):
             record = read_record(pipeline.record_path)
             explain("links", f"{record.links}: {record.why}")
+        options = stamps.options(path, directory, arch)
+        _write_stamps(pipeline, began, options, control.tasks.values())
     return pipeline.record_path
+
+
+def _write_stamps(pipeline: Pipeline, began: int, options: dict[str, str], tasks: Iterable[Task]) -> None:
+    """Notes what this build depended on and made, so that the next one need not ask if nothing has changed."""
+    c = pipeline.config
+    read = {*ninja.inputs(c), *data.own_files(), *(name for task in tasks for name in task.file_dep)}
+    read = {os.path.normpath(path) for path in read}
+    outputs = [*pipeline.notes.values(), *(c.build / name for name in (project.STATE, *ninja.MADE))]
+    made = {*map(str, outputs), *(name for task in tasks for name in task.targets)}
+    made |= {name for name in read if Path(name).is_relative_to(c.build)}
+    stamps.write(
+        c.build / stamps.NAME, began, options=options, variables=fingerprints.VARIABLES,
+        programs=(c.toolchain.cc, c.toolchain.ld, *c.toolchain.launcher[:1]), inputs=read - made, made=made,
+        folders=map(str, project.source_folders(c)), said=[str(pipeline.record_path), *NOTHING_TO_DO],
+    )  # fmt: skip
 
 
 @contextmanager
