@@ -33,6 +33,11 @@ def blob_path(text: Path) -> Path:
     return text.with_suffix(".bin")
 
 
+def _content(text: Path) -> tuple[bytes, ...]:
+    """What the object of a table's source depends on, besides flags."""
+    return tuple(path.read_bytes() for path in (text, blob_path(text)) if path.exists())
+
+
 @lru_cache(maxsize=2)
 def _read(path: Path, stamp: tuple[int, ...]) -> Image:
     return Image(path)
@@ -52,10 +57,12 @@ class Stage(Build):
     def run(self, draft: Path, relinked: Path, image: Path, last: Path | None = None) -> Done:
         """All passes in order. `last`: the previous image of the same link. Raises BuildplugError."""
         self.prepare()
-        first = self.link_draft(draft, self.restore(last) if last else "there is no previous image")
+        why = self.restore(last) if last else "there is no previous image"
+        restored = {text: _content(text) for text in self.assembled}
+        first = self.link_draft(draft, why)
         self.extract(draft)
         self.generate()
-        self.assemble_all(self.assembled)
+        self.assemble_all([text for text in self.assembled if why or restored[text] != _content(text)])
         final = self.relink(draft, relinked)
         verified = self.verify(draft if final.links else relinked, relinked, image)
         return Done(verified, first.links + final.links, final.why or first.why)
