@@ -4,13 +4,14 @@ and if the small Linux is built (make test-linux), our tables and our link stage
 
 import sys
 
-from bench import costs, cycles, fixup, ksyms, linux, loss
+from bench import costs, cycles, fixup, ksyms, linux, loss, small
 from buildplug.base.errors import BuildplugError
 from tests.linux_image import cached
 
 
 def main() -> None:
     costs.main([])
+    small.main()
     fixup.main()
     loss.main()
     cycles.main()

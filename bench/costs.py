@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Cost:
 
     seconds: float
     peak: float  # resident memory of the largest, MiB
+    processor: float = 0.0  # seconds of all processors
 
 
 def run(command: Sequence[str | Path], cwd: Path) -> Cost:
@@ -38,16 +39,17 @@ def run(command: Sequence[str | Path], cwd: Path) -> Cost:
     words = [str(word) for word in command]
     launched = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")), *words]
     done = subprocess.run(launched, cwd=cwd, stdout=subprocess.PIPE, text=True, check=True)
-    seconds, peak, status = map(float, done.stdout.split())
+    seconds, processor, peak, status = map(float, done.stdout.split())
     if status:
         sys.exit(f"bench: {' '.join(words)}: exit status {status:.0f}")
-    return Cost(seconds, peak / 1024)
+    return Cost(seconds, peak / 1024, processor)
 
 
 def best(rounds: int, *runs: Callable[[int], Cost]) -> list[Cost]:
     """The lowest cost of each, in alternating runs."""
     costs = [[once(number) for once in runs] for number in range(rounds)]
-    return [Cost(min(c.seconds for c in column), min(c.peak for c in column)) for column in zip(*costs, strict=True)]
+    columns = zip(*costs, strict=True)
+    return [Cost(*(min(values) for values in zip(*map(astuple, column), strict=True))) for column in columns]
 
 
 def row(figure: str, ours: float, peer: float, unit: str, how: str) -> None:
@@ -68,6 +70,7 @@ def measure(folder: Path) -> None:
         lambda _: run([NINJA, "-f", "build/build.ninja"], root),
     )
     row("build, nothing to do", ours.seconds * 1000, peer.seconds * 1000, "ms", "over ninja with nothing to do")
+    row("... processor", ours.processor * 1000, peer.processor * 1000, "ms", "aim: 60")
 
 
 def extraction(root: Path) -> None:
