@@ -4,7 +4,7 @@ All indices are checked here, in file.py and in symtab.py, once: users of an `Im
 a relocation's symbol to exist. Source: System V gABI, chapters 4 and 5.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from buildplug.base import input_order
 from buildplug.image import headers
 from buildplug.image.headers import SHF_ALLOC, SHT_NOBITS, SHT_REL, SHT_RELA, Array, Section
-from buildplug.image.symtab import SymbolTable
+from buildplug.image.symtab import SymbolTable, among
 
 # Relocations of a section: offset in it (bytes), r_type, symbol index, addend (for SHT_REL, too).
 RELOCATION = np.dtype([("offset", "u8"), ("type", "u4"), ("symbol", "u4"), ("addend", "i8")])
@@ -28,9 +28,9 @@ class Image(SymbolTable):
     def _relocation_sections(self) -> list[tuple[Section, Section]]:
         """Each kept relocation section and the section that it relocates, by sh_info: names are arbitrary."""
         found = []
-        for table in self.sections:
-            if table.type not in (SHT_RELA, SHT_REL) or table.flags & SHF_ALLOC:  # .rela.dyn is the loader's
-                continue
+        kept = among(self.headers["type"], (SHT_RELA, SHT_REL))
+        kept &= self.headers["flags"] & SHF_ALLOC == 0  # .rela.dyn is the loader's
+        for table in self.sections.at(kept):
             if not 0 < table.info < len(self.sections):
                 raise self.bad(f"section {table.name}: expected a section to relocate, found index {table.info}")
             if table.size:
@@ -42,14 +42,17 @@ class Image(SymbolTable):
         """Whether the linker kept relocations of allocated sections."""
         return any(section.alloc for _, section in self._relocation_sections)
 
-    def relocations(self, against: Array | None = None) -> Iterator[tuple[Section, Array]]:
+    def relocations(
+        self, against: Array | None = None, of: Container[int] | None = None
+    ) -> Iterator[tuple[Section, Array]]:
         """The kept relocations of each allocated section that has any: (section, array of RELOCATION).
 
-        `against`: bool, shape (symbols,), selects by symbol. r_offset, an address in a linked image, becomes an offset
-        in the section. Raises BuildplugError for a relocation outside its section or with a nonexistent symbol.
+        `against`: bool, shape (symbols,), selects by symbol. `of`: indices, selects by section. r_offset, an address in
+        a linked image, becomes an offset in the section. Raises BuildplugError for a relocation outside its section or
+        with a nonexistent symbol.
         """
         for table, section in self._relocation_sections:
-            if section.alloc:
+            if section.alloc and (of is None or section.index in of):
                 yield section, self._relocations(table, section, against)
 
     def relocations_of(self, section: Section) -> Array:
@@ -97,9 +100,7 @@ class Image(SymbolTable):
         """The fields that the loader fills with an address in the image, if position-independent; dtype LOADED, shape
         (n,). Without those of SHT_REL, which hold their address already."""
         found = [np.zeros(0, LOADED)]
-        for section in self.sections:
-            if section.type != SHT_RELA or not section.flags & SHF_ALLOC:
-                continue
+        for section in self.sections.at((self.headers["type"] == SHT_RELA) & (self.headers["flags"] & SHF_ALLOC != 0)):
             raw = self._records(section, headers.rela(self.arch))
             rows = np.zeros(len(raw), LOADED)
             rows["place"], rows["address"] = raw["offset"], raw["addend"].astype("i8").astype("u8")

@@ -3,14 +3,14 @@
 import mmap
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from buildplug.arch.registry import by_header
 from buildplug.base.errors import BuildplugError
 from buildplug.image import headers
-from buildplug.image.headers import SHF_ALLOC, SHT_NOBITS, Array, Section
+from buildplug.image.headers import MOST_SEGMENTS, SHF_ALLOC, SHT_NOBITS, Array, Section
 
 
 class File:
@@ -20,12 +20,24 @@ class File:
         self.path = path
         try:
             with path.open("rb") as file:
-                self._file = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             raise BuildplugError(path, f"cannot be read: {error.strerror}") from None
         except ValueError:
             raise BuildplugError(path, "expected an ELF file, found an empty file") from None
-        self.data: Array = np.frombuffer(self._file, np.uint8)
+        self._read(content)
+
+    @classmethod
+    def of(cls, path: Path, content: bytes) -> Self:
+        """An image in memory; `path` is for messages."""
+        image = cls.__new__(cls)
+        image.path = path
+        image._read(content)
+        return image
+
+    def _read(self, content: bytes | mmap.mmap) -> None:
+        self._file = content
+        self.data: Array = np.frombuffer(content, np.uint8)
         try:
             self._read_headers()
         except BuildplugError:
@@ -45,14 +57,14 @@ class File:
             int.from_bytes(self._file[18:20], "little" if elf.little_endian else "big"),
         )
         self.arch = arch = by_header(machine, elf.elfclass, order)
-        self.type: str = str(elf.header["e_type"])
-        self._segments_at = elf.header["e_phoff"], elf.header["e_phnum"]
+        self.header = elf.header  # of the file: e_entry and the others, by name
+        self.type = str(elf.header["e_type"])
         try:
-            self.headers = headers.sections(self._file, arch)
+            self.headers = headers.sections(self._file, elf, arch)
         except ValueError:
             raise self.bad("expected section headers, found none or a file that ends before them") from None
         self._check_extents(self.headers)
-        self.sections = headers.named(self._file, self.headers)
+        self.sections = headers.named(self._file, elf, self.headers)
 
     def _check_extents(self, found: Array) -> None:
         """Checks section headers: content must lie in the file, and SHT_NOBITS in the address space."""
@@ -74,21 +86,21 @@ class File:
         return np.frombuffer(self.bytes_of(section), dtype)
 
     def bytes_of(self, section: Section) -> Array:
-        """The content of a section, uint8, shape (size,); for SHT_NOBITS zeros that take no memory."""
+        """The content of a section, uint8, shape (size,); SHT_NOBITS has none, whatever its size."""
         if section.type == SHT_NOBITS:
-            return np.broadcast_to(np.uint8(0), section.size)
+            return self.data[:0]
         return self.data[section.offset : section.offset + section.size]
 
     def section(self, name: str) -> Section:
         """The only section of that name. Raises BuildplugError unless there is exactly one."""
-        found = [section for section in self.sections if section.name == name]
+        found = [index for index, other in enumerate(self.sections.names) if other == name]
         if len(found) != 1:
             raise self.bad(f"expected one section {name}, found {len(found)}", "check the rule and the linker script")
-        return found[0]
+        return self.sections[found[0]]
 
     def section_at(self, address: int) -> Section | None:
         """The allocated section that contains an address; the first if several overlap, as with .tbss."""
-        starts, ends, indices = self._by_address
+        starts, ends, indices = self.by_address
         at = int(np.searchsorted(starts, np.uint64(address), "right")) - 1
         if (starts[1:] < ends[:-1]).any():  # some overlap
             inside = indices[(starts <= np.uint64(address)) & (np.uint64(address) < ends)]
@@ -96,7 +108,7 @@ class File:
         return self.sections[int(indices[at])] if at >= 0 and address < int(ends[at]) else None
 
     @cached_property
-    def _by_address(self) -> tuple[Array, Array, Array]:
+    def by_address(self) -> tuple[Array, Array, Array]:
         """The non-empty allocated sections by address: starts, ends, indices."""
         found = self.headers
         indices = np.flatnonzero((found["flags"] & SHF_ALLOC != 0) & (found["size"] > 0))
@@ -108,7 +120,12 @@ class File:
     def segments(self) -> Array:
         """The program headers, shape (n,): type, flags, offset, vaddr, paddr, filesz, memsz, align; in bytes."""
         dtype = headers.record(headers.SEGMENT[self.arch.bits], self.arch)
-        start, count = self._segments_at
+        start, count = self.header["e_phoff"], self.header["e_phnum"]
+        if count > MOST_SEGMENTS or (count and self.header["e_phentsize"] != dtype.itemsize):
+            raise self.bad(
+                f"expected at most {MOST_SEGMENTS} program headers of {dtype.itemsize} bytes, "
+                f"found {count} of {self.header['e_phentsize']}"
+            )
         if start + count * dtype.itemsize > len(self._file):
             raise self.bad(f"expected {count} program headers, found the end of the file")
         return np.frombuffer(self._file, dtype, count, start) if count else np.zeros(0, dtype)

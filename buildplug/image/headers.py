@@ -1,7 +1,9 @@
 """ELF headers as numpy records, and their constants. Source: System V gABI, chapters 4 and 5."""
 
+import io
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, cast
+from typing import IO, Any, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +14,14 @@ from buildplug.arch.model import Arch
 Array = npt.NDArray[Any]
 
 SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOTE, SHT_NOBITS, SHT_REL, SHT_DYNSYM, SHT_SYMTAB_SHNDX = 2, 3, 4, 7, 8, 9, 11, 18
-SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR, SHF_INFO_LINK = 1, 2, 4, 0x40
+SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR, SHF_INFO_LINK, SHF_TLS = 1, 2, 4, 0x40, 0x400
 SHN_UNDEF, SHN_LORESERVE, SHN_ABS, SHN_XINDEX = 0, 0xFF00, 0xFFF1, 0xFFFF
 STB_GLOBAL, STB_WEAK = 1, 2
-PT_LOAD, PT_LOOS = 1, 0x60000000
+PT_NULL, PT_LOAD, PT_PHDR, PT_TLS, PT_LOOS = 0, 1, 6, 7, 0x60000000
+PT_GNU_STACK, PT_GNU_RELRO = 0x6474E551, 0x6474E552
 PF_X, PF_W, PF_R = 1, 2, 4
+MOST_SEGMENTS = 256  # no linker makes more than a dozen or so; core dumps have thousands
+PIECE = 1 << 20  # bytes of a string table that are looked at together
 STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION, STT_FILE, STT_TLS, STT_GNU_IFUNC = 0, 1, 2, 3, 4, 6, 10
 
 # Fields of records: (name, numpy type); an empty type is an address-wide integer.
@@ -77,29 +82,94 @@ class Section:
         return bool(self.flags & SHF_EXECINSTR)
 
 
+class Sections(Sequence[Section]):
+    """The section headers as records, each made when it is asked for: a file may have very many."""
+
+    def __init__(self, headers: Array, strings: bytes):
+        """Raises ValueError for a name outside `strings`, the string table, or names that are longer than it."""
+        check_names(np.frombuffer(strings, np.uint8), np.unique(headers["name"]))
+        self.headers, self._strings = headers, strings + b"\0"
+        self._names: dict[int, str] = {}
+        self._made: dict[int, Section] = {}
+
+    def __len__(self) -> int:
+        return len(self.headers)
+
+    @overload
+    def __getitem__(self, index: int) -> Section: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Section]: ...
+
+    def __getitem__(self, index: int | slice) -> Section | Sequence[Section]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        index = range(len(self))[index]  # raises IndexError
+        found = self._made.get(index)
+        if found is None:
+            name, *values = self.headers[index].item()
+            found = self._made[index] = Section(index, self._name(name), *values)
+        return found
+
+    def __iter__(self) -> Iterator[Section]:
+        return map(self.__getitem__, range(len(self)))
+
+    def at(self, chosen: Array) -> Iterator[Section]:
+        """The sections that a mask over all of them selects."""
+        return map(self.__getitem__, np.flatnonzero(chosen).tolist())
+
+    @property
+    def names(self) -> list[str]:
+        return list(map(self._name, self.headers["name"].tolist()))
+
+    def _name(self, start: int) -> str:
+        found = self._names.get(start)
+        if found is None:
+            name = self._strings[start : self._strings.index(0, start)]
+            found = self._names[start] = name.decode(errors="backslashreplace")
+        return found
+
+
+def name_lengths(strings: Array, starts: Array) -> Array:
+    """The length of the name at each offset in a string table, shape as starts. Takes the table in pieces, as an index
+    of all its names may be much larger than the file."""
+    order = np.argsort(starts, kind="stable")
+    ordered = starts[order].astype("i8")
+    ends, end = np.zeros(len(starts), "i8"), len(strings)
+    for at in range(len(strings) // PIECE * PIECE, -1, -PIECE):
+        zeros = np.append(np.flatnonzero(strings[at : at + PIECE] == 0) + at, end)
+        low, high = np.searchsorted(ordered, (at, at + PIECE))
+        ends[low:high] = zeros[np.searchsorted(zeros, ordered[low:high])]
+        end = int(zeros[0])
+    lengths = np.zeros(len(starts), "i8")
+    lengths[order] = ends - ordered
+    return lengths
+
+
+def check_names(strings: Array, starts: Array) -> None:
+    """Raises ValueError for a name outside a string table, or for names that share so many bytes that together they are
+    much longer than the table: linkers share only the ends of some."""
+    if int(starts.max(initial=0)) > len(strings):
+        raise ValueError("a name outside the string table")
+    if int(name_lengths(strings, starts).sum()) > 3 * len(strings) + PIECE:
+        raise ValueError("names that are longer than the string table")
+
+
 def elf_file(file: Any) -> ELFFile:
-    """The pyelftools reader of a file in memory."""
-    return ELFFile(cast(IO[bytes], file))
+    """The pyelftools reader of a file in memory: bytes, or an mmap."""
+    return ELFFile(io.BytesIO(file) if isinstance(file, bytes) else cast(IO[bytes], file))
 
 
-def sections(file: Any, arch: Arch) -> Array:
-    """The section headers, shape (n,), dtype SECTION. Raises ValueError for headers outside the file.
-
-    If there are too many for e_shnum, section 0 has their number (gABI, "ELF Header").
-    """
-    elf = elf_file(file)
+def sections(file: Any, elf: ELFFile, arch: Arch) -> Array:
+    """The section headers, shape (n,), dtype SECTION. Raises ValueError for headers outside the file."""
     dtype, start, count = record(SECTION, arch), elf.header["e_shoff"], elf.num_sections()
-    if not count or elf.header["e_shentsize"] != dtype.itemsize or start + count * dtype.itemsize > len(file):
+    if not count or elf.header["e_shentsize"] != dtype.itemsize or count > (len(file) - start) // dtype.itemsize:
         raise ValueError("section headers")
     return np.frombuffer(file, dtype, count, start)
 
 
-def named(file: Any, headers: Array) -> tuple[Section, ...]:
+def named(file: Any, elf: ELFFile, headers: Array) -> Sections:
     """The sections with their names. Raises ValueError for a name outside the string table."""
-    strings = headers[elf_file(file).get_shstrndx()]
+    strings = headers[elf.get_shstrndx()]
     start, size = int(strings["offset"]), int(strings["size"])
-    table = bytes(file[start : start + size]) + b"\0"
-    starts = headers["name"].tolist()
-    names = [table[at : table.index(0, at)].decode(errors="backslashreplace") for at in starts]
-    columns = [headers[field].tolist() for field, _ in SECTION[1:]]
-    return tuple(map(Section, range(len(names)), names, *columns))
+    return Sections(headers, bytes(file[start : start + size]))

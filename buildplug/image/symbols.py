@@ -4,6 +4,8 @@ import numpy as np
 
 from buildplug.image.elf import Image
 from buildplug.image.headers import (
+    SHF_ALLOC,
+    SHF_EXECINSTR,
     SHF_WRITE,
     SHN_ABS,
     SHN_UNDEF,
@@ -19,7 +21,7 @@ from buildplug.image.headers import (
 def functions(image: Image) -> Array:
     """Whether each symbol is code, bool, shape (symbols,): by type, else by section."""
     symbols = image.symbols
-    code = np.array([section.executable for section in image.sections] + [False])
+    code = np.append(image.headers["flags"] & SHF_EXECINSTR != 0, False)
     inside = code[np.minimum(symbols["section"], len(image.sections))]
     found: Array = (symbols["type"] == STT_FUNC) | ((symbols["type"] != STT_OBJECT) & inside)
     return found
@@ -27,13 +29,10 @@ def functions(image: Image) -> Array:
 
 def letters(image: Image) -> Array:
     """The letter that nm prints for each symbol (binutils, nm(1)), uint8, shape (symbols,)."""
-    of_section = np.full(len(image.sections) + 1, ord("?"), "u1")
-    for section in image.sections:
-        if section.alloc:
-            data = "b" if section.type == SHT_NOBITS else "d" if section.flags & SHF_WRITE else "r"
-            of_section[section.index] = ord("t" if section.executable else data)
-        elif not section.flags & SHF_WRITE:
-            of_section[section.index] = ord("n")
+    flags, kinds = image.headers["flags"], image.headers["type"]
+    written, alloc = flags & SHF_WRITE != 0, flags & SHF_ALLOC != 0
+    cases = (alloc & (flags & SHF_EXECINSTR != 0), alloc & (kinds == SHT_NOBITS), alloc & written, alloc, ~written)
+    of_section = np.append(np.select(cases, list(map(ord, "tbdrn")), ord("?")), ord("?")).astype("u1")
     symbols = image.symbols
     found: Array = of_section[np.minimum(symbols["section"], len(image.sections))]
     found[symbols["section"] == SHN_ABS] = ord("a")

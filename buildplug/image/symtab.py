@@ -10,6 +10,7 @@ from buildplug.base import input_order
 from buildplug.image import headers
 from buildplug.image.file import File
 from buildplug.image.headers import (
+    SHF_ALLOC,
     SHN_LORESERVE,
     SHN_UNDEF,
     SHN_XINDEX,
@@ -44,7 +45,7 @@ class SymbolTable(File):
 
     @cached_property
     def _symtab(self) -> Section | None:
-        return next((section for section in self.sections if section.type == SHT_SYMTAB), None)
+        return next(self.sections.at(self.headers["type"] == SHT_SYMTAB), None)
 
     @cached_property
     def symbols(self) -> Array:
@@ -59,7 +60,7 @@ class SymbolTable(File):
         if self.arch.thumb:
             symbols["mode"] = (symbols["type"] == STT_FUNC) & (symbols["value"] & np.uint64(1) > 0)
             symbols["value"] -= symbols["mode"]
-        extended = next((s for s in self.sections if s.type == SHT_SYMTAB_SHNDX), None)
+        extended = next(self.sections.at(self.headers["type"] == SHT_SYMTAB_SHNDX), None)
         if extended is not None:
             indices = self._records(extended, np.dtype(self.arch.byteorder + "u4"))
             escaped = np.flatnonzero(symbols["section"] == SHN_XINDEX)
@@ -80,25 +81,37 @@ class SymbolTable(File):
             raise self.bad("expected a string table for the symbols, found none")
         return b"".join((self.bytes_of(self.sections[self._symtab.link]).data, b"\0"))
 
+    @cached_property
+    def _checked_strings(self) -> bytes:
+        """The string table of the symbols, from which all their names can be read."""
+        try:
+            headers.check_names(np.frombuffer(self._strings, np.uint8), np.unique(self.symbols["name"]))
+        except ValueError as error:
+            raise self.bad(f"expected the names of symbols, found {error}") from None
+        return self._strings
+
     def name_of(self, symbol: int) -> str:
         """The name of a symbol; a section symbol has its section's. Bytes that are not UTF-8 are escaped."""
         row = self.symbols[symbol]
         if row["type"] == STT_SECTION and row["section"] < len(self.sections):
             return str(self.sections[row["section"]].name)
         start = int(row["name"])
-        name: bytes = self._strings[start : self._strings.index(0, start)]
+        name: bytes = self._checked_strings[start : self._strings.index(0, start)]
         return name.decode(errors="backslashreplace")
 
     @cached_property
     def raw_names(self) -> list[bytes]:
         """The st_name of every symbol, undecoded; see `names`."""
-        strings, find = self._strings if len(self.symbols) else b"\0", bytes.index
-        return [strings[start : find(strings, 0, start)] for start in self.symbols["name"].tolist()]
+        strings, find = self._checked_strings if len(self.symbols) else b"\0", bytes.index
+        starts, numbers = np.unique(self.symbols["name"], return_inverse=True)  # many may share a long one
+        names = [strings[start : find(strings, 0, start)] for start in starts.tolist()]
+        return list(map(names.__getitem__, numbers.tolist()))
 
     @cached_property
     def names(self) -> list[str]:
         """name_of() for every symbol."""
-        names = [name.decode(errors="backslashreplace") for name in self.raw_names]
+        decoded = {name: name.decode(errors="backslashreplace") for name in self.raw_names}
+        names = [decoded[name] for name in self.raw_names]
         for index in np.flatnonzero(self.symbols["type"] == STT_SECTION):
             names[index] = self.name_of(int(index))
         return names
@@ -142,10 +155,11 @@ class SymbolTable(File):
         function or object lies outside that section: mold gives .text for symbols in its PLT."""
         symbols, sections = self.symbols, self.sections
         found: Array = np.where(symbols["section"] < len(sections), symbols["section"], 0)
-        starts, sizes = (np.array([getattr(s, what) for s in sections], "u8") for what in ("address", "size"))
+        starts, sizes = (self.headers[what].astype("u8") for what in ("address", "size"))
         outside = among(symbols["type"], (STT_FUNC, STT_OBJECT)) & (found != 0)
         outside &= symbols["value"] - starts[found] > sizes[found]
-        ordered = np.array(sorted((i for i, s in enumerate(sections) if s.alloc), key=lambda i: (starts[i], sizes[i])))
+        ordered = np.flatnonzero(self.headers["flags"] & SHF_ALLOC)
+        ordered = ordered[np.lexsort((sizes[ordered], starts[ordered]))]
         if outside.any() and len(ordered):
             values = symbols["value"][outside]
             near = ordered[np.maximum(np.searchsorted(starts[ordered], values, "right"), 1) - 1]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from buildplug.arch.field import Field
 from buildplug.arch.model import Arch
 from buildplug.image.elf import Image
-from buildplug.image.headers import SHT_NOBITS
+from buildplug.image.headers import SHF_ALLOC, SHT_NOBITS
 
 
 class Status(NamedTuple):
@@ -42,7 +42,7 @@ class Memory:
 def memory_of(image: Image, slide: int = 0) -> tuple[Memory, int, int]:
     """The memory of an image that is loaded `slide` bytes from its link address: the allocated sections with content;
     and the start and end addresses of all allocated sections."""
-    alloc = [s for s in image.sections if s.alloc and s.size]
+    alloc = list(image.sections.at((image.headers["flags"] & SHF_ALLOC != 0) & (image.headers["size"] > 0)))
     regions = [(s.address + slide, bytearray(image.bytes_of(s).tobytes())) for s in alloc if s.type != SHT_NOBITS]
     start, end = min(s.address for s in alloc), max(s.address + s.size for s in alloc)
     return Memory(tuple(regions)), start + slide, end + slide

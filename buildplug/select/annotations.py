@@ -15,6 +15,7 @@ from buildplug.config.rule import Rule
 from buildplug.config.select import Member, Records
 from buildplug.image.elf import Image
 from buildplug.image.headers import (
+    SHF_ALLOC,
     SHN_UNDEF,
     SHT_NOBITS,
     SHT_REL,
@@ -83,7 +84,8 @@ def _pieces(image: Image, rule: Rule) -> list[_Piece]:
     skipped, places = globs((*select.skip, rule.section)), []
     for pattern in select.sections:
         wanted = globs((pattern,))
-        found = [s for s in image.sections if s.index and s.type not in (SHT_REL, SHT_RELA) and wanted(s.name)]
+        found = [image.sections[i] for i, name in enumerate(image.sections.names) if i and wanted(name)]
+        found = [s for s in found if s.type not in (SHT_REL, SHT_RELA)]
         if not (found or select.optional):
             raise image.bad(
                 f"rule {rule.name}: expected a section {pattern}, found none",
@@ -149,6 +151,9 @@ def _strings(image: Image, rule: Rule, piece: _Piece, member: Member, column: _C
         section = image.sections[index] if index >= 0 else image.section_at(address)
         if section is None or not section.address <= address < section.address + section.size:
             raise piece.bad(image, rule, member, record, "the address of a string", f"{address:#x}, in no section")
+        if section.type == SHT_NOBITS:
+            texts[address, index] = ""
+            continue
         if section.index not in contents:
             contents[section.index] = image.bytes_of(section).tobytes()
         content = contents[section.index]
@@ -167,7 +172,7 @@ def _names(image: Image, rule: Rule, piece: _Piece, member: Member, column: _Col
     """The names of the symbols at a column's addresses: the relocation's own symbol, else the best one there: functions
     and objects before labels, then global before local, then the first."""
     symbols = image.symbols
-    in_memory = np.array([section.alloc for section in image.sections])
+    in_memory = image.headers["flags"] & SHF_ALLOC != 0
     named = (symbols["section"] < len(image.sections)) & ~among(symbols["type"], (STT_SECTION, STT_FILE))
     named &= in_memory[np.where(named, symbols["section"], 0)] & np.isin(symbols["value"], column.values)
     label = ~among(symbols["type"], (STT_FUNC, STT_OBJECT))

@@ -59,16 +59,15 @@ def fields(image: Image, rule: Rule) -> Array:
 
 def places(image: Image, rule: Rule, rows: Array) -> Array:
     """The addresses of fields in memory, shape as rows. Raises BuildplugError."""
-    starts = np.array([section.address for section in image.sections], "u8")
+    starts = image.headers["address"].astype("u8")
     for name, symbol in rule.select_as(Relocations).fixed.items():
         at = image.address_of(symbol) if symbol else None
         if symbol and at is None:
             raise BuildplugError(
                 f"rule {rule.name}: fixed", f"expected the symbol {symbol}, found none", f"see nm {image.path}"
             )
-        for section in image.sections:
-            if section.name == name and at is not None:
-                starts[section.index] = at
+        if at is not None:
+            starts[[index for index, other in enumerate(image.sections.names) if other == name]] = at
     found: Array = starts[rows["section"]] + rows["offset"]
     return found
 
@@ -77,7 +76,7 @@ def _moving(image: Image, rule: Rule) -> Array:
     """Whether each symbol moves with the image, bool, shape (symbols,): symbols in sections do unless the rule's
     `fixed` has the section; others, such as absolute ones, do only if the rule's `moving` matches."""
     symbols, select = image.symbols, rule.select_as(Relocations)
-    fixed = np.array([section.name in select.fixed for section in image.sections])
+    fixed = np.array([name in select.fixed for name in image.sections.names])
     absolute = among(symbols["section"], (SHN_UNDEF, SHN_ABS)) | (symbols["section"] >= len(fixed))
     moving: Array = ~absolute & ~fixed[np.where(absolute, 0, symbols["section"])]
     if select.moving:

@@ -41,7 +41,7 @@ def columns_of(image: Image, rule: Rule) -> tuple[dict[str, Array], dict[str, in
 
 def _references(image: Image, found: References) -> dict[str, Array]:
     rows, forms = found.rows, image.arch.forms
-    starts = np.array([section.address for section in image.sections], "u8")
+    starts = image.headers["address"].astype("u8")
     targets = np.array([target.address for target in found.targets], "u8")
     return {
         "site": starts[rows["section"]] + rows["offset"],

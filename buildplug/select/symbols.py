@@ -71,7 +71,7 @@ def selected(image: Image, rule: Rule) -> list[int]:
     for literal in {_literal(glob) for glob in (*select.functions, *objects)}:
         candidate[image.with_prefix(literal)] = True
     if not references:
-        chosen = np.array([bool(wanted(s.name) and not skipped(s.name)) for s in image.sections])
+        chosen = np.array([bool(wanted(name) and not skipped(name)) for name in image.sections.names])
         defined &= chosen[np.where(defined, symbols["section"], 0)]
     unplaced = (symbols["section"] == SHN_ABS) & (symbols["type"] != STT_FILE)
     if absolute:

@@ -6,7 +6,7 @@ from buildplug.arch.model import Arch
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
-from buildplug.image.headers import SHN_ABS
+from buildplug.image.headers import SHF_ALLOC, SHN_ABS
 from buildplug.image.symbols import letters
 from buildplug.select.symbols import selected
 from buildplug.tables import ksyms_codec, ksyms_format
@@ -50,15 +50,16 @@ def collected(image: Image, rule: Rule, at: int) -> Ksyms:
     """
     chosen, count = np.array(selected(image, rule)), len(image.sections)
     values, home = image.symbols["value"][chosen], image.symbols["section"][chosen].astype("u8")
-    starts, sizes = (np.array([getattr(s, field) for s in image.sections], "u8") for field in ("address", "size"))
+    starts, sizes = (image.headers[field].astype("u8") for field in ("address", "size"))
     absolute = home == SHN_ABS
     home[absolute] = count + (values[absolute] >> np.uint64(32))
     own = np.where(absolute, 0, home)
     outside = np.flatnonzero(~absolute & (values - starts[own] > sizes[own]))
-    loaded = np.array([section.index for section in image.sections if section.alloc], "u8")
+    loaded = np.flatnonzero(image.headers["flags"] & SHF_ALLOC).astype("u8")
     loaded = loaded[np.argsort(starts[loaded], kind="stable")]
     before = np.searchsorted(starts[loaded], values[outside], "right")
-    home[outside] = np.where(before, loaded[before - 1], count + (values[outside] >> np.uint64(32)))
+    nearest = np.append(np.uint64(0), loaded)[before]
+    home[outside] = np.where(before, nearest, count + (values[outside] >> np.uint64(32)))
     used, number = np.unique(home, return_inverse=True)
     fixed = rule.select.fixed if rule.select.rows == "symbols" else {}
     sections = [
