@@ -1,6 +1,7 @@
 """Memory with a table, a backend and the sites that the table names, laid out by hand or from a seed."""
 
 import random
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,7 @@ from buildplug.arch.x86 import X86_64
 from buildplug.config.ops import OP_BITS
 from buildplug.runtime.fixup import fixup
 from buildplug.runtime.memory import Memory, Status
-from buildplug.tables.sites_format import BACKEND_MAGIC, NONE, NOT_INLINE, Table, dtype
+from buildplug.tables.sites_format import BACKEND_MAGIC, NONE, NOT_INLINE, Table, backend_checksum, dtype
 
 # Below 2 GiB, which abs32 reaches, and above: only rel32 and abs64. LOW is where no heap of this process grows to.
 LOW, HIGH = 0x60000000, 0x200000000
@@ -70,6 +71,11 @@ class Layout:
         """With another table, whose checksum is right."""
         return replace(self.changed(self.at, table.encode()), table=table)
 
+    def with_backends(self, *backends: int) -> "Layout":
+        """With right checksums of the backends at these addresses."""
+        memory = Memory(tuple((start, bytearray(content)) for start, content in self.regions))
+        return self.with_table(with_checks(self.table, self.at, memory, backends))
+
     def read(self, address: int, size: int) -> bytes:
         return Memory(tuple((start, bytearray(content)) for start, content in self.regions)).read(address, size)
 
@@ -117,7 +123,6 @@ def lay_out(
     table = Table(arch, records, rows, named, bases)
 
     memory = Memory(tuple((start, bytearray(content)) for start, content in regions))
-    memory.write(at, table.encode())
     way_rows = np.zeros(len(ways), dtype("implementation", "<"))
     record = backend + dtype("backend", "<").itemsize
     for number, way in enumerate(ways):
@@ -130,6 +135,8 @@ def lay_out(
             memory.write(way.address, way.code)
     head = np.array((BACKEND_MAGIC, len(ways)), dtype("backend", "<"))
     memory.write(backend, head.tobytes() + way_rows.tobytes())
+    table = with_checks(table, at, memory, [backend])
+    memory.write(at, table.encode())
     addresses = []
     for site in sites:
         form, op = ALL_FORMS[arch.name][site.form][1], ops[site.op]
@@ -144,6 +151,18 @@ def lay_out(
     end = max(start + len(content) for start, content in memory.regions)
     kept = tuple((start, bytes(content)) for start, content in memory.regions)
     return Layout(kept, table, at, backend, start, end, tuple(addresses))
+
+
+def with_checks(table: Table, at: int, memory: Memory, backends: Sequence[int]) -> Table:
+    """The table with the checksums of backends in memory, by way of the section that is nearest to each."""
+    arch, rows = table.arch, []
+    size = dtype("backend", "<").itemsize + dtype("implementation", "<").itemsize * len(table.ops)
+    for backend in backends if len(table.bases) else ():
+        homes = [(at + base) % arch.modulus for base in table.bases.tolist()]
+        near = min(range(len(homes)), key=lambda number: abs(homes[number] - backend))
+        value = backend_checksum(memory.read(backend, size), backend, homes[near], arch)
+        rows.append((backend - homes[near], value, near, near))
+    return replace(table, checks=np.array(rows, dtype("check", "<")))
 
 
 def from_seed(rng: random.Random, addresses: Sequence[int], arch: Arch = X86_64) -> Layout:
@@ -216,7 +235,9 @@ def _sites(
 
 def corrupted(rng: random.Random, layout: Layout) -> Layout:
     """The layout with something wrong: in the table, in a site, in the backend's header, or in the bounds."""
-    kind = rng.choice(("raw", "raw", "sections", "ops", "sites", "sites", "bases", "code", "backend", "bounds"))
+    kind = rng.choice(
+        ("raw", "raw", "sections", "ops", "sites", "sites", "bases", "code", "backend", "bounds", "inline")
+    )
     size = len(layout.table.encode())
     bits = 1 << rng.randrange(32)
     table = layout.table
@@ -235,8 +256,15 @@ def corrupted(rng: random.Random, layout: Layout) -> Layout:
         old = layout.read(at, 1)
         return layout.changed(at, bytes([old[0] ^ 1 << rng.randrange(8)]) if old else b"")
     if kind == "backend":
-        at = layout.backend + rng.randrange(8)
+        at = layout.backend + rng.randrange(8 + 8 * len(layout.table.ops))
         return layout.changed(at, bytes([layout.read(at, 1)[0] ^ 1 << rng.randrange(8)]))
+    if kind == "inline" and layout.sites:  # an op's inline code is where a site is
+        place = layout.backend + 8 + 8 * rng.randrange(len(table.ops))
+        distance = rng.choice(layout.sites) + rng.randrange(-2, 3) - place
+        if -(2**31) <= distance < 2**31:
+            return layout.changed(place, struct.pack("<iI", distance, rng.randrange(1, 9))).with_backends(
+                layout.backend
+            )
     if kind == "bounds":
         by = rng.choice((1, 8, rng.randrange(SIZE), SIZE))
         if rng.random() < 0.5:

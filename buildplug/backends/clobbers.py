@@ -1,6 +1,8 @@
 """The build-time check of backends: their code for an op writes only what the op may clobber, and code that is copied
 to sites is position-independent."""
 
+import numpy as np
+
 from buildplug.arch.decode import instructions, names_register, pc_relative, transfers_control, writes
 from buildplug.arch.model import Arch
 from buildplug.backends.flow import Effect, Follower
@@ -9,6 +11,7 @@ from buildplug.base.schema import unknown
 from buildplug.config.ops import OP_BITS, Op, Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
+from buildplug.image.headers import Array
 from buildplug.tables.sites import resolved_of
 from buildplug.tables.sites_format import Table
 
@@ -30,7 +33,7 @@ def check(image: Image, rule: Rule, declared: Ops, table: Table) -> None:
         image,
         {a: Effect(dict.fromkeys(may, "an op")) for a, may in zip(defaults, allowed, strict=True) if a is not None},
     )
-    room = _room(arch, table)
+    room, sites = _room(arch, table), _sites(image, rule, table)
     for number, (name, op) in enumerate(declared.ops.items()):
         default = defaults[number]
         if default is not None:
@@ -42,6 +45,7 @@ def check(image: Image, rule: Rule, declared: Ops, table: Table) -> None:
             if implementation.inline:
                 address, content = _code(image, where, f"{rule.symbol}_{backend}__{name}")
                 code = content[: len(content) - len(arch.ret)]
+                _check_no_site(arch, where, address, len(code), sites, declared)
                 _check_code(arch, where, code, address, allowed[number], len(code) <= room.get(number, -1))
                 continue
             function = f"{rule.symbol}_{backend}__{name}" if implementation.preserve else implementation.function
@@ -56,6 +60,31 @@ def _code(image: Image, where: str, name: str) -> tuple[int, bytes]:
         raise image.bad(f"{where}: expected the code {name}, found none")
     address = int(symbol["value"])
     return address, image.bytes_of(section)[address - section.address :][: int(symbol["size"])].tobytes()
+
+
+def _sites(image: Image, rule: Rule, table: Table) -> tuple[Array, Array]:
+    """The addresses of a table's sites, ascending, and what each says of form and op."""
+    at = image.address_of(rule.symbol) or 0
+    starts = (table.bases.astype("i8") + np.int64(image.arch.signed(at)))[table.site_sections].astype("u8")
+    addresses = (starts + table.sites["offset"]) & np.uint64(image.arch.modulus - 1)
+    order = np.argsort(addresses)
+    return addresses[order], table.sites["info"][order]
+
+
+def _check_no_site(arch: Arch, where: str, start: int, size: int, sites: tuple[Array, Array], declared: Ops) -> None:
+    """Raises BuildplugError if inline code that may be copied holds a site: its copies would not be redirected."""
+    lengths = [form.length for form in arch.forms]
+    if size > max(lengths):
+        return
+    first, last = np.searchsorted(sites[0], np.array([start - min(start, max(lengths)), start + size], "u8"))
+    for address, info in zip(sites[0][first:last].tolist(), sites[1][first:last].tolist(), strict=True):
+        form, op = arch.forms[info >> OP_BITS], list(declared.ops)[info & ((1 << OP_BITS) - 1)]
+        if address + form.length > start:
+            raise BuildplugError(
+                where,
+                f"expected inline code without sites, found {form.name} of op {op} at +{address - start:#x}",
+                "give the op a function with this code: it is called, so its sites are redirected",
+            )
 
 
 def _check_function(

@@ -4,7 +4,7 @@ Addresses are link addresses. The two share no code; tests compare their results
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from buildplug.config.ops import OP_BITS
 from buildplug.image.elf import Image
 from buildplug.image.headers import SHT_NOBITS
 from buildplug.runtime.memory import Memory, Status, memory_of, put
-from buildplug.tables.sites_format import BACKEND_MAGIC, ERRORS, NONE, Table, decode, dtype, inspect
+from buildplug.tables.sites_format import BACKEND_MAGIC, ERRORS, NONE, Table, backend_checksum, decode, dtype, inspect
 
 
 def _pad(arch: Arch, code: bytes, length: int) -> bytes:
@@ -35,6 +35,7 @@ class _Fixup:
     backend: int  # address of the backend that they get; 0: as linked
     start: int  # of the image
     end: int
+    apart: tuple[tuple[int, int], ...] = ()  # start and end of what no site may be in: backends and their inline code
 
     def inside(self, at: int, size: int) -> bool:
         """Whether `size` bytes at `at` are in the image."""
@@ -114,6 +115,8 @@ class _Fixup:
                     return Status("bad_site", entry)
                 previous_end = offset + forms[form].length
                 site = (self.base(section) + offset) % self.arch.modulus
+                if any(site < stop and start < site + forms[form].length for start, stop in self.apart):
+                    return Status("overlap", entry)
                 error, code, found = self.redirect(forms[form], op, site)
                 if error != "ok":
                     return Status(error, entry)
@@ -121,6 +124,44 @@ class _Fixup:
                     write(site, code)
                 entry += 1
         return Status("ok", 0)
+
+
+def _inspect_backend(work: _Fixup, at: int, apart: list[tuple[int, int]]) -> Status:
+    """Checks a backend by the table's checksum of it; adds what no site may be in to `apart`."""
+    arch, table = work.arch, work.table
+    head, row = dtype("backend", arch.byteorder), dtype("implementation", arch.byteorder)
+    size = head.itemsize + row.itemsize * len(table.ops)
+    data = work.memory.read(at, size)
+    if not work.inside(at, size) or len(data) < size:
+        return Status("bad_magic", 1)
+    magic, ops = np.frombuffer(data, head, 1)[0].item()
+    if magic != BACKEND_MAGIC or (len(table.ops) and ops != len(table.ops)):
+        return Status("bad_magic", 1)
+    if not len(table.ops):
+        return Status("ok", 0)
+    places = [
+        (work.base(int(check["backend_section"])) + int(check["backend"])) % arch.modulus for check in table.checks
+    ]
+    if at not in places:
+        return Status("bad_magic", 1)
+    check = table.checks[places.index(at)]
+    if backend_checksum(data, at, work.base(int(check["code_section"])), arch) != check["checksum"]:
+        return Status("bad_checksum", 1)
+    table_end = work.at + len(table.encode())
+    if at < table_end and work.at < at + size:
+        return Status("overlap", 1)
+    apart.append((at, at + size))
+    for number, (function, length) in enumerate(np.frombuffer(data[head.itemsize :], row).tolist()):
+        start = (at + head.itemsize + number * row.itemsize + function) % arch.modulus
+        if not function or length > max(form.length for form in arch.forms):
+            continue
+        if not work.inside(start, length):
+            return Status("bad_bounds", number)
+        if start < table_end and work.at < start + length:
+            return Status("overlap", number)
+        if length:
+            apart.append((start, start + length))
+    return Status("ok", 0)
 
 
 def fixup(
@@ -138,11 +179,13 @@ def fixup(
     if error != "ok":
         return Status(error, 0)
     work = _Fixup(arch, memory, decode(data, arch, f"{at:#x}"), at, origin, backend, start, end)
-    previous_end = start
+    previous_end, table_end = start, at + len(work.table.encode())
     for number, record in enumerate(work.table.sections):
         base = work.base(number)
         if base < previous_end or not work.inside(base, int(record["size"])):  # ascending and disjoint
             return Status("bad_bounds", number)
+        if base < table_end and at < base + int(record["size"]):
+            return Status("overlap", number)
         previous_end = base + int(record["size"])
     for number, op in enumerate(work.table.ops):
         for which in ("function", "slot"):
@@ -151,15 +194,16 @@ def fixup(
                 section >= len(work.table.sections) or op[which] >= work.table.sections[section]["size"]
             ):
                 return Status("bad_bounds", number)
-    head_size, implementation_size = (dtype(name, arch.byteorder).itemsize for name in ("backend", "implementation"))
-    size = head_size + implementation_size * len(work.table.ops)
+    for number, check in enumerate(work.table.checks):
+        for which in ("backend_section", "code_section"):
+            if check[which] >= len(work.table.sections):
+                return Status("bad_bounds", number)
+    apart: list[tuple[int, int]] = []
     for given in (origin, backend):
-        head = memory.read(given, size)
-        if given and (not work.inside(given, size) or len(head) < size):
-            return Status("bad_magic", 1)
-        magic, ops = np.frombuffer(head[:head_size], dtype("backend", arch.byteorder))[0].item() if given else (0, 0)
-        if given and (magic != BACKEND_MAGIC or (len(work.table.ops) and ops != len(work.table.ops))):
-            return Status("bad_magic", 1)
+        status = _inspect_backend(work, given, apart) if given else Status("ok", 0)
+        if status.error != "ok":
+            return status
+    work = replace(work, apart=tuple(apart))
     status = work.walk(None)
     return status if status.error != "ok" or dry else work.walk(memory.write)
 

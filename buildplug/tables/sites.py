@@ -15,7 +15,7 @@ from buildplug.select.references import References, extract
 from buildplug.tables import sites_format
 from buildplug.tables.binary import CTYPE, address_of, anchored
 from buildplug.tables.format import Contents, Format, Source
-from buildplug.tables.sites_format import NONE, Table, decode, dtype
+from buildplug.tables.sites_format import NONE, Table, backend_checksum, decode, dtype
 
 SHOWN = 3  # maximum entries in a message
 
@@ -68,6 +68,8 @@ class SitesFormat(Format):
             lines.append(f"and {len(different) - SHOWN} more")
         if not different and not np.array_equal(found.ops, true.ops):
             lines.append("the ops' functions or slots differ")
+        if not different and not np.array_equal(found.checks, true.checks):
+            lines.append("the backends' checksums differ")
         return lines or ["its header differs"]
 
     def runtime(self, arch: Arch, *, has_ops: bool) -> dict[str, Source]:
@@ -99,6 +101,7 @@ class Resolved:
     names: tuple[str, ...]
     functions: tuple[int | None, ...]
     slots: tuple[int | None, ...]
+    backends: tuple[int, ...] = ()  # their addresses
 
 
 def table_of(image: Image, rule: Rule, declared: Ops | Resolved | None) -> tuple[Table, dict[str, int]]:
@@ -109,7 +112,7 @@ def table_of(image: Image, rule: Rule, declared: Ops | Resolved | None) -> tuple
     """
     references = extract(image, rule)
     rows = references.rows
-    resolved = _declared(image, declared) if isinstance(declared, Ops) else declared or _found(image, references)
+    resolved = _declared(image, rule, declared) if isinstance(declared, Ops) else declared or _found(image, references)
     names, functions, slots = resolved.names, resolved.functions, resolved.slots
     slot_number = {address: number for number, address in enumerate(slots) if address is not None}
     function_number = {
@@ -163,10 +166,14 @@ def resolved_of(image: Image, table: Table, at: int) -> Resolved:
                 for s, offset in zip(sections, offsets, strict=True)
             )
         )
-    return Resolved(tuple(f"op {number}" for number in range(len(table.ops))), columns[0], columns[1])
+    places = zip(table.checks["backend_section"].tolist(), table.checks["backend"].tolist(), strict=True)
+    if len(table.checks) and max(table.checks["backend_section"]) >= len(table.bases):
+        raise image.bad("expected checks of backends in sections of the table, found other ones")
+    backends = tuple((at + int(table.bases[section]) + offset) % image.arch.modulus for section, offset in places)
+    return Resolved(tuple(f"op {number}" for number in range(len(table.ops))), columns[0], columns[1], backends)
 
 
-def _declared(image: Image, declared: Ops) -> Resolved:
+def _declared(image: Image, rule: Rule, declared: Ops) -> Resolved:
     functions: list[int | None] = []
     slots: list[int | None] = []
     for name, op in declared.ops.items():
@@ -203,7 +210,8 @@ def _declared(image: Image, declared: Ops) -> Resolved:
                 f"ops {other} and {name}: expected two addresses, found one",
                 "keep compiler and linker from folding them (noipa, --icf=none), or declare one",
             )
-    return Resolved(tuple(declared.ops), tuple(functions), tuple(slots))
+    named = [image.address_of(f"{rule.symbol}_{name}") for name in declared.backends]
+    return Resolved(tuple(declared.ops), tuple(functions), tuple(slots), tuple(at for at in named if at is not None))
 
 
 def _found(image: Image, references: References) -> Resolved:
@@ -244,7 +252,12 @@ def _pack(
         [None if a is None else _home(image, a, resolved.names[i]) for i, a in enumerate(addresses)]
         for addresses in (resolved.functions, resolved.slots)
     ]
-    used = {int(s) for s in sections} | {h[0] for column in homes for h in column if h is not None}
+    backends = [_backend(image, at, len(resolved.names)) for at in resolved.backends]
+    used = (
+        {int(s) for s in sections}
+        | {index for found in backends for index in found[2:]}
+        | {h[0] for column in homes for h in column if h is not None}
+    )
     in_order = sorted(used, key=lambda index: image.sections[index].address)
     number = {index: i for i, index in enumerate(in_order)}
     for index in in_order:
@@ -264,7 +277,26 @@ def _pack(
     bases = np.array(
         [image.arch.signed(image.sections[index].address - own) for index in in_order], image.arch.base_type
     )
+    checks = [(offset, value, number[home], number[code]) for offset, value, home, code in backends]
     return Table(
         image.arch, records, ops, sites, bases,
         tuple(image.sections[index].name for index in in_order), resolved.names,
+        np.array(checks, dtype("check", order)),
     )  # fmt: skip
+
+
+def _backend(image: Image, at: int, ops: int) -> tuple[int, int, int, int]:
+    """The check of a backend: its offset in its section, its checksum, the indices of its section and of its code's,
+    which is that of its first function."""
+    order = image.arch.byteorder
+    head, row = dtype("backend", order).itemsize, dtype("implementation", order)
+    index, offset = _home(image, at, "backend")
+    data = image.bytes_of(image.sections[index])[offset : offset + head + row.itemsize * ops].tobytes()
+    if len(data) < head + row.itemsize * ops:
+        raise image.bad(f"expected a backend of {ops} ops at {at:#x}, found the end of {image.sections[index].name}")
+    functions = np.frombuffer(data[head:], row)["function"].tolist()
+    places = [at + head + number * row.itemsize + function for number, function in enumerate(functions) if function]
+    if offset >> 31:
+        raise image.bad(f"expected a backend in the first 2 GiB of a section, found it at {at:#x}", "move it")
+    code = _home(image, places[0] % image.arch.modulus, "backend")[0] if places else index
+    return offset, backend_checksum(data, at, image.sections[code].address, image.arch), index, code

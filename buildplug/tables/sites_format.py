@@ -4,12 +4,14 @@ A table is position-independent: every address is a section and an offset in it,
 the table. It needs no relocation at boot and stays valid when sections move. Layout, packed, in the machine's byte
 order:
 
-    table (the header), sections, ops, sites, zero padding to a multiple of 8, bases (a machine word each)
+    table (the header), sections, ops, checks (of backends), sites, zero padding to a multiple of 8, bases (a machine
+    word each)
 
-The checksum covers everything from its end up to the bases, which the linker fills in.
+The checksum covers everything from its end up to the bases, which the linker fills in. Backends lie outside the
+table; for each the table has a checksum, of values that a link does not change.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,9 +24,10 @@ from buildplug.tables.format import rounded
 
 MAGIC = 0x42545042  # "BPTB", little-endian
 BACKEND_MAGIC = 0x45425042  # "BPBE"
-VERSION = 1
+VERSION = 2
 NONE = 0xFFFF  # in place of a section: the op has no function, or no slot
 NOT_INLINE = 0xFFFFFFFF  # length of an implementation that must be called
+DEFAULT = 0xFFFFFFFF  # in place of a function in a backend's checksum: the op's default
 CHECKSUM_FACTOR = 0x9E3779B1  # odd: multiplication is a bijection
 
 RECORDS: Records = {
@@ -38,6 +41,8 @@ RECORDS: Records = {
         ("ops", "u2", "count"),
         ("sites", "u4", "count"),
         ("forms", "u4", "BP_FORMS"),
+        ("backends", "u2", "count"),
+        ("reserved", "u2", "0"),
     ),
     "section": (
         ("size", "u4", "bytes"),
@@ -48,6 +53,12 @@ RECORDS: Records = {
         ("slot", "u4", "the slot: offset in its section"),
         ("function_section", "u2", "index, or BP_NONE"),
         ("slot_section", "u2", "index, or BP_NONE"),
+    ),
+    "check": (
+        ("backend", "i4", "the backend: relative to its section"),
+        ("checksum", "u4", "of its words, with functions as offsets in the section of its code"),
+        ("backend_section", "u2", "index"),
+        ("code_section", "u2", "index"),
     ),
     "site": (
         ("offset", "u4", "in the section, bytes; ascending"),
@@ -71,6 +82,7 @@ ERRORS = {
     "bad_size": "counts and size disagree",
     "bad_checksum": "checksum is wrong",
     "bad_bounds": "a section or an op lies outside the image",
+    "overlap": "table, backend, inline code, sections and sites overlap",
     "bad_site": "site of no known form or op, or out of order",
     "bad_bytes": "site does not hold what the table says",
     "no_function": "neither backend nor kernel has a function for the op",
@@ -92,11 +104,12 @@ class Table:
     bases: Array
     section_names: tuple[str, ...] = ()  # for messages, comments and anchors; not encoded
     op_names: tuple[str, ...] = ()
+    checks: Array = field(default_factory=lambda: np.zeros(0, dtype("check", "<")))
     blob = None
 
     @property
     def room(self) -> int:
-        return rounded(sizes(self.arch, len(self.sections), len(self.ops), len(self))[3])
+        return rounded(sizes(self.arch, len(self.sections), len(self.ops), len(self), len(self.checks))[3])
 
     def __len__(self) -> int:
         return len(self.sites)
@@ -118,7 +131,7 @@ class Table:
 
     def describe(self, at: int) -> str:
         """Which part of the table the byte at offset `at` belongs to."""
-        start, end = sizes(self.arch, len(self.sections), len(self.ops), len(self))[1:3]
+        start, end = sizes(self.arch, len(self.sections), len(self.ops), len(self), len(self.checks))[1:3]
         return f"site {(at - start) // self.sites.dtype.itemsize}" if start <= at < end else "its head or its bases"
 
     def context(self) -> dict[str, Any]:
@@ -139,12 +152,13 @@ class Table:
     def arrays(self) -> dict[str, Array]:
         """The complete contents as arrays, to be saved."""
         names = {key: np.array(getattr(self, key), str) for key in ("section_names", "op_names")}
-        return {key: getattr(self, key) for key in ("sections", "ops", "sites", "bases")} | names
+        return {key: getattr(self, key) for key in ("sections", "ops", "checks", "sites", "bases")} | names
 
     @classmethod
     def from_arrays(cls, arch: Arch, kept: dict[str, Array]) -> "Table":
         names = [tuple(kept[key].tolist()) for key in ("section_names", "op_names")]
-        return cls(arch, kept["sections"], kept["ops"], kept["sites"], kept["bases"], *names)
+        columns = kept["sections"], kept["ops"], kept["sites"], kept["bases"]
+        return cls(arch, *columns, names[0], names[1], kept["checks"])
 
 
 def empty(arch: Arch) -> Table:
@@ -163,11 +177,25 @@ def checksum(data: bytes, byteorder: str) -> int:
     return value
 
 
-def sizes(arch: Arch, sections: int, ops: int, sites: int) -> tuple[int, int, int, int]:
-    """Offsets of ops, sites and bases in a table, and its size, in bytes, from the counts."""
-    item = {name: dtype(name, arch.byteorder).itemsize for name in ("table", "section", "op", "site")}
+def backend_checksum(data: bytes, at: int, code: int, arch: Arch) -> int:
+    """The checksum of a backend at address `at`, whose bytes are `data`; `code`: the address of the section from which
+    its functions are measured."""
+    order = arch.byteorder
+    start, size = (dtype(name, order).itemsize for name in ("backend", "implementation"))
+    rows = np.frombuffer(data[start : start + (len(data) - start) // size * size], dtype("implementation", order))
+    places = np.arange(len(rows), dtype="i8") * size + (at + start - code) % (1 << 32)
+    words = np.zeros((len(rows), 2), order + "u4")
+    words[:, 0] = np.where(rows["function"] != 0, (places + rows["function"]) & 0xFFFFFFFF, DEFAULT)
+    words[:, 1] = rows["length"]
+    return checksum(data[:start] + words.tobytes(), order)
+
+
+def sizes(arch: Arch, sections: int, ops: int, sites: int, checks: int = 0) -> tuple[int, int, int, int]:
+    """Offsets of ops, sites and bases in a table, and its size, in bytes, from the counts. The checks end at the
+    sites."""
+    item = {name: dtype(name, arch.byteorder).itemsize for name in ("table", "section", "op", "check", "site")}
     at_ops = item["table"] + item["section"] * sections
-    at_sites = at_ops + item["op"] * ops
+    at_sites = at_ops + item["op"] * ops + item["check"] * checks
     at_bases = -(-(at_sites + item["site"] * sites) // 8) * 8
     return at_ops, at_sites, at_bases, at_bases + arch.word * sections
 
@@ -175,15 +203,16 @@ def sizes(arch: Arch, sections: int, ops: int, sites: int) -> tuple[int, int, in
 def head(table: Table) -> Array:
     """The header record of a table, shape ()."""
     counts = len(table.sections), len(table.ops), len(table.sites)
-    size = sizes(table.arch, *counts)[3]
-    values = (MAGIC, 0, size, VERSION, table.arch.machine, *counts, table.arch.forms_digest)
+    size = sizes(table.arch, *counts, len(table.checks))[3]
+    last = (table.arch.forms_digest, len(table.checks), 0)
+    values = (MAGIC, 0, size, VERSION, table.arch.machine, *counts, *last)
     row = np.array(values, dtype("table", table.arch.byteorder))
     row["checksum"] = checksum((row.tobytes() + _body(table))[8:], table.arch.byteorder)
     return row
 
 
 def _body(table: Table) -> bytes:
-    body = table.sections.tobytes() + table.ops.tobytes() + table.sites.tobytes()
+    body = table.sections.tobytes() + table.ops.tobytes() + table.checks.tobytes() + table.sites.tobytes()
     return body + bytes(-(len(body) + dtype("table", table.arch.byteorder).itemsize) % 8)
 
 
@@ -197,7 +226,7 @@ def inspect(data: bytes, arch: Arch) -> str:
         return "bad_magic"
     if (row["version"], row["machine"], row["forms"]) != (VERSION, arch.machine, arch.forms_digest):
         return "bad_version"
-    _, _, at_bases, size = sizes(arch, int(row["sections"]), int(row["ops"]), int(row["sites"]))
+    _, _, at_bases, size = sizes(arch, *_counts(row))
     if row["size"] != size or size > len(data):
         return "bad_size"
     if row["checksum"] != checksum(data[8:at_bases], order):
@@ -213,7 +242,8 @@ def decode(data: bytes, arch: Arch, where: object) -> Table:
         raise not_a_table(where, "a table", f"{error} ({ERRORS[error]})")
     order = arch.byteorder
     row = np.frombuffer(data, dtype("table", order), 1)[0]
-    at_ops, at_sites, at_bases, _ = sizes(arch, int(row["sections"]), int(row["ops"]), int(row["sites"]))
+    at_ops, at_sites, at_bases, _ = sizes(arch, *_counts(row))
+    at_checks = at_sites - dtype("check", order).itemsize * int(row["backends"])
     at_sections = dtype("table", order).itemsize
     return Table(
         arch,
@@ -221,4 +251,9 @@ def decode(data: bytes, arch: Arch, where: object) -> Table:
         np.frombuffer(data, dtype("op", order), row["ops"], at_ops),
         np.frombuffer(data, dtype("site", order), row["sites"], at_sites),
         np.frombuffer(data, arch.base_type, row["sections"], at_bases),
+        checks=np.frombuffer(data, dtype("check", order), row["backends"], at_checks),
     )
+
+
+def _counts(row: Any) -> tuple[int, int, int, int]:
+    return int(row["sections"]), int(row["ops"]), int(row["sites"]), int(row["backends"])

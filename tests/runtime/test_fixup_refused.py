@@ -61,9 +61,9 @@ def test_a_backend_of_another_number_of_ops_is_refused(native: Native) -> None:
 
 @pytest.mark.parametrize(
     ("at", "value", "error"),
-    [(0, b"BPTC", "bad_magic"), (12, b"\2\0", "bad_version"), (14, b"\xb7\0", "bad_version"), (8, b"\1", "bad_size"),
+    [(0, b"BPTC", "bad_magic"), (12, b"\1\0", "bad_version"), (14, b"\xb7\0", "bad_version"), (8, b"\1", "bad_size"),
      (16, b"\1\0", "bad_size"), (20, b"\xff\xff\xff\xff", "bad_size"), (4, bytes(4), "bad_checksum"),
-     (24, b"\1", "bad_version"), (28, b"\1", "bad_checksum")],
+     (24, b"\1", "bad_version"), (28, b"\2", "bad_size"), (32, b"\1", "bad_checksum")],
 )  # fmt: skip
 def test_a_damaged_header_is_refused(native: Native, at: int, value: bytes, error: str) -> None:
     assert both(native, one_site("call", CLI).changed(TABLE + at, value))[0] == Status(error, 0)

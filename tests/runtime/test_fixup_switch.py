@@ -55,6 +55,7 @@ def test_a_site_goes_from_backend_to_backend(native: Native, form: str, ways: tu
     address, length = ways[1].address, len(ways[1].code) if ways[1].code is not None else 0xFFFFFFFF
     record = struct.pack("<IIiI", 0x45425042, 1, address - place if address else 0, length)
     both_there = first.changed(other, record).changed(INLINE, ways[0].code or ways[1].code or b"")
+    both_there = both_there.with_backends(BACKEND, other)
     _, fixed = both(native, both_there)
     status, after = switched(native, fixed, BACKEND, other)
     direct, expected = both(native, replace(both_there, backend=other))
