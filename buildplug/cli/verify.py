@@ -7,6 +7,7 @@ from pathlib import Path
 from buildplug.cli.shared import print_json
 from buildplug.config import project
 from buildplug.config.rule import find, find_shipped
+from buildplug.image import build_id
 from buildplug.image.elf import Image
 from buildplug.stage.proof import verify
 
@@ -16,7 +17,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("final", type=Path)
     parser.add_argument("--rule", action="append", default=[], help="of a table, beside those of the rules that ship")
     parser.add_argument("--config", type=Path, help="whose tables they are, where it adjusts the rules that ship")
-    parser.add_argument("--json", action="store_true", help="one object: tables, moved, changed, sections")
+    parser.add_argument("--json", action="store_true", help="one object: tables, moved, changed, sections, unproved")
 
 
 def run(options: Namespace) -> None:
@@ -28,12 +29,16 @@ def run(options: Namespace) -> None:
     if not rules:
         raise final.bad("expected a table of a rule that ships, found none", "name its --rule")
     proof = verify(draft, final, [(rule, None) for rule in rules])
-    wrong = [f"table {t.rule.symbol}: {line}" for t in proof.tables for line in t.differences]
+    wrong = [] if build_id.is_kept(draft, final) else ["a build-id that is not of its bytes"]
+    wrong += [f"table {t.rule.symbol}: {line}" for t in proof.tables for line in t.differences]
     if options.json:
         tables = {t.rule.name: {"rows": len(t.truth), "differences": list(t.differences)} for t in proof.tables}
-        print_json({"tables": tables, "moved": proof.moved, "changed": proof.changed, "sections": proof.sections})
+        found = {"tables": tables, "moved": proof.moved, "changed": proof.changed, "sections": proof.sections}
+        print_json(found | {"unproved": proof.unproved})
     for line in proof.moved:
         print(f"buildplug: moved by the relink: {line}", file=sys.stderr)
+    for line in proof.unproved:
+        print(f"buildplug: made by the linker, and not proved: {line}", file=sys.stderr)
     if wrong or proof.changed:
         raise final.bad(
             f"expected the draft plus true tables, found {'; '.join([*wrong, *proof.changed])}", "build it again"

@@ -62,6 +62,11 @@ def is_renewable(image: Image) -> bool:
     return not any(locations(image, image.sections)) or algorithm_of(image) is not None
 
 
+def is_kept(draft: Image, final: Image) -> bool:
+    """Whether the final image has a build-id of its bytes if the draft has; true if it is not known how it is made."""
+    return algorithm_of(draft) is None or algorithm_of(final) is not None
+
+
 def renew(path: Path, algorithm: Algorithm) -> None:
     """Rewrites the build-id of the image at `path`, made by `algorithm`, for its current bytes."""
     image = Image(path)

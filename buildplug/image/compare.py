@@ -1,20 +1,23 @@
 """Compares two links of one kernel: are the sections other than the tables the same?
 
 Same means same size, same content outside relocated fields, and same references; and each relocated field must hold
-what its relocation says. Content moved within a section is reported apart from changed content. Where an architecture's
-relocations are unknown, layout.py compares less.
+what its relocation says, or, where that is not known, refer to the same place in both links. Content moved within a
+section is reported apart from changed content. So is what linkers make without relocations, if it cannot be proved.
+Where an architecture's relocations are unknown, layout.py compares less.
 """
 
+from dataclasses import dataclass
 from operator import attrgetter
 
 import numpy as np
 
-from buildplug.arch.field import REL32
+from buildplug.arch.field import REL32, Field
 from buildplug.base.globs import globs
 from buildplug.image import build_id, layout
 from buildplug.image.elf import Image
 from buildplug.image.fields import mismatches
 from buildplug.image.headers import (
+    SHF_ALLOC,
     SHN_LORESERVE,
     SHN_UNDEF,
     SHT_NOBITS,
@@ -24,6 +27,7 @@ from buildplug.image.headers import (
     Array,
     Section,
 )
+from buildplug.image.places import same_place, same_words
 from buildplug.image.symtab import among
 
 # Linker-generated, and dependent on addresses without having relocations.
@@ -31,13 +35,63 @@ EXEMPT = (
     ".note.gnu.build-id", ".dynamic", ".dynsym", ".gnu.hash", ".hash", ".rela.dyn", ".rela.plt", ".relr.dyn", ".got*",
     ".plt*", ".iplt", ".eh_frame*", ".relro_padding", ".ARM.exidx*", ".reginfo",
 )  # fmt: skip
+# Of those: words that refer to places.
+OF_WORDS = (".eh_frame*", ".got*")
 
 
-def compare(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list[str], int]:
-    """Differences of the sections other than the tables (`own`): moved, changed, and the number compared."""
+@dataclass(frozen=True)
+class Comparison:
+    """Differences as text. `unproved`: sections that differ as they may, but it is not known whether they are right."""
+
+    moved: tuple[str, ...]
+    changed: tuple[str, ...]
+    unproved: tuple[str, ...]
+    sections: int  # how many were compared
+
+
+def compare(draft: Image, final: Image, own: set[str]) -> Comparison:
+    """Differences of the sections other than the tables (`own`)."""
+    moved, changed, count = _compare(draft, final, own)
+    wrong, unproved = ([], []) if final is draft else _exempt(draft, final, own)
+    if moved or "relocations" not in final.arch.rows:  # then the words may differ in ways not known here
+        unproved += wrong
+    else:
+        changed += wrong
+    return Comparison(tuple(moved), tuple(changed), tuple(unproved), count)
+
+
+def _exempt(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list[str]]:
+    """Sections made by the linker without relocations that are not the same in both links: those whose words should be
+    and others. The layout of what they refer to may have changed in the others."""
+    exempt, of_words = globs(EXEMPT), globs(OF_WORDS)
+    pair = [{s.name: s for s in _allocated(image, own) if exempt(s.name)} for image in (draft, final)]
+    wrong, unproved = [], [f"{name}: only one of the links has it" for name in sorted(pair[0].keys() ^ pair[1].keys())]
+    for name in sorted(pair[0].keys() & pair[1].keys()):
+        before, after = (found[name] for found in pair)
+        if (before.type, before.flags) != (after.type, after.flags):
+            wrong.append(f"{name}: flags {before.flags:#x} became {after.flags:#x}")
+        elif before.size != after.size:
+            unproved.append(f"{name}: {before.size} bytes became {after.size}")
+        elif not _same_bytes(draft, before, final, after) and not same_words(draft, before, final, after):
+            (wrong if of_words(name) else unproved).append(f"{name}: its bytes differ")
+    return wrong, unproved
+
+
+def _same_bytes(draft: Image, before: Section, final: Image, after: Section) -> bool:
+    """Whether two sections have the same content, but for build-ids."""
+    none = np.zeros((0, 4), "i8")
+    return np.array_equal(_plain(draft, before, none), _plain(final, after, none))
+
+
+def _allocated(image: Image, own: set[str]) -> list[Section]:
+    """The sections in memory other than the tables, by name, as anchors can change GNU ld's order."""
+    found = image.sections.at(image.headers["flags"] & SHF_ALLOC != 0)
+    return sorted((section for section in found if section.name not in own), key=attrgetter("name"))
+
+
+def _compare(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list[str], int]:
     exempt = globs(EXEMPT)
-    chosen = [[s for s in i.sections if s.alloc and s.name not in own and not exempt(s.name)] for i in (draft, final)]
-    columns = [sorted(column, key=attrgetter("name")) for column in chosen]  # anchors can change GNU ld's order
+    columns = [[s for s in _allocated(image, own) if not exempt(s.name)] for image in (draft, final)]
     names = [[s.name for s in column] for column in columns]
     if names[0] != names[1]:
         odd = sorted(set(names[0]) ^ set(names[1])) or ["their number"]
@@ -45,7 +99,10 @@ def compare(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list[
     if "relocations" not in final.arch.rows:
         moved, changed = layout.differences(draft, final, list(zip(*columns, strict=True)))
         return moved, changed, len(columns[0])
-    references = [{s.index: rows for s, rows in image.relocations()} for image in dict.fromkeys((draft, final))]
+    references = [
+        {s.index: rows for s, rows in image.relocations(of={s.index for s in column})}
+        for image, column in dict(zip((draft, final), columns, strict=True)).items()
+    ]
     ids: dict[object, int] = {}
     identities = [_identities(*one, ids) for one in zip((draft, final), references, strict=False) if final is not draft]
     moved, changed = [], []
@@ -61,7 +118,9 @@ def compare(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list[
         ]
         if not np.array_equal(keys[0], keys[1]):  # sort only if needed: usually even the order is the same
             keys = [key[np.lexsort(key.T[::-1])] for key in keys]
-        found = _difference(draft, before, final, after, keys)
+        found = _difference(draft, before, final, after, keys) or _elsewhere(
+            draft, before, final, after, references[0].get(before.index), references[-1].get(after.index)
+        )
         if found and _only_moved(draft, before, final, after, keys):
             moved.append(f"{after.name}: {found}")
         elif found:
@@ -91,7 +150,7 @@ def _plain(image: Image, section: Section, keyed: Array) -> Array:
     content = image.bytes_of(section).copy()
     for location in build_id.locations(image, [section]):
         content[location.start - section.offset : location.end - section.offset] = 0
-    for kind, field in (image.arch.relocations | dict.fromkeys(image.arch.thread, REL32)).items():
+    for kind, field in _fields(image).items():
         offsets = keyed[keyed[:, 1] == kind, 0]
         for byte, mask in enumerate(field.mask.to_bytes(field.size, image.arch.order)):
             content[np.minimum(offsets + byte, len(content) - 1)] &= 0xFF ^ mask
@@ -102,17 +161,57 @@ def _wrong_field(image: Image, section: Section, relocations: Array | None) -> i
     """The offset of the section's first field that does not hold its relocation's address; None if all do."""
     if relocations is None:
         return None
-    # references to an ifunc lead to its PLT entry
-    sure = (image.symbols["section"] != SHN_UNDEF) & (image.symbols["type"] != STT_GNU_IFUNC)
-    known = sure[relocations["symbol"]]
-    known &= ~among(relocations["type"], list(image.arch.relaxed))
-    wrong = []
+    known, wrong = _known(image, relocations), []
     for kind, field in image.arch.relocations.items():
         if image.type != "ET_EXEC" and not field.relative:
             continue  # the loader fills them in
         rows = relocations[known & (relocations["type"] == kind)]
         wrong += rows["offset"][mismatches(image, section, rows, field)].tolist()
     return min(wrong, default=None)
+
+
+def _known(image: Image, relocations: Array) -> Array:
+    """Whether it is known from each relocation what its field holds. References to an ifunc lead to its PLT entry."""
+    sure = (image.symbols["section"] != SHN_UNDEF) & (image.symbols["type"] != STT_GNU_IFUNC)
+    known: Array = sure[relocations["symbol"]] & ~among(relocations["type"], list(image.arch.relaxed))
+    return known
+
+
+def _elsewhere(
+    draft: Image, before: Section, final: Image, after: Section, old: Array | None, new: Array | None
+) -> str:  # fmt: skip
+    """The fields whose content is not known from their relocations must refer to the same place in both links."""
+    if old is None or new is None:
+        return ""
+    unsure = [~_known(image, rows) for image, rows in ((draft, old), (final, new))]
+    fields = _fields(final)
+    for kind, field in fields.items():
+        rows = [r[u & (r["type"] == kind)] for r, u in zip((old, new), unsure, strict=True)]
+        if kind in final.arch.thread:  # of an undefined symbol, linkers make an offset from no variable
+            rows = [
+                r[i.symbols["section"][r["symbol"]] != SHN_UNDEF] for i, r in zip((draft, final), rows, strict=True)
+            ]
+        rows = [r[np.argsort(r["offset"], kind="stable")] for r in rows]
+        if len(rows[0]) != len(rows[1]) or not len(rows[0]):
+            continue
+        offsets = rows[1]["offset"]
+        words = [i.words(s, r["offset"], field.size) for i, s, r in ((draft, before, rows[0]), (final, after, rows[1]))]
+        same = words[0] == words[1]
+        for base in (0, 1):
+            addresses = []
+            for section, row, word in zip((before, after), rows, words, strict=True):
+                place = row["offset"] + np.uint64(section.address)
+                found = field.get(word, place) - row["addend"].astype("u8") - place * np.uint64(field.relative)
+                addresses.append((found + place * np.uint64(base)) & np.uint64(final.arch.modulus - 1))
+            same |= same_place(draft, addresses[0], final, addresses[1])
+        if not same.all():
+            return f"the field at +{int(offsets[np.argmin(same)]):#x} refers to another place"
+    return ""
+
+
+def _fields(image: Image) -> dict[int, Field]:
+    """The field of each relocation type whose bytes depend on addresses."""
+    return {**image.arch.relocations, **dict.fromkeys(image.arch.thread, REL32)}
 
 
 def _keyed(rows: Array | None, numbers: Array) -> Array:
@@ -134,7 +233,7 @@ def _identities(image: Image, references: dict[int, Array], ids: dict[object, in
     # section 0 has no name and address 0; the value of a thread-local symbol is already an offset
     thread, containing = symbols["type"] == STT_TLS, image.containing_sections[used]
     section = np.where(local & ~thread, containing, 0)
-    addresses = np.array([s.address for s in image.sections], "u8")
+    addresses = image.headers["address"].astype("u8")
     offsets = np.where(local & (thread | (containing != 0)), symbols["value"] - addresses[section], 0)
     names = [image.sections[index].name for index in section.tolist()]
     keys = zip(map(image.names.__getitem__, used.tolist()), names, offsets.tolist(), strict=True)

@@ -57,7 +57,7 @@ class File:
             int.from_bytes(self._file[18:20], "little" if elf.little_endian else "big"),
         )
         self.arch = arch = by_header(machine, elf.elfclass, order)
-        self.header = elf.header  # of the file: e_entry and the others, by name
+        self.header = np.frombuffer(self._file, headers.record(headers.FILE, arch), 1)[0]  # of the file
         self.type = str(elf.header["e_type"])
         try:
             self.headers = headers.sections(self._file, elf, arch)
@@ -120,11 +120,11 @@ class File:
     def segments(self) -> Array:
         """The program headers, shape (n,): type, flags, offset, vaddr, paddr, filesz, memsz, align; in bytes."""
         dtype = headers.record(headers.SEGMENT[self.arch.bits], self.arch)
-        start, count = self.header["e_phoff"], self.header["e_phnum"]
-        if count > MOST_SEGMENTS or (count and self.header["e_phentsize"] != dtype.itemsize):
+        start, count = int(self.header["phoff"]), int(self.header["phnum"])
+        if count > MOST_SEGMENTS or (count and self.header["phentsize"] != dtype.itemsize):
             raise self.bad(
                 f"expected at most {MOST_SEGMENTS} program headers of {dtype.itemsize} bytes, "
-                f"found {count} of {self.header['e_phentsize']}"
+                f"found {count} of {self.header['phentsize']}"
             )
         if start + count * dtype.itemsize > len(self._file):
             raise self.bad(f"expected {count} program headers, found the end of the file")

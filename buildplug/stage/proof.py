@@ -1,7 +1,7 @@
 """The proof that the tables of a final image are true of it, and that the relink changed nothing else.
 
 A table is true if it equals a new extraction from the final image. compare.py compares the other sections with the
-draft's, segments.py the flags that they are loaded with.
+draft's, loading.py what a loader reads, and segments.py how the tables are loaded.
 """
 
 from collections.abc import Iterable
@@ -15,6 +15,7 @@ from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import Ops
 from buildplug.config.project import WantedTable
 from buildplug.config.rule import Rule
+from buildplug.image import loading
 from buildplug.image.compare import compare
 from buildplug.image.elf import Image
 from buildplug.image.headers import SHT_NOBITS, Array, Section
@@ -37,12 +38,14 @@ class TableProof:
 
 @dataclass(frozen=True)
 class Proof:
-    """moved: how sections differ because the linker moved parts of them; changed: all other differences."""
+    """moved: how sections differ because the linker moved parts of them; changed: all other differences; unproved:
+    sections that linkers make without relocations, and that differ in a way that cannot be checked."""
 
     tables: tuple[TableProof, ...]
     moved: tuple[str, ...]
     changed: tuple[str, ...]
     sections: int  # how many were compared
+    unproved: tuple[str, ...] = ()
 
 
 def verify(
@@ -58,10 +61,10 @@ def verify(
     """
     proofs = tuple(prove_table(final, rule, ops, truth) for (rule, ops), truth in zip(wanted, truths, strict=False))
     own = {proof.rule.section for proof in proofs}
-    moved, changed, count = compare(draft, final, own)
-    changed += segments.changed(draft, final, own)
+    found = compare(draft, final, own)
+    changed = (*found.changed, *loading.changed(draft, final, own))
     segments.check(final, [(proof.rule, _place(final, proof.rule)[1]) for proof in proofs])
-    return Proof(proofs, tuple(moved), tuple(changed), count)
+    return Proof(proofs, found.moved, changed, found.sections, found.unproved)
 
 
 def _place(final: Image, rule: Rule) -> tuple[int, Section, int]:
@@ -81,7 +84,10 @@ def prove_table(final: Image, rule: Rule, ops: Ops | None, truth: Contents | Non
     at, data = table_bytes(final, rule)
     format = format_of(rule)
     truth = truth or format.truth(final, rule, ops, data, at)
-    return TableProof(rule, truth, tuple(format.differences(final, rule, truth, data, at)))
+    differences = list(format.differences(final, rule, truth, data, at))
+    if not differences and any(data[len(truth.encode()) :]):
+        differences.append("expected zeros behind it, found other bytes")
+    return TableProof(rule, truth, tuple(differences))
 
 
 def table_bytes(image: Image, rule: Rule) -> tuple[int, bytes]:

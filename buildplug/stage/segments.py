@@ -5,20 +5,8 @@ import numpy as np
 from buildplug.base.errors import BuildplugError
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
-from buildplug.image.headers import PF_R, PF_W, PF_X, PT_LOAD, PT_LOOS, SHF_WRITE, Array, Section
-
-
-def changed(draft: Image, final: Image, own: set[str]) -> list[str]:
-    """How the segment flags of sections other than the tables differ between two links, as text. The number of segments
-    may differ: with other alignment of load addresses, one becomes two."""
-    before, after = (
-        {s.name: _kinds(i, s) for s in i.sections if s.alloc and s.name not in own} for i in (draft, final)
-    )
-    return [
-        f"{name}: its segments {before[name] or 'none'} became {after[name] or 'none'}"
-        for name in before.keys() & after.keys()
-        if before[name] != after[name]
-    ]
+from buildplug.image.headers import PF_R, PF_W, PT_LOAD, PT_LOOS, SHF_WRITE, Section
+from buildplug.image.segments import holding, kinds
 
 
 def check(final: Image, tables: list[tuple[Rule, Section]]) -> None:
@@ -30,31 +18,13 @@ def check(final: Image, tables: list[tuple[Rule, Section]]) -> None:
         _check(final, rule, table, others)
 
 
-def _kinds(image: Image, section: Section) -> str:
-    """The segments that hold a section, as text: their flags, and the type unless it is PT_LOAD."""
-    letters = {PF_R: "R", PF_W: "W", PF_X: "X"}
-    rows = image.segments[_holding(image, section)]
-    return " ".join(
-        (f"{kind:#x}:" if kind != PT_LOAD else "") + ("".join(letters[b] for b in letters if flags & b) or "none")
-        for kind, flags in zip(rows["type"].tolist(), rows["flags"].tolist(), strict=True)
-    )
-
-
-def _holding(image: Image, section: Section) -> Array:
-    """Mask of the segments that hold all of a section: bool, the shape of image.segments."""
-    start, end = np.uint64(section.address), np.uint64(section.address + section.size)
-    rows = image.segments
-    inside: Array = (rows["vaddr"] <= start) & (end <= rows["vaddr"] + rows["memsz"])
-    return inside
-
-
 def _check(final: Image, rule: Rule, table: Section, without: list[Section]) -> None:
     def bad(found: str, remedy: str) -> BuildplugError:
         return final.bad(f"rule {rule.name}: expected {table.name} in one PT_LOAD, found it in {found}", remedy)
 
-    kinds, holding = final.segments["type"], _holding(final, table)
-    loads = np.flatnonzero(holding & (kinds == PT_LOAD))
-    others = kinds[holding & (kinds != PT_LOAD) & (kinds < PT_LOOS)]
+    types, inside = final.segments["type"], holding(final, table)
+    loads = np.flatnonzero(inside & (types == PT_LOAD))
+    others = types[inside & (types != PT_LOAD) & (types < PT_LOOS)]
     if len(loads) != 1 or len(others):
         found = f"{len(loads)}" + "".join(f", and in one of type {kind}" for kind in others)
         raise bad(found, 'name its segment, such as into = ":text", in [link] or its [[table]]')
@@ -65,8 +35,8 @@ def _check(final: Image, rule: Rule, table: Section, without: list[Section]) -> 
     remedy = f'set after = "{".data" if writable else ".rodata"}" or another section of its kind in its [[table]]'
     needed = PF_R | PF_W * writable
     if int(final.segments["flags"][load]) & needed != needed:
-        raise bad(f"one of flags {_kinds(final, table)}, and it needs {'RW' if writable else 'R'}", remedy)
-    beside = [section for section in without if _holding(final, section)[load]]
+        raise bad(f"one of flags {kinds(final, table)}, and it needs {'RW' if writable else 'R'}", remedy)
+    beside = [section for section in without if holding(final, section)[load]]
     if writable and beside and not any(section.flags & SHF_WRITE for section in beside):
         names = ", ".join(section.name for section in beside)
         raise bad(f"one with {names}, which are only read, and nothing else that is written to", remedy)

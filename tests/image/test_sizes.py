@@ -88,7 +88,7 @@ def long_names(count: int, size: int) -> bytes:
     kind = record(SYMBOL[64], image.arch)
     table, strings = image.section(".symtab"), image.section(".long")
     link = next(at for at, section in enumerate(image.sections) if section.name == ".symtab")
-    headers_at, width = image.header["e_shoff"], image.headers.dtype.itemsize
+    headers_at, width = int(image.header["shoff"]), image.headers.dtype.itemsize
     data[headers_at + link * width + 40 : headers_at + link * width + 44] = strings.index.to_bytes(4, "little")
     for number in range(1, len(symbols) + 1):
         at = table.offset + kind.itemsize * number

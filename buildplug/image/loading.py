@@ -1,0 +1,179 @@
+"""What a loader reads of an image, compared in two links of one kernel: the file header, the entry point, and the
+program headers. Sections are what the other comparisons prove; here it is proved that just they are in memory.
+
+Source: System V gABI, chapters 4 and 5.
+"""
+
+from collections import Counter
+
+import numpy as np
+
+from buildplug.image.elf import Image
+from buildplug.image.headers import FILE, PF_X, PT_GNU_RELRO, PT_LOAD, PT_PHDR, Array
+from buildplug.image.segments import (
+    Segments,
+    delta_of,
+    kind,
+    load_numbers,
+    overlap,
+    patterns_of,
+    segments_of,
+    stray_values,
+)
+
+PAGE = 4096
+READ_ELSEWHERE = ("entry", "shoff", "phnum", "shnum", "shstrndx")  # compared below, or not read by loaders
+
+
+def changed(draft: Image, final: Image, own: set[str]) -> list[str]:
+    """How what a loader reads differs between two links, or contradicts the sections, as text. `own`: the sections of
+    the tables. The number of segments may differ: with other alignment of load addresses, one becomes two."""
+    before, after = segments_of(draft), segments_of(final)
+    found = [
+        f"{name} of the file header was {draft.header[name].item()!r}, is {final.header[name].item()!r}"
+        for name, _ in FILE
+        if name not in READ_ELSEWHERE and draft.header[name] != final.header[name]
+    ]
+    if not _same_entry(draft, final):
+        found.append(f"the entry point was {draft.header['entry']:#x}, is {final.header['entry']:#x}")
+    return found + _flags(before, after, own) + _places(before, after) + _contents(before, after) + _bare(before, after)
+
+
+def _same_entry(draft: Image, final: Image) -> bool:
+    """Whether the entry is the same place, by section and offset or by a symbol, as the linker may move code."""
+    entries = [int(image.header["entry"]) for image in (draft, final)]
+    homes = [image.section_at(at) for image, at in zip((draft, final), entries, strict=True)]
+    if homes[0] is None or homes[1] is None:
+        return homes == [None, None] and entries[0] == entries[1]
+    if (homes[0].name, entries[0] - homes[0].address) == (homes[1].name, entries[1] - homes[1].address):
+        return True
+    names = [
+        {image.name_of(index) for index in np.flatnonzero(image.symbols["value"] == np.uint64(at)).tolist()}
+        for image, at in zip((draft, final), entries, strict=True)
+    ]
+    return homes[0].size != homes[1].size and bool(names[0] & names[1])
+
+
+def _flags(draft: Segments, final: Segments, own: set[str]) -> list[str]:
+    """Sections whose segments have other types, flags, alignments, or load addresses."""
+    texts: list[dict[str, tuple[str, str]]] = []
+    for one in (draft, final):
+        patterns, which = patterns_of(one)
+        rows = [one.rows[list(pattern)] for pattern in patterns]
+        made = [(" ".join(map(kind, r)), " ".join(f"{align:#x}" for align in r["align"].tolist())) for r in rows]
+        texts.append({name: made[number] for name, number in zip(one.names, which, strict=True) if name not in own})
+    before, after = texts
+    found = [
+        f"{name}: its {what} {old or 'none'} became {new or 'none'}"
+        for name in before.keys() & after.keys()
+        for what, old, new in zip(("segments", "segments' alignments"), before[name], after[name], strict=True)
+        if old != new
+    ]
+    return found + _moved_loads(draft, final, own)
+
+
+def _moved_loads(draft: Segments, final: Segments, own: set[str]) -> list[str]:
+    """Segments with another distance from link to load address, unless they follow what is loaded before them: with
+    AT>, a larger table moves that."""
+    deltas: list[dict[str, int]] = []
+    loads = np.zeros(len(final.names), "u8")
+    for one in (draft, final):
+        patterns, which = patterns_of(one)
+        made = [[delta_of(one.rows[i], one.image) for i in p if one.rows[i]["type"] == PT_LOAD] for p in patterns]
+        pairs = zip(one.names, which, strict=True)
+        deltas.append({name: made[number][0] for name, number in pairs if made[number]})
+        loads = np.array([made[number][0] if made[number] else 0 for number in which], "u8")
+    loads = (loads + final.start) & np.uint64(final.image.arch.modulus - 1)
+    order = np.argsort(loads, kind="stable")
+    previous = np.zeros(len(loads), "u8")  # where what is loaded before each section ends
+    previous[order[1:]] = np.maximum.accumulate((loads + final.end - final.start)[order])[:-1]
+    found = []
+    for number, row in enumerate(final.rows):
+        held = np.flatnonzero(final.held[:, number])
+        if row["type"] != PT_LOAD or not len(held):
+            continue
+        delta = delta_of(row, final.image)
+        names = [final.names[index] for index in held.tolist() if final.names[index] not in own]
+        same = all(deltas[0].get(name, delta) == delta for name in names)
+        known = names or delta in deltas[0].values()
+        first = held[np.argmin(final.start[held])]
+        align = max(1, int(final.alignment[first]))
+        after = int(previous[first])
+        if not (same and known) and int(loads[first]) not in (after, -(-after // align) * align):
+            found.append(
+                f"segment {number}: its load address is {int(row['paddr']):#x}, {final.names[first]} had another"
+            )
+    return found
+
+
+def _places(draft: Segments, final: Segments) -> list[str]:
+    """Segments that do not hold just their sections, each from its place in the file."""
+    usual: dict[int, list[set[int]]] = {}
+    for number in np.flatnonzero(draft.held.any(axis=0)).tolist():
+        edges = usual.setdefault(int(draft.rows["type"][number]), [{0}, {0}, {0}])
+        for known, edge in zip(edges, draft.edges(number), strict=True):
+            known.add(edge)
+    usual_deltas = {delta_of(row, draft.image) for row in draft.rows}
+    found = []
+    for number in np.flatnonzero(final.held.any(axis=0)).tolist():
+        row, held = final.rows[number], final.held[:, number] & final.stored
+        offset = final.start - np.uint64(row["vaddr"]) + np.uint64(row["offset"])
+        size = final.end - np.uint64(row["vaddr"])
+        for wrong, what in (
+            (offset != final.offset, "another part of the file"),
+            (size > np.uint64(row["filesz"]), "only a part of it"),
+        ):
+            if (held & wrong).any():
+                found.append(f"{final.names[int(np.argmax(held & wrong))]}: segment {number} loads {what}")
+        expected = usual.get(int(row["type"]), [{0}] * 3)
+        odd = [edge not in those for edge, those in zip(final.edges(number), expected, strict=True)]
+        odd[0] &= row["offset"] != 0  # it starts with the headers
+        if row["type"] == PT_GNU_RELRO and (int(row["vaddr"]) + int(row["memsz"])) % PAGE == 0:
+            odd[1:] = [False, False]
+        loads = final.rows[final.held[held][0] & (final.rows["type"] == PT_LOAD)] if held.any() else final.rows[:0]
+        deltas = {delta_of(load, final.image) for load in loads} | usual_deltas
+        if row["type"] != PT_LOAD and delta_of(row, final.image) not in deltas:
+            found.append(f"segment {number}: its load address is not that of its sections")
+        if any(odd) or (row["type"] == PT_LOAD and row["filesz"] > row["memsz"]):
+            found.append(f"segment {number}: its bounds are not those of its sections")
+    return found
+
+
+def _contents(draft: Segments, final: Segments) -> list[str]:
+    """Segments that overlap, and bytes that are loaded, but belong to no section, and do not fill a gap."""
+    found = []
+    if overlap(final) and not overlap(draft):
+        found.append("segments overlap in memory")
+    fills = {0} | {value for number in load_numbers(draft) for value in stray_values(draft, number)}
+    for number in load_numbers(final):
+        row = final.rows[number]
+        if int(row["offset"]) + int(row["filesz"]) > len(final.image.data):
+            found.append(f"segment {number}: expected {row['filesz']} bytes, found the end of the file")
+            continue
+        inner = (
+            final.held[:, number] & ~final.stored & (final.start < np.uint64(row["vaddr"]) + np.uint64(row["filesz"]))
+        )
+        allowed = fills if int(row["flags"]) & PF_X and not inner.any() else {0}
+        if not set(stray_values(final, number)) <= allowed:
+            found.append(f"segment {number}: loads bytes that belong to no section")
+    return found
+
+
+def _bare(draft: Segments, final: Segments) -> list[str]:
+    """Segments that hold no section, such as PT_GNU_STACK, and are not as in the draft."""
+    counts = []
+    for one in (draft, final):
+        header = one.image.header
+        headers = int(header["phnum"]) * int(header["phentsize"])
+        counts.append(Counter(_without_room(row, headers) for row in one.rows[~one.held.any(axis=0)]))
+    lost, new = counts[0] - counts[1], counts[1] - counts[0]
+    return [f"a segment of type {key[0]:#x} without sections is not as in the draft" for key in [*lost, *new]]
+
+
+def _without_room(row: Array, headers: int) -> tuple[int, ...]:
+    """The fields of a segment without sections, but for the room of the program headers, whose number may differ."""
+    values = {name: int(row[name]) for name in row.dtype.names or ()}
+    if values["type"] in (PT_LOAD, PT_PHDR):
+        values["filesz"] -= headers
+        values["memsz"] -= headers
+    return tuple(values[name] for name in ("type", *sorted(values.keys() - {"type"})))

@@ -1,0 +1,136 @@
+"""The segments of an image, with the sections that each holds. Source: System V gABI, chapter 5."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from buildplug.image.elf import Image
+from buildplug.image.headers import (
+    PF_R,
+    PF_W,
+    PF_X,
+    PT_GNU_STACK,
+    PT_LOAD,
+    PT_NULL,
+    PT_TLS,
+    SHF_ALLOC,
+    SHF_TLS,
+    SHT_NOBITS,
+    Array,
+    Section,
+)
+
+
+def kinds(image: Image, section: Section) -> str:
+    """The segments that hold a section, as text: their flags, and the type unless it is PT_LOAD."""
+    return " ".join(kind(row) for row in image.segments[holding(image, section)])
+
+
+def holding(image: Image, section: Section) -> Array:
+    """Mask of the segments that hold all of a section: bool, the shape of image.segments."""
+    start, end = np.uint64(section.address), np.uint64(section.address + section.size)
+    rows = image.segments
+    inside: Array = (rows["vaddr"] <= start) & (end <= rows["vaddr"] + rows["memsz"])
+    return inside
+
+
+@dataclass(frozen=True)
+class Segments:
+    """The allocated sections of an image that are not empty, and its segments: `held` has a column for each segment."""
+
+    image: Image
+    names: list[str]
+    start: Array  # addresses
+    end: Array
+    offset: Array
+    alignment: Array
+    stored: Array  # whether they have content
+    rows: Array  # the segments
+    held: Array
+
+    def edges(self, segment: int) -> tuple[int, int, int]:
+        """What the bounds of a segment differ by from those of its sections, in bytes: its start, end, and end of what
+        the file has of it."""
+        row, held = self.rows[segment], self.held[:, segment]
+        start, size, memory = int(row["vaddr"]), int(row["filesz"]), int(row["memsz"])
+        last = int(self.end[held & self.stored].max(initial=start))
+        return int(self.start[held].min()) - start, start + memory - int(self.end[held].max()), start + size - last
+
+
+def segments_of(image: Image) -> Segments:
+    """The sections and segments of an image. PT_GNU_STACK holds no section, whatever its addresses."""
+    headers = image.headers
+    # thread-local sections without content take no memory: their addresses are those of the sections behind them
+    local = headers["flags"] & SHF_TLS != 0
+    phantom = local & (headers["type"] == SHT_NOBITS)
+    chosen = np.flatnonzero((headers["flags"] & SHF_ALLOC != 0) & (headers["size"] > 0))
+    start = headers["address"][chosen].astype("u8")
+    end = start + headers["size"][chosen].astype("u8")
+    rows = image.segments[image.segments["type"] != PT_NULL]
+    first = rows["vaddr"].astype("u8")
+    inside = (first <= start[:, None]) & (end[:, None] <= first + rows["memsz"].astype("u8"))
+    inside &= np.where(rows["type"] == PT_TLS, local[chosen][:, None], ~phantom[chosen][:, None])
+    inside &= rows["type"] != PT_GNU_STACK
+    every, stored = image.sections.names, headers["type"][chosen] != SHT_NOBITS
+    offset, alignment = (headers[name][chosen].astype("u8") for name in ("offset", "alignment"))
+    return Segments(
+        image, [every[i] for i in chosen.tolist()], start, end, offset, alignment, stored, rows, inside
+    )  # fmt: skip
+
+
+def kind(row: Array) -> str:
+    """A segment's flags as text, and its type unless it is PT_LOAD."""
+    letters = {PF_R: "R", PF_W: "W", PF_X: "X"}
+    flags = "".join(letters[bit] for bit in letters if int(row["flags"]) & bit) or "none"
+    odd = int(row["flags"]) & ~(PF_R | PF_W | PF_X)
+    return (f"{int(row['type']):#x}:" if row["type"] != PT_LOAD else "") + flags + (f"+{odd:#x}" if odd else "")
+
+
+def patterns_of(one: Segments) -> tuple[list[tuple[int, ...]], list[int]]:
+    """The different sets of segments that sections are held by, and for each section which of them."""
+    patterns, which = np.unique(one.held, axis=0, return_inverse=True)
+    return [tuple(np.flatnonzero(row).tolist()) for row in patterns], which.ravel().tolist()
+
+
+def delta_of(row: Array, image: Image) -> int:
+    """The distance from a segment's link address to its load address."""
+    return (int(row["paddr"]) - int(row["vaddr"])) % image.arch.modulus
+
+
+def load_numbers(one: Segments) -> list[int]:
+    """The segments that a loader reads from the file."""
+    found: list[int] = np.flatnonzero((one.rows["type"] == PT_LOAD) & (one.rows["filesz"] > 0)).tolist()
+    return found
+
+
+def overlap(one: Segments) -> bool:
+    """Whether segments overlap in memory."""
+    rows = one.rows[(one.rows["type"] == PT_LOAD) & (one.rows["memsz"] > 0)]
+    starts, sizes = rows["vaddr"].astype("u8"), rows["memsz"].astype("u8")
+    order = np.argsort(starts, kind="stable")
+    return bool((starts[order][1:] < (starts + sizes)[order][:-1]).any())
+
+
+def stray_values(one: Segments, number: int) -> list[int]:
+    """The values of the bytes that a segment loads from the file beside its sections and the headers."""
+    row, header, held = one.rows[number], one.image.header, one.held[:, number] & one.stored
+    start, end = int(row["offset"]), min(int(row["offset"]) + int(row["filesz"]), len(one.image.data))
+    table = int(header["phoff"])
+    starts = np.concatenate([one.offset[held].astype("i8"), [0, table, end]])
+    sizes = np.concatenate([(one.end - one.start)[held].astype("i8"), [int(header["ehsize"]), 0, 0]])
+    sizes[-2] = int(header["phnum"]) * int(header["phentsize"])
+    order = np.argsort(starts, kind="stable")
+    past = np.maximum.accumulate(np.append(start, (starts + sizes)[order]))[:-1]
+    starts = np.minimum(starts[order], end)
+    gaps = np.flatnonzero(starts > past)
+    if not len(gaps):
+        return []
+    bounds = np.stack([past[gaps], starts[gaps]], axis=1).ravel()
+    bounds = bounds[:-1] if bounds[-1] == len(one.image.data) else bounds
+    least, most = (each.reduceat(one.image.data, bounds)[::2] for each in (np.minimum, np.maximum))
+    found = set(least.tolist()) | set(most.tolist())
+    for gap in gaps[least != most].tolist():
+        if len(found) == 256:
+            break
+        found |= set(np.unique(one.image.data[past[gap] : starts[gap]]).tolist())
+    return sorted(found)
