@@ -26,6 +26,11 @@ bench: setup-test
 	@.ci/packages valgrind=valgrind
 	$(RUN) -m bench
 
+# Mutated images, configurations, records and tables for so many minutes; the inputs of faults are kept in fuzz.found.
+fuzz: MINUTES ?= 5
+fuzz: setup-test
+	$(RUN) -m tests.fuzz $(MINUTES)
+
 setup: $(VENV)/ready
 	@.ci/packages gcc=gcc ld=binutils qemu-system-x86_64=qemu-system-x86
 
@@ -48,4 +53,4 @@ $(VENV)/ready: pyproject.toml
 clean:
 	rm -rf $(VENV) sample_kernel/build
 
-.PHONY: demo test test-kernels test-linux bench setup setup-test clean
+.PHONY: demo test test-kernels test-linux bench fuzz setup setup-test clean

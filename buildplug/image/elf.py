@@ -66,7 +66,7 @@ class Image(SymbolTable):
         """relocations() of `section` in the relocation section `table`."""
         wide = self.arch.bits == 64
         rela = table.type == SHT_RELA
-        raw = self._records(table, headers.rela(self.arch) if rela else headers.record(headers.REL, self.arch))
+        raw = self.records(table, headers.rela(self.arch) if rela else headers.record(headers.REL, self.arch))
         if section.type == SHT_NOBITS:
             raise self.bad(f"section {table.name}: expected relocations of content, {section.name} has none")
         # There are many relocations: read each column once, and copy only wanted rows.
@@ -101,7 +101,7 @@ class Image(SymbolTable):
         (n,). Without those of SHT_REL, which hold their address already."""
         found = [np.zeros(0, LOADED)]
         for section in self.sections.at((self.headers["type"] == SHT_RELA) & (self.headers["flags"] & SHF_ALLOC != 0)):
-            raw = self._records(section, headers.rela(self.arch))
+            raw = self.records(section, headers.rela(self.arch))
             rows = np.zeros(len(raw), LOADED)
             rows["place"], rows["address"] = raw["offset"], raw["addend"].astype("i8").astype("u8")
             rows["address"] &= np.uint64(self.arch.modulus - 1)

@@ -77,7 +77,8 @@ class File:
             end = "address space" if found["type"][index] == SHT_NOBITS else "file"
             raise self.bad(f"section {index}: expected {size[index]} bytes, found the end of the {end}")
 
-    def _records(self, section: Section, dtype: np.dtype[Any]) -> Array:
+    def records(self, section: Section, dtype: np.dtype[Any]) -> Array:
+        """The content of a section as records, shape (n,). Raises BuildplugError if it is not made of them."""
         if section.size % dtype.itemsize or section.entsize not in (0, dtype.itemsize):
             raise self.bad(
                 f"section {section.name}: expected records of {dtype.itemsize} bytes, "

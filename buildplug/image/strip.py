@@ -23,6 +23,8 @@ from buildplug.image.headers import (
     record,
 )
 
+PAGE = 4096
+
 
 def drop(path: Path, output: Path) -> None:
     """Writes the image at `path` without kept relocations to `output`, same mode. Raises BuildplugError."""
@@ -32,14 +34,14 @@ def drop(path: Path, output: Path) -> None:
     numbers = np.where(keep, np.cumsum(keep) - 1, 0)
     stored = ~np.isin(sections["type"], (0, SHT_NOBITS))
     loaded = stored & (sections["flags"] & SHF_ALLOC != 0)
-    first = int(file["phoff"]) + int(file["phnum"]) * int(file["phentsize"])
+    first = int(file["phoff"]) + image.segments.nbytes if len(image.segments) else 0
     end = max(first, int(file["ehsize"]), int((sections["offset"] + sections["size"])[loaded].max(initial=0)))
     with replacing(output) as scratch, scratch.open("r+b") as out:
         out.write(image.data[:end].data)
         for index in np.argsort(sections["offset"], kind="stable").tolist():
             content = _renumbered(image, index, keep, numbers)
             if keep[index] and stored[index] and not loaded[index]:
-                end += -end % max(1, int(sections["alignment"][index]))
+                end += -end % min(max(1, int(sections["alignment"][index])), PAGE)  # no loader aligns it in memory
                 if sections["type"][index] == SHT_SYMTAB:  # info: the number of local symbols
                     gone = int(sections["size"][index]) - len(content)
                     sections["info"][index] -= gone // record(SYMBOL[image.arch.bits], image.arch).itemsize
@@ -76,7 +78,7 @@ def _renumbered(image: Image, index: int, keep: Array, numbers: Array) -> Array:
     content = image.bytes_of(section)
     if section.type not in (SHT_SYMTAB, SHT_DYNSYM):
         return content
-    symbols = content.view(record(SYMBOL[image.arch.bits], image.arch)).copy()
+    symbols = image.records(section, record(SYMBOL[image.arch.bits], image.arch)).copy()
     named = symbols["section"]
     plain = named < min(SHN_LORESERVE, len(numbers))
     stays = ~plain

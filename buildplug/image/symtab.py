@@ -52,7 +52,7 @@ class SymbolTable(File):
         """The symbols, dtype SYMBOL, shape (n,). Empty if the image is stripped."""
         if self._symtab is None:
             return np.zeros(0, SYMBOL)
-        raw = self._records(self._symtab, headers.record(headers.SYMBOL[self.arch.bits], self.arch))
+        raw = self.records(self._symtab, headers.record(headers.SYMBOL[self.arch.bits], self.arch))
         symbols = np.zeros(len(raw), SYMBOL)
         for field in ("name", "section", "value", "size"):
             symbols[field] = raw[field]
@@ -62,7 +62,7 @@ class SymbolTable(File):
             symbols["value"] -= symbols["mode"]
         extended = next(self.sections.at(self.headers["type"] == SHT_SYMTAB_SHNDX), None)
         if extended is not None:
-            indices = self._records(extended, np.dtype(self.arch.byteorder + "u4"))
+            indices = self.records(extended, np.dtype(self.arch.byteorder + "u4"))
             escaped = np.flatnonzero(symbols["section"] == SHN_XINDEX)
             if len(escaped) and escaped[-1] >= len(indices):
                 raise self.bad(f"section {extended.name}: expected {len(symbols)} entries, found {len(indices)}")

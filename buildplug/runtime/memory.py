@@ -43,6 +43,8 @@ def memory_of(image: Image, slide: int = 0) -> tuple[Memory, int, int]:
     """The memory of an image that is loaded `slide` bytes from its link address: the allocated sections with content;
     and the start and end addresses of all allocated sections."""
     alloc = list(image.sections.at((image.headers["flags"] & SHF_ALLOC != 0) & (image.headers["size"] > 0)))
+    if not alloc:
+        raise image.bad("expected sections in memory, found none", "name a linked image")
     regions = [(s.address + slide, bytearray(image.bytes_of(s).tobytes())) for s in alloc if s.type != SHT_NOBITS]
     start, end = min(s.address for s in alloc), max(s.address + s.size for s in alloc)
     return Memory(tuple(regions)), start + slide, end + slide
