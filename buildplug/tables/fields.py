@@ -143,19 +143,11 @@ class Rows:
         base = {"here": " - .", "table": f" - .L{self.rule.symbol}"}.get(field.base, "")
         return f"{directive} {value.anchor} + {value.offset:#x}{base}"
 
-    def arrays(self) -> dict[str, Array]:
-        """The complete contents as arrays, to be saved."""
-        kept = {f"column_{name}": column for name, column in self.columns.items()}
-        return kept | {
-            "names": np.array(self.section_names, str),
-            "starts": self.section_starts,
-            "at": np.array([self.at], "u8"),
-        }
-
 
 class RowsFormat(Format):
     name = "rows"
     template = "rows.S.j2"
+    contents = Rows
     has_fields = True
 
     def make(self, image: Image, rule: Rule, ops: Ops | None) -> tuple[Rows, dict[str, int]]:
@@ -188,10 +180,6 @@ class RowsFormat(Format):
             else:
                 columns[field.value] = values & np.uint64(image.arch.modulus - 1) if holds == "address" else values
         return _placed(image, rule, at, columns)
-
-    def from_arrays(self, rule: Rule, arch: Arch, kept: dict[str, Array]) -> Rows:
-        columns = {name.removeprefix("column_"): c for name, c in kept.items() if name.startswith("column_")}
-        return Rows(rule, arch, int(kept["at"][0]), columns, tuple(kept["names"].tolist()), kept["starts"])
 
     def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
         values = {"rule": rule, "arch": arch, "ctype": CTYPE | {"string": "int32_t"}, "word": DIRECTIVE[str(arch.word)]}

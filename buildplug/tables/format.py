@@ -14,7 +14,6 @@ from buildplug.arch.model import Arch
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
-from buildplug.image.headers import Array
 
 
 def rounded(size: int) -> int:
@@ -58,9 +57,6 @@ class Contents(Protocol):
     def context(self) -> dict[str, Any]:
         """The template's variables."""
 
-    def arrays(self) -> dict[str, Array]:
-        """The complete contents as arrays, to be saved."""
-
 
 @dataclass(frozen=True)
 class Source:
@@ -74,6 +70,7 @@ class Format(ABC):
     """A binary format. Rules are checked against its attributes."""
 
     name: ClassVar[str]
+    contents: ClassVar[type[Contents]]  # a dataclass: `rule` and `arch`, if it has them, and fields of types in SAVED
     template: ClassVar[str]  # the default for rules
     rows: ClassVar[str] = ""  # the only select.rows it supports; any if empty
     has_fields: ClassVar[bool] = False  # whether the rule defines the fields of a row
@@ -86,10 +83,6 @@ class Format(ABC):
     @abstractmethod
     def empty(self, rule: Rule, arch: Arch) -> Contents:
         """The contents of the table in the draft link."""
-
-    @abstractmethod
-    def from_arrays(self, rule: Rule, arch: Arch, kept: dict[str, Array]) -> Contents:
-        """The inverse of Contents.arrays(). May raise any exception."""
 
     def previous(self, image: Image, rule: Rule, data: bytes, at: int) -> Contents | None:
         """The contents of a previous image's table, bytes `data` at address `at`, to link with again; None if they

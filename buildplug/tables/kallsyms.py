@@ -15,7 +15,7 @@ from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
-from buildplug.image.headers import Array, Section
+from buildplug.image.headers import Section
 from buildplug.image.symbols import letters
 from buildplug.select.symbols import selected
 from buildplug.tables import kallsyms_format
@@ -66,22 +66,12 @@ class KallsymsTable(Packed):
         """The template's variables; the bytes before the base are in `blob`."""
         return super().context() | {"parts": self._parts(), "base_offset": self.base_offset}
 
-    def arrays(self) -> dict[str, Array]:
-        """The complete contents as arrays, to be saved."""
-        return super().arrays() | {"places": np.array([*self.starts, self.base_offset], "u8")}
-
-    @classmethod
-    def from_arrays(cls, rule: Rule, arch: Arch, kept: dict[str, Array]) -> "KallsymsTable":
-        packed, (*starts, base_offset) = Packed.from_arrays(rule, arch, kept), kept["places"].tolist()
-        return cls(
-            rule, arch, packed.data, packed.count, packed.section_names, starts=tuple(starts), base_offset=base_offset
-        )
-
 
 class KallsymsFormat(PackedFormat):
     name = "kallsyms"
     rows = "symbols"
     template = "kallsyms_table.S.j2"
+    contents = KallsymsTable
 
     def make(self, image: Image, rule: Rule, ops: Ops | None) -> tuple[Packed, dict[str, int]]:
         tables = kallsyms_of(image, rule)
@@ -91,9 +81,6 @@ class KallsymsFormat(PackedFormat):
         _check_arch(rule, arch, f"rule {rule.name}")
         none = kallsyms_format.encode(np.zeros(0, "u8"), np.zeros(0, "u1"), [], rule.name)
         return _packed(rule, arch, none, None)
-
-    def from_arrays(self, rule: Rule, arch: Arch, kept: dict[str, Array]) -> KallsymsTable:
-        return KallsymsTable.from_arrays(rule, arch, kept)
 
     def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
         return {}  # Linux ships its own

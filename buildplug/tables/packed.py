@@ -9,9 +9,8 @@ from buildplug.arch.model import Arch
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
-from buildplug.image.headers import Array
 from buildplug.tables.binary import Records, anchored, dtypes
-from buildplug.tables.format import Format, Source, rounded
+from buildplug.tables.format import Contents, Format, Source, rounded
 
 
 @dataclass(frozen=True)
@@ -54,26 +53,13 @@ class Packed:
         """The template's variables; the bytes before the bases are in `blob`."""
         return {"rows": self.count, "fixed": self.fixed}
 
-    def arrays(self) -> dict[str, Array]:
-        """The complete contents as arrays, to be saved."""
-        return {
-            "data": np.frombuffer(self.data, "u1"),
-            "count": np.array([self.count]),
-            "names": np.array(self.section_names, str),
-            "fixed": np.array(self.fixed, "u8"),
-        }
-
-    @classmethod
-    def from_arrays(cls, rule: Rule, arch: Arch, kept: dict[str, Array]) -> "Packed":
-        names, fixed = tuple(kept["names"].tolist()), tuple(kept["fixed"].tolist())
-        return cls(rule, arch, kept["data"].tobytes(), int(kept["count"][0]), names, fixed)
-
 
 class PackedFormat(Format):
     """Base of the packed formats. `records`: the one named like the format is the header, with the table's `size` and
     `sections`; `counted`: the header field with the number of rows."""
 
     template = "packed.S.j2"
+    contents: ClassVar[type[Contents]] = Packed
     records: ClassVar[Records]
     counted: ClassVar[str]
 
@@ -88,9 +74,6 @@ class PackedFormat(Format):
             return None
         words = np.frombuffer(data, f"{image.arch.byteorder}u{word}", fixed, end - fixed * word)
         return Packed(rule, image.arch, data[:end], int(row[self.counted]), names, tuple(words.tolist()))
-
-    def from_arrays(self, rule: Rule, arch: Arch, kept: dict[str, Array]) -> Packed:
-        return Packed.from_arrays(rule, arch, kept)
 
     def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
         return {f"{rule.symbol}.h": Source("packed.h.j2", {"rule": rule, "arch": arch})}

@@ -1,6 +1,8 @@
 """All formats, and the lookup by rule. To add a format, add a module and an entry here."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import numpy as np
 
@@ -9,6 +11,7 @@ from buildplug.base.errors import BuildplugError
 from buildplug.base.files import replacing
 from buildplug.base.schema import unknown
 from buildplug.config.rule import Rule
+from buildplug.image.headers import Array
 from buildplug.tables.fields import RowsFormat
 from buildplug.tables.format import Contents, Format
 from buildplug.tables.kallsyms import KallsymsFormat
@@ -18,6 +21,18 @@ from buildplug.tables.sites import SitesFormat
 
 FORMATS: dict[str, Format] = {
     format.name: format for format in (SitesFormat(), RowsFormat(), KsymsFormat(), RelocsFormat(), KallsymsFormat())
+}
+
+SAVED: dict[Any, tuple[Callable[[Any], Array], Callable[[Array], Any]]] = {  # type of a field -> to an array, and back
+    Array: (np.asarray, np.asarray),
+    bytes: (lambda data: np.frombuffer(data, "u1"), lambda kept: kept.tobytes()),
+    int: (lambda value: np.array(str(value)), lambda kept: int(kept.item())),  # as text: of any size and sign
+    tuple[int, ...]: (lambda values: np.array(list(map(str, values))), lambda kept: tuple(map(int, kept.tolist()))),
+    tuple[str, ...]: (np.array, lambda kept: tuple(kept.tolist())),
+    dict[str, Array]: (
+        lambda columns: np.rec.fromarrays([*columns.values()], [(name, c.dtype) for name, c in columns.items()]),
+        lambda kept: {name: kept[name] for name in kept.dtype.names or ()},
+    ),
 }
 
 
@@ -44,15 +59,21 @@ def template_of(rule: Rule) -> str:
 
 def save(contents: Contents, path: Path) -> None:
     """Saves contents, including names, for another process."""
+    hints = get_type_hints(type(contents)).items()
+    kept = {name: SAVED[hint][0](getattr(contents, name)) for name, hint in hints if hint in SAVED}
     with replacing(path) as scratch, scratch.open("wb") as file:
-        np.savez(file, allow_pickle=False, **contents.arrays())
+        np.savez(file, allow_pickle=False, **kept)
 
 
 def load(path: Path, rule: Rule, arch: Arch) -> Contents:
     """Loads what save() wrote. Raises BuildplugError."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return format_of(rule).from_arrays(rule, arch, dict(archive))
+            kind, given = format_of(rule).contents, {"rule": rule, "arch": arch}
+            hints = get_type_hints(kind).items()
+            return kind(
+                **{name: SAVED[hint][1](archive[name]) if hint in SAVED else given[name] for name, hint in hints}
+            )
     except BuildplugError:
         raise
     except Exception as error:  # parsers may raise anything on corrupt bytes

@@ -24,15 +24,13 @@ class SitesFormat(Format):
     name = "sites"
     template = "tables.S.j2"
     rows = "references"
+    contents = Table
 
     def make(self, image: Image, rule: Rule, ops: Ops | None) -> tuple[Table, dict[str, int]]:
         return table_of(image, rule, ops)
 
     def empty(self, rule: Rule, arch: Arch) -> Table:
         return sites_format.empty(arch)
-
-    def from_arrays(self, rule: Rule, arch: Arch, kept: dict[str, Array]) -> Table:
-        return Table.from_arrays(arch, kept)
 
     def previous(self, image: Image, rule: Rule, data: bytes, at: int) -> Table | None:
         table, names = _decoded(image, rule, data), anchored(image, rule)

@@ -149,17 +149,6 @@ class Table:
         ]
         return {"table": self, "head": head(self), "sites": sites, "records": RECORDS}
 
-    def arrays(self) -> dict[str, Array]:
-        """The complete contents as arrays, to be saved."""
-        names = {key: np.array(getattr(self, key), str) for key in ("section_names", "op_names")}
-        return {key: getattr(self, key) for key in ("sections", "ops", "checks", "sites", "bases")} | names
-
-    @classmethod
-    def from_arrays(cls, arch: Arch, kept: dict[str, Array]) -> "Table":
-        names = [tuple(kept[key].tolist()) for key in ("section_names", "op_names")]
-        columns = kept["sections"], kept["ops"], kept["sites"], kept["bases"]
-        return cls(arch, *columns, names[0], names[1], kept["checks"])
-
 
 def empty(arch: Arch) -> Table:
     """The table of the draft link: with it, a kernel runs every op's default."""

@@ -15,7 +15,6 @@ from buildplug.config.ops import Op, Ops
 from buildplug.config.project import WantedTable
 from buildplug.config.rule import Rule, find
 from buildplug.image.elf import Image
-from buildplug.image.headers import Array
 from buildplug.linker.script import Placed, Placement
 from buildplug.stage.linker import TableFiles
 from buildplug.stage.notes import Done, Linked
@@ -239,13 +238,11 @@ class Toy:
     def context(self) -> dict[str, object]:
         return {"words": [len(self), *self.offsets]}
 
-    def arrays(self) -> dict[str, Array]:
-        return {"offsets": np.array(self.offsets)}
-
 
 class ToyFormat(Format):
     name = "toy"
     template = "toy.S.j2"
+    contents = Toy
 
     def make(self, image: Image, rule: Rule, ops: Ops | None) -> tuple[Contents, dict[str, int]]:
         at = address_of(image, rule)
@@ -254,9 +251,6 @@ class ToyFormat(Format):
 
     def empty(self, rule: Rule, arch: Arch) -> Toy:
         return Toy(arch, ())
-
-    def from_arrays(self, rule: Rule, arch: Arch, kept: dict[str, Array]) -> Toy:
-        return Toy(arch, tuple(kept["offsets"].tolist()))
 
     def previous(self, image: Image, rule: Rule, data: bytes, at: int) -> Toy:
         count, *offsets = np.frombuffer(data, "<i4").tolist()
