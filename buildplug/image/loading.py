@@ -160,20 +160,22 @@ def _contents(draft: Segments, final: Segments) -> list[str]:
 
 
 def _bare(draft: Segments, final: Segments) -> list[str]:
-    """Segments that hold no section, such as PT_GNU_STACK, and are not as in the draft."""
-    counts = []
-    for one in (draft, final):
-        header = one.image.header
-        headers = int(header["phnum"]) * int(header["phentsize"])
-        counts.append(Counter(_without_room(row, headers) for row in one.rows[~one.held.any(axis=0)]))
-    lost, new = counts[0] - counts[1], counts[1] - counts[0]
+    """Segments that hold no section in memory, such as PT_GNU_STACK, and are not as in the draft."""
+    before, after = (
+        Counter(_without_room(row, one.image) for row in one.rows[~one.held.any(axis=0)]) for one in (draft, final)
+    )
+    lost, new = before - after, after - before
     return [f"a segment of type {key[0]:#x} without sections is not as in the draft" for key in [*lost, *new]]
 
 
-def _without_room(row: Array, headers: int) -> tuple[int, ...]:
-    """The fields of a segment without sections, but for the room of the program headers, whose number may differ."""
-    values = {name: int(row[name]) for name in row.dtype.names or ()}
+def _without_room(row: Array, image: Image) -> tuple[int | str, ...]:
+    """The fields of a segment without sections in memory, but for the room of the program headers, whose number may
+    differ. One that names a section of the file, such as PT_RISCV_ATTRIBUTES, is where that is."""
+    values: dict[str, int | str] = {name: int(row[name]) for name in row.dtype.names or ()}
     if values["type"] in (PT_LOAD, PT_PHDR):
-        values["filesz"] -= headers
-        values["memsz"] -= headers
+        room = int(image.header["phnum"]) * int(image.header["phentsize"])
+        values |= {"filesz": int(row["filesz"]) - room, "memsz": int(row["memsz"]) - room}
+    elif row["filesz"]:
+        same = (image.headers["offset"] == row["offset"]) & (image.headers["size"] == row["filesz"])
+        values["offset"] = next((section.name for section in image.sections.at(same)), int(row["offset"]))
     return tuple(values[name] for name in ("type", *sorted(values.keys() - {"type"})))
