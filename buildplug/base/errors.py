@@ -1,9 +1,17 @@
 """The only exception class of buildplug, and the format of its messages."""
 
+import sys
+
 
 def printable(text: str) -> str:
     """`text` on one line, safe for a terminal and an assembler: unprintable characters are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def warn(where: object, problem: str, remedy: str = "") -> None:
+    """Prints a warning, one line like the message of a BuildplugError."""
+    said = printable(f"{where}: {problem}" + (f"; {remedy}" if remedy else ""))
+    print(f"buildplug: warning: {said}", file=sys.stderr, flush=True)
 
 
 class BuildplugError(Exception):

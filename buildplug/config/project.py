@@ -85,6 +85,7 @@ class TableEntry:
     ] = 0
     after: Annotated[str, "As in `[link]`, for this table."] = ""
     into: Annotated[str, "As in `[link]`, for this table."] = ""
+    required: Annotated[bool, "Without rows the table is an error; otherwise it is a warning."] = False
     name: Annotated[str, "In place of the rule's name, so that several tables can use one rule."] = ""
     about: Annotated[str, "In place of the rule's."] = ""
     adjust: Annotated[dict[str, Any], KeysOf((*get_args(Select), Output))] = field(default_factory=dict)
@@ -125,6 +126,7 @@ class WantedTable:
     after: str
     into: str
     files: tuple[Path, ...]  # that define the table
+    required: bool = False
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,7 @@ def read(path: Path, build: Path | None = None, arch: str = "") -> Config:
             raise BuildplugError(f"{path}: table.slack", f"expected bytes, found {entry.slack}")
         paths = tuple(root / name for name in (entry.ops, entry.rule) if name and (root / name).is_file())
         declared = ops.read(root / entry.ops, found) if entry.ops else None
-        tables.append(WantedTable(rule, declared, entry.slack, entry.after, entry.into, paths))
+        tables.append(WantedTable(rule, declared, entry.slack, entry.after, entry.into, paths, entry.required))
     for attribute in ("section", "symbol"):
         names = [getattr(table.rule, attribute) for table in tables]
         for name in names:

@@ -12,7 +12,7 @@ from buildplug.base import data
 from buildplug.base.errors import BuildplugError
 from buildplug.base.keys import OneOf, keys_of, union_of
 from buildplug.base.schema import convert, load, misplaced, unknown
-from buildplug.config.select import TYPES, Base, References, Select, check_names
+from buildplug.config.select import TYPES, Base, References, Select, check_names, with_functions
 
 RECORDS = ".bp_records."  # prefix of the record sections that buildplug's macros emit
 Kind = TypeVar("Kind", bound=Select)
@@ -84,12 +84,12 @@ class Rule:
     @cached_property
     def values(self) -> dict[str, str]:
         """What a field may hold: value -> description."""
-        return {name: value.about for name, value in self.select.values.items()}
+        return {name: value.about for name, value in with_functions(self.select.values).items()}
 
     @cached_property
     def holds(self) -> dict[str, str]:
         """Value -> number, address or string."""
-        return {name: value.holds for name, value in self.select.values.items()}
+        return {name: value.holds for name, value in with_functions(self.select.values).items()}
 
     def select_as(self, kind: type[Kind]) -> Kind:
         """`select`, which must be of that kind. Raises BuildplugError."""

@@ -169,6 +169,22 @@ class Records:
 
 Select = References | Symbols | Relocations | Records
 
+FUNCTIONS = {  # suffix of a value that is an address -> the function that is a value of its own
+    ".function": "the function that contains {}",
+    ".entry": "the function that {} is in, or before the entry of",
+}
+START = ".start"  # a suffix of those: the function's address in place of its name
+
+
+def with_functions(values: Mapping[str, Value]) -> dict[str, Value]:
+    """Values, and the functions of those that are addresses."""
+    found = dict(values)
+    for name in (name for name, value in values.items() if value.holds == "address"):
+        for suffix, about in FUNCTIONS.items():
+            found[f"{name}{suffix}"] = Value(f"name of {about.format(name)}", "string")
+            found[f"{name}{suffix}{START}"] = Value(f"address of {about.format(name)}", "address")
+    return found
+
 
 def check_names(where: str, what: str, names: list[str]) -> None:
     """Raises BuildplugError unless the names of members or fields are unique C identifiers."""

@@ -19,7 +19,7 @@ def check_linked(image: Image) -> None:
 def check_relocations(image: Image) -> None:
     """Raises BuildplugError unless the linker kept the relocations."""
     if not image.has_relocations:
-        raise image.bad("expected relocations, found none", "link with --emit-relocs")
+        raise image.bad("expected relocations, found none", "link with --emit-relocs, and something that has any")
 
 
 def field_numbers(arch: Arch) -> Array:

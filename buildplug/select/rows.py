@@ -1,13 +1,17 @@
 """The values of a rule's rows, for each kind of rows: image -> columns."""
 
+from itertools import product
+
 import numpy as np
 
 from buildplug.arch.form import KINDS
 from buildplug.config.rule import Rule, check_arch
+from buildplug.config.select import FUNCTIONS, START
 from buildplug.image.elf import Image
 from buildplug.image.headers import Array
 from buildplug.image.symbols import letters
 from buildplug.select.annotations import records_of
+from buildplug.select.functions import containing
 from buildplug.select.references import References, extract
 from buildplug.select.relocations import fields, places
 from buildplug.select.symbols import selected
@@ -27,6 +31,7 @@ def columns_of(image: Image, rule: Rule) -> tuple[dict[str, Array], dict[str, in
         kinds = {"symbols": _symbols, "relocations": _relocations, "records": records_of}
         columns = kinds[rule.select.rows](image, rule)
     values = [field.value for field in rule.table.fields]
+    columns |= _functions(image, rule, columns, {*values, *rule.table.sort})
     keys = rule.table.sort or tuple(value for value in values if rule.holds[value] == "address")[:1] or values[:1]
     order = np.lexsort([columns[key] for key in reversed(keys)])
     if rule.table.unique:
@@ -37,6 +42,18 @@ def columns_of(image: Image, rule: Rule) -> tuple[dict[str, Array], dict[str, in
                 f"rule {rule.name}: expected each {keys[0]} once, found {ordered[repeated[0]]} twice", "drop one"
             )
     return {name: column[order] for name, column in columns.items()}, ignored
+
+
+def _functions(image: Image, rule: Rule, columns: dict[str, Array], asked: set[str]) -> dict[str, Array]:
+    """The columns asked for that are functions of the addresses in `columns`."""
+    found = {}
+    for name, suffix in product(columns, FUNCTIONS):
+        if {f"{name}{suffix}", f"{name}{suffix}{START}"} & asked:
+            addresses, where = columns[name].astype("u8"), f"rule {rule.name}: {name}"
+            symbols = containing(image, addresses, where, entry=suffix == ".entry")
+            found[f"{name}{suffix}{START}"] = image.symbols["value"][symbols]
+            found[f"{name}{suffix}"] = np.array([image.name_of(index) for index in symbols.tolist()], str)
+    return found
 
 
 def _references(image: Image, found: References) -> dict[str, Array]:

@@ -33,6 +33,12 @@ class Found:
     rows: int
     ignored: dict[str, int]
 
+    def problem(self, wanted: str) -> str:
+        """What is wrong with a table without rows; "" if it has some. `wanted`: the kind of rows."""
+        left = ", ".join(f"{count} {kind}" for kind, count in self.ignored.items())
+        found = f"the table is empty: expected {wanted}, found 0" + (f" (left alone: {left})" if left else "")
+        return "" if self.rows else found
+
 
 @dataclass(frozen=True)
 class Extracted:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from buildplug.backends import cache_lines
 from buildplug.base import files, fingerprints
-from buildplug.base.errors import BuildplugError
+from buildplug.base.errors import BuildplugError, warn
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image import build_id
@@ -136,6 +136,11 @@ class Stage(Build):
             registry.save(made, path)
             self._extracted[path] = made
             found[table.rule.name] = Found(len(made), ignored)
+            if problem := found[table.rule.name].problem(table.rule.select.rows):
+                said = f"rule {table.rule.name}", problem, "check what the rule selects, and the compiler's options"
+                if table.required:
+                    raise BuildplugError(*said)
+                warn(*said)
         return Extracted(found)
 
     def generate(self) -> Generated:

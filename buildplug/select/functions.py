@@ -1,0 +1,52 @@
+"""The function that contains each of many addresses."""
+
+import numpy as np
+
+from buildplug.image.elf import Image
+from buildplug.image.headers import STT_FUNC, STT_NOTYPE, Array
+from buildplug.image.symtab import among
+
+
+def containing(image: Image, addresses: Array, where: str, *, entry: bool = False) -> Array:
+    """The index of the symbol of the function that contains each address, shape of `addresses`: the last one that
+    starts at or before it and reaches beyond it. If no size reaches so far, as assembly may give none, it is the last
+    function or label before it in its section; with `entry` the first function after it, as compilers leave room for a
+    tracer in front of functions. Of several symbols at one address a function goes before a label, a global one before
+    a local one, and the first one counts.
+
+    Raises BuildplugError if there is none.
+    """
+    symbols = image.symbols
+    inside = symbols["section"] < len(image.sections)
+    home = np.where(inside, symbols["section"], 0)
+    code = np.array([section.alloc and section.executable for section in image.sections])
+    starts = np.array([section.address for section in image.sections], "u8")
+    ends = starts + np.array([section.size for section in image.sections], "u8")
+    named = inside & code[home] & among(symbols["type"], (STT_FUNC, STT_NOTYPE)) & (starts[home] <= symbols["value"])
+    labels = np.flatnonzero(named)
+    local, label = symbols["bind"][labels] == 0, symbols["type"][labels] != STT_FUNC
+    labels = labels[np.lexsort((labels, local, label, symbols["value"][labels]))]
+    labels = labels[np.append(True, np.diff(symbols["value"][labels]) != 0)[: len(labels)]]
+    functions = labels[symbols["type"][labels] == STT_FUNC]
+    values = symbols["value"]
+    found = _innermost(values[functions], values[functions] + symbols["size"][functions], addresses)
+    if entry:
+        near = np.append(functions, -1)[np.searchsorted(values[functions], addresses)]
+    else:
+        near = np.append(labels, -1)[np.searchsorted(values[labels], addresses, "right") - 1]
+    beside = (near >= 0) & (starts[home[near]] <= addresses) & (addresses < ends[home[near]])
+    chosen: Array = np.where(found >= 0, np.append(functions, -1)[found], np.where(beside, near, -1))
+    missing = np.flatnonzero(chosen < 0)
+    if len(missing):
+        address = int(addresses[missing[0]])
+        raise image.bad(f"{where}: expected a function that contains {address:#x}, found none", "see nm -n")
+    return chosen
+
+
+def _innermost(starts: Array, ends: Array, addresses: Array) -> Array:
+    """The last of the extents, sorted by their starts, that contains each address; -1 if there is none."""
+    found = np.searchsorted(starts, addresses, "right") - 1
+    ends, farthest = np.append(ends, 0), np.append(np.maximum.accumulate(ends), 0)  # the last is that of index -1
+    while (outer := (addresses >= ends[found]) & (addresses < farthest[found])).any():
+        found -= outer
+    return np.where(addresses < ends[found], found, -1)
