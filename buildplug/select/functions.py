@@ -3,7 +3,7 @@
 import numpy as np
 
 from buildplug.image.elf import Image
-from buildplug.image.headers import STT_FUNC, STT_NOTYPE, Array
+from buildplug.image.headers import SHF_ALLOC, SHF_EXECINSTR, STT_FUNC, STT_NOTYPE, Array
 from buildplug.image.symtab import among
 
 
@@ -19,9 +19,9 @@ def containing(image: Image, addresses: Array, where: str, *, entry: bool = Fals
     symbols = image.symbols
     inside = symbols["section"] < len(image.sections)
     home = np.where(inside, symbols["section"], 0)
-    code = np.array([section.alloc and section.executable for section in image.sections])
-    starts = np.array([section.address for section in image.sections], "u8")
-    ends = starts + np.array([section.size for section in image.sections], "u8")
+    code = image.headers["flags"] & (SHF_ALLOC | SHF_EXECINSTR) == SHF_ALLOC | SHF_EXECINSTR
+    starts = image.headers["address"].astype("u8")
+    ends = starts + image.headers["size"].astype("u8")
     named = inside & code[home] & among(symbols["type"], (STT_FUNC, STT_NOTYPE)) & (starts[home] <= symbols["value"])
     labels = np.flatnonzero(named)
     local, label = symbols["bind"][labels] == 0, symbols["type"][labels] != STT_FUNC
