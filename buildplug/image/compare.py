@@ -6,14 +6,14 @@ section is reported apart from changed content. So is what linkers make without 
 Where an architecture's relocations are unknown, layout.py compares less.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 import numpy as np
 
 from buildplug.arch.field import REL32, Field
 from buildplug.base.globs import globs
-from buildplug.image import build_id, layout
+from buildplug.image import build_id, computed, layout
 from buildplug.image.elf import Image
 from buildplug.image.fields import mismatches
 from buildplug.image.headers import (
@@ -51,13 +51,11 @@ class Comparison:
 
 def compare(draft: Image, final: Image, own: set[str]) -> Comparison:
     """Differences of the sections other than the tables (`own`)."""
-    moved, changed, count = _compare(draft, final, own)
+    found = _compare(draft, final, own)
     wrong, unproved = ([], []) if final is draft else _exempt(draft, final, own)
-    if moved or "relocations" not in final.arch.rows:  # then the words may differ in ways not known here
-        unproved += wrong
-    else:
-        changed += wrong
-    return Comparison(tuple(moved), tuple(changed), tuple(unproved), count)
+    if found.moved or "relocations" not in final.arch.rows:  # then the words may differ in ways not known here
+        return replace(found, unproved=(*unproved, *found.unproved, *wrong))
+    return replace(found, unproved=(*unproved, *found.unproved), changed=(*found.changed, *wrong))
 
 
 def _exempt(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list[str]]:
@@ -89,23 +87,23 @@ def _allocated(image: Image, own: set[str]) -> list[Section]:
     return sorted((section for section in found if section.name not in own), key=attrgetter("name"))
 
 
-def _compare(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list[str], int]:
+def _compare(draft: Image, final: Image, own: set[str]) -> Comparison:
     exempt = globs(EXEMPT)
     columns = [[s for s in _allocated(image, own) if not exempt(s.name)] for image in (draft, final)]
     names = [[s.name for s in column] for column in columns]
     if names[0] != names[1]:
         odd = sorted(set(names[0]) ^ set(names[1])) or ["their number"]
-        return [], [f"the sections differ: {', '.join(odd)}"], 0
+        return Comparison((), (f"the sections differ: {', '.join(odd)}",), (), 0)
     if "relocations" not in final.arch.rows:
         moved, changed = layout.differences(draft, final, list(zip(*columns, strict=True)))
-        return moved, changed, len(columns[0])
+        return Comparison(tuple(moved), tuple(changed), (), len(columns[0]))
     references = [
         {s.index: rows for s, rows in image.relocations(of={s.index for s in column})}
         for image, column in dict(zip((draft, final), columns, strict=True)).items()
     ]
     ids: dict[object, int] = {}
     identities = [_identities(*one, ids) for one in zip((draft, final), references, strict=False) if final is not draft]
-    moved, changed = [], []
+    moved, changed, unproved = [], [], []
     for before, after in zip(*columns, strict=True):
         wrong = _wrong_field(final, after, references[-1].get(after.index))
         if wrong is not None:
@@ -118,31 +116,57 @@ def _compare(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list
         ]
         if not np.array_equal(keys[0], keys[1]):  # sort only if needed: usually even the order is the same
             keys = [key[np.lexsort(key.T[::-1])] for key in keys]
-        found = _difference(draft, before, final, after, keys) or _elsewhere(
-            draft, before, final, after, references[0].get(before.index), references[-1].get(after.index)
-        )
-        if found and _only_moved(draft, before, final, after, keys):
+        rows = [of.get(section.index) for of, section in zip(references, (before, after), strict=False)]
+        found, sure = _difference(draft, before, final, after, keys, rows)
+        if not found and (found := _elsewhere(draft, before, final, after, rows[0], rows[-1])):
+            sure = True
+        if not sure:
+            unproved.append(f"{after.name}: {found}")
+        elif found and _only_moved(draft, before, final, after, keys):
             moved.append(f"{after.name}: {found}")
         elif found:
             changed.append(f"{after.name}: {found}")
-    return moved, changed, len(columns[0])
+    return Comparison(tuple(moved), tuple(changed), tuple(unproved), len(columns[0]))
 
 
-def _difference(draft: Image, before: Section, final: Image, after: Section, keys: list[Array]) -> str:
+def _difference(
+    draft: Image, before: Section, final: Image, after: Section, keys: list[Array], rows: list[Array | None]
+) -> tuple[str, bool]:
+    """How two sections differ, empty if they do not, and whether that is sure to be wrong."""
     if (before.type, before.flags) != (after.type, after.flags):
-        return f"flags {before.flags:#x} became {after.flags:#x}"
+        return f"flags {before.flags:#x} became {after.flags:#x}", True
     if before.size != after.size:
-        return f"{before.size} bytes became {after.size}"
+        return f"{before.size} bytes became {after.size}", True
     if not np.array_equal(keys[0], keys[1]):
         common = min(len(keys[0]), len(keys[1]))
         unlike = np.flatnonzero((keys[0][:common] != keys[1][:common]).any(axis=1))
         row = int(unlike[0]) if len(unlike) else common
         at = max((int(k[row, 0]) for k in keys if row < len(k)), default=0)
-        return f"its references differ from +{at:#x} on"
+        names = [_referred(image, r, at) for image, r in zip((draft, final), rows, strict=True)]
+        return f"its references differ from {_where(final, after, at)} on: {names[0]} became {names[1]}", True
     if before.type == SHT_NOBITS:
-        return ""
-    unlike = _plain(draft, before, keys[0]) != _plain(final, after, keys[1])
-    return f"byte +{int(np.argmax(unlike)):#x} differs" if unlike.any() else ""
+        return "", True
+    unlike = np.flatnonzero(_plain(draft, before, keys[0]) != _plain(final, after, keys[1]))
+    found = computed.explained(draft, before, final, after, unlike)
+    if found.wrong is not None:
+        was, now = (image.bytes_of(s)[found.wrong] for image, s in ((draft, before), (final, after)))
+        return f"byte {_where(final, after, found.wrong)} was {was:#04x}, is {now:#04x}", True
+    return ("", True) if found.proved else ("it has words that only the linker script explains", False)
+
+
+def _where(image: Image, section: Section, at: int) -> str:
+    """An offset in a section, with the symbol that the byte belongs to."""
+    symbol = image.symbol_at(section, at)
+    if symbol is None:
+        return f"+{at:#x}"
+    start = int(image.symbols["value"][symbol]) - section.address
+    return f"+{at:#x} ({image.name_of(symbol)}+{at - start:#x})"
+
+
+def _referred(image: Image, rows: Array | None, at: int) -> str:
+    """What the references at an offset refer to."""
+    found = [] if rows is None else rows[rows["offset"] == at]
+    return " and ".join(f"{image.name_of(int(row['symbol']))}{int(row['addend']):+#x}" for row in found) or "none"
 
 
 def _plain(image: Image, section: Section, keyed: Array) -> Array:

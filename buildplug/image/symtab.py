@@ -144,6 +144,13 @@ class SymbolTable(File):
         """The index in .symtab of a symbol, by its index in `symbols`."""
         return int(input_order.permutation(len(self.symbols))[symbol]) if input_order.shuffling() else symbol
 
+    def symbol_at(self, section: Section, at: int) -> int | None:
+        """The index of the first function or object that the byte at an offset in a section is part of."""
+        address = np.uint64(section.address + at)
+        inside = (self.symbols["section"] == section.index) & (self.symbols["value"] <= address)
+        found = np.flatnonzero(inside & (address - self.symbols["value"] < self.symbols["size"]))
+        return int(found[0]) if len(found) else None
+
     def address_of(self, name: str) -> int | None:
         """The address of a defined symbol; None if there is none."""
         row = self.symbol(name)

@@ -211,7 +211,8 @@ class Stage(Build):
             raise BuildplugError(
                 relinked,
                 f"the relink changed more than it moved: {'; '.join(proof.changed)}",
-                "the linker, its script or its inputs depend on something else than the inputs",
+                "a word that the linker script computes, by LONG() and the like, must be an address, or the distance "
+                "of two; other differences come from what the inputs do not decide, such as a random seed",
             )
         untrue = [table for table in proof.tables if table.differences]
         with files.replacing(image) as scratch:
