@@ -54,6 +54,16 @@ class Sites:
     ops: dict[str, dict[str, int]]
 
     @property
+    def used(self) -> dict[str, dict[str, int]]:
+        """The ops with sites."""
+        return {op: of for op, of in self.ops.items() if any(of.values())}
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The ops without a site."""
+        return tuple(op for op in self.ops if op not in self.used)
+
+    @property
     def most(self) -> int:
         """The most sites of any op; at least 1."""
         return max(sum(of.values()) for of in self.ops.values()) or 1
@@ -106,8 +116,9 @@ def summary(report: Report) -> str:
     rows = [[rule, f"{t.rows} rows", f"{t.bytes} bytes in {t.section}"] for rule, t in report.record.tables.items()]
     lines += ["tables, proved true:", *_aligned(rows)]
     for rule, of in report.sites.items():
-        counts = [[op, *(str(n or ".") for n in by.values()), str(sum(by.values()))] for op, by in of.ops.items()]
+        counts = [[op, *(str(n or ".") for n in by.values()), str(sum(by.values()))] for op, by in of.used.items()]
         lines += [f"sites of {rule}:", *_aligned([["", *of.kinds, "all"], *counts])]
+        lines += [f"  and {len(of.unused)} ops without a site"] if of.unused else []
     lines += ["moved or resized by the relink:"]
     lines += _aligned([[section.name, section.moved] for section in report.sections if section.moved]) or ["  nothing"]
     lines += ["seconds:", *_aligned([[name, f"{seconds:.3f}"] for name, seconds in record.seconds.items()])]

@@ -60,6 +60,21 @@ def test_calls_of_ops_are_as_many_as_objdump_shows(built: Path) -> None:
     assert {name: sites[name]["call"] for name in functions} == {n: calls.count(f) for n, f in functions.items()}
 
 
+def test_ops_without_a_site_are_one_line(built: Path) -> None:
+    found = report.read(built)
+    assert isinstance(found, BuildReport)
+    sites = found.sites["paravirt"]
+    unused = [op for op, counts in sites.ops.items() if not sum(counts.values())]
+    assert unused
+    assert list(sites.unused) == unused
+    shown = {line.split()[0] for line in report.summary(found).splitlines()}
+    assert shown & set(sites.ops) == set(sites.ops) - set(unused)
+    assert f"  and {len(unused)} ops without a site" in report.summary(found).splitlines()
+    page = report.html([found])
+    assert not any(f'<th scope="row">{op}</th>' in page for op in unused)
+    assert f"<summary>{len(unused)} ops without a site</summary>" in page
+
+
 def test_summary_has_links_tables_sites_moves_and_seconds(built: Path, record: dict[str, Any]) -> None:
     done = buildplug("report", built)
     assert done.returncode == 0, done.stderr
