@@ -22,12 +22,15 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("query", nargs="*", help="an address (0x...) or a name")
     parser.add_argument("--rule", help="which symbols; default: ksyms, or linux-kallsyms for that format")
     parser.add_argument(
-        "--format", choices=FORMATS, default="nm", help="of the list without a query; the last: assembly"
+        "--format", choices=FORMATS, default="nm", help="of the list without a query; nm: as nm -n; kallsyms: assembly"
     )
+    parser.add_argument("--sizes", action="store_true", help="of format nm: also sizes, as nm -nS")
 
 
 def run(options: Namespace) -> None:
     image = Image(options.image)
+    if options.sizes and (options.format != "nm" or options.query):
+        raise BuildplugError("ksyms", "--sizes is for the list in format nm", "leave it out", status=2)
     if options.format == "kallsyms" and not options.query:
         _kallsyms(image, find(options.rule or "linux-kallsyms", Path.cwd()))
         return
@@ -47,14 +50,20 @@ def run(options: Namespace) -> None:
         return
     symbols = [runtime_ksyms.symbol(table, 0, index) for index in range(len(table.rows))]
     symbols.sort(key=lambda symbol: (symbol.address, symbol.name))
-    rows = [(s.address, s.size, s.type, s.name.decode(errors="backslashreplace")) for s in symbols]
     if options.format == "json":
+        rows = [(s.address, s.size, s.type, s.name.decode(errors="backslashreplace")) for s in symbols]
         print_json([{"address": a, "size": size, "type": kind, "name": name} for a, size, kind, name in rows])
         return
     digits = image.arch.bits // 4
-    for address, size, kind, name in rows:
-        extent = f" {size:0{digits}x}" if size and options.format == "nm" else ""
-        print(f"{address:0{digits}x}{extent} {kind} {printable(name)}")
+    for symbol in symbols:
+        extent = f" {symbol.size:0{digits}x}" if symbol.size and options.sizes else ""
+        line = f"{symbol.address:0{digits}x}{extent} {symbol.type} ".encode()
+        sys.stdout.buffer.write(line + _shown(symbol.name) + b"\n")
+
+
+def _shown(name: bytes) -> bytes:
+    """A name as it is, for a file or a pipe; on a terminal, without what would control it."""
+    return printable(name.decode(errors="backslashreplace")).encode() if sys.stdout.isatty() else name
 
 
 def _kallsyms(image: Image, rule: Rule) -> None:

@@ -11,11 +11,18 @@ from buildplug.image.headers import (
     SHN_UNDEF,
     SHT_NOBITS,
     STB_GLOBAL,
+    STB_GNU_UNIQUE,
     STB_WEAK,
     STT_FUNC,
+    STT_GNU_IFUNC,
     STT_OBJECT,
     Array,
 )
+from buildplug.image.symtab import among
+
+# What nm says of symbols in sections with certain names (binutils, bfd/syms.c and bfd/elf.c).
+NAMED = {".drectve": "i", ".edata": "e", ".idata": "i", ".pdata": "p"}  # alone, or before a dot, dollar or digit
+DEBUG = (".debug", ".gnu.debuglto_.debug_", ".gnu.linkonce.wi.", ".zdebug", ".line", ".stab", ".gdb_index")  # prefixes
 
 
 def functions(image: Image) -> Array:
@@ -23,21 +30,31 @@ def functions(image: Image) -> Array:
     symbols = image.symbols
     code = np.append(image.headers["flags"] & SHF_EXECINSTR != 0, False)
     inside = code[np.minimum(symbols["section"], len(image.sections))]
-    found: Array = (symbols["type"] == STT_FUNC) | ((symbols["type"] != STT_OBJECT) & inside)
+    found: Array = among(symbols["type"], (STT_FUNC, STT_GNU_IFUNC)) | ((symbols["type"] != STT_OBJECT) & inside)
     return found
 
 
 def letters(image: Image) -> Array:
     """The letter that nm prints for each symbol (binutils, nm(1)), uint8, shape (symbols,)."""
-    flags, kinds = image.headers["flags"], image.headers["type"]
+    flags, kinds, names = image.headers["flags"], image.headers["type"], image.sections.names
     written, alloc = flags & SHF_WRITE != 0, flags & SHF_ALLOC != 0
-    cases = (alloc & (flags & SHF_EXECINSTR != 0), alloc & (kinds == SHT_NOBITS), alloc & written, alloc, ~written)
-    of_section = np.append(np.select(cases, list(map(ord, "tbdrn")), ord("?")), ord("?")).astype("u1")
+    debug = np.array([name.startswith(DEBUG) for name in names])
+    cases = (flags & SHF_EXECINSTR != 0, kinds == SHT_NOBITS, alloc & written, alloc, debug, ~written)
+    of_section = np.append(np.select(cases, list(map(ord, "tbdrNn")), ord("?")), ord("?")).astype("u1")
+    for index in (index for index, name in enumerate(names) if name.startswith(tuple(NAMED))):
+        name = names[index]
+        stem = next(stem for stem in NAMED if name.startswith(stem))
+        if name == stem or name[len(stem)] in ".$0123456789":
+            of_section[index] = ord(NAMED[stem])
     symbols = image.symbols
     found: Array = of_section[np.minimum(symbols["section"], len(image.sections))]
     found[symbols["section"] == SHN_ABS] = ord("a")
-    found[(found != ord("?")) & (symbols["bind"] == STB_GLOBAL)] -= 32
+    capital = (found >= ord("a")) & (found <= ord("z")) & (symbols["bind"] == STB_GLOBAL)
+    found[capital] -= 32
+    found[symbols["bind"] == STB_GNU_UNIQUE] = ord("u")
     weak = symbols["bind"] == STB_WEAK
     found[weak] = np.where(symbols["type"] == STT_OBJECT, ord("V"), ord("W"))[weak]
-    found[symbols["section"] == SHN_UNDEF] = ord("U")
+    found[symbols["type"] == STT_GNU_IFUNC] = ord("i")
+    undefined = symbols["section"] == SHN_UNDEF
+    found[undefined] = np.where(weak, found | 32, ord("U"))[undefined]
     return found

@@ -213,9 +213,8 @@ def test_json_has_every_symbol_with_its_size(kernel: Path) -> None:
 
 def test_listing_as_nm_has_the_lines_of_nm(kernel: Path) -> None:
     listed = buildplug("ksyms", kernel, "--format", "nm").stdout.splitlines()
-    expected = {" ".join(line.split()) for line in tool("nm", "-S", kernel).splitlines()}
     assert len(listed) == len(nm(kernel, LEFT_OUT))
-    assert set(listed) <= expected
+    assert set(listed) <= set(tool("nm", kernel).splitlines())
 
 
 def test_name_that_is_missing_is_one_line(kernel: Path) -> None:
