@@ -89,7 +89,7 @@ def test_the_linker_of_the_environments_architecture_is_used(file: Path) -> None
 def test_a_written_wrapper_keeps_the_architecture(file: Path) -> None:
     done = buildplug("ld", "--config", file, "--arch", "i386", "--ld", "ld", "--into", file.parent)
     assert done.returncode == 0, done.stderr
-    assert "--arch i386" in (file.parent / "ld").read_text()
+    assert "'--arch' 'i386'" in (file.parent / "ld").read_text()
 
 
 def test_rebuilds_are_of_the_architecture(tmp_path: Path) -> None:
