@@ -8,20 +8,26 @@ from pathlib import Path
 from buildplug.base.errors import BuildplugError
 
 SCRATCH = ".buildplug-tmp"  # suffix of temporary files
+MOST = 64 << 20  # bytes of a text
 
 
-def read(path: Path) -> bytes:
-    """The content of a file. Raises BuildplugError if it cannot be read."""
+def read(path: Path, most: int = -1) -> bytes:
+    """The content of a file, but no more than its first `most` bytes unless that is -1. Raises BuildplugError if it
+    cannot be read."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(most)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise BuildplugError(path, f"cannot be read: {getattr(error, 'strerror', error)}") from None
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file. Raises BuildplugError."""
+    """The text of a UTF-8 file. Raises BuildplugError, also if it is longer than MOST: it may be endless."""
+    content = read(path, MOST + 1)
+    if len(content) > MOST:
+        raise BuildplugError(path, f"expected a text of at most {MOST >> 20} MiB, found more")
     try:
-        return read(path).decode()
+        return content.decode()
     except UnicodeDecodeError as error:
         raise BuildplugError(
             path, f"expected UTF-8, found byte {error.object[error.start]:#04x} at {error.start}"

@@ -23,7 +23,7 @@ from buildplug.linker.command_line import LinkLine
 from buildplug.linker.script import Placement, place
 from buildplug.pipeline import ninja
 from buildplug.pipeline.link import ProjectLinker, included
-from buildplug.record.build import NOTES, Recorded, Timed, read_note, write_note, write_record
+from buildplug.record.build import NOTES, RECORD, Recorded, Timed, read_note, write_note, write_record
 from buildplug.stage import sources
 from buildplug.stage.notes import Assembled, Compiled, Extracted, Generated, Linked, Verified
 from buildplug.stage.passes import Stage, blob_path
@@ -118,7 +118,7 @@ class Pipeline:
 
     @property
     def record_path(self) -> Path:
-        return self.config.build / f"{self.config.kernel.name}.buildplug.json"
+        return self.config.build / f"{self.config.kernel.name}{RECORD}"
 
     def compile(self) -> Compiled | None:
         """Writes the runtime, and has ninja compile what changed. Returns None if nothing changed."""

@@ -18,6 +18,8 @@ from buildplug.stage.notes import Assembled, Compiled, Extracted, Generated, Lin
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+RECORD = ".buildplug.json"  # its name behind that of the image
+
 Note = TypeVar("Note")
 
 

@@ -26,9 +26,8 @@ from buildplug import __version__
 from buildplug.base import files, fingerprints
 from buildplug.base.errors import BuildplugError
 from buildplug.base.schema import checked, convert, unknown
-from buildplug.config import project
 from buildplug.config.project import Config
-from buildplug.record.build import BuildRecord, name_of
+from buildplug.record.build import BuildRecord
 from buildplug.record.programs import Program, programs
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -191,19 +190,14 @@ def read(path: Path) -> Record:
     return record
 
 
-def check(record: Record, root: Path) -> list[Difference]:
-    """How the inputs at `root`, the environment variables and this machine's tools differ from a record, before
-    anything is built. Raises BuildplugError if the configuration is missing or wrong."""
-    wanted = project.read(root / record.parameters.config, arch=record.parameters.arch)
-    named = [*wanted.sources, *wanted.link.objects, *filter(None, [wanted.link.script])]
-    inputs = {
-        name: files.digest(wanted.root / name) if (wanted.root / name).is_file() else ""
-        for name in sorted({*record.inputs, *(name_of(wanted, wanted.root / name) for name in named)})
-    }
+def check(record: Record, wanted: Config, inputs: Mapping[str, str], variables: Mapping[str, str]) -> list[Difference]:
+    """How a rebuild of the configuration `wanted` differs from a record: in its inputs (name -> SHA-256), in the
+    environment variables that it had, and in this machine's tools. Opens no file that the record names: those are the
+    record's choice. Raises BuildplugError if a tool is missing."""
     tools = {name: tool.sha256 for name, tool in programs(wanted).items()}
     return [
         *_differences("input", record.inputs, inputs),
-        *_differences("variable", record.parameters.environment, fingerprints.variables()),
+        *_differences("variable", record.parameters.environment, variables),
         *_differences("tool", record.tools, tools),
     ]
 

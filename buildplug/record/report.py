@@ -15,14 +15,12 @@ from buildplug.config.ops import OP_BITS
 from buildplug.image.elf import Image
 from buildplug.image.headers import SHF_WRITE, SHT_NOBITS, Section
 from buildplug.record import rebuilds
-from buildplug.record.build import BuildRecord, parse_record, read_json
+from buildplug.record.build import RECORD, BuildRecord, parse_record, read_json
 from buildplug.record.rebuilds import Rebuilds
 from buildplug.record.section_map import Drawing, Extent, draw
 from buildplug.stage import render
 from buildplug.stage.notes import TableRecord
 from buildplug.tables.sites_format import decode
-
-RECORD = ".buildplug.json"
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,8 @@ def _image(path: Path, record: BuildRecord, name: str) -> Image:
     """Reads an image beside its record. Raises BuildplugError if its digest is not the recorded one."""
     if Path(name).name != name:
         raise BuildplugError(path, f"expected the name of a file beside it, found {name!r}")
-    if files.digest(path.with_name(name)) != record.outputs.get(name):
+    special = path.with_name(name).exists() and not path.with_name(name).is_file()  # such as a pipe, which would wait
+    if special or files.digest(path.with_name(name)) != record.outputs.get(name):
         raise BuildplugError(path.with_name(name), f"expected the file that {path.name} speaks of", "build again")
     return Image(path.with_name(name))
 

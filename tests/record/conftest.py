@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from buildplug.record import report
-from buildplug.record.report import RECORD
+from buildplug.record.build import RECORD
 from tests.conftest import SCRIPT, tool
 from tests.record.pages import HOSTILE, Links
 from tests.samples import built as build

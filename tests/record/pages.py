@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from buildplug.record.report import RECORD
+from buildplug.record.build import RECORD
 from tests.conftest import tool
 
 VOID = {"br", "meta"}

@@ -12,7 +12,8 @@ from buildplug.arch.x86 import X86_64
 from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import read
 from buildplug.record import report
-from buildplug.record.report import RECORD, BuildReport
+from buildplug.record.build import RECORD
+from buildplug.record.report import BuildReport
 from tests.conftest import tool
 from tests.record.pages import HOSTILE, Links, Reader, sections
 from tests.samples import buildplug, copy_sample, edit, one_line

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.samples import buildplug, copy_sample, one_line
+from tests.conftest import tool
+from tests.samples import buildplug, copy_sample, edit, one_line
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +38,63 @@ def test_rebuild_elsewhere_is_what_the_record_says(recorded: tuple[Path, Path], 
     assert found["reproducible"]
     assert found["others"] == []
     assert list(scratch.iterdir()) == []
+
+
+def test_rebuild_knows_an_input_by_whatever_path(scratch: Path, tmp_path: Path) -> None:
+    kernel, record = copy_sample(tmp_path / "kernel"), tmp_path / "record.json"
+    edit(
+        kernel / "buildplug.toml", ('script = "kernel.lds"', f'script = "./kernel.lds"\nobjects = ["{kernel}/extra.o"]')
+    )
+    tool("gcc", "-c", "-x", "c", "/dev/null", "-o", kernel / "extra.o")
+    assert buildplug("build", kernel, "--provenance", record).returncode == 0
+    assert json.loads(against(kernel, record, scratch, "--json").stdout)["others"] == []
+
+
+@pytest.mark.parametrize("consent", [False, True])
+def test_variable_of_a_record_counts_only_if_the_user_has_set_it_so(
+    recorded: tuple[Path, Path], scratch: Path, tmp_path: Path, consent: bool
+) -> None:
+    """COMPILER_PATH names programs that run."""
+    ran, programs = tmp_path / "ran", tmp_path / "programs"
+    programs.mkdir()
+    (programs / "as").write_text(f'#!/bin/sh\ntouch {ran}\nexec as "$@"\n')
+    (programs / "as").chmod(0o755)
+    record = json.loads(recorded[1].read_text())
+    variables = record["predicate"]["buildDefinition"]["externalParameters"]["environment"]
+    variables["COMPILER_PATH"] = str(programs)
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    env = {"TMPDIR": str(scratch)} | ({"COMPILER_PATH": str(programs)} if consent else {})
+    done = buildplug("repro", recorded[0], "--against", tmp_path / "record.json", "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    assert ran.exists() == consent
+    others = [other for other in json.loads(done.stdout)["others"] if other["what"].startswith("variable")]
+    noted = {"what": "variable COMPILER_PATH", "recorded": str(programs), "found": ""}
+    assert others == ([] if consent else [noted])
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_configuration_of_a_record_is_a_file_of_the_project(
+    recorded: tuple[Path, Path], scratch: Path, tmp_path: Path, kind: str
+) -> None:
+    kernel = Path(shutil.copytree(recorded[0], tmp_path / "kernel"))
+    shutil.copy(kernel / "buildplug.toml", tmp_path / "elsewhere.toml")
+    os.mkfifo(kernel / "pipe") if kind == "pipe" else (kernel / "link").symlink_to(tmp_path / "elsewhere.toml")
+    record = json.loads(recorded[1].read_text())
+    definition = record["predicate"]["buildDefinition"]
+    definition["externalParameters"]["config"] = kind
+    definition["resolvedDependencies"].append({"name": kind, "digest": {"sha256": "0" * 64}})
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    done = against(kernel, tmp_path / "record.json", scratch)
+    assert "expected a file of the project" in one_line(done.stderr)
+
+
+def test_record_of_another_configuration_than_the_named_one_is_one_line(
+    recorded: tuple[Path, Path], scratch: Path, tmp_path: Path
+) -> None:
+    kernel = Path(shutil.copytree(recorded[0], tmp_path / "kernel"))
+    shutil.copy(kernel / "buildplug.toml", kernel / "other.toml")
+    done = against(kernel / "other.toml", recorded[1], scratch)
+    assert "expected the record of other.toml" in one_line(done.stderr)
 
 
 def test_rebuild_of_another_source_is_not_and_names_it(
