@@ -9,7 +9,7 @@ from collections import Counter
 import numpy as np
 
 from buildplug.image.elf import Image
-from buildplug.image.headers import FILE, PF_X, PT_GNU_RELRO, PT_LOAD, PT_PHDR, Array
+from buildplug.image.headers import FILE, PF_X, PT_GNU_RELRO, PT_LOAD, PT_PHDR, SHF_ALLOC, Array
 from buildplug.image.segments import (
     Segments,
     delta_of,
@@ -170,12 +170,16 @@ def _bare(draft: Segments, final: Segments) -> list[str]:
 
 def _without_room(row: Array, image: Image) -> tuple[int | str, ...]:
     """The fields of a segment without sections in memory, but for the room of the program headers, whose number may
-    differ. One that names a section of the file, such as PT_RISCV_ATTRIBUTES, is where that is."""
+    differ. One that is a section without bytes, or not in memory, such as PT_RISCV_ATTRIBUTES, is where that is."""
     values: dict[str, int | str] = {name: int(row[name]) for name in row.dtype.names or ()}
     if values["type"] in (PT_LOAD, PT_PHDR):
         room = int(image.header["phnum"]) * int(image.header["phentsize"])
         values |= {"filesz": int(row["filesz"]) - room, "memsz": int(row["memsz"]) - room}
-    elif row["filesz"]:
-        same = (image.headers["offset"] == row["offset"]) & (image.headers["size"] == row["filesz"])
-        values["offset"] = next((section.name for section in image.sections.at(same)), int(row["offset"]))
+    else:
+        sections, alloc = image.headers, image.headers["flags"] & SHF_ALLOC != 0
+        same = (sections["offset"] == row["offset"]) & (sections["size"] == row["filesz"])
+        same &= ~alloc | (sections["address"] == row["vaddr"])
+        for section in [*image.sections.at(same)][:1]:
+            values |= {"offset": section.name, "paddr": delta_of(row, image)}
+            values["vaddr"] = int(row["vaddr"]) - section.address
     return tuple(values[name] for name in ("type", *sorted(values.keys() - {"type"})))
