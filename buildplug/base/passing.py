@@ -34,6 +34,9 @@ def run(command: list[str], env: dict[str, str]) -> int:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status < 0:
+        said = f"buildplug: {command[0]}: ended by signal {-status} ({signal.strsignal(-status) or 'unknown'})"
+        print(said, file=sys.stderr, flush=True)
     return status if status >= 0 else 128 - status
 
 

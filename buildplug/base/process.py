@@ -184,7 +184,11 @@ def run_in_foreground(command: Sequence[str | Path], what: str) -> None:
 
 
 def _reason(status: int) -> str:
-    return f"signal {-status}" if status < 0 else f"exit status {status}"
+    return _signal(status) if status < 0 else f"exit status {status}"
+
+
+def _signal(status: int) -> str:
+    return f"signal {-status} ({signal.strsignal(-status) or 'unknown'})" if status < 0 else ""
 
 
 def version(program: str, cwd: Path) -> str:
@@ -200,6 +204,7 @@ class Completed:
     """The exit status of a program, and its output on each stream."""
 
     status: int  # as a shell reports it: 128 plus the number of the signal that killed it
+    signal: str  # that killed it: its number and name; "" if none did
     out: bytes
     err: bytes
 
@@ -211,4 +216,5 @@ def capture(command: Sequence[str], env: Mapping[str, str]) -> Completed:
         done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     except (OSError, ValueError) as error:
         raise BuildplugError(command[0], f"cannot be run: {getattr(error, 'strerror', None) or error}") from None
-    return Completed(done.returncode if done.returncode >= 0 else 128 - done.returncode, done.stdout, done.stderr)
+    status = done.returncode if done.returncode >= 0 else 128 - done.returncode
+    return Completed(status, _signal(done.returncode), done.stdout, done.stderr)

@@ -148,10 +148,13 @@ class FinalLink:
             raise failed
         if done.status:
             self.say(done)
+            how = f" with {done.signal}" if done.signal else ""
             raise BuildplugError(
-                self.ld, "the link with the tables failed, the one with empty tables did not", "see its message above",
-                status=done.status,
+                self.ld, f"the link with the tables failed{how}, the one with empty tables did not",
+                "see its message above", status=done.status,
             )  # fmt: skip
+        if not self.linked.exists():
+            raise BuildplugError(self.ld, "the linker says that it is done, but made no image", "see its options")
         for before, after in (
             (self.linked, made), (_map_of(self.linked), _map_of(made)), (_depfile_of(self.linked), _depfile_of(made)),
         ):  # fmt: skip
@@ -193,6 +196,10 @@ def link(
         except LinkFailed as failed:
             if failed.ended:
                 final.say(failed.ended)
+                if failed.ended.signal:
+                    raise BuildplugError(
+                        ld, f"the link failed with {failed.ended.signal}", status=failed.status
+                    ) from None
             return failed.status
         except BuildplugError as error:
             error.args, error.output = (final.public(str(error)),), final.public(error.output)

@@ -5,21 +5,14 @@ from pathlib import Path
 from buildplug.base.errors import BuildplugError
 from buildplug.config.project import read_file
 from buildplug.config.rule import find
-from buildplug.linker import family
+from buildplug.linker import family, unusable
 from buildplug.linker.command_line import LinkLine
 from buildplug.linker.family import Family
-
-UNUSABLE = {
-    "strip-all": "tables are made of symbols and relocations; strip the image after the link",
-    "oformat": "tables are made of ELF; convert the image after the link",
-}
 
 
 def usable_family(ld: str, line: LinkLine, config: Path, arch: str) -> Family:
     """The linker's family. Raises BuildplugError if it, or an option, keeps the kernel's link from getting tables."""
-    for option, reason in UNUSABLE.items():
-        if option in line:
-            raise BuildplugError(f"--{option}", f"cannot be used: {reason}")
+    unusable.check(line)
     found, file = family.of(ld), read_file(config, arch)
     placed = "script" in line or any((file.link.after, *(table.after for table in file.table)))
     if reason := found.unusable(placed=placed):

@@ -46,7 +46,7 @@ def main(words: list[str], called: str) -> int:
         return passing.exec_program([ld, *words], env)
     if image != output.name:
         status = passing.run([ld, *words], env)
-        if status:
+        if 0 < status < 128:  # else a signal has ended it, whatever the inputs name
             from buildplug.ld import refusals
 
             refusals.check_name(config, line, image, status)

@@ -21,7 +21,8 @@ _LONG = """
     version-script wrap
 """
 LONG = frozenset(_LONG.split())  # take a value, in the next word if there is no `=`
-WHOLE = frozenset({"omagic", "emit-relocs", "help"})  # long options that with one dash look like a short one's value
+# long options that with one dash look like a short one's value
+WHOLE = frozenset({"omagic", "emit-relocs", "help", "unique", "enable-non-contiguous-regions"})
 SAME = {
     "o": "output", "T": "script", "dT": "script", "default-script": "script", "r": "relocatable", "i": "relocatable",
     "Ur": "relocatable", "Bshareable": "shared", "q": "emit-relocs", "s": "strip-all", "b": "format",
@@ -40,7 +41,8 @@ class LinkLine:
         self.scripts: list[str] = []
         self.default_script = ""  # that of -dT, empty if there is none
         self.folders = ["."]  # in which the linker looks for scripts
-        self.options: dict[str, str] = {}  # by their long names, each with its last value
+        self.given: list[tuple[str, str]] = []  # each option by its long name, with its value
+        self.options: dict[str, str] = {}  # the same, each with its last value
 
     def __contains__(self, option: str) -> bool:
         return option in self.options
@@ -80,6 +82,7 @@ def parse(words: list[str], asked: Callable[[str], bool] = lambda text: False) -
         name = SAME.get(written, written)
         if name:
             line.options[name] = value
+            line.given.append((name, value))
         if not name or name == "l":
             line.inputs.append(spelled[0])
         if name == "script":

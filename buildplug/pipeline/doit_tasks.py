@@ -18,7 +18,7 @@ from doit.tools import config_changed
 from buildplug.base import data, files, fingerprints
 from buildplug.base.errors import BuildplugError
 from buildplug.config.project import Config
-from buildplug.linker import command_line
+from buildplug.linker import command_line, unusable
 from buildplug.linker.command_line import LinkLine
 from buildplug.linker.script import Placement, place
 from buildplug.pipeline import ninja
@@ -51,6 +51,7 @@ class Pipeline:
             raise BuildplugError(wanted.path, "expected a [[table]], found none", "add one with its rule")
         if not wanted.sources:
             raise BuildplugError(wanted.path, "expected sources to compile, found none", "add them to [compile]")
+        unusable.check(self._line)
         self.draft_link = wanted.build / "obj" / wanted.draft.name  # verify makes of it what the user sees
         self.relinked = wanted.build / f"{wanted.kernel.name}.relinked"
         self.runtime = sources.texts(wanted.tables, wanted.arch, wanted.root)
