@@ -1,9 +1,9 @@
 """The program: python -m buildplug, and the commands that are installed.
 
-Imports nothing before an early Ctrl-C ends it without a traceback.
+Imports nothing before an early Ctrl-C ends it without a traceback. One that comes while Python itself starts is
+Python's to report.
 """
 
-import signal
 import sys
 
 
@@ -18,8 +18,13 @@ def link() -> None:
 
 
 def _run(command: list[str]) -> None:
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, and stays so
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        import signal  # takes longer than what was before
+
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, and stays so
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+    except KeyboardInterrupt:
+        sys.exit(130)
     from buildplug.cli.main import main
 
     sys.exit(main([*command, *sys.argv[1:]]))

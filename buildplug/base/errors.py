@@ -1,4 +1,4 @@
-"""The only exception class of buildplug, and the format of its messages."""
+"""The exceptions of buildplug, and the format of its messages."""
 
 import sys
 
@@ -25,4 +25,20 @@ class BuildplugError(Exception):
     def __init__(self, where: object, problem: str, remedy: str = "", *, output: str = "", status: int = 1):
         super().__init__(printable(f"{where}: {problem}" + (f"; {remedy}" if remedy else "")))
         self.output = output
+        self.status = status
+
+
+class Interrupted(KeyboardInterrupt):
+    """A termination signal came: its name, and the status to exit with, as a shell reports it."""
+
+    def __init__(self, name: str, status: int):
+        super().__init__(name)
+        self.status = status
+
+
+class Ended(Exception):
+    """The command is done, by a child of this process that has exited with this status; see supervisor.py."""
+
+    def __init__(self, status: int):
+        super().__init__(status)
         self.status = status

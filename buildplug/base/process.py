@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from buildplug.base.errors import BuildplugError
+from buildplug.base.supervisor import adopt_orphans, children, end_children
 
 LAST_SECOND = 253402300799  # of the year 9999, since 1970
-PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 WAIT = 10  # seconds until a server must be ready
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -84,39 +84,14 @@ def serving(
 
 @contextmanager
 def subreaper() -> Iterator[None]:
-    """Makes orphaned descendants, daemons included, children of this process, so that they can be killed with the group
-    that started them. Kills those that still run at the end. Source: prctl(2), PR_SET_CHILD_SUBREAPER."""
-    import ctypes  # lazy: used only here
-
-    before = _children()
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    """Adopts orphaned descendants, daemons included, so that they can be killed with the group that started them. Kills
+    those that still run at the end."""
+    before = children()
+    adopt_orphans()
     try:
         yield
     finally:
-        _kill_all_but(before)
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
-
-
-def _children() -> set[int]:
-    found = ""
-    for file in Path("/proc/self/task").glob("*/children"):
-        with suppress(OSError):  # a thread that has just ended
-            found += file.read_text()
-    return set(map(int, found.split()))
-
-
-def _kill_all_but(others: Collection[int]) -> None:
-    """Kills the children of this process except `others`. Their own children become ours then, hence the loop."""
-    spared = set(others)
-    while remaining := _children() - spared:
-        for pid in remaining:
-            try:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-            except PermissionError:  # it runs as another user by now
-                spared.add(pid)
-            except (ProcessLookupError, ChildProcessError):
-                pass
+        end_children(before, grace=0)
 
 
 def environment(users: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -149,7 +124,7 @@ def _start(command: Sequence[str | Path], cwd: Path, what: str, **options: Any) 
 @contextmanager
 def _group(command: Sequence[str | Path], cwd: Path, what: str, **options: Any) -> Iterator["subprocess.Popen[str]"]:
     """Runs a process as the leader of a group; at the end kills the group, and every child that we got meanwhile."""
-    others = _children()
+    others = children()
     process = _start(command, cwd, what, process_group=0, **options)
     try:
         with process:
@@ -159,7 +134,7 @@ def _group(command: Sequence[str | Path], cwd: Path, what: str, **options: Any) 
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
     finally:
-        _kill_all_but(others)
+        end_children(others, grace=0)
         # libfaketime leaves these behind if it is killed
         for name in (f"faketime_shm_{process.pid}", f"sem.faketime_sem_{process.pid}"):
             (SHARED_MEMORY / name).unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
+from buildplug.base.supervisor import supervise
 from buildplug.cli.shared import add_architecture
 from buildplug.record import stamps
 
@@ -56,6 +57,7 @@ def _build_directories(given: dict[str, str]) -> Iterator[Path]:
 
 
 def _build(options: Namespace) -> Path:
+    supervise()
     from buildplug.pipeline.run import build
 
     def explain(name: str, what: str) -> None:

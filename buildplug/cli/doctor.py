@@ -17,6 +17,7 @@ from buildplug.arch import compilers
 from buildplug.arch.registry import by_name
 from buildplug.base import process
 from buildplug.base.errors import BuildplugError, printable
+from buildplug.base.supervisor import supervise
 from buildplug.cli.shared import add_architecture, print_json
 from buildplug.config.project import Link, Toolchain, read, read_file
 from buildplug.linker.family import by_version
@@ -71,6 +72,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     path = options.config or (Path("buildplug.toml") if Path("buildplug.toml").exists() else None)
+    supervise()
     findings = examine(path, options.arch)
     if options.json:
         print_json([asdict(finding) for finding in findings])

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from buildplug.base.supervisor import supervise
 from buildplug.linux import kbuild
 
 
@@ -26,4 +27,5 @@ def run(options: Namespace) -> None:
     elif options.apply:
         kbuild.apply(options.tree, paravirt=options.paravirt)
     else:
+        supervise()
         kbuild.build(options.tree, options.make or ["bzImage"], paravirt=options.paravirt)

@@ -2,11 +2,10 @@
 
 import gc
 import os
-import signal
 import sys
 
 from buildplug import __version__
-from buildplug.base.errors import BuildplugError, printable
+from buildplug.base.errors import BuildplugError, Ended, Interrupted, printable
 
 WIDTH = 118  # of a usage line behind wrong usage
 COMMANDS = {  # name -> what it does; its module has arguments(), but for ld, which adds them to a parser; and run()
@@ -30,11 +29,18 @@ COMMANDS = {  # name -> what it does; its module has arguments(), but for ld, wh
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; returns its exit status: 0, 1 for an error, 2 for wrong usage."""
+    status = _status(arguments)
+    if "buildplug.base.supervisor" in sys.modules:  # else there are no two processes; it is slow to import
+        from buildplug.base.supervisor import exit_if_worker
+
+        exit_if_worker(status)
+    return status
+
+
+def _status(arguments: list[str] | None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     gc.disable()  # a command ends before there is garbage worth the search
     try:
-        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
         status = _ld(words[1:]) if words[:1] == ["ld"] else _run(words)
         sys.stdout.flush()
     except BuildplugError as error:
@@ -42,7 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stderr.write(error.output if error.output.endswith("\n") else error.output + "\n")
         print(f"buildplug: {error}", file=sys.stderr)
         return error.status
-    except KeyboardInterrupt:
+    except Ended as ended:  # its child has done all
+        return ended.status
+    except Interrupted as interrupted:
+        return interrupted.status
+    except KeyboardInterrupt:  # called by a program that takes Ctrl-C itself
         return 130
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -62,6 +72,8 @@ def _ld(words: list[str]) -> int:
 def _run(words: list[str]) -> int:
     import argparse  # not for ld, whose words are a linker's
     from importlib import import_module
+
+    from buildplug.base.interruption import interruptible
 
     if not words or words[0] not in COMMANDS:
         parser = argparse.ArgumentParser("buildplug", description="Links a kernel with tables of its own references.")
@@ -87,5 +99,6 @@ def _run(words: list[str]) -> int:
     mark = words.index("--") if name == "repro" and "--" in words else len(words)
     options = parser.parse_args(words[:mark])
     options.command = words[mark + 1 :]
-    command.run(options)
+    with interruptible():
+        command.run(options)
     return 0

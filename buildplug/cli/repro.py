@@ -8,6 +8,7 @@ from pathlib import Path
 
 from buildplug.base import files, process
 from buildplug.base.errors import BuildplugError
+from buildplug.base.supervisor import supervise
 from buildplug.cli.shared import add_architecture, print_json
 from buildplug.record import provenance, rebuilds
 from buildplug.repro import against, builder, comparison
@@ -32,6 +33,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
+    supervise()
     if options.against:
         _against(options)
         return

@@ -3,18 +3,16 @@ output, which takes its place in one step."""
 
 import json
 import shutil
-import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from types import FrameType
 
 from buildplug import __version__
 from buildplug.base import files, process, scratch
 from buildplug.base.errors import BuildplugError
+from buildplug.base.interruption import interruptible
 from buildplug.base.process import Completed
 from buildplug.config.project import Config, read
 from buildplug.image import strip
@@ -189,7 +187,7 @@ def link(
     keep: bool,
 ) -> int:  # fmt: skip
     """Makes the output of a link with tables; returns the exit status. Raises BuildplugError."""
-    with _ended_by_signals(), scratch.folder(Path(line.output)) as folder:
+    with interruptible(), scratch.folder(Path(line.output)) as folder:
         final = FinalLink(ld, family, words, line, env, read(config, folder, arch), folder)
         try:
             final.run(keep=keep)
@@ -225,18 +223,3 @@ def _map_of(image: Path) -> Path:
 
 def _depfile_of(image: Path) -> Path:
     return image.with_name(f"{image.name}.d")
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Lets signals that ask us to end do so by an exception, so that nothing is left behind."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -36,14 +36,19 @@ def main(words: list[str], called: str) -> int:
     image, ld = settings.image_and_linker(config, own["arch"], own["ld"])
     keep, output = own["keep"] not in ("", "0"), Path(line.output)
     if "into" in own:
+        from buildplug.base.supervisor import supervise
         from buildplug.ld import into
 
+        supervise()
         into.write(Path(own["into"]), config, own["arch"], ld, image, keep=keep)
         return 0
     line = line if own["ld"] else _parse(ld, words, env)
     special = not output.parent.is_dir() or (output.exists() and not output.is_file())  # the linker says what is wrong
     if not line.is_final or not image or special:
         return passing.exec_program([ld, *words], env)
+    from buildplug.base.supervisor import supervise
+
+    supervise()
     if image != output.name:
         status = passing.run([ld, *words], env)
         if 0 < status < 128:  # else a signal has ended it, whatever the inputs name

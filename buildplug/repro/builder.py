@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from buildplug.base import files
-from buildplug.base.errors import BuildplugError
+from buildplug.base.errors import BuildplugError, Interrupted
+from buildplug.base.interruption import SIGNALS
 from buildplug.base.process import run, run_isolated, serving, subreaper
 from buildplug.config.project import read
 from buildplug.config.rule import Rule, find_shipped
 from buildplug.repro.settings import AS_NOBODY, Settings, Workspace
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 KEPT = "kept"  # the folder of finished builds
 TEMPORARY = "tmp"  # the folder of the builds' temporary files, such as the fifo that a killed make leaves behind
 
@@ -178,25 +178,10 @@ def temporary_workspace(wanted: Project, env: Mapping[str, str]) -> Iterator[Wor
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Turns the first termination signal into a BuildplugError, and ignores further ones until all is cleaned up."""
-    before = {n: signal.getsignal(n) for n in SIGNALS if signal.getsignal(n) != signal.SIG_IGN}  # as nohup(1) sets it
-    received: list[int] = []
-
-    def interrupt(number: int, frame: object) -> None:
-        for other in before:
-            signal.signal(other, signal.SIG_IGN)
-        received.append(number)
-        raise KeyboardInterrupt
-
-    for number in before:
-        signal.signal(number, interrupt)
+    """Says in a BuildplugError that a termination signal has ended the block."""
     try:
         yield
-    except KeyboardInterrupt:
-        name = signal.Signals(received[0]).name
+    except Interrupted as interrupted:
         raise BuildplugError(
-            "repro", f"interrupted by {name}; nothing is left behind", status=128 + received[0]
+            "repro", f"interrupted by {interrupted}; nothing is left behind", status=interrupted.status
         ) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
