@@ -104,12 +104,16 @@ def build(
     began = time.time_ns()
     pipeline = Pipeline(project.read(path, directory, arch), explain is not None)
     with _locked(pipeline.config.build):
+        pipeline.remove_damaged()
         state = Dependency(_StateFile, str(pipeline.config.build / project.STATE), checker_cls=TimestampChecker)
         tasks = [task for item in pipeline.tasks() for task in generate_tasks(item["basename"], item)]
         control = TaskControl(tasks)
         control.process(None)
         reporter = _Reporter(state, control.tasks, started, explain or (lambda name, what: None))
-        Runner(state, reporter, stream=Stream(2)).run_all(control.task_dispatcher())
+        try:
+            Runner(state, reporter, stream=Stream(2)).run_all(control.task_dispatcher())
+        finally:
+            pipeline.note_made()
         if reporter.failure:
             raise reporter.failure
         if explain and {"draft", "relink"} & set(reporter.executed):
@@ -125,8 +129,7 @@ def _write_stamps(pipeline: Pipeline, began: int, options: dict[str, str], tasks
     c = pipeline.config
     read = {*ninja.inputs(c), *data.own_files(), *(name for task in tasks for name in task.file_dep)}
     read = {os.path.normpath(path) for path in read}
-    outputs = [*pipeline.notes.values(), *(c.build / name for name in (project.STATE, *ninja.MADE))]
-    made = {*map(str, outputs), *(name for task in tasks for name in task.targets)}
+    made = {*map(str, pipeline.made), str(c.build / stamps.MADE)}
     made |= {name for name in read if Path(name).is_relative_to(c.build)}
     stamps.write(
         c.build / stamps.NAME, began, options=options, variables=fingerprints.VARIABLES,

@@ -1,14 +1,17 @@
 """Whether anything has changed that a build depends on: a list of facts, compared one by one with what they are now.
+And whether the files that builds have made are still what was written: a list of their stamps and digests.
 
-This is what a build with nothing to do consists of, so it imports nothing that takes time. It knows no passes; what is
-to be noted is the caller's to say. Whatever cannot be told is a change.
+The first is what a build with nothing to do consists of, so this imports nothing that takes time. It knows no passes;
+what is to be noted is the caller's to say. Whatever cannot be told is a change; so is a list that is damaged.
 """
 
 import os
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-NAME = ".stamps"  # of the list, in the build directory
+NAME = ".stamps"  # of the list of facts, in the build directory
+MADE = ".made"  # of the list of files that were made
 CLOCK = 10_000_000  # nanoseconds that the clock of a file system may be behind ours
 
 _VARIABLE, _PROGRAM, _FILE, _FOLDER, _OPTION, _SAID = "variable", "program", "file", "folder", "option", "said"
@@ -21,8 +24,6 @@ def write(
     """Notes what is true at the end of a build that `started` then, in nanoseconds: of environment variables, of the
     programs that it runs, of the files that it reads and makes, of folders in which a new file would be an input.
     `said`: what changed() returns. Notes nothing if an input was written meanwhile: maybe it was read before."""
-    from buildplug.base import files
-
     inputs = set(inputs)
     if any(_written(name) >= started - CLOCK for name in inputs):
         return
@@ -32,7 +33,7 @@ def write(
     facts += [(_FILE, name, _file(name)) for name in sorted(inputs | set(made))]
     facts += [(_FOLDER, name, _folder(name)) for name in sorted(folders)]
     facts += [(_SAID, line, "") for line in said]
-    files.write(path, b"\0".join(os.fsencode(word) for fact in facts for word in fact))
+    _write(path, facts)
 
 
 def options(config: Path, build: Path | None, arch: str) -> dict[str, str]:
@@ -42,17 +43,60 @@ def options(config: Path, build: Path | None, arch: str) -> dict[str, str]:
 
 def unchanged(path: Path, options: Mapping[str, str]) -> list[str] | None:
     """What was `said` when the list was written, if all that it says is still true; else None."""
-    try:
-        words = os.fsdecode(path.read_bytes()).split("\0")
-    except OSError:
-        return None
-    facts = [*zip(words[::3], words[1::3], words[2::3], strict=False)]
+    facts = _read(path)
     given = {name: value for kind, name, value in facts if kind == _OPTION}
-    if given != dict(options) or len(words) % 3:
+    if not facts or given != dict(options):
         return None
     if any(kind in _NOW and _NOW[kind](name) != value for kind, name, value in facts):
         return None
     return [name for kind, name, _ in facts if kind == _SAID]
+
+
+def note_made(path: Path, names: Iterable[str]) -> None:
+    """Notes the stamps and digests of the files that a build has made, or a build before it; not of missing ones."""
+    from buildplug.base import files
+
+    known = {name: (stamp, digest) for name, stamp, digest in _read(path)}
+    rows = []
+    for name, stamp in ((name, _file(name)) for name in sorted(names)):
+        before, digest = known.get(name, ("", ""))
+        if stamp:
+            rows.append((name, stamp, digest if stamp == before else files.digest(Path(name))))
+    _write(path, rows)
+
+
+def remove_damaged(path: Path, names: Iterable[str]) -> set[str]:
+    """Removes those of the files `names` that are not as they were noted, so that they are made anew. A copy, or a file
+    that was only touched, still has the digest. Returns their names, with those of files that are missing."""
+    from buildplug.base import files
+
+    noted = {name: (stamp, digest) for name, stamp, digest in _read(path)}
+    damaged = set()
+    for name in noted.keys() & set(names):
+        stamp, digest = noted[name]
+        if _file(name) != stamp and not (Path(name).is_file() and files.digest(Path(name)) == digest):
+            files.remove(Path(name))
+            damaged.add(name)
+    return damaged
+
+
+def _write(path: Path, rows: Iterable[tuple[str, str, str]]) -> None:
+    from buildplug.base import files
+
+    content = b"\0".join(os.fsencode(word) for row in rows for word in row)
+    files.write(path, b"%08x\0" % zlib.crc32(content) + content)
+
+
+def _read(path: Path) -> list[tuple[str, str, str]]:
+    """The rows that _write() wrote; none if they are damaged or missing."""
+    try:
+        checksum, _, content = path.read_bytes().partition(b"\0")
+    except OSError:
+        return []
+    words = os.fsdecode(content).split("\0")
+    if checksum != b"%08x" % zlib.crc32(content) or len(words) % 3:
+        return []
+    return [*zip(words[::3], words[1::3], words[2::3], strict=True)]
 
 
 def _variable(name: str) -> str:
