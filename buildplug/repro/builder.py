@@ -1,4 +1,4 @@
-"""Builds copies of a project in a temporary folder, with the servers and mounts that `buildplug repro` needs. All of it
+"""Builds copies of a project in a temporary folder, with the mounts that `buildplug repro` needs. All of it
 is removed, however it ends; the project itself is only read."""
 
 import glob
@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import signal
-import socket
 import stat
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from buildplug.base.interruption import SIGNALS
 from buildplug.base.process import run, run_isolated, serving, subreaper
 from buildplug.config.project import read
 from buildplug.config.rule import Rule, find_shipped
-from buildplug.repro.settings import AS_NOBODY, Settings, Workspace
+from buildplug.repro.settings import Settings, Workspace
 
 KEPT = "kept"  # the folder of finished builds
 TEMPORARY = "tmp"  # the folder of the builds' temporary files, such as the fifo that a killed make leaves behind
@@ -82,8 +81,6 @@ def build(wanted: Project, workspace: Workspace, settings: Settings) -> Path:
     with ExitStack() as stack:
         if settings.listing:
             stack.enter_context(_mounted(tree, settings, workspace))
-        if settings.distcc:
-            stack.enter_context(_compile_server(settings.distcc, workspace))
         env = {**settings.env, "PWD": str(settings.tree)}
         run_isolated(wanted.command, settings.tree, "build", env, settings.umask, settings.prefix)
     return tree
@@ -102,18 +99,6 @@ def _mounted(below: Path, settings: Settings, workspace: Workspace) -> Iterator[
         with suppress(BuildplugError):  # it was never mounted
             run(["fusermount", "-u", "-z", settings.tree], workspace.work, "unmount")
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _compile_server(log: Path, workspace: Workspace) -> Iterator[None]:
-    def listens() -> bool:
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", workspace.port)) == 0
-
-    command = [*AS_NOBODY, "distccd", "--daemon", "--no-detach", "--listen", "127.0.0.1", "--allow", "127.0.0.1",
-               "--port", str(workspace.port), "--log-stderr", "--log-level", "info"]  # fmt: skip
-    with serving(command, workspace.work, "compile", os.environ | {"TMPDIR": str(workspace.work)}, log, listens):
-        yield
 
 
 def digests(wanted: Project, tree: Path) -> dict[str, str]:
@@ -165,10 +150,8 @@ def temporary_workspace(wanted: Project, env: Mapping[str, str]) -> Iterator[Wor
         for name in (KEPT, TEMPORARY):
             (work / name).mkdir()
         inside = {**env, "TMPDIR": str(work / TEMPORARY)}
-        with subreaper(), socket.socket() as port:
-            port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # reserved: only an explicit bind gets it
-            port.bind(("127.0.0.1", 0))
-            yield Workspace(work, int(time.time()), int(port.getsockname()[1]), wanted.is_buildplug, inside)
+        with subreaper():
+            yield Workspace(work, int(time.time()), wanted.is_buildplug, inside)
         keep = any((work / KEPT).iterdir())
     finally:
         for path in work.iterdir() if keep else [work]:

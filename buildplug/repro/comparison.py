@@ -173,7 +173,8 @@ class _Comparison:
         """Records how often a launcher or a cache was used; if never, the variation counts as not varied."""
         done: dict[str, tuple[int, str]] = {}
         if settings.distcc:
-            done["launcher"] = files.read(settings.distcc).count(b" COMPILE_OK "), "compilations by distccd"
+            log = files.read(settings.distcc) if settings.distcc.exists() else b""
+            done["launcher"] = log.count(b" COMPILE_OK "), "compilations by distccd"
         if settings.ccache:
             stats = run_isolated(["ccache", "--print-stats"], self.workspace.work, "count its hits", settings.env)
             counts = dict(line.split("\t")[:2] for line in stats.output.splitlines() if "\t" in line)

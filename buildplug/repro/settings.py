@@ -15,12 +15,11 @@ AS_NOBODY = ("unshare", "--user", "--map-user=65534", "--map-group=65534")
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where the builds run. `work`: a temporary folder; `now`: in seconds since 1970; `port`: a free one on loopback;
-    `env`: the environment that variations change."""
+    """Where the builds run. `work`: a temporary folder; `now`: in seconds since 1970; `env`: the environment that
+    variations change."""
 
     work: Path
     now: int
-    port: int
     is_buildplug: bool  # whether buildplug builds a configuration; else a command runs
     env: Mapping[str, str]
 
@@ -34,7 +33,7 @@ class Settings:
     prefix: tuple[str, ...] = ()  # wrapper programs before the command
     umask: int = -1  # -1: the user's
     listing: tuple[str, ...] = ()  # options of disorderfs for the order of folder listings; none: not mounted
-    distcc: Path | None = None  # the log of the compile server, if there is one
+    distcc: Path | None = None  # the log of compile servers, if there are any
     ccache: Path | None = None  # a cache that a first build fills and a second uses
 
     def with_env(self, variables: Mapping[str, str]) -> "Settings":
@@ -82,16 +81,21 @@ def cached(found: Settings, workspace: Workspace, vary: bool) -> Settings:
 
 
 def distributed(found: Settings, workspace: Workspace, vary: bool) -> Settings:
-    """Settings with compilers that run on the server at the workspace's port if `vary`, else locally."""
+    """Settings with compilers that run on a server if `vary`, else locally. distcc starts a server for each, as by
+    ssh, and talks to it through a socket pair: a port would be open to every user of this machine."""
     if not vary:
         return found
     state = workspace.work / "distcc"
     state.mkdir(exist_ok=True)
+    log = workspace.work / "distccd.log"
+    own = ["env", "-i", f"PATH={os.environ.get('PATH', os.defpath)}", f"TMPDIR={workspace.work}"]  # not the build's
+    server = [*own, *AS_NOBODY, "distccd", "--inetd", "--log-file", str(log), "--log-level", "info"]
+    start = _script(workspace.work / "server", f"exec {shlex.join(server)}")
     # No fallback: a compilation that the server does not do is an error.
-    hosts = {"DISTCC_HOSTS": f"127.0.0.1:{workspace.port}", "DISTCC_DIR": str(state), "DISTCC_FALLBACK": "0"}
+    hosts = {"DISTCC_HOSTS": "@server", "DISTCC_SSH": start, "DISTCC_DIR": str(state), "DISTCC_FALLBACK": "0"}
     names = workspace.work / "distcc-names"
     names.mkdir(exist_ok=True)
     for name in _compilers(found):
         if not (names / name).is_symlink():
             (names / name).symlink_to(shutil.which("distcc") or "distcc")
-    return replace(found, distcc=workspace.work / "distccd.log").with_env(hosts).with_path(names)
+    return replace(found, distcc=log).with_env(hosts).with_path(names)

@@ -239,7 +239,7 @@ VARIATIONS = (
         _variables({}, {input_order.VARIABLE: "varied"}), _unavailable_shuffle,
     ),
     Variation(
-        "launcher", "compilers run by distcc on loopback", "remote compiler", distributed, _unavailable_server
+        "launcher", "compilers run by distcc", "remote compiler", distributed, _unavailable_server
     ),
     Variation("cache", "objects out of ccache", "compiler cache", cached, _needs("ccache")),
 )  # fmt: skip

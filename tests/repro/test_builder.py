@@ -1,5 +1,6 @@
 """Where repro builds: what is wrong is one line; however it ends, nothing is left and the originals are as before."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from buildplug.repro.settings import AS_NOBODY
-from tests.rebuilding import assert_nothing_is_left, make, repro, tree_digest
+from tests.rebuilding import assert_nothing_is_left, make, repro, result, tree_digest
 from tests.samples import one_line
 
 
@@ -179,3 +180,30 @@ def test_output_that_is_no_plain_file(tmp_path: Path, scratch: Path, recipe: str
     done = repro(project, scratch, "--vary=-all,timezone", "--output", "out", "--", "make", "-s")
     assert done.returncode == 1
     assert said in one_line(done.stderr)
+
+
+LISTENERS = """\
+import os, pathlib
+sockets = set()
+for link in pathlib.Path("/proc").glob("[0-9]*/fd/*"):
+    try:
+        if os.environ["TMPDIR"].encode() in (link.parent.parent / "environ").read_bytes():
+            sockets.add(os.readlink(link))
+    except OSError:
+        pass
+lines = [line.split() for name in ("tcp", "tcp6") for line in open(f"/proc/net/{name}")]
+print([words[1] for words in lines if words[3] == "0A" and f"socket:[{words[9]}]" in sockets])
+"""
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_no_port_is_open_while_distcc_compiles(tmp_path: Path, scratch: Path) -> None:
+    """Any user of the machine could connect, and have a program run."""
+    project = make(tmp_path / "project", "gcc -c a.c -o a.o && TMPDIR=$$(dirname $$TMPDIR) python3 listeners.py >out")
+    (project / "a.c").write_text("int a;\n")
+    (project / "listeners.py").write_text(LISTENERS)
+    found = result(project, scratch, "--vary=-all,launcher", "--output", "out", "--", "make", "-s")
+    assert found["outputs"] == {"out": hashlib.sha256(b"[]\n").hexdigest()}
+    assert found["reproducible"]
+    (verdict,) = found["variations"]
+    assert verdict["note"] == "1 compilations by distccd"

@@ -25,7 +25,7 @@ print(json.dumps(sorted(VariationSpec().extend(["+all", *sys.argv[1:]]).variatio
     ],
 )  # fmt: skip
 def test_words_choose_as_reprotest_has_them_choose(tmp_path: Path, specs: list[str]) -> None:
-    ours = {variation.name for variation in chosen(specs, Workspace(tmp_path, 0, 0, True, {}))[0]}
+    ours = {variation.name for variation in chosen(specs, Workspace(tmp_path, 0, True, {}))[0]}
     # Debian's reprotest is a module of the system's Python; what it has not are variations of our own.
     every, theirs = (set(json.loads(tool("/usr/bin/python3", "-c", THEIRS, *words))) for words in ([], specs))
     assert theirs == ours & every
