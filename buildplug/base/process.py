@@ -135,9 +135,20 @@ def _group(command: Sequence[str | Path], cwd: Path, what: str, **options: Any) 
                     os.killpg(process.pid, signal.SIGKILL)
     finally:
         end_children(others, grace=0)
-        # libfaketime leaves these behind if it is killed
-        for name in (f"faketime_shm_{process.pid}", f"sem.faketime_sem_{process.pid}"):
-            (SHARED_MEMORY / name).unlink(missing_ok=True)
+        for path in _of_faketime(process.pid):
+            path.unlink(missing_ok=True)
+
+
+def _of_faketime(pid: int) -> list[Path]:
+    """What libfaketime has in shared memory for a process, and leaves behind if that is killed."""
+    return [SHARED_MEMORY / f"faketime_shm_{pid}", SHARED_MEMORY / f"sem.faketime_sem_{pid}"]
+
+
+def faketimes() -> dict[int, list[Path]]:
+    """What libfaketime has in shared memory for processes of this user: pid -> files."""
+    pids = {path.name.rpartition("_")[2] for path in SHARED_MEMORY.glob("*faketime_s*_*")}
+    every = {int(pid): _of_faketime(int(pid)) for pid in pids if pid.isdecimal()}
+    return {pid: [p for p in paths if p.exists() and p.stat().st_uid == os.getuid()] for pid, paths in every.items()}
 
 
 def _result(command: Sequence[str | Path], what: str, status: int, output: str, statuses: Sequence[int] = (0,)) -> Ran:

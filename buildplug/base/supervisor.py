@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,9 +24,9 @@ PATIENCE = 5.0  # seconds after which a process that SIGKILL does not end is giv
 _workers: list[int] = []  # the pid of this process, if it is the child
 
 
-def supervise() -> None:
-    """Goes on in a child process. In this one, forwards signals, waits, and raises Ended, or BuildplugError if the
-    child was killed. Has no effect in a child."""
+def supervise(clean: Callable[[], None] = lambda: None) -> None:
+    """Goes on in a child process. In this one, forwards signals, waits, and raises Ended; if the child was killed,
+    calls `clean` when all is ended, and raises BuildplugError. Has no effect in a child."""
     if os.getpid() in _workers:
         return
     sys.stdout.flush()
@@ -50,6 +50,7 @@ def supervise() -> None:
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if status < 0:
         end_children(others)
+        clean()
         raise BuildplugError(
             "buildplug", f"the process that does the work was killed by signal {-status}", status=128 - status
         )

@@ -4,6 +4,7 @@ import shutil
 import sys
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from buildplug.base import files, process
@@ -33,9 +34,10 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
-    supervise()
+    work = builder.workspace_name()
+    supervise(partial(builder.remove_leftovers, work, process.faketimes().keys()))
     if options.against:
-        _against(options)
+        _against(options, work)
         return
     wanted = builder.project(options.project, options.command, options.output, options.arch)
     if options.diffoscope and not shutil.which("diffoscope"):
@@ -44,9 +46,9 @@ def run(options: Namespace) -> None:
         from rich.console import Console  # slow to import
 
         with Console(file=sys.stderr).status("") as status:
-            result = comparison.repro(wanted, options.vary, lambda what: status.update(f"build: {what}"))
+            result = comparison.repro(wanted, options.vary, work, lambda what: status.update(f"build: {what}"))
     else:
-        result = comparison.repro(wanted, options.vary)
+        result = comparison.repro(wanted, options.vary, work)
     if options.json:
         print_json(asdict(result) | {"reproducible": result.reproducible})
     else:
@@ -63,10 +65,10 @@ def run(options: Namespace) -> None:
         raise BuildplugError(outputs, "expected the same bytes from every build", "see what they differ by, above")
 
 
-def _against(options: Namespace) -> None:
+def _against(options: Namespace, work: Path) -> None:
     if options.command or options.vary or options.output or options.arch or options.diffoscope:
         raise BuildplugError("repro", "expected --against RECORD without other options", status=2)
-    rebuilt = against.rebuild(options.against, options.project)
+    rebuilt = against.rebuild(options.against, options.project, work)
     if options.json:
         print_json(asdict(rebuilt) | {"reproducible": rebuilt.reproducible})
     else:

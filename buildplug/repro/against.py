@@ -39,10 +39,10 @@ class Rebuilt:
         return not self.outputs
 
 
-def rebuild(path: Path, root: Path) -> Rebuilt:
-    """Builds a copy of the project at `root`, a folder or its configuration, and compares it with the record at `path`.
-    Of the variables that tools read, it has the record's SOURCE_DATE_EPOCH, and those that the user has set to what the
-    record says. Raises BuildplugError if the record is invalid or the build fails."""
+def rebuild(path: Path, root: Path, work: Path) -> Rebuilt:
+    """Builds a copy of the project at `root`, a folder or its configuration, in the new folder `work`, and compares it
+    with the record at `path`. Of the variables that tools read, it has the record's SOURCE_DATE_EPOCH, and those that
+    the user has set to what the record says. Raises BuildplugError if the record is invalid or the build fails."""
     record = provenance.read(path)
     recorded = {**record.outputs, **record.byproducts}
     built = project.read(_configuration(record, root), arch=record.parameters.arch)
@@ -56,7 +56,7 @@ def rebuild(path: Path, root: Path) -> Rebuilt:
     users = {name: value for name, value in os.environ.items() if name not in fingerprints.VARIABLES}
     variables = {n: v for n, v in record.parameters.environment.items() if n == EPOCH or os.environ.get(n) == v}
     env = environment(users | variables)
-    with builder.interruptible(), builder.temporary_workspace(wanted, env) as workspace:
+    with builder.interruptible(), builder.temporary_workspace(work, wanted, env) as workspace:
         tree = builder.build(wanted, workspace, vary.settings_of(workspace, (), frozenset()))
         found = {Path(name).name: digest for name, digest in builder.digests(wanted, tree).items()}
         (noted,) = tree.glob(str(folder / glob.escape(f"{built.kernel.name}{RECORD}")))

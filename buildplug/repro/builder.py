@@ -4,18 +4,20 @@ is removed, however it ends; the project itself is only read."""
 import glob
 import hashlib
 import os
+import re
+import secrets
 import shutil
 import signal
 import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from buildplug.base import files
+from buildplug.base import files, process
 from buildplug.base.errors import BuildplugError, Interrupted
 from buildplug.base.interruption import SIGNALS
 from buildplug.base.process import run, run_isolated, serving, subreaper
@@ -138,12 +140,17 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
 
 
+def workspace_name() -> Path:
+    """The path of a temporary folder to make."""
+    return Path(tempfile.gettempdir(), f"buildplug-repro-{secrets.token_hex(8)}")
+
+
 @contextmanager
-def temporary_workspace(wanted: Project, env: Mapping[str, str]) -> Iterator[Workspace]:
-    """Yields a temporary folder to build in, with the environment `env`. At the end only kept trees remain in it; it is
-    removed if there are none."""
-    work = Path(tempfile.mkdtemp(prefix="buildplug-repro-"))
+def temporary_workspace(work: Path, wanted: Project, env: Mapping[str, str]) -> Iterator[Workspace]:
+    """Makes the temporary folder `work` to build in, with the environment `env`. At the end only kept trees remain in
+    it; it is removed if there are none."""
     keep = False
+    work.mkdir(0o700)
     try:
         if work.resolve().is_relative_to(wanted.root):
             raise BuildplugError(work, "expected a temporary folder outside of the project", "set TMPDIR")
@@ -154,9 +161,35 @@ def temporary_workspace(wanted: Project, env: Mapping[str, str]) -> Iterator[Wor
             yield Workspace(work, int(time.time()), wanted.is_buildplug, inside)
         keep = any((work / KEPT).iterdir())
     finally:
+        _unmount_below(work)
         for path in work.iterdir() if keep else [work]:
             if path.name != KEPT:
                 remove(path)
+
+
+def remove_leftovers(work: Path, running: Collection[int]) -> None:
+    """Removes what a killed run left: its folder, mounts in that, and shared memory of processes that have ended; not
+    of those that were `running` before. Raises BuildplugError."""
+    _unmount_below(work)
+    remove(work)
+    for pid, paths in process.faketimes().items():
+        if pid not in running and not Path(f"/proc/{pid}").exists():
+            files.remove(*paths)
+
+
+def _unmount_below(work: Path) -> None:
+    """Unmounts what is mounted in a folder, as nothing may be removed there before. Raises BuildplugError."""
+
+    def mounted() -> list[str]:
+        fields = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]  # see proc(5)
+        points = [re.sub(r"\\(\d{3})", lambda digits: chr(int(digits[1], 8)), field) for field in fields]
+        return [point for point in points if Path(point).is_relative_to(work.resolve())]
+
+    for point in reversed(mounted()):
+        with suppress(BuildplugError):
+            run(["fusermount", "-u", "-z", point], work.parent, "unmount")
+    if points := mounted():
+        raise BuildplugError(points[0], "cannot be unmounted", "unmount it, and remove the folder")
 
 
 @contextmanager

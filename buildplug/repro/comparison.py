@@ -24,10 +24,11 @@ Progress = Callable[[str], None]
 Baseline = dict[str, list[Place]]  # output -> where it differs between builds without variation
 
 
-def repro(wanted: Project, specs: Sequence[str], progress: Progress = lambda what: None) -> Rebuilds:
-    """Builds the project in varied environments and compares. Raises BuildplugError if a build fails or an output is
-    missing. Nothing stays running or mounted, however it ends; only builds that differ are kept."""
-    with builder.interruptible(), builder.temporary_workspace(wanted, environment()) as workspace:
+def repro(wanted: Project, specs: Sequence[str], work: Path, progress: Progress = lambda what: None) -> Rebuilds:
+    """Builds the project in varied environments in the new folder `work`, and compares. Raises BuildplugError if a
+    build fails or an output is missing. Nothing stays running or mounted, however it ends; only builds that differ are
+    kept."""
+    with builder.interruptible(), builder.temporary_workspace(work, wanted, environment()) as workspace:
         variations, not_varied = vary.chosen(specs, workspace)
         return _Comparison(wanted, workspace, variations, not_varied, progress).result()
 

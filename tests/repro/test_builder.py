@@ -119,6 +119,33 @@ def test_interrupt_leaves_nothing(tmp_path: Path, scratch: Path, number: signal.
 
 
 @pytest.mark.usefixtures("namespaces")
+@pytest.mark.parametrize("victim", ["the process that the user sees", "the one that works"])
+def test_run_that_is_killed_leaves_nothing(tmp_path: Path, scratch: Path, victim: str) -> None:
+    """No mount, no process, no folder, and nothing of libfaketime's in shared memory."""
+    mark = tmp_path / "building"
+    project = make(
+        tmp_path / "project", f'[ "$$TZ" = GMT+12 ] || {{ touch {mark}; setsid sleep 1000 & sleep 1000; }}; echo >out'
+    )
+    words = [sys.executable, "-m", "buildplug", "repro", str(project), "--output", "out", "--", "make"]
+    with subprocess.Popen(words, env=os.environ | {"TMPDIR": str(scratch)}, stderr=subprocess.DEVNULL) as process:
+        while not mark.exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        assert str(scratch) in Path("/proc/mounts").read_text()
+        (worker,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        below = [int(worker)]
+        for pid in below:
+            for file in Path(f"/proc/{pid}/task").glob("*/children"):
+                below += map(int, file.read_text().split())
+        os.kill(process.pid if victim == "the process that the user sees" else int(worker), signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while list(scratch.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert_nothing_is_left(scratch)
+    assert not {path.name for pid in below for path in Path("/dev/shm").glob(f"*faketime_s*_{pid}")}
+
+
+@pytest.mark.usefixtures("namespaces")
 def test_build_that_is_killed_is_one_line(tmp_path: Path, scratch: Path) -> None:
     project = make(tmp_path / "project", "sleep 1000 & kill -9 $$PPID")
     done = repro(project, scratch, "--vary=time,fileordering,launcher", "--output", "out", "--", "make")
