@@ -31,6 +31,11 @@ fuzz: MINUTES ?= 5
 fuzz: setup-test
 	$(RUN) -m tests.fuzz $(MINUTES)
 
+# So many builds, links, rebuilds and kbuilds killed at random moments; the folders of faults are kept in kills.found.
+kills: NUMBER ?= 100
+kills: setup-test
+	$(RUN) -m tests.fuzz.kills $(NUMBER)
+
 setup: $(VENV)/ready
 	@.ci/packages gcc=gcc ld=binutils qemu-system-x86_64=qemu-system-x86
 
@@ -53,4 +58,4 @@ $(VENV)/ready: pyproject.toml
 clean:
 	rm -rf $(VENV) sample_kernel/build
 
-.PHONY: demo test test-kernels test-linux bench fuzz setup setup-test clean
+.PHONY: demo test test-kernels test-linux bench fuzz kills setup setup-test clean

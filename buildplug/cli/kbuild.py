@@ -1,6 +1,7 @@
 """buildplug kbuild"""
 
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from pathlib import Path
 
 from buildplug.base.supervisor import supervise
@@ -27,5 +28,5 @@ def run(options: Namespace) -> None:
     elif options.apply:
         kbuild.apply(options.tree, paravirt=options.paravirt)
     else:
-        supervise()
+        supervise(partial(kbuild.revert, options.tree))
         kbuild.build(options.tree, options.make or ["bzImage"], paravirt=options.paravirt)

@@ -42,7 +42,11 @@ def revert(tree: Path, but: Iterable[str] = ()) -> None:
 
 def build(tree: Path, arguments: list[str], *, paravirt: bool) -> None:
     """Patches the tree, runs make in it, and reverts the patch. Raises BuildplugError."""
-    apply(tree, paravirt=paravirt)
+    try:
+        apply(tree, paravirt=paravirt)
+    except KeyboardInterrupt:
+        revert(tree)
+        raise
     try:
         run_in_foreground(["make", "-C", tree, *arguments], "build Linux")
     finally:
