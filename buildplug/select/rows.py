@@ -14,22 +14,22 @@ from buildplug.select.annotations import records_of
 from buildplug.select.functions import containing
 from buildplug.select.references import References, extract
 from buildplug.select.relocations import fields, places
-from buildplug.select.symbols import selected
+from buildplug.select.symbols import left_out, selected
 
 
 def columns_of(image: Image, rule: Rule) -> tuple[dict[str, Array], dict[str, int]]:
-    """The rows, sorted as the rule says: value -> column; and the counts of ignored references by kind.
+    """The rows, sorted as the rule says: value -> column; and the counts of what the rule ignores by kind.
 
     Raises BuildplugError.
     """
     check_arch(rule, image.arch, image.path)
-    ignored: dict[str, int] = {}
     if rule.select.rows == "references":
         references = extract(image, rule)
         columns, ignored = _references(image, references), references.ignored
     else:
         kinds = {"symbols": _symbols, "relocations": _relocations, "records": records_of}
         columns = kinds[rule.select.rows](image, rule)
+        ignored = left_out(image, rule) if rule.select.rows == "symbols" else {}
     values = [field.value for field in rule.table.fields]
     columns |= _functions(image, rule, columns, {*values, *rule.table.sort})
     keys = rule.table.sort or tuple(value for value in values if rule.holds[value] == "address")[:1] or values[:1]

@@ -11,11 +11,13 @@ from buildplug.config.rule import Rule
 from buildplug.config.select import Symbols
 from buildplug.image.elf import Image
 from buildplug.image.headers import (
+    SHF_EXECINSTR,
     SHN_ABS,
     SHN_LORESERVE,
     SHN_UNDEF,
     STT_FILE,
     STT_FUNC,
+    STT_GNU_IFUNC,
     STT_NOTYPE,
     STT_OBJECT,
     STT_SECTION,
@@ -67,7 +69,7 @@ def selected(image: Image, rule: Rule) -> list[int]:
         marks[image.with_prefix(mark)] = True
     defined &= ~(marks & (symbols["type"] == STT_NOTYPE) & (symbols["bind"] == 0))
     if not untyped:
-        defined &= among(symbols["type"], (STT_FUNC, STT_OBJECT))
+        defined &= among(symbols["type"], (STT_FUNC, STT_OBJECT, STT_GNU_IFUNC))
     for literal in {_literal(glob) for glob in (*select.functions, *objects)}:
         candidate[image.with_prefix(literal)] = True
     if not references:
@@ -99,6 +101,28 @@ def selected(image: Image, rule: Rule) -> list[int]:
         asked = ", ".join((*select.functions, *objects, *("–".join(r) for r in select.ranges)))
         raise image.bad(f"rule {rule.name}: expected symbols {asked}, found none", "check the rule's names")
     return found
+
+
+def left_out(image: Image, rule: Rule) -> dict[str, int]:
+    """How many symbols a rule of symbols leaves out although it gives their names, by kind. Of the labels in code only
+    those that may be entry points count: global, not at a section's end, and not at the address of a selected one."""
+    select, symbols, sections = rule.select_as(Symbols), image.symbols, image.sections
+    inside = symbols["section"] < len(sections)
+    home = np.where(inside, symbols["section"], 0)
+    wanted, skipped, excluded = globs(select.sections), globs(select.skip), globs(select.exclude)
+    meant = inside & np.array([bool(wanted(name) and not skipped(name)) for name in sections.names])[home]
+    starts, sizes = (image.headers[what].astype("u8")[home] for what in ("address", "size"))
+    labels = meant & (symbols["type"] == STT_NOTYPE) & (symbols["bind"] != 0) & (not select.untyped)
+    labels &= (image.headers["flags"] & SHF_EXECINSTR != 0)[home] & (symbols["value"] - starts < sizes)
+    if labels.any():
+        labels &= ~np.isin(symbols["value"], symbols["value"][selected(image, rule)])
+    threads = meant & (symbols["type"] == STT_TLS) & (symbols["section"] != SHN_UNDEF)
+    kinds = (("untyped labels in code", labels, select.functions), ("thread-local symbols", threads, select.objects))
+    counts = {}
+    for kind, which, patterns in kinds:
+        matches, names = globs(patterns), map(image.name_of, np.flatnonzero(which).tolist())
+        counts[kind] = sum(bool(matches(name) and not excluded(name)) for name in names)
+    return {kind: count for kind, count in counts.items() if count}
 
 
 def targets(image: Image, rule: Rule) -> tuple[Target, ...]:

@@ -33,10 +33,15 @@ class Found:
     rows: int
     ignored: dict[str, int]
 
+    @property
+    def left(self) -> str:
+        """What the rule leaves out, with counts."""
+        return ", ".join(f"{count} {kind}" for kind, count in self.ignored.items())
+
     def problem(self, wanted: str) -> str:
         """What is wrong with a table without rows; "" if it has some. `wanted`: the kind of rows."""
-        left = ", ".join(f"{count} {kind}" for kind, count in self.ignored.items())
-        found = f"the table is empty: expected {wanted}, found 0" + (f" (left alone: {left})" if left else "")
+        left = f" (left alone: {self.left})" if self.ignored else ""
+        found = f"the table is empty: expected {wanted}, found 0{left}"
         return "" if self.rows else found
 
 

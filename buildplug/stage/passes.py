@@ -135,12 +135,15 @@ class Stage(Build):
                 clobbers.check(image, table.rule, table.ops, decode(made.encode(), self.arch, image.path))
             registry.save(made, path)
             self._extracted[path] = made
-            found[table.rule.name] = Found(len(made), ignored)
-            if problem := found[table.rule.name].problem(table.rule.select.rows):
+            about = found[table.rule.name] = Found(len(made), ignored)
+            if problem := about.problem(table.rule.select.rows):
                 said = f"rule {table.rule.name}", problem, "check what the rule selects, and the compiler's options"
                 if table.required:
                     raise BuildplugError(*said)
                 warn(*said)
+            elif ignored and table.rule.select.rows == "symbols":
+                remedy = "see nm; `.type NAME, @function` in assembly makes a label a function"
+                warn(f"rule {table.rule.name}", f"left out: {about.left}", remedy)
         return Extracted(found)
 
     def generate(self) -> Generated:

@@ -8,7 +8,7 @@ from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
 from buildplug.image.headers import SHF_ALLOC, SHN_ABS
 from buildplug.image.symbols import letters
-from buildplug.select.symbols import selected
+from buildplug.select.symbols import left_out, selected
 from buildplug.tables import ksyms_codec, ksyms_format
 from buildplug.tables.binary import CTYPE, address_of
 from buildplug.tables.format import Source
@@ -23,7 +23,7 @@ class KsymsFormat(PackedFormat):
     counted = "symbols"
 
     def make(self, image: Image, rule: Rule, ops: Ops | None) -> tuple[Packed, dict[str, int]]:
-        return _encoded(rule, collected(image, rule, address_of(image, rule))), {}
+        return _encoded(rule, collected(image, rule, address_of(image, rule))), left_out(image, rule)
 
     def empty(self, rule: Rule, arch: Arch) -> Packed:
         return _encoded(rule, ksyms_format.collect(arch, [], np.zeros(0, ksyms_format.ROW), [], rule.name))
