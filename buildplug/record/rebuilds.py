@@ -71,7 +71,11 @@ class Blame:
 
     @property
     def by(self) -> str:
-        return f"by {' with '.join(self.variations)}" if self.variations else "from build to build, nothing varied"
+        return (
+            f"by {' with '.join(self.variations)}"
+            if self.variations
+            else "at random, from build to build: nothing was varied"
+        )
 
 
 @dataclass(frozen=True)

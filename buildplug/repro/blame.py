@@ -14,7 +14,7 @@ from buildplug.image.elf import Image
 from buildplug.image.headers import SHT_NOBITS, STT_FILE, STT_SECTION, Array
 from buildplug.image.symtab import among
 from buildplug.record.rebuilds import APART, Place
-from buildplug.repro import archives
+from buildplug.repro import archives, chance
 from buildplug.stage.proof import prove_table
 
 SHOWN = 16  # bytes shown of a place
@@ -35,7 +35,11 @@ REMEDIES = {
     "file mode": "set the modes in the archive: umask 022, or the archiver's options",
     "temporary path": "leave it out",
     "memory layout (addresses, or bytes never set)": "clear structures, padding too, before they are written",
-}
+} | chance.REMEDIES
+# Causes that stand even if nothing was varied.
+NAMED = ("build-id", "randomised layout seed", "signature", "temporary path", "file mode", "user or host name")
+ORDER = "order: of files, of hashes, or of parallel steps"
+SOURCES = {"timestamp": chance.TIME, ORDER: chance.ORDER}  # what others are then
 _TIME = re.compile(
     r"\d\d:\d\d:\d\d|\d{4}-\d\d-\d\d|\d\d/\d\d/\d\d|\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* +\d"
 )
@@ -59,22 +63,25 @@ class _Part:
     image: Image | None = None  # if the part is a section of it
 
 
-def compare(control: Path, varied: Path, rules: Sequence[Rule], known: str = "") -> list[Place]:
+def compare(
+    control: Path, varied: Path, rules: Sequence[Rule], known: str = "", *, random: bool = False
+) -> list[Place]:
     """The places where two files differ, the most informative first. `rules`: of tables that the files may contain;
-    `known`: the class of cause for places that do not imply one."""
+    `known`: the class of cause for places that do not imply one; `random`: nothing was varied, so that causes are
+    sources of what differs from build to build."""
     data = [np.fromfile(path, np.uint8) for path in (control, varied)]
     parts = [_parts(path, content) for path, content in zip((control, varied), data, strict=True)]
     found: list[tuple[int, Place]] = []
     for one, other in _paired(*parts):
         if one and other:
-            found += [(one.rank, place) for place in _places((one, other), data, rules, known)]
+            found += [(one.rank, place) for place in _places((one, other), data, rules, known, random=random)]
         elif odd := one or other:
             name = f"{odd.name}, only in the {'control' if one else 'varied build'}"
             size = odd.end - odd.start
             found.append((odd.rank, Place(name, "", "", odd.start, odd.start, size, "", "", ("", ""), known)))
     if not found:  # the difference is outside of all parts
         whole = [_Part("headers or padding", 0, len(content), text=False) for content in data]
-        found = [(0, place) for place in _places((whole[0], whole[1]), data, rules, known)]
+        found = [(0, place) for place in _places((whole[0], whole[1]), data, rules, known, random=random)]
     found.sort(key=lambda item: (item[0] + (not item[1].texts[0]), item[1].offset))
     return [place for _, place in found]
 
@@ -133,7 +140,9 @@ def _paired(ones: list[_Part], others: list[_Part]) -> Iterator[tuple[_Part | No
         yield rows[0].get(key), rows[1].get(key)
 
 
-def _places(pair: tuple[_Part, _Part], data: list[Array], rules: Sequence[Rule], known: str) -> Iterator[Place]:
+def _places(
+    pair: tuple[_Part, _Part], data: list[Array], rules: Sequence[Rule], known: str, *, random: bool
+) -> Iterator[Place]:
     """The places where two parts differ. Only the first one if their sizes differ: the bytes after it have moved."""
     one, other = pair
     contents = [content[part.start : part.end] for content, part in zip(data, pair, strict=True)]
@@ -155,10 +164,13 @@ def _places(pair: tuple[_Part, _Part], data: list[Array], rules: Sequence[Rule],
         at, owner = int(differ[index]), int(owners[index])
         symbol = f"{one.symbols[owner][2]}+{at - one.symbols[owner][0]:#x}" if owner >= 0 else ""
         texts = _texts(contents, at) if one.text and other.text else ("", "")
+        cause = one.cause or _by_name(symbol, texts) or known or _by_content(contents, texts)
+        if random and cause not in NAMED:
+            cause = SOURCES.get(cause) or chance.source(f"{one.name} {symbol}", texts, contents, at)
         yield Place(
             one.name, symbol, _entry(one, at, rules), one.start + at, other.start + at, last + 1 - at,
             contents[0][at : at + SHOWN].tobytes().hex(" "), contents[1][at : at + SHOWN].tobytes().hex(" "), texts,
-            one.cause or _by_name(symbol, texts) or known or _by_content(contents, texts),
+            cause,
         )  # fmt: skip
 
 
@@ -202,5 +214,5 @@ def _by_content(contents: list[Array], texts: tuple[str, str]) -> str:
             return cause
     counts = [np.bincount(content, minlength=256) for content in contents]
     if np.array_equal(counts[0], counts[1]):
-        return "order: of files, of hashes, or of parallel steps"
+        return ORDER
     return ""

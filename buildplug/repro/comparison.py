@@ -110,9 +110,11 @@ class _Comparison:
     def _differing(self, built: _Built) -> list[str]:
         return [name for name, digest in self.control.digests.items() if built.digests[name] != digest]
 
-    def _places(self, built: _Built, output: str, baseline: Baseline, known: str = "") -> list[Place]:
+    def _places(
+        self, built: _Built, output: str, baseline: Baseline, known: str = "", *, random: bool = False
+    ) -> list[Place]:
         """Where an output differs from the control's, except where it also differs without variation."""
-        found = compare(self.control.tree / output, built.tree / output, self.project.rules, known)
+        found = compare(self.control.tree / output, built.tree / output, self.project.rules, known, random=random)
         return [place for place in found if not place.is_in(baseline.get(output, ()))]
 
     def _differs(self, built: _Built, baseline: Baseline) -> bool:
@@ -123,7 +125,7 @@ class _Comparison:
         known = vary.BY_NAME[names[0]].cause if len(names) == 1 else ""
         found = False
         for output in self._differing(built):
-            places = self._places(built, output, baseline, known)
+            places = self._places(built, output, baseline, known, random=not names)
             if places:
                 found = True
                 shown = tuple(places[:SHOWN])

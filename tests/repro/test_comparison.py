@@ -23,9 +23,9 @@ NAMES = {variation.name for variation in VARIATIONS}
 
 
 def kernel_with_all_tables(to: Path) -> Path:
-    """The sample kernel, with the one table that it lacks of those that ship and are not Linux's."""
+    """The sample kernel, with the tables that it lacks of those that ship and are not Linux's."""
     with (copy_sample(to) / "buildplug.toml").open("a") as file:
-        file.write('\n[[table]]\nrule = "functions"\n')
+        file.writelines(f'\n[[table]]\nrule = "{rule}"\n' for rule in ("functions", "mcount", "patchable"))
     rules = {table["rule"] for table in tomllib.loads((to / "buildplug.toml").read_text())["table"]}
     assert rules == {name for name in data.rules() if not name.startswith("linux-")}
     return to
