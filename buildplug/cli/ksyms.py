@@ -13,6 +13,7 @@ from buildplug.runtime import ksyms as runtime_ksyms
 from buildplug.tables import kallsyms_format
 from buildplug.tables.kallsyms import kallsyms_of
 from buildplug.tables.ksyms import collected
+from buildplug.tables.ksyms_format import Ksyms
 
 FORMATS = ("nm", "system-map", "json", "kallsyms")
 
@@ -37,7 +38,7 @@ def run(options: Namespace) -> None:
     table = collected(image, find(options.rule or "ksyms", Path.cwd()), 0)
     for query in options.query:
         if query.startswith("0x"):
-            found = [runtime_ksyms.format_address(table, 0, _address(query))]
+            found = [_address_in(table, _address(query))]
         else:
             found = [
                 b"%#x %s" % (s.address, s.type.encode()) for s in runtime_ksyms.lookup(table, 0, os.fsencode(query))
@@ -59,6 +60,14 @@ def run(options: Namespace) -> None:
         extent = f" {symbol.size:0{digits}x}" if symbol.size and options.sizes else ""
         line = f"{symbol.address:0{digits}x}{extent} {symbol.type} ".encode()
         sys.stdout.buffer.write(line + _shown(symbol.name) + b"\n")
+
+
+def _address_in(table: Ksyms, address: int) -> bytes:
+    """An address as the kernel prints it. Behind a function it may be the return address of a call at its end."""
+    found = runtime_ksyms.format_address(table, 0, address)
+    if runtime_ksyms.find(table, 0, address) or not address or not runtime_ksyms.find(table, 0, address - 1):
+        return found
+    return found + b", or as a return address " + runtime_ksyms.format_return_address(table, 0, address)
 
 
 def _shown(name: bytes) -> bytes:

@@ -114,6 +114,8 @@ def _places(draft: Segments, final: Segments) -> list[str]:
         for known, edge in zip(edges, draft.edges(number), strict=True):
             known.add(edge)
     usual_deltas = {delta_of(row, draft.image) for row in draft.rows}
+    allocated = final.image.headers["flags"] & SHF_ALLOC != 0
+    places = set(final.image.headers["address"][allocated].tolist())
     found = []
     for number in np.flatnonzero(final.held.any(axis=0)).tolist():
         row, held = final.rows[number], final.held[:, number] & final.stored
@@ -128,6 +130,8 @@ def _places(draft: Segments, final: Segments) -> list[str]:
         expected = usual.get(int(row["type"]), [{0}] * 3)
         odd = [edge not in those for edge, those in zip(final.edges(number), expected, strict=True)]
         odd[0] &= row["offset"] != 0  # it starts with the headers
+        for edge, extent in ((1, "memsz"), (2, "filesz")):  # up to a section without bytes, which may be aligned
+            odd[edge] &= int(row["vaddr"]) + int(row[extent]) not in places
         if row["type"] == PT_GNU_RELRO and (int(row["vaddr"]) + int(row["memsz"])) % PAGE == 0:
             odd[1:] = [False, False]
         loads = final.rows[final.held[held][0] & (final.rows["type"] == PT_LOAD)] if held.any() else final.rows[:0]

@@ -86,3 +86,9 @@ def test_sizes_are_for_the_list(tmp_path: Path, written: Written) -> None:
     assert buildplug("ksyms", image, "--sizes", "--format", "json").returncode == 2
     assert buildplug("ksyms", image, "--sizes", "f").returncode == 2
     assert buildplug("ksyms", image, "--sizes").stdout == "0000000000001000 0000000000000010 T f\n"
+
+
+def test_address_behind_a_function_may_be_a_return_address(written: Written) -> None:
+    image = written(File([Section(".text", bytes(16), 0x1000, ALLOC | EXEC)], [Symbol("f", 0x1000, 16, FUNC)]))
+    said = [buildplug("ksyms", image, address).stdout for address in ("0x100f", "0x1010", "0x1011")]
+    assert said == ["f+0xf/0x10\n", "0x1010, or as a return address f+0xf/0x10\n", "0x1011\n"]

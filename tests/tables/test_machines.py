@@ -49,7 +49,9 @@ class Kernel:
     @property
     def own(self) -> list[tuple[int, int, str, str]]:
         """Without what the rule leaves out."""
-        left_out = re.compile(r"\$|\.L|__bp_|bp_(ksyms|own|functions)(_end)?$|__ehdr_start|__executable_start")
+        left_out = re.compile(
+            r"\$([adtx](\.|$)|xrv)|\.L|__bp_|bp_(ksyms|own|functions)(_end)?$|__ehdr_start|__executable_start"
+        )
         return [row for row in self.rows if not left_out.match(row[3])]
 
     def bytes_of(self, rule: str) -> bytes:
