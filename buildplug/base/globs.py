@@ -24,7 +24,7 @@ def globs(patterns: tuple[str, ...]) -> Callable[[str], object]:
             (inner if last else tails).append(core)
         else:
             heads.append(core) if last else whole.add(core)
-    if "" in tails:
+    if "" in (*tails, *inner):
         return lambda name: True
     starts, ends, initials = tuple(heads), tuple(tails), {head[0] for head in heads}
     matches, has = pattern("|".join(others) or r"(?!)").match, pattern("|".join(map(escape, inner)) or r"(?!)").search

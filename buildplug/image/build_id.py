@@ -5,7 +5,7 @@ mold, and lld except `fast`. Note format: gABI, "Note Section".
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import md5, sha1, sha256
@@ -38,10 +38,10 @@ class Location:
     end: int
 
 
-def locations(image: Image, sections: Iterable[Section]) -> Iterator[Location]:
-    """The build-ids in sections of an image: more than one if inputs brought their own."""
-    for section in sections:
-        if section.type == SHT_NOTE:
+def locations(image: Image, only: Section | None = None) -> Iterator[Location]:
+    """The build-ids in an image, or in one section of it: more than one if inputs brought their own."""
+    for section in image.sections.at(image.headers["type"] == SHT_NOTE):
+        if only in (None, section):
             for note in NOTE[image.arch.byteorder].finditer(image.bytes_of(section).data):
                 start, end = section.offset + note.start(), section.offset + note.end()
                 yield Location(start, end, min(end + note[1][0], section.offset + section.size))
@@ -50,7 +50,7 @@ def locations(image: Image, sections: Iterable[Section]) -> Iterator[Location]:
 @lru_cache(maxsize=1)
 def algorithm_of(image: Image) -> Algorithm | None:
     """How the linker made the build-id of an unmodified image; None without exactly one id, or if no known way fits."""
-    found = list(locations(image, image.sections))
+    found = list(locations(image))
     if len(found) != 1:
         return None
     made = image.data[found[0].start : found[0].end].tobytes()
@@ -59,7 +59,7 @@ def algorithm_of(image: Image) -> Algorithm | None:
 
 def is_renewable(image: Image) -> bool:
     """Whether the build-id can be recomputed after the image changes; true if it has none."""
-    return not any(locations(image, image.sections)) or algorithm_of(image) is not None
+    return not any(locations(image)) or algorithm_of(image) is not None
 
 
 def is_kept(draft: Image, final: Image) -> bool:
@@ -70,7 +70,7 @@ def is_kept(draft: Image, final: Image) -> bool:
 def renew(path: Path, algorithm: Algorithm) -> None:
     """Rewrites the build-id of the image at `path`, made by `algorithm`, for its current bytes."""
     image = Image(path)
-    (location,) = locations(image, image.sections)
+    (location,) = locations(image)
     new = algorithm(_blank(image, location), image, location)[: location.end - location.start]
     with path.open("r+b") as file:
         file.seek(location.start)

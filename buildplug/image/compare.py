@@ -7,7 +7,6 @@ Where an architecture's relocations are unknown, layout.py compares less.
 """
 
 from dataclasses import dataclass, replace
-from operator import attrgetter
 
 import numpy as np
 
@@ -16,17 +15,9 @@ from buildplug.base.globs import globs
 from buildplug.image import build_id, computed, layout
 from buildplug.image.elf import Image
 from buildplug.image.fields import mismatches
-from buildplug.image.headers import (
-    SHF_ALLOC,
-    SHN_LORESERVE,
-    SHN_UNDEF,
-    SHT_NOBITS,
-    STT_GNU_IFUNC,
-    STT_SECTION,
-    STT_TLS,
-    Array,
-    Section,
-)
+from buildplug.image.headers import SHN_UNDEF, SHT_NOBITS, STT_GNU_IFUNC, Array, Section
+from buildplug.image.keys import Keys
+from buildplug.image.pairs import Pairs, allocated, clear, masks
 from buildplug.image.places import same_place, same_words
 from buildplug.image.symtab import among
 
@@ -61,8 +52,10 @@ def compare(draft: Image, final: Image, own: set[str]) -> Comparison:
 def _exempt(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list[str]]:
     """Sections made by the linker without relocations that are not the same in both links: those whose words should be
     and others. The layout of what they refer to may have changed in the others."""
-    exempt, of_words = globs(EXEMPT), globs(OF_WORDS)
-    pair = [{s.name: s for s in _allocated(image, own) if exempt(s.name)} for image in (draft, final)]
+    of_words, pair = globs(OF_WORDS), []
+    for image in (draft, final):
+        found = map(image.sections.__getitem__, allocated(image, own, matching=EXEMPT).tolist())
+        pair.append({section.name: section for section in found})
     wrong, unproved = [], [f"{name}: only one of the links has it" for name in sorted(pair[0].keys() ^ pair[1].keys())]
     for name in sorted(pair[0].keys() & pair[1].keys()):
         before, after = (found[name] for found in pair)
@@ -77,80 +70,71 @@ def _exempt(draft: Image, final: Image, own: set[str]) -> tuple[list[str], list[
 
 def _same_bytes(draft: Image, before: Section, final: Image, after: Section) -> bool:
     """Whether two sections have the same content, but for build-ids."""
-    none = np.zeros((0, 4), "i8")
-    return np.array_equal(_plain(draft, before, none), _plain(final, after, none))
-
-
-def _allocated(image: Image, own: set[str]) -> list[Section]:
-    """The sections in memory other than the tables, by name, as anchors can change GNU ld's order."""
-    found = image.sections.at(image.headers["flags"] & SHF_ALLOC != 0)
-    return sorted((section for section in found if section.name not in own), key=attrgetter("name"))
+    none = np.zeros(0, "i8")
+    return np.array_equal(_plain(draft, before, none, none), _plain(final, after, none, none))
 
 
 def _compare(draft: Image, final: Image, own: set[str]) -> Comparison:
-    exempt = globs(EXEMPT)
-    columns = [[s for s in _allocated(image, own) if not exempt(s.name)] for image in (draft, final)]
-    names = [[s.name for s in column] for column in columns]
+    indices = [allocated(image, own, but=EXEMPT) for image in (draft, final)]
+    names = [[image.sections.names[i] for i in n.tolist()] for image, n in zip((draft, final), indices, strict=True)]
     if names[0] != names[1]:
         odd = sorted(set(names[0]) ^ set(names[1])) or ["their number"]
         return Comparison((), (f"the sections differ: {', '.join(odd)}",), (), 0)
+    pairs, moved, unproved = Pairs(draft, final, *indices), list[str](), list[str]()
     if "relocations" not in final.arch.rows:
-        moved, changed = layout.differences(draft, final, list(zip(*columns, strict=True)))
-        return Comparison(tuple(moved), tuple(changed), (), len(columns[0]))
-    references = [
-        {s.index: rows for s, rows in image.relocations(of={s.index for s in column})}
-        for image, column in dict(zip((draft, final), columns, strict=True)).items()
+        moved, changed = layout.differences(pairs)
+        return Comparison(tuple(moved), tuple(changed), (), len(pairs))
+    after = _references(final, indices[1])
+    wrong = _wrong_fields(pairs, after)
+    changed = [
+        f"{pairs.name(pair)}: the field at +{wrong[pair]:#x} does not hold what its relocation says"
+        for pair in np.flatnonzero(wrong >= 0).tolist()
     ]
-    ids: dict[object, int] = {}
-    identities = [_identities(*one, ids) for one in zip((draft, final), references, strict=False) if final is not draft]
-    moved, changed, unproved = [], [], []
-    for before, after in zip(*columns, strict=True):
-        wrong = _wrong_field(final, after, references[-1].get(after.index))
-        if wrong is not None:
-            changed.append(f"{after.name}: the field at +{wrong:#x} does not hold what its relocation says")
-        if wrong is not None or final is draft:
-            continue
-        keys = [
-            _keyed(rows.get(section.index), numbers)
-            for section, rows, numbers in zip((before, after), references, identities, strict=True)
-        ]
-        if not np.array_equal(keys[0], keys[1]):  # sort only if needed: usually even the order is the same
-            keys = [key[np.lexsort(key.T[::-1])] for key in keys]
-        rows = [of.get(section.index) for of, section in zip(references, (before, after), strict=False)]
-        found, sure = _difference(draft, before, final, after, keys, rows)
-        if not found and (found := _elsewhere(draft, before, final, after, rows[0], rows[-1])):
-            sure = True
-        if not sure:
-            unproved.append(f"{after.name}: {found}")
-        elif found and _only_moved(draft, before, final, after, keys):
-            moved.append(f"{after.name}: {found}")
+    if final is draft:
+        return Comparison((), tuple(changed), (), len(pairs))
+    before = _references(draft, indices[0])
+    keys = Keys(pairs, before, after)
+    unlike, elsewhere = pairs.unlike(before, _fields(final)), _elsewhere(pairs, before, after)
+    sizes, sizes_now = pairs.columns("size")
+    suspect = pairs.of_other_kind | (sizes != sizes_now) | keys.differ | (unlike >= 0) | (elsewhere >= 0)
+    for pair in np.flatnonzero(suspect & (wrong < 0)).tolist():
+        found, sure = _difference(pairs, keys, pair)
+        if not found and elsewhere[pair] >= 0:
+            found = f"the field at +{elsewhere[pair]:#x} refers to another place"
+        if not sure and elsewhere[pair] < 0:
+            unproved.append(f"{pairs.name(pair)}: {found}")
         elif found:
-            changed.append(f"{after.name}: {found}")
-    return Comparison(tuple(moved), tuple(changed), tuple(unproved), len(columns[0]))
+            (moved if _only_moved(pairs, keys, pair) else changed).append(f"{pairs.name(pair)}: {found}")
+    return Comparison(tuple(moved), tuple(changed), tuple(unproved), len(pairs))
 
 
-def _difference(
-    draft: Image, before: Section, final: Image, after: Section, keys: list[Array], rows: list[Array | None]
-) -> tuple[str, bool]:
-    """How two sections differ, empty if they do not, and whether that is sure to be wrong."""
+def _references(image: Image, sections: Array) -> Array:
+    """The relocations of the sections with these indices."""
+    of = np.zeros(len(image.sections), bool)
+    of[sections] = True
+    return image.relocations(of=of)
+
+
+def _difference(pairs: Pairs, keys: Keys, pair: int) -> tuple[str, bool]:
+    """How a pair differs, empty if it does not, and whether that is sure to be wrong."""
+    before, after = pairs.sections(pair)
     if (before.type, before.flags) != (after.type, after.flags):
         return f"flags {before.flags:#x} became {after.flags:#x}", True
     if before.size != after.size:
         return f"{before.size} bytes became {after.size}", True
-    if not np.array_equal(keys[0], keys[1]):
-        common = min(len(keys[0]), len(keys[1]))
-        unlike = np.flatnonzero((keys[0][:common] != keys[1][:common]).any(axis=1))
-        row = int(unlike[0]) if len(unlike) else common
-        at = max((int(k[row, 0]) for k in keys if row < len(k)), default=0)
-        names = [_referred(image, r, at) for image, r in zip((draft, final), rows, strict=True)]
-        return f"its references differ from {_where(final, after, at)} on: {names[0]} became {names[1]}", True
+    if keys.differ[pair]:
+        at = keys.first(pair)
+        names = keys.referred(pair, at)
+        return f"its references differ from {_where(pairs.final, after, at)} on: {names[0]} became {names[1]}", True
     if before.type == SHT_NOBITS:
         return "", True
-    unlike = np.flatnonzero(_plain(draft, before, keys[0]) != _plain(final, after, keys[1]))
-    found = computed.explained(draft, before, final, after, unlike)
+    sides = zip((pairs.draft, pairs.final), (before, after), keys.of(pair), strict=True)
+    contents = [_plain(image, section, rows[:, 0], rows[:, 1]) for image, section, rows in sides]
+    unlike = np.flatnonzero(contents[0] != contents[1])
+    found = computed.explained(pairs.draft, before, pairs.final, after, unlike)
     if found.wrong is not None:
-        was, now = (image.bytes_of(s)[found.wrong] for image, s in ((draft, before), (final, after)))
-        return f"byte {_where(final, after, found.wrong)} was {was:#04x}, is {now:#04x}", True
+        was, now = (image.bytes_of(s)[found.wrong] for image, s in ((pairs.draft, before), (pairs.final, after)))
+        return f"byte {_where(pairs.final, after, found.wrong)} was {was:#04x}, is {now:#04x}", True
     return ("", True) if found.proved else ("it has words that only the linker script explains", False)
 
 
@@ -163,35 +147,33 @@ def _where(image: Image, section: Section, at: int) -> str:
     return f"+{at:#x} ({image.name_of(symbol)}+{at - start:#x})"
 
 
-def _referred(image: Image, rows: Array | None, at: int) -> str:
-    """What the references at an offset refer to."""
-    found = [] if rows is None else rows[rows["offset"] == at]
-    return " and ".join(f"{image.name_of(int(row['symbol']))}{int(row['addend']):+#x}" for row in found) or "none"
-
-
-def _plain(image: Image, section: Section, keyed: Array) -> Array:
+def _plain(image: Image, section: Section, offsets: Array, types: Array) -> Array:
     """The content of a section with relocated fields and build-ids zeroed."""
     content = image.bytes_of(section).copy()
-    for location in build_id.locations(image, [section]):
+    for location in build_id.locations(image, section):
         content[location.start - section.offset : location.end - section.offset] = 0
-    for kind, field in _fields(image).items():
-        offsets = keyed[keyed[:, 1] == kind, 0]
-        for byte, mask in enumerate(field.mask.to_bytes(field.size, image.arch.order)):
-            content[np.minimum(offsets + byte, len(content) - 1)] &= 0xFF ^ mask
+    clear(content, offsets, types, masks(image.arch, _fields(image)))
     return content
 
 
-def _wrong_field(image: Image, section: Section, relocations: Array | None) -> int | None:
-    """The offset of the section's first field that does not hold its relocation's address; None if all do."""
-    if relocations is None:
-        return None
-    known, wrong = _known(image, relocations), []
+def _wrong_fields(pairs: Pairs, relocations: Array) -> Array:
+    """The offset of each final section's first field that does not hold its relocation's address, -1 for none."""
+    image, first = pairs.final, np.full(len(pairs), -1)
+    known = _known(image, relocations)
     for kind, field in image.arch.relocations.items():
         if image.type != "ET_EXEC" and not field.relative:
             continue  # the loader fills them in
         rows = relocations[known & (relocations["type"] == kind)]
-        wrong += rows["offset"][mismatches(image, section, rows, field)].tolist()
-    return min(wrong, default=None)
+        _note(first, pairs, rows[mismatches(image, rows, field)])
+    return first
+
+
+def _note(first: Array, pairs: Pairs, wrong: Array) -> None:
+    """Notes in `first`, by pair, the lowest offset of each section's wrong relocations, of the final image."""
+    limit = np.where(first < 0, np.iinfo("i8").max, first)
+    numbers = pairs.numbers(pairs.final, wrong["section"])
+    np.minimum.at(limit, numbers, wrong["offset"].astype("i8"))
+    first[numbers] = limit[numbers]
 
 
 def _known(image: Image, relocations: Array) -> Array:
@@ -201,36 +183,33 @@ def _known(image: Image, relocations: Array) -> Array:
     return known
 
 
-def _elsewhere(
-    draft: Image, before: Section, final: Image, after: Section, old: Array | None, new: Array | None
-) -> str:  # fmt: skip
-    """The fields whose content is not known from their relocations must refer to the same place in both links."""
-    if old is None or new is None:
-        return ""
-    unsure = [~_known(image, rows) for image, rows in ((draft, old), (final, new))]
-    fields = _fields(final)
-    for kind, field in fields.items():
-        rows = [r[u & (r["type"] == kind)] for r, u in zip((old, new), unsure, strict=True)]
-        if kind in final.arch.thread:  # of an undefined symbol, linkers make an offset from no variable
-            rows = [
-                r[i.symbols["section"][r["symbol"]] != SHN_UNDEF] for i, r in zip((draft, final), rows, strict=True)
-            ]
-        rows = [r[np.argsort(r["offset"], kind="stable")] for r in rows]
-        if len(rows[0]) != len(rows[1]) or not len(rows[0]):
+def _elsewhere(pairs: Pairs, before: Array, after: Array) -> Array:
+    """The offset of each pair's first field that refers to another place in one link than in the other, -1 for none,
+    of the fields whose content is not known from their relocations."""
+    first, images = np.full(len(pairs), -1), (pairs.draft, pairs.final)
+    unsure = [rows[~_known(image, rows)] for image, rows in zip(images, (before, after), strict=True)]
+    for kind, field in _fields(pairs.final).items():
+        rows = [each[each["type"] == kind] for each in unsure]
+        if kind in pairs.final.arch.thread:  # of an undefined symbol, linkers make an offset from no variable
+            rows = [r[i.symbols["section"][r["symbol"]] != SHN_UNDEF] for i, r in zip(images, rows, strict=True)]
+        numbers = [pairs.numbers(i, r["section"]) for i, r in zip(images, rows, strict=True)]
+        counts = [np.bincount(n, minlength=len(pairs)) for n in numbers]
+        orders = [np.lexsort((r["offset"], n)) for r, n in zip(rows, numbers, strict=True)]
+        orders = [o[(counts[0] == counts[1])[n[o]]] for o, n in zip(orders, numbers, strict=True)]
+        rows = [r[o] for r, o in zip(rows, orders, strict=True)]
+        if not len(rows[1]):
             continue
-        offsets = rows[1]["offset"]
-        words = [i.words(s, r["offset"], field.size) for i, s, r in ((draft, before, rows[0]), (final, after, rows[1]))]
+        words = [i.words(r["section"], r["offset"], field.size) for i, r in zip(images, rows, strict=True)]
         same = words[0] == words[1]
         for base in (0, 1):
             addresses = []
-            for section, row, word in zip((before, after), rows, words, strict=True):
-                place = row["offset"] + np.uint64(section.address)
+            for image, row, word in zip(images, rows, words, strict=True):
+                place = row["offset"] + image.addresses[row["section"]]
                 found = field.get(word, place) - row["addend"].astype("u8") - place * np.uint64(field.relative)
-                addresses.append((found + place * np.uint64(base)) & np.uint64(final.arch.modulus - 1))
-            same |= same_place(draft, addresses[0], final, addresses[1])
-        if not same.all():
-            return f"the field at +{int(offsets[np.argmin(same)]):#x} refers to another place"
-    return ""
+                addresses.append((found + place * np.uint64(base)) & np.uint64(image.arch.modulus - 1))
+            same |= same_place(pairs.draft, addresses[0], pairs.final, addresses[1])
+        _note(first, pairs, rows[1][~same])
+    return first
 
 
 def _fields(image: Image) -> dict[int, Field]:
@@ -238,45 +217,19 @@ def _fields(image: Image) -> dict[int, Field]:
     return {**image.arch.relocations, **dict.fromkeys(image.arch.thread, REL32)}
 
 
-def _keyed(rows: Array | None, numbers: Array) -> Array:
-    """References as rows (offset, type, number of the symbol, addend), shape (n, 4)."""
-    if rows is None:
-        return np.zeros((0, 4), "i8")
-    columns = [rows["offset"], rows["type"], numbers[rows["symbol"]], rows["addend"]]
-    return np.stack(columns, axis=1, dtype="i8", casting="unsafe")
-
-
-def _identities(image: Image, references: dict[int, Array], ids: dict[object, int]) -> Array:
-    """A number for each referenced symbol, shape (symbols,), equal in links that share `ids` if the symbol is the same:
-    by name, and for a local one also by its place in its section."""
-    numbers = np.zeros(len(image.symbols), "i8")
-    used = np.unique(np.concatenate([rows["symbol"] for rows in references.values()] or [np.zeros(0, "u4")]))
-    symbols = image.symbols[used]
-    local = (symbols["bind"] == 0) & (symbols["type"] != STT_SECTION)
-    local &= (symbols["section"] != SHN_UNDEF) & (symbols["section"] < SHN_LORESERVE)
-    # section 0 has no name and address 0; the value of a thread-local symbol is already an offset
-    thread, containing = symbols["type"] == STT_TLS, image.containing_sections[used]
-    section = np.where(local & ~thread, containing, 0)
-    addresses = image.headers["address"].astype("u8")
-    offsets = np.where(local & (thread | (containing != 0)), symbols["value"] - addresses[section], 0)
-    names = [image.sections[index].name for index in section.tolist()]
-    keys = zip(map(image.names.__getitem__, used.tolist()), names, offsets.tolist(), strict=True)
-    numbers[used] = [ids.setdefault(key, len(ids)) for key in keys]
-    return numbers
-
-
-def _only_moved(draft: Image, before: Section, final: Image, after: Section, keys: list[Array]) -> bool:
+def _only_moved(pairs: Pairs, keys: Keys, pair: int) -> bool:
     """Whether parts of a section moved but are otherwise the same: compares the bytes of each symbol in both sections,
     and what the references refer to. Bytes outside symbols are not checked."""
     parts = []
-    for image, section, keyed in ((draft, before, keys[0]), (final, after, keys[1])):
-        content = _plain(image, section, keyed).tobytes()
-        rows = image.symbols[inside := np.flatnonzero(image.symbols["section"] == section.index)]
+    for image, section, keyed in zip((pairs.draft, pairs.final), pairs.sections(pair), keys.of(pair), strict=True):
+        content = _plain(image, section, keyed[:, 0], keyed[:, 1]).tobytes()
+        inside = image.symbols_of(section.index)
+        rows = image.symbols[inside]
         starts = (rows["value"] - np.uint64(section.address)).tolist()
-        named = zip(inside.tolist(), starts, rows["size"].tolist(), strict=True)
-        parts.append([(image.names[i], start, content[start : start + size]) for i, start, size in named])
+        named = zip(image.names_of(inside), starts, rows["size"].tolist(), strict=True)
+        parts.append([(name, start, content[start : start + size]) for name, start, size in named])
     common = {name for name, _, _ in parts[0]} & {name for name, _, _ in parts[1]}
     places = [sorted((name, start) for name, start, _ in part if name in common) for part in parts]
     bytes_ = [sorted((name, code) for name, _, code in part if name in common) for part in parts]
-    targets = [sorted(map(tuple, keyed[:, 1:].tolist())) for keyed in keys]
+    targets = [sorted(map(tuple, keyed[:, 1:].tolist())) for keyed in keys.of(pair)]
     return places[0] != places[1] and bytes_[0] == bytes_[1] and targets[0] == targets[1]

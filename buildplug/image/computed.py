@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -63,6 +64,7 @@ def _is_place(word: list[int], modulus: int, places: list[tuple[int, int]], know
     return any(((old + a) % modulus, (new + b) % modulus) in known for a, b in [(0, 0), *places])
 
 
+@lru_cache(maxsize=1)  # for all sections of two images
 def _places(draft: Image, final: Image) -> tuple[list[int], list[int]]:
     """The addresses, in each link, of what both have: labels, starts and ends of sections."""
     found = [dict(_bounds(image)) | dict(_labels(image)) for image in (draft, final)]
@@ -83,6 +85,6 @@ def _bounds(image: Image) -> Iterator[tuple[tuple[str, str], int]]:
 
 
 def _labels(image: Image) -> Iterator[tuple[tuple[str, str], int]]:
-    symbols = image.symbols
-    for index in np.flatnonzero((symbols["type"] == STT_NOTYPE) & (symbols["bind"] != 0)).tolist():
-        yield (image.name_of(index), "label"), int(symbols["value"][index])
+    found = np.flatnonzero((image.symbols["type"] == STT_NOTYPE) & (image.symbols["bind"] != 0))
+    for name, value in zip(image.names_of(found), image.symbols["value"][found].tolist(), strict=True):
+        yield (name, "label"), value

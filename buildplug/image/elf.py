@@ -4,18 +4,21 @@ All indices are checked here, in file.py and in symtab.py, once: users of an `Im
 a relocation's symbol to exist. Source: System V gABI, chapters 4 and 5.
 """
 
-from collections.abc import Container, Iterator
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from buildplug.base import input_order
+from buildplug.base.errors import BuildplugError
 from buildplug.image import headers
-from buildplug.image.headers import SHF_ALLOC, SHT_NOBITS, SHT_REL, SHT_RELA, Array, Section
+from buildplug.image.headers import SHF_ALLOC, SHT_NOBITS, SHT_REL, SHT_RELA, Array
 from buildplug.image.symtab import SymbolTable, among
 
-# Relocations of a section: offset in it (bytes), r_type, symbol index, addend (for SHT_REL, too).
-RELOCATION = np.dtype([("offset", "u8"), ("type", "u4"), ("symbol", "u4"), ("addend", "i8")])
+# A relocation: index of its section, offset in that (bytes), r_type, symbol index, addend (for SHT_REL, too).
+RELOCATION = np.dtype(
+    [("section", "u4"), ("offset", "u8"), ("type", "u4"), ("symbol", "u4"), ("addend", "i8")], align=True
+)
 
 # A field that the loader fills: its address, the address that goes in, and that addend's offset in the file.
 LOADED = np.dtype([("place", "u8"), ("address", "u8"), ("offset", "u8")])
@@ -25,50 +28,50 @@ class Image(SymbolTable):
     """A linked ELF file: its sections, symbols and relocations."""
 
     @cached_property
-    def _relocation_sections(self) -> list[tuple[Section, Section]]:
-        """Each kept relocation section and the section that it relocates, by sh_info: names are arbitrary."""
-        found = []
+    def _relocation_sections(self) -> Array:
+        """The indices of the kept relocation sections. What they relocate is said by sh_info: names are arbitrary."""
         kept = among(self.headers["type"], (SHT_RELA, SHT_REL))
         kept &= self.headers["flags"] & SHF_ALLOC == 0  # .rela.dyn is the loader's
-        for table in self.sections.at(kept):
-            if not 0 < table.info < len(self.sections):
-                raise self.bad(f"section {table.name}: expected a section to relocate, found index {table.info}")
-            if table.size:
-                found.append((table, self.sections[table.info]))
-        return found
+        found = np.flatnonzero(kept)
+        about = self.headers["info"][found]
+        wrong = (about == 0) | (about >= len(self.headers))
+        if wrong.any():
+            table = self.sections[int(found[np.argmax(wrong)])]
+            raise self.bad(f"section {table.name}: expected a section to relocate, found index {table.info}")
+        full: Array = found[self.headers["size"][found] > 0]
+        return full
 
     @property
     def has_relocations(self) -> bool:
         """Whether the linker kept relocations of allocated sections."""
-        return any(section.alloc for _, section in self._relocation_sections)
+        about = self.headers["info"][self._relocation_sections]
+        return bool((self.headers["flags"][about] & SHF_ALLOC).any())
 
-    def relocations(
-        self, against: Array | None = None, of: Container[int] | None = None
-    ) -> Iterator[tuple[Section, Array]]:
-        """The kept relocations of each allocated section that has any: (section, array of RELOCATION).
+    def relocations(self, against: Array | None = None, of: Array | None = None) -> Array:
+        """The kept relocations, dtype RELOCATION, shape (n,), in the order of the relocation sections.
 
-        `against`: bool, shape (symbols,), selects by symbol. `of`: indices, selects by section. r_offset, an address in
-        a linked image, becomes an offset in the section. Raises BuildplugError for a relocation outside its section or
-        with a nonexistent symbol.
+        `against`: bool, shape (symbols,), selects by symbol. `of`: bool, shape (sections,), selects by section; the
+        default is all allocated ones. r_offset, an address in a linked image, becomes an offset in the section. Raises
+        BuildplugError for a relocation outside its section or with a nonexistent symbol.
         """
-        for table, section in self._relocation_sections:
-            if section.alloc and (of is None or section.index in of):
-                yield section, self._relocations(table, section, against)
+        tables = self._relocation_sections
+        of = self.headers["flags"] & SHF_ALLOC != 0 if of is None else of
+        tables = tables[of[self.headers["info"][tables]]]
+        kinds = [(kind, tables[self.headers["type"][tables] == kind]) for kind in (SHT_RELA, SHT_REL)]
+        parts = [self._relocations(some, kind, against) for kind, some in kinds if len(some)]
+        rows = np.concatenate(parts) if len(parts) > 1 else (*parts, np.zeros(0, RELOCATION))[0]
+        return rows[input_order.permutation(len(rows))] if input_order.shuffling() else rows
 
-    def relocations_of(self, section: Section) -> Array:
-        """relocations() of one section, allocated or not."""
-        parts = [
-            self._relocations(table, about, None) for table, about in self._relocation_sections if about == section
-        ]
-        return np.concatenate([*parts, np.zeros(0, RELOCATION)])
-
-    def _relocations(self, table: Section, section: Section, against: Array | None) -> Array:
-        """relocations() of `section` in the relocation section `table`."""
-        wide = self.arch.bits == 64
-        rela = table.type == SHT_RELA
-        raw = self.records(table, headers.rela(self.arch) if rela else headers.record(headers.REL, self.arch))
-        if section.type == SHT_NOBITS:
-            raise self.bad(f"section {table.name}: expected relocations of content, {section.name} has none")
+    def _relocations(self, tables: Array, kind: int, against: Array | None) -> Array:
+        """relocations() in relocation sections of one type."""
+        wide, rela = self.arch.bits == 64, kind == SHT_RELA
+        about = self.headers["info"][tables]
+        without = self.headers["type"][about] == SHT_NOBITS
+        if without.any():
+            table = self.sections[int(tables[np.argmax(without)])]
+            name = self.sections[table.info].name
+            raise self.bad(f"section {table.name}: expected relocations of content, {name} has none")
+        raw, ends = self._raw(tables, headers.rela(self.arch) if rela else headers.record(headers.REL, self.arch))
         # There are many relocations: read each column once, and copy only wanted rows.
         symbol = (raw["info"] >> np.uint8(32 if wide else 8)).astype("u4")
         known = int(symbol.max()) < len(self.symbols)
@@ -76,24 +79,48 @@ class Image(SymbolTable):
             symbol = np.argsort(input_order.permutation(len(self.symbols)))[symbol].astype("u4")
         wanted = against[symbol] if against is not None and known else np.ones(len(raw), bool)
         entries = np.flatnonzero(wanted)
-        kind = raw["info"][entries] & raw["info"].dtype.type(0xFFFFFFFF if wide else 0xFF)
-        if not kind.all():  # R_*_NONE: left by tools that remove relocations
-            entries, kind = entries[kind != 0], kind[kind != 0]
+        types = raw["info"][entries] & raw["info"].dtype.type(0xFFFFFFFF if wide else 0xFF)
+        if not types.all():  # R_*_NONE: left by tools that remove relocations
+            entries, types = entries[types != 0], types[types != 0]
+
+        def bad(row: int, problem: str) -> BuildplugError:
+            number = int(np.searchsorted(ends, entries[row], "right"))
+            entry = int(entries[row]) - int(np.append(0, ends)[number])
+            return self.bad(f"section {self.sections[int(tables[number])].name}, entry {entry}: {problem}")
+
         if not known and int(symbol[entries].max(initial=0)) >= len(self.symbols):
-            entry = int(entries[np.argmax(symbol[entries])])
-            raise self.bad(f"section {table.name}, entry {entry}: its symbol lies outside the symbol table")
+            raise bad(int(np.argmax(symbol[entries])), "its symbol lies outside the symbol table")
         if not known and against is not None:
-            entries, kind = (column[against[symbol[entries]]] for column in (entries, kind))
+            entries, types = (column[against[symbol[entries]]] for column in (entries, types))
         rows = np.zeros(len(entries), RELOCATION)
+        rows["section"] = about[np.searchsorted(ends, entries, "right")]
         rows["offset"] = raw["offset"][entries]
-        rows["offset"] -= np.uint64(section.address if self.type != "ET_REL" else 0)
+        if self.type != "ET_REL":
+            rows["offset"] -= self.addresses[rows["section"]]
         rows["symbol"] = symbol[entries]
-        rows["type"] = kind
-        if len(rows) and int(rows["offset"].max()) >= section.size:
-            entry = int(entries[np.argmax(rows["offset"])])
-            raise self.bad(f"section {table.name}, entry {entry}: its offset lies outside {section.name}")
-        rows["addend"] = raw["addend"][entries] if rela else self._addends(section, rows)
-        return rows[input_order.permutation(len(rows))] if input_order.shuffling() else rows
+        rows["type"] = types
+        outside = rows["offset"] >= self.headers["size"].astype("u8")[rows["section"]]
+        if outside.any():
+            row = int(np.argmax(outside))
+            name = self.sections[int(rows["section"][row])].name
+            raise bad(row, f"its offset lies outside {name}")
+        rows["addend"] = raw["addend"][entries] if rela else self._addends(rows)
+        return rows
+
+    def _raw(self, tables: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+        """The records of relocation sections of one type, one section after the other, and after which of them each
+        section ends, shape as tables. Raises BuildplugError for a section that is not made of them."""
+        offsets, sizes, entries = (self.headers[field][tables].astype("i8") for field in ("offset", "size", "entsize"))
+        wrong = (sizes % dtype.itemsize != 0) | ((entries != 0) & (entries != dtype.itemsize))
+        if wrong.any():
+            self.records(self.sections[int(tables[np.argmax(wrong)])], dtype)  # raises
+        counts = sizes // dtype.itemsize
+        ends = np.cumsum(counts)
+        if np.array_equal(offsets[1:], (offsets + sizes)[:-1]):  # linkers put them one after the other
+            return np.frombuffer(self.data[offsets[0] : offsets[0] + sizes.sum()], dtype), ends
+        records = np.ndarray((len(self.data) - dtype.itemsize + 1,), dtype, self.data.data, strides=(1,))
+        within = (np.arange(int(ends[-1])) - np.repeat(ends - counts, counts)) * dtype.itemsize
+        return records[np.repeat(offsets, counts) + within], ends
 
     @cached_property
     def loaded(self) -> Array:
@@ -109,14 +136,14 @@ class Image(SymbolTable):
             found.append(rows[raw["info"] == self.arch.relative])
         return np.concatenate(found)
 
-    def _addends(self, section: Section, rows: Array) -> Array:
+    def _addends(self, rows: Array) -> Array:
         """The addends of SHT_REL relocations: the field holds the final value, so subtract S and add P. 0 where the
         linker may have relaxed the instruction."""
         addends = np.zeros(len(rows), "i8")
         values = self.symbols["value"][rows["symbol"]].astype("i8")
         for kind, field in self.arch.relocations.items():
             chosen = np.flatnonzero((rows["type"] == kind) & (kind not in self.arch.relaxed))
-            offsets = rows["offset"][chosen]
-            addresses = field.get(self.words(section, offsets, field.size), offsets + np.uint64(section.address))
+            sections, offsets = rows["section"][chosen], rows["offset"][chosen]
+            addresses = field.get(self.words(sections, offsets, field.size), offsets + self.addresses[sections])
             addends[chosen] = (addresses & np.uint64(self.arch.modulus - 1)).astype("i8") - values[chosen]
         return addends

@@ -5,7 +5,7 @@ import numpy as np
 from buildplug.arch.field import FIELDS, Field
 from buildplug.arch.model import Arch
 from buildplug.image.elf import Image
-from buildplug.image.headers import Array, Section
+from buildplug.image.headers import Array
 
 UNKNOWN, IGNORED = 254, 255  # in place of an index in FIELDS
 
@@ -38,21 +38,22 @@ def numbers_of(arch: Arch, types: Array) -> Array:
     return found
 
 
-def _read(image: Image, section: Section, relocations: Array, field: Field) -> tuple[Array, Array, Array]:
-    """The words at a section's relocations, their addresses, and the addresses that the relocations say."""
-    words = image.words(section, relocations["offset"], field.size)
+def _read(image: Image, relocations: Array, field: Field) -> tuple[Array, Array, Array]:
+    """The words at relocations, their addresses, and the addresses that the relocations say."""
+    sections, offsets = relocations["section"], relocations["offset"]
+    words = image.words(sections, offsets, field.size)
     expected = image.symbols["value"][relocations["symbol"]] + relocations["addend"].astype("u8")
-    return words, relocations["offset"] + np.uint64(section.address), expected
+    return words, offsets + image.addresses[sections], expected
 
 
-def expected_and_found(image: Image, section: Section, relocations: Array, field: Field) -> tuple[Array, Array]:
+def expected_and_found(image: Image, relocations: Array, field: Field) -> tuple[Array, Array]:
     """Expected addresses, reduced to what the field can hold, and those found; all relocations have this field."""
-    words, pc, expected = _read(image, section, relocations, field)
+    words, pc, expected = _read(image, relocations, field)
     return field.get(field.put(words, pc, expected)[0], pc), field.get(words, pc)
 
 
-def mismatches(image: Image, section: Section, relocations: Array, field: Field) -> Array:
+def mismatches(image: Image, relocations: Array, field: Field) -> Array:
     """Whether each field differs from what its relocation says, within the bits that it has."""
-    words, pc, expected = _read(image, section, relocations, field)
+    words, pc, expected = _read(image, relocations, field)
     wrong: Array = ~field.holds(words, pc, expected, min(8 * field.size, image.arch.bits))
     return wrong

@@ -11,6 +11,7 @@ from buildplug.arch.registry import by_header
 from buildplug.base.errors import BuildplugError
 from buildplug.image import headers
 from buildplug.image.headers import MOST_SEGMENTS, SHF_ALLOC, SHT_NOBITS, Array, Section
+from buildplug.image.sections import Sections
 
 
 class File:
@@ -64,7 +65,9 @@ class File:
         except ValueError:
             raise self.bad("expected section headers, found none or a file that ends before them") from None
         self._check_extents(self.headers)
-        self.sections = headers.named(self._file, elf, self.headers)
+        strings = self.headers[elf.get_shstrndx()]
+        start, size = int(strings["offset"]), int(strings["size"])
+        self.sections = Sections(self.headers, bytes(self._file[start : start + size]))
 
     def _check_extents(self, found: Array) -> None:
         """Checks section headers: content must lie in the file, and SHT_NOBITS in the address space."""
@@ -94,19 +97,35 @@ class File:
 
     def section(self, name: str) -> Section:
         """The only section of that name. Raises BuildplugError unless there is exactly one."""
-        found = [index for index, other in enumerate(self.sections.names) if other == name]
+        found = self.sections.called(name)
         if len(found) != 1:
             raise self.bad(f"expected one section {name}, found {len(found)}", "check the rule and the linker script")
         return self.sections[found[0]]
 
     def section_at(self, address: int) -> Section | None:
         """The allocated section that contains an address; the first if several overlap, as with .tbss."""
+        found = int(self.sections_at(np.array([address], "u8"))[0])
+        return self.sections[found] if found >= 0 else None
+
+    def sections_at(self, addresses: Array) -> Array:
+        """The index of section_at() for each address, -1 for none; shape as addresses."""
+        starts, owners = self._owners
+        found: Array = owners[np.searchsorted(starts, addresses, "right")]
+        return found
+
+    @cached_property
+    def _owners(self) -> tuple[Array, Array]:
+        """The addresses at which sections start or end, ascending, and the index of the section from there on, -1 for
+        none; the latter begins with that of what is before the first address."""
         starts, ends, indices = self.by_address
-        at = int(np.searchsorted(starts, np.uint64(address), "right")) - 1
-        if (starts[1:] < ends[:-1]).any():  # some overlap
-            inside = indices[(starts <= np.uint64(address)) & (np.uint64(address) < ends)]
-            return self.sections[int(inside.min())] if len(inside) else None
-        return self.sections[int(indices[at])] if at >= 0 and address < int(ends[at]) else None
+        edges = np.unique(np.concatenate([starts, ends]))
+        owners = np.full(len(edges) + 1, len(self.sections))
+        first, last = (np.searchsorted(edges, each) + 1 for each in (starts, ends))
+        np.minimum.at(owners, first, indices)
+        for number in np.flatnonzero(last - first > 1).tolist():  # others start or end inside of these
+            part = slice(first[number], last[number])
+            owners[part] = np.minimum(owners[part], indices[number])
+        return edges, np.where(owners < len(self.sections), owners, -1)
 
     @cached_property
     def by_address(self) -> tuple[Array, Array, Array]:
@@ -131,12 +150,26 @@ class File:
             raise self.bad(f"expected {count} program headers, found the end of the file")
         return np.frombuffer(self._file, dtype, count, start) if count else np.zeros(0, dtype)
 
-    def words(self, section: Section, offsets: Array, size: int) -> Array:
-        """The `size`-byte words at offsets in a section, uint64, shape as offsets; 0 if not wholly inside."""
-        content = self.bytes_of(section)
-        if len(content) < size:
+    def words(self, sections: Array | int, offsets: Array, size: int) -> Array:
+        """The `size`-byte words at offsets in sections, by their indices, uint64, shape as offsets; 0 if not wholly
+        inside the section's content."""
+        starts, sizes = (each.astype("i8")[sections] for each in self.contents)
+        offsets = offsets.astype("i8")
+        inside = (offsets >= 0) & (offsets <= sizes - size)
+        if len(self.data) < size:
             return np.zeros(len(offsets), "u8")
-        inside = (offsets >= 0) & (offsets <= len(content) - size)
-        index = np.where(inside, offsets, 0).astype("i8")[:, None] + np.arange(size)
-        words = np.ascontiguousarray(content[index]).view(f"{self.arch.byteorder}u{size}")[:, 0]
-        return np.where(inside, words, 0).astype("u8")
+        dtype = f"{self.arch.byteorder}u{size}"
+        words = np.ndarray((len(self.data) - size + 1,), dtype, self.data.data, strides=(1,))  # from every byte on
+        return np.where(inside, words[np.where(inside, starts + offsets, 0)], 0).astype("u8")
+
+    @cached_property
+    def contents(self) -> tuple[Array, Array]:
+        """The offset and the size of each section's content, bytes, uint64; SHT_NOBITS has none, whatever its size."""
+        offset, size = (self.headers[field].astype("u8") for field in ("offset", "size"))
+        return offset, np.where(self.headers["type"] == SHT_NOBITS, np.uint64(0), size)
+
+    @cached_property
+    def addresses(self) -> Array:
+        """The address of each section, uint64."""
+        found: Array = self.headers["address"].astype("u8")
+        return found

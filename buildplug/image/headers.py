@@ -1,9 +1,8 @@
 """ELF headers as numpy records, and their constants. Source: System V gABI, chapters 4 and 5."""
 
 import io
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, cast, overload
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,11 @@ Array = npt.NDArray[Any]
 
 SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOTE, SHT_NOBITS, SHT_REL, SHT_DYNSYM, SHT_SYMTAB_SHNDX = 2, 3, 4, 7, 8, 9, 11, 18
 SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR, SHF_INFO_LINK, SHF_TLS = 1, 2, 4, 0x40, 0x400
-SHN_UNDEF, SHN_LORESERVE, SHN_ABS, SHN_XINDEX = 0, 0xFF00, 0xFFF1, 0xFFFF
+SHN_UNDEF, SHN_XINDEX = 0, 0xFFFF
+# Reserved section numbers as `symbols` has them, beyond those of all sections; a file has their low 16 bits.
+RESERVED = 0xFFFF0000
+SHN_LORESERVE, SHN_ABS = RESERVED | 0xFF00, RESERVED | 0xFFF1
+MOST_SECTIONS = 0xFF00  # numbers from here on do not fit into 16 bits: extended numbering
 STB_GLOBAL, STB_WEAK, STB_GNU_UNIQUE = 1, 2, 10
 PT_NULL, PT_LOAD, PT_PHDR, PT_TLS, PT_LOOS = 0, 1, 6, 7, 0x60000000
 PT_GNU_STACK, PT_GNU_RELRO = 0x6474E551, 0x6474E552
@@ -82,54 +85,6 @@ class Section:
         return bool(self.flags & SHF_EXECINSTR)
 
 
-class Sections(Sequence[Section]):
-    """The section headers as records, each made when it is asked for: a file may have very many."""
-
-    def __init__(self, headers: Array, strings: bytes):
-        """Raises ValueError for a name outside `strings`, the string table, or names that are longer than it."""
-        check_names(np.frombuffer(strings, np.uint8), np.unique(headers["name"]))
-        self.headers, self._strings = headers, strings + b"\0"
-        self._names: dict[int, str] = {}
-        self._made: dict[int, Section] = {}
-
-    def __len__(self) -> int:
-        return len(self.headers)
-
-    @overload
-    def __getitem__(self, index: int) -> Section: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Section]: ...
-
-    def __getitem__(self, index: int | slice) -> Section | Sequence[Section]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(len(self))[index]]
-        index = range(len(self))[index]  # raises IndexError
-        found = self._made.get(index)
-        if found is None:
-            name, *values = self.headers[index].item()
-            found = self._made[index] = Section(index, self._name(name), *values)
-        return found
-
-    def __iter__(self) -> Iterator[Section]:
-        return map(self.__getitem__, range(len(self)))
-
-    def at(self, chosen: Array) -> Iterator[Section]:
-        """The sections that a mask over all of them selects."""
-        return map(self.__getitem__, np.flatnonzero(chosen).tolist())
-
-    @property
-    def names(self) -> list[str]:
-        return list(map(self._name, self.headers["name"].tolist()))
-
-    def _name(self, start: int) -> str:
-        found = self._names.get(start)
-        if found is None:
-            name = self._strings[start : self._strings.index(0, start)]
-            found = self._names[start] = name.decode(errors="backslashreplace")
-        return found
-
-
 def name_lengths(strings: Array, starts: Array) -> Array:
     """The length of the name at each offset in a string table, shape as starts. Takes the table in pieces, as an index
     of all its names may be much larger than the file."""
@@ -166,10 +121,3 @@ def sections(file: Any, elf: ELFFile, arch: Arch) -> Array:
     if not count or elf.header["e_shentsize"] != dtype.itemsize or count > (len(file) - start) // dtype.itemsize:
         raise ValueError("section headers")
     return np.frombuffer(file, dtype, count, start)
-
-
-def named(file: Any, elf: ELFFile, headers: Array) -> Sections:
-    """The sections with their names. Raises ValueError for a name outside the string table."""
-    strings = headers[elf.get_shstrndx()]
-    start, size = int(strings["offset"]), int(strings["size"])
-    return Sections(headers, bytes(file[start : start + size]))

@@ -1,5 +1,7 @@
 """Whether addresses in two links of one kernel are the same place."""
 
+from itertools import count
+
 import numpy as np
 
 from buildplug.image.elf import Image
@@ -27,7 +29,8 @@ def _homes(image: Image, addresses: Array, numbers: dict[str, int]) -> tuple[Arr
     starts, ends, indices = image.by_address
     if not len(starts):
         return np.full(len(addresses), -1), np.zeros(len(addresses), "u8")
-    of_section = np.array([numbers.setdefault(image.sections[i].name, len(numbers)) for i in indices.tolist()])
+    names = map(image.sections.names.__getitem__, indices.tolist())
+    of_section = np.fromiter(map(numbers.setdefault, names, count(len(numbers))), "i8", len(indices))
     at = np.searchsorted(starts, addresses, "right") - 1
     inside = (at >= 0) & (addresses <= ends[at])
     return np.where(inside, of_section[at], -1), addresses - starts[at]
@@ -58,13 +61,13 @@ def _explained(draft: Image, before: Section, final: Image, after: Section, plac
     """Whether the bytes at these offsets differ for such words."""
     word, left = draft.arch.word, places
     starts = np.unique(left // word) * word
-    old, new = (image.words(section, starts, word) for image, section in ((draft, before), (final, after)))
+    old, new = (image.words(section.index, starts, word) for image, section in ((draft, before), (final, after)))
     left = _outside(left, starts[same_place(draft, old, final, new)], word)
     starts = np.unique((left[:, None] - np.arange(WORD)).ravel())  # it begins at most 3 bytes before
     starts = starts[(starts >= 0) & (starts <= before.size - WORD)]
     addresses = []
     for image, section in ((draft, before), (final, after)):
-        value = image.words(section, starts, WORD).astype("u4").view("i4").astype("i8").astype("u8")
+        value = image.words(section.index, starts, WORD).astype("u4").view("i4").astype("i8").astype("u8")
         own, mask = np.uint64(section.address), np.uint64(image.arch.modulus - 1)
         addresses.append([each & mask for each in (value, value + own, value + own + starts.astype("u8"))])
     for one, other in zip(*addresses, strict=True):

@@ -34,6 +34,23 @@ def functions(image: Image) -> Array:
     return found
 
 
+def is_data(image: Image, sections: Array, offsets: Array) -> Array:
+    """Whether each offset in a section, by its index, is data: everything in a section without code, else what
+    STT_OBJECT symbols cover. bool, shape as offsets."""
+    objects = image.symbols[image.symbols["type"] == STT_OBJECT]
+    objects = objects[objects["section"] < len(image.sections)]
+    starts = (objects["value"] - image.addresses[objects["section"]]).astype("i8")
+    order = np.lexsort((starts, objects["section"]))
+    home, starts, sizes = objects["section"][order], starts[order], objects["size"][order].astype("i8")
+    found: Array = image.headers["flags"][sections] & SHF_EXECINSTR == 0
+    if len(objects):
+        # One key for section and offset; no section with sites is of 1 TiB.
+        keys = (home.astype("i8") << 40) + np.clip(starts, 0, (1 << 40) - 1)
+        near = np.searchsorted(keys, (sections.astype("i8") << 40) + offsets.astype("i8"), "right") - 1
+        found |= (near >= 0) & (home[near] == sections) & (offsets.astype("i8") < (starts + sizes)[near])
+    return found
+
+
 def letters(image: Image) -> Array:
     """The letter that nm prints for each symbol (binutils, nm(1)), uint8, shape (symbols,)."""
     flags, kinds, names = image.headers["flags"], image.headers["type"], image.sections.names

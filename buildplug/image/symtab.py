@@ -1,6 +1,6 @@
 """The symbol table of an ELF file, as numpy arrays."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,8 +10,9 @@ from buildplug.base import input_order
 from buildplug.image import headers
 from buildplug.image.file import File
 from buildplug.image.headers import (
+    MOST_SECTIONS,
+    RESERVED,
     SHF_ALLOC,
-    SHN_LORESERVE,
     SHN_UNDEF,
     SHN_XINDEX,
     SHT_SYMTAB,
@@ -22,6 +23,7 @@ from buildplug.image.headers import (
     Array,
     Section,
 )  # fmt: skip
+from buildplug.image.names import Names
 
 # Symbols in .symtab order. section: an index into File.sections, or a reserved one such as SHN_ABS. mode: what to add
 # to the value for an address to call: 1 for a Thumb function.
@@ -60,14 +62,16 @@ class SymbolTable(File):
         if self.arch.thumb:
             symbols["mode"] = (symbols["type"] == STT_FUNC) & (symbols["value"] & np.uint64(1) > 0)
             symbols["value"] -= symbols["mode"]
+        reserved = raw["section"] >= MOST_SECTIONS
         extended = next(self.sections.at(self.headers["type"] == SHT_SYMTAB_SHNDX), None)
         if extended is not None:
             indices = self.records(extended, np.dtype(self.arch.byteorder + "u4"))
-            escaped = np.flatnonzero(symbols["section"] == SHN_XINDEX)
+            escaped = np.flatnonzero(raw["section"] == SHN_XINDEX)
             if len(escaped) and escaped[-1] >= len(indices):
                 raise self.bad(f"section {extended.name}: expected {len(symbols)} entries, found {len(indices)}")
             symbols["section"][escaped] = indices[escaped]
-        reserved = (raw["section"] >= SHN_LORESERVE) & ((raw["section"] != SHN_XINDEX) | (extended is None))
+            reserved[escaped] = False
+        symbols["section"][reserved] |= RESERVED
         wrong = (symbols["section"] >= len(self.sections)) & ~reserved
         if wrong.any():
             raise self.bad(f"symbol {int(np.argmax(wrong))}: expected a section below {len(self.sections)}")
@@ -82,57 +86,82 @@ class SymbolTable(File):
         return b"".join((self.bytes_of(self.sections[self._symtab.link]).data, b"\0"))
 
     @cached_property
-    def _checked_strings(self) -> bytes:
-        """The string table of the symbols, from which all their names can be read."""
+    def name_table(self) -> Names:
+        """The st_name of every symbol, by index."""
+        strings = self._strings if len(self.symbols) else b"\0"
         try:
-            headers.check_names(np.frombuffer(self._strings, np.uint8), np.unique(self.symbols["name"]))
+            headers.check_names(np.frombuffer(strings, np.uint8), np.unique(self.symbols["name"]))
         except ValueError as error:
             raise self.bad(f"expected the names of symbols, found {error}") from None
-        return self._strings
+        return Names(strings, self.symbols["name"])
 
     def name_of(self, symbol: int) -> str:
         """The name of a symbol; a section symbol has its section's. Bytes that are not UTF-8 are escaped."""
-        row = self.symbols[symbol]
-        if row["type"] == STT_SECTION and row["section"] < len(self.sections):
-            return str(self.sections[row["section"]].name)
-        start = int(row["name"])
-        name: bytes = self._checked_strings[start : self._strings.index(0, start)]
-        return name.decode(errors="backslashreplace")
+        return self.names_of(np.array([symbol]))[0]
 
-    @cached_property
-    def raw_names(self) -> list[bytes]:
-        """The st_name of every symbol, undecoded; see `names`."""
-        strings, find = self._checked_strings if len(self.symbols) else b"\0", bytes.index
-        starts, numbers = np.unique(self.symbols["name"], return_inverse=True)  # many may share a long one
-        names = [strings[start : find(strings, 0, start)] for start in starts.tolist()]
-        return list(map(names.__getitem__, numbers.tolist()))
+    def names_of(self, chosen: Array) -> list[str]:
+        """name_of() for the symbols with these indices."""
+        names = self.name_table.decoded(chosen)
+        places = np.flatnonzero(self._names_section[chosen])
+        sections = self.symbols["section"][chosen[places]]
+        for place, section in zip(places.tolist(), sections.tolist(), strict=True):
+            names[place] = self.sections.names[section]
+        return names
 
     @cached_property
     def names(self) -> list[str]:
         """name_of() for every symbol."""
-        decoded = {name: name.decode(errors="backslashreplace") for name in self.raw_names}
-        names = [decoded[name] for name in self.raw_names]
-        for index in np.flatnonzero(self.symbols["type"] == STT_SECTION):
-            names[index] = self.name_of(int(index))
-        return names
+        return self.names_of(np.arange(len(self.symbols)))
+
+    def matching(self, patterns: Sequence[str]) -> Array:
+        """Whether the name_of() each symbol matches one of the shell patterns, bool, shape (symbols,)."""
+        found = self.name_table.matching(patterns)
+        at = np.flatnonzero(self._names_section)
+        if len(at):
+            found[at] = self.sections.table.matching(patterns)[self.symbols["section"][at]]
+        return found
 
     def with_prefix(self, prefix: str) -> Array:
         """The indices of the symbols whose st_name starts with `prefix`; much cheaper than `names`."""
-        strings = np.frombuffer(self._strings if len(self.symbols) else b"\0", np.uint8)
-        starts = self.symbols["name"].astype("i8")
-        at = np.arange(len(starts))
-        for place, byte in enumerate(prefix.encode(errors="surrogateescape")):
-            # past the end: the final zero byte, which no prefix contains
-            at = at[strings[np.minimum(starts[at] + place, len(strings) - 1)] == byte]
-        return at
+        return self.name_table.prefixed(prefix.encode(errors="surrogateescape"))
+
+    def called(self, name: str) -> Array:
+        """The indices of the symbols of a name. Cheap, but for the first time."""
+        if "\\" in name:  # name_of() has escaped bytes
+            near = self.with_prefix(name.partition("\\")[0])
+            found = near[[other == name for other in self.names_of(near)]] if len(near) else near
+        else:
+            found = self.name_table.equal(name.encode(errors="surrogateescape"))
+        if len(homes := self.sections.called(name)):
+            found = np.union1d(found, np.flatnonzero(self._names_section & np.isin(self.symbols["section"], homes)))
+        own = ~self._names_section[found] | np.isin(self.symbols["section"][found], homes)
+        chosen: Array = found[own]
+        return chosen
+
+    @cached_property
+    def _names_section(self) -> Array:
+        """Whether each symbol's name is that of its section, bool."""
+        found: Array = (self.symbols["type"] == STT_SECTION) & (self.symbols["section"] < len(self.sections))
+        return found
 
     def symbol(self, name: str) -> Any:
         """The row (dtype SYMBOL) of a defined symbol, None if there is none. Prefers global, then the first."""
-        candidates = self.with_prefix(name.partition("\\")[0]).tolist()  # a backslash: name_of() escaped bytes
-        candidates += np.flatnonzero(self.symbols["type"] == STT_SECTION).tolist()
-        found = [i for i in candidates if self.symbols["section"][i] != SHN_UNDEF and self.name_of(i) == name]
-        best = max(found, key=lambda i: (int(self.symbols["bind"][i]) != 0, -i), default=None)
-        return None if best is None else self.symbols[best]
+        found = self.called(name)
+        found = found[self.symbols["section"][found] != SHN_UNDEF]
+        if not len(found):
+            return None
+        return self.symbols[found[np.argmax(self.symbols["bind"][found] != 0)]]
+
+    @cached_property
+    def _by_section(self) -> tuple[Array, Array]:
+        order = np.argsort(self.symbols["section"], kind="stable")
+        return order, np.searchsorted(self.symbols["section"][order], np.arange(len(self.sections) + 1))
+
+    def symbols_of(self, section: int) -> Array:
+        """The indices of the symbols of a section, by its index, ascending."""
+        order, ends = self._by_section
+        found: Array = order[ends[section] : ends[section + 1]]
+        return found
 
     def value_at(self, symbol: int) -> int:
         """The file offset of a symbol's st_value."""
@@ -147,8 +176,9 @@ class SymbolTable(File):
     def symbol_at(self, section: Section, at: int) -> int | None:
         """The index of the first function or object that the byte at an offset in a section is part of."""
         address = np.uint64(section.address + at)
-        inside = (self.symbols["section"] == section.index) & (self.symbols["value"] <= address)
-        found = np.flatnonzero(inside & (address - self.symbols["value"] < self.symbols["size"]))
+        own = self.symbols_of(section.index)
+        values, sizes = self.symbols["value"][own], self.symbols["size"][own]
+        found = own[(values <= address) & (address - values < sizes)]
         return int(found[0]) if len(found) else None
 
     def address_of(self, name: str) -> int | None:

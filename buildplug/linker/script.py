@@ -12,6 +12,7 @@ from pathlib import Path
 
 from buildplug.base.errors import BuildplugError
 from buildplug.base.files import read
+from buildplug.base.globs import SPECIAL
 from buildplug.config.project import Config, WantedTable
 from buildplug.config.rule import Rule
 
@@ -91,7 +92,7 @@ def _place(config: Config, where: Path, found: Sequence[Output], table: WantedTa
     before = found[: names.index(after) + 1] if after in names else []
     for output in before:
         for pattern in output.takes:
-            if fnmatchcase(rule.section, pattern):
+            if pattern == rule.section or (SPECIAL & set(pattern) and fnmatchcase(rule.section, pattern)):
                 raise BuildplugError(
                     where, f"{output.name} takes {pattern}, which matches the table {rule.section} of rule {rule.name}",
                     f"place it after {after}, or narrow its pattern",

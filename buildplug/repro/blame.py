@@ -110,7 +110,7 @@ def _sections(image: Image) -> Iterator[_Part]:
     for section in image.sections:
         if section.type in (0, SHT_NOBITS):
             continue
-        if found_id := next(build_id.locations(image, [section]), None):
+        if found_id := next(build_id.locations(image, section), None):
             start, middle, end = section.offset, found_id.start, found_id.end
             name = section.name if section.name == ".note.gnu.build-id" else f"{section.name}: build-id"
             yield _Part(section.name, start, middle)

@@ -1,6 +1,9 @@
 """The memory of a kernel, for the reference implementations."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
 from typing import NamedTuple
 
 from buildplug.arch.field import Field
@@ -19,15 +22,18 @@ class Status(NamedTuple):
 
 @dataclass(frozen=True)
 class Memory:
-    """The bytes of an image in memory: (address, content) of each region."""
+    """The bytes of an image in memory: (address, content) of each region; they do not overlap."""
 
     regions: tuple[tuple[int, bytearray], ...]
 
+    @cached_property
+    def _by_start(self) -> list[tuple[int, bytearray]]:
+        return sorted(self.regions, key=itemgetter(0))
+
     def _find(self, address: int) -> tuple[bytearray, int]:
-        for start, content in self.regions:
-            if start <= address < start + len(content):
-                return content, address - start
-        return bytearray(), 0
+        number = bisect_right(self._by_start, address, key=itemgetter(0)) - 1
+        start, content = self._by_start[number] if number >= 0 else (0, bytearray())
+        return (content, address - start) if address - start < len(content) else (bytearray(), 0)
 
     def read(self, address: int, size: int) -> bytes:
         """Up to `size` bytes; fewer at the end of a region."""

@@ -62,8 +62,10 @@ def records_of(image: Image, rule: Rule) -> dict[str, Array]:
         raise image.bad(f"rule {rule.name}: expected symbols, found none", "do not strip the image")
     asked = {*rule.table.sort, *(field.value for field in rule.table.fields)}
     parts: dict[str, list[Array]] = {}
-    for piece in _pieces(image, rule):
-        relocations = _relocations(image, piece.section)
+    pieces = _pieces(image, rule)
+    every, ends = _relocations(image, pieces)
+    for piece in pieces:
+        relocations = every[ends[piece.section.index] : ends[piece.section.index + 1]]
         for member in rule.select_as(Records).members:
             column = _column(image, piece, member, relocations)
             found = {member.name: piece.raw[member.name] if member.holds == "number" else column.values}
@@ -82,10 +84,9 @@ def _pieces(image: Image, rule: Rule) -> list[_Piece]:
     kinds = [f"u{image.arch.word}" if member.type == "word" else member.type for member in select.members]
     dtype = np.dtype([(m.name, image.arch.byteorder + kind) for m, kind in zip(select.members, kinds, strict=True)])
     skipped, places = globs((*select.skip, rule.section)), []
+    content = ~among(image.headers["type"], (0, SHT_REL, SHT_RELA))
     for pattern in select.sections:
-        wanted = globs((pattern,))
-        found = [image.sections[i] for i, name in enumerate(image.sections.names) if i and wanted(name)]
-        found = [s for s in found if s.type not in (SHT_REL, SHT_RELA)]
+        found = list(image.sections.at(content & image.sections.matching((pattern,))))
         if not (found or select.optional):
             raise image.bad(
                 f"rule {rule.name}: expected a section {pattern}, found none",
@@ -112,18 +113,23 @@ def _pieces(image: Image, rule: Rule) -> list[_Piece]:
     return pieces or [_Piece(image.sections[0], 0, np.zeros(0, dtype))]
 
 
-def _relocations(image: Image, section: Section) -> Array:
-    """The relocations of a section by offset, then a sentinel past the end of any section."""
-    found = image.relocations_of(section)
-    last = np.zeros(1, found.dtype)
-    last["offset"] = np.iinfo("u8").max
-    return np.concatenate([found[np.argsort(found["offset"], kind="stable")], last])
+def _relocations(image: Image, pieces: list[_Piece]) -> tuple[Array, Array]:
+    """The relocations of the pieces' sections by section and offset, and where each section's begin among them, with a
+    last entry for the end: shape (sections + 1,)."""
+    of = np.zeros(len(image.sections), bool)
+    of[[piece.section.index for piece in pieces]] = True
+    found = image.relocations(of=of)
+    found = found[np.lexsort((found["offset"], found["section"]))]
+    return found, np.searchsorted(found["section"], np.arange(len(of) + 1))
 
 
 def _column(image: Image, piece: _Piece, member: Member, relocations: Array) -> _Column:
     held, (_, first, *_) = piece.raw[member.name], dict(piece.raw.dtype.fields or {})[member.name]
     offsets = (piece.start - piece.section.address + first + piece.raw.itemsize * np.arange(len(held))).astype("u8")
     values = held.astype("i8" if held.dtype.kind == "i" else "u8").astype("u8")
+    last = np.zeros(1, relocations.dtype)
+    last["offset"] = np.iinfo("u8").max  # past the end of any section
+    relocations = np.concatenate([relocations, last])
     nearest = relocations[np.searchsorted(relocations["offset"], offsets)]
     relocated = nearest["offset"] == offsets
     targets = image.symbols["value"][nearest["symbol"] * relocated] + nearest["addend"].astype("u8")
@@ -144,11 +150,12 @@ def _strings(image: Image, rule: Rule, piece: _Piece, member: Member, column: _C
     known = (column.symbols >= 0) & (sections != SHN_UNDEF) & (sections < len(image.sections))
     texts: dict[tuple[int, int], str] = {}
     contents: dict[int, bytes] = {}
+    homes = image.sections_at(column.values).tolist()
     places = list(zip(column.values.tolist(), np.where(known, sections, -1).tolist(), strict=True))
-    for record, (address, index) in enumerate(places):
+    for record, ((address, index), home) in enumerate(zip(places, homes, strict=True)):
         if (address, index) in texts:
             continue
-        section = image.sections[index] if index >= 0 else image.section_at(address)
+        section = image.sections[index if index >= 0 else home] if index >= 0 or home >= 0 else None
         if section is None or not section.address <= address < section.address + section.size:
             raise piece.bad(image, rule, member, record, "the address of a string", f"{address:#x}, in no section")
         if section.type == SHT_NOBITS:
@@ -185,4 +192,4 @@ def _names(image: Image, rule: Rule, piece: _Piece, member: Member, column: _Col
     if len(wrong):
         address = int(column.values[wrong[0]])
         raise piece.bad(image, rule, member, int(wrong[0]), "a symbol at the address", f"none at {address:#x}")
-    return np.array([image.name_of(index) for index in found.tolist()], str)
+    return np.array(image.names_of(found), str)

@@ -12,12 +12,21 @@ import numpy as np
 
 from buildplug.arch.field import FIELDS, Field
 from buildplug.arch.form import ADDRESS, IGNORED_KINDS
-from buildplug.base.globs import globs
 from buildplug.config import select
 from buildplug.config.rule import Rule, check_arch
 from buildplug.image.elf import Image
 from buildplug.image.fields import IGNORED, UNKNOWN, check_linked, check_relocations, numbers_of
-from buildplug.image.headers import SHN_UNDEF, STT_FUNC, STT_OBJECT, STT_SECTION, Array, Section
+from buildplug.image.headers import (
+    SHF_ALLOC,
+    SHF_EXECINSTR,
+    SHN_UNDEF,
+    STT_FUNC,
+    STT_OBJECT,
+    STT_SECTION,
+    Array,
+    Section,
+)
+from buildplug.image.symbols import is_data
 from buildplug.image.symtab import among
 from buildplug.select.symbols import Target, disjoint, targets
 
@@ -50,13 +59,12 @@ def extract(image: Image, rule: Rule) -> References:
     check_arch(rule, image.arch, image.path)
     check_linked(image)
     chosen = targets(image, rule)
-    sections, skipped = globs(rule.select.sections), globs(rule.select.skip)
-    parts, ignored = [], Counter[str]()
+    ignored = Counter[str]()
     check_relocations(image)
-    for section, relocations in image.relocations(_named(image, chosen)):
-        if sections(section.name) and not skipped(section.name) and section.name != rule.section:
-            parts.append(_Finder(image, rule, section, chosen).find(relocations, ignored))
-    rows = np.concatenate([*parts, np.zeros(0, REFERENCE)])
+    wanted = image.sections.matching(rule.select.sections, rule.select.skip)
+    wanted &= image.headers["flags"] & SHF_ALLOC != 0
+    wanted[image.sections.called(rule.section)] = False
+    rows = _Finder(image, rule, chosen).find(image.relocations(_named(image, chosen), wanted), ignored)
     rows = rows[np.lexsort((rows["offset"], rows["section"]))]
     return References(chosen, rows, dict(sorted(ignored.items())))
 
@@ -69,22 +77,25 @@ def _named(image: Image, chosen: tuple[Target, ...]) -> Array:
     index = np.searchsorted(starts, symbols["value"], "right") - 1
     owner = np.where((index >= 0) & (symbols["value"] < ends[index]), owners[index], -1)
     named: Array = (owner >= 0) & among(symbols["type"], (STT_FUNC, STT_OBJECT)) | (symbols["type"] == STT_SECTION)
-    for symbol in np.flatnonzero((owner >= 0) & ~named).tolist():
-        named[symbol] = image.name_of(symbol) in chosen[owner[symbol]].names
+    at = np.flatnonzero((owner >= 0) & ~named)
+    pairs = zip(image.names_of(at), owner[at].tolist(), strict=True)
+    named[at] = [name in chosen[number].names for name, number in pairs]
     defined: Array = named & (symbols["section"] != SHN_UNDEF)
     return defined
 
 
 class _Finder:
-    """Finds the references from one section."""
+    """Finds the references to targets."""
 
-    def __init__(self, image: Image, rule: Rule, section: Section, chosen: tuple[Target, ...]):
-        self.image, self.rule, self.section, self.targets = image, rule, section, chosen
+    def __init__(self, image: Image, rule: Rule, chosen: tuple[Target, ...]):
+        self.image, self.rule, self.targets = image, rule, chosen
         self.arch = image.arch
         self.starts = np.array([t.address for t in chosen], "u8")
         self.pieces = disjoint(chosen)
         self.slots = np.array([t.slot for t in chosen])
-        self.content = image.bytes_of(section)
+        self.executable = image.headers["flags"] & SHF_EXECINSTR != 0
+        self.starting, self.sizes = (each.astype("i8") for each in image.contents)  # in the file
+        self.disassemblers: dict[int, Disassembler] = {}
 
     def lookup(self, values: Array) -> Array:
         """The index of the target that contains each address, -1 for none."""
@@ -107,42 +118,41 @@ class _Finder:
         relocations, near = relocations[at], near[at]
         number = numbers_of(self.arch, relocations["type"])
         # Data, even among code, refers to `near` itself; an unknown type may mean any of these.
-        guesses = [near + np.uint64(rest) * self.section.executable for rest in (0, *self.arch.trailing, 1, 2)]
+        code = self.executable[relocations["section"]]
+        guesses = [near + np.uint64(rest) * code for rest in (0, *self.arch.trailing, 1, 2)]
         wanted = (number != IGNORED) & np.any([self.lookup(guess) >= 0 for guess in guesses], axis=0)
         at = np.flatnonzero(wanted)
         return self.classify(relocations[at], number[at], near[at], ignored) if len(at) else np.zeros(0, REFERENCE)
 
     def classify(self, relocations: Array, numbers: Array, near: Array, ignored: Counter[str]) -> Array:
         """find() for relocations that probably refer to a target; `near`: symbol plus addend."""
-        from buildplug.image.code import Disassembler  # lazy: importing capstone is slow
-
         unknown = np.flatnonzero(numbers == UNKNOWN)
         if len(unknown):
             row = relocations[unknown[0]]
+            home = self.image.sections.names[int(row["section"])]
             raise self.image.bad(
-                f"{self.section.name}+{int(row['offset']):#x}: expected a relocation of a known type, found type "
-                f"{int(row['type'])} against {self.image.name_of(int(row['symbol']))}",
+                f"{home}+{int(row['offset']):#x}: expected a relocation of a known type, found "
+                f"type {int(row['type'])} against {self.image.name_of(int(row['symbol']))}",
                 "compile so that it refers to the op by a wider field",
             )
         place = relocations["offset"].astype("i8")
         relaxed = among(relocations["type"], list(self.arch.relaxed))
-        disassembler = Disassembler(self.image, self.section)
-        data = disassembler.is_data(place)
+        data = is_data(self.image, relocations["section"], place)
         rows = np.zeros(len(place), REFERENCE)
-        rows["section"], rows["form"] = self.section.index, UNKNOWN
+        rows["section"], rows["form"] = relocations["section"], UNKNOWN
         for number, form in enumerate(self.arch.forms):
             for shift in (0, 1):  # lld leaves a relaxed `jmp *`'s relocation one byte after the field
                 open_ = (rows["form"] == UNKNOWN) & (data == form.kind.data)
                 open_ &= relaxed if shift else relaxed | (numbers == FIELDS.index(form.field))
                 self._match(rows, open_, number, place - shift)
-        self._without_prefix(disassembler, rows, ~data, relaxed, numbers, place)
+        self._without_prefix(rows, ~data, relaxed, numbers, place)
         for i in np.flatnonzero((rows["form"] == UNKNOWN) | (~data & self._unsure(rows))).tolist():
             if data[i]:
                 field = FIELDS[numbers[i]]
                 value, kind = int(near[i]), "other" if field.signed else "slot-address"
                 kind = "relative-pointer" if field.relative else kind
             else:
-                value, kind = self._decode(disassembler, rows[i], int(place[i]), FIELDS[numbers[i]], int(near[i]))
+                value, kind = self._decode(rows[i], int(place[i]), FIELDS[numbers[i]], int(near[i]))
             if not kind:
                 continue
             rows["form"][i] = UNKNOWN
@@ -151,34 +161,35 @@ class _Finder:
                 if not self.slots[target] and kind != "relative-pointer":
                     kind = "got" if relaxed[i] else "other"
                 inside = not self.slots[target] and value != self.starts[target]
-                self._ignore("interior" if inside else kind, int(place[i]), target, ignored)
+                kind = "interior" if inside else kind
+                self._ignore(kind, int(rows["section"][i]), int(place[i]), target, ignored)
         return self._taken(rows[rows["form"] != UNKNOWN], ignored)
 
     def _match(self, rows: Array, open_: Array, number: int, place: Array) -> None:
         """Sets form `number` on `open_` rows whose bytes match it and whose field holds a target's address."""
         form = self.arch.forms[number]
         start = place - form.at
-        at = np.flatnonzero(open_ & (start >= 0) & (start + form.length <= len(self.content)))
+        section = rows["section"]
+        at = np.flatnonzero(open_ & (start >= 0) & (start + form.length <= self.sizes[section]))
         for k, code, mask in form.fixed:
-            at = at[(self.content[start[at] + k] & mask) == code]
-        words = self.image.words(self.section, place[at], form.field.size)
-        pc = start[at].astype("u8") + np.uint64((self.section.address + form.pc) % 2**64)
+            at = at[(self.image.data[self.starting[section[at]] + start[at] + k] & mask) == code]
+        words = self.image.words(section[at], place[at], form.field.size)
+        pc = start[at].astype("u8") + self.image.addresses[section[at]] + np.uint64(form.pc % 2**64)
         value = form.field.get(words, pc) & np.uint64(self.arch.modulus - 1)
         target, slot = self.lookup(value), form.kind.slot
         good = (target >= 0) & (self.slots[target] == slot) & (slot | (value == self.starts[target]))
         at, value, target = at[good], value[good], target[good]
         rows["form"][at], rows["value"][at], rows["target"][at], rows["offset"][at] = number, value, target, start[at]
 
-    def _without_prefix(
-        self, disassembler: "Disassembler", rows: Array, code: Array, relaxed: Array, numbers: Array, place: Array
-    ) -> None:
+    def _without_prefix(self, rows: Array, code: Array, relaxed: Array, numbers: Array, place: Array) -> None:
         """Rematches rows whose form starts with a prefix that really belongs to the previous instruction."""
         forms = self.arch.forms
         prefixed = [f.kind is not ADDRESS and f.at > 0 and f.code[0] in self.arch.prefixes for f in forms]
         again = np.zeros(len(rows), bool)
         for i in np.flatnonzero(code & np.array(prefixed + [False] * 256)[rows["form"]]).tolist():
-            found = disassembler.instruction(int(place[i]))
-            again[i] = found is not None and found.address - self.section.address != rows["offset"][i]
+            section = self.image.sections[int(rows["section"][i])]
+            found = self._disassembler(section).instruction(int(place[i]))
+            again[i] = found is not None and found.address - section.address != rows["offset"][i]
         rows["form"][again] = UNKNOWN
         for number, form in enumerate(forms):
             if not prefixed[number] and not form.kind.data:
@@ -188,20 +199,26 @@ class _Finder:
     def _unsure(self, rows: Array) -> Array:
         """Whether the bytes alone are ambiguous: a one-byte opcode before an immediate, or a possible prefix."""
         is_address = np.array([form.kind is ADDRESS for form in self.arch.forms] + [False] * 256)[rows["form"]]
-        before = self.content[np.maximum(rows["offset"].astype("i8") - 1, 0)]
+        before = self.image.data[self.starting[rows["section"]] + np.maximum(rows["offset"].astype("i8") - 1, 0)]
         unsure: Array = is_address | among(before, list(self.arch.prefixes))
         return unsure
 
-    def _decode(self, disassembler: "Disassembler", row: Array, place: int, field: Field, near: int) -> tuple[int, str]:
+    def _disassembler(self, section: Section) -> "Disassembler":
+        from buildplug.image.code import Disassembler  # lazy: importing capstone is slow
+
+        return self.disassemblers.setdefault(section.index, Disassembler(self.image, section))
+
+    def _decode(self, row: Array, place: int, field: Field, near: int) -> tuple[int, str]:
         """The address that the instruction at `place` refers to, and the kind of reference ("": the form is right)."""
         from buildplug.arch.decode import slot_use
 
         form = self.arch.forms[row["form"]] if row["form"] != UNKNOWN else None
-        instruction = disassembler.instruction(place)
+        section = self.image.sections[int(row["section"])]
+        instruction = self._disassembler(section).instruction(place)
         if instruction is None:  # it follows data in code
             sure = form is not None and form.at > 1  # two opcode bytes and a target's address: no coincidence
             return near + field.size * field.relative, "" if sure else "other"
-        start = instruction.address - self.section.address
+        start = instruction.address - section.address
         bare = form is not None and not form.at and instruction.imm_offset == place - start
         if form is not None and (row["offset"] == start or bare):
             return near, ""
@@ -216,14 +233,15 @@ class _Finder:
         kinds = np.array([f.kind.name for f in forms])[rows["form"]]
         taken = among(kinds, self.rule.select_as(select.References).kinds)
         for row, kind in zip(rows[~taken], kinds[~taken], strict=True):
-            self._ignore(str(kind), int(row["offset"]), int(row["target"]), ignored)
+            self._ignore(str(kind), int(row["section"]), int(row["offset"]), int(row["target"]), ignored)
         return rows[taken]
 
-    def _ignore(self, kind: str, offset: int, target: int, ignored: Counter[str]) -> None:
+    def _ignore(self, kind: str, section: int, offset: int, target: int, ignored: Counter[str]) -> None:
         if kind not in self.rule.select_as(select.References).leave:
-            found = self.content[max(0, offset - 4) : offset + 8].tobytes().hex(" ")
+            home = self.image.sections[section]
+            found = self.image.bytes_of(home)[max(0, offset - 4) : offset + 8].tobytes().hex(" ")
             raise self.image.bad(
-                f"{self.section.name}+{offset:#x}: expected a site of rule {self.rule.name}, "
+                f"{home.name}+{offset:#x}: expected a site of rule {self.rule.name}, "
                 f"found {kind} of {self.targets[target].name} ({IGNORED_KINDS.get(kind, 'a site')}), bytes {found}",
                 f"change the code, or add '{kind}' to the rule's leave",
             )

@@ -76,7 +76,7 @@ def _relocations(image: Image, rule: Rule) -> dict[str, Array]:
     found = fields(image, rule)
     columns = {name: found[name] for name in ("encoding", "addend", "type")} | {"place": places(image, rule, found)}
     if "symbol" in (*(field.value for field in rule.table.fields), *rule.table.sort):  # costly: many rows, long names
-        columns["symbol"] = np.array([image.name_of(index) for index in found["symbol"].tolist()], str)
+        columns["symbol"] = np.array(image.names_of(found["symbol"]), str)
     return columns
 
 
@@ -85,7 +85,7 @@ def _symbols(image: Image, rule: Rule) -> dict[str, Array]:
     return {
         "address": image.symbols["value"][at],
         "entry": image.symbols["value"][at] + image.symbols["mode"][at],
-        "name": np.array([image.name_of(index) for index in at], str),
+        "name": np.array(image.names_of(at), str),
         "size": image.symbols["size"][at],
         "letter": letters(image)[at],
         "zero": np.zeros(len(at), "u8"),

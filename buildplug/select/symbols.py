@@ -1,12 +1,10 @@
 """Symbols that a rule selects: image -> targets."""
 
 from dataclasses import dataclass
-from re import split
 
 import numpy as np
 
 from buildplug.base.errors import BuildplugError
-from buildplug.base.globs import globs
 from buildplug.config.rule import Rule
 from buildplug.config.select import Symbols
 from buildplug.image.elf import Image
@@ -27,8 +25,6 @@ from buildplug.image.headers import (
 from buildplug.image.symbols import functions
 from buildplug.image.symtab import among
 
-FEW = 5000  # symbols
-
 
 @dataclass(frozen=True)
 class Target:
@@ -42,8 +38,8 @@ class Target:
     names: frozenset[str]  # all selected names at this address
 
 
-def selected(image: Image, rule: Rule) -> list[int]:
-    """The indices of the symbols that a rule selects.
+def selected(image: Image, rule: Rule) -> Array:
+    """The indices of the symbols that a rule selects, ascending.
 
     Raises BuildplugError if there are none, as a rule that matches nothing is a typo, or if the rule gives the full
     name of a symbol that has no place in the image, such as an absolute one.
@@ -55,13 +51,10 @@ def selected(image: Image, rule: Rule) -> list[int]:
     else:
         select = rule.select_as(Symbols)
         objects, untyped, absolute = select.objects, select.untyped, select.absolute
-    is_function, is_object = globs(select.functions), globs(objects)
-    excluded, wanted, skipped = globs(select.exclude), globs(select.sections), globs(select.skip)
     in_range = np.zeros(len(symbols), bool)
     for bounds in select.ranges:
         start, end = (bound(image, rule, bounds, number) for number in (0, 1))
         in_range |= (symbols["value"] >= np.uint64(start)) & (symbols["value"] < np.uint64(end))
-    candidate = in_range.copy()
     defined = (symbols["section"] != SHN_UNDEF) & (symbols["section"] < SHN_LORESERVE)
     defined &= ~among(symbols["type"], (STT_SECTION, STT_FILE, STT_TLS))  # thread-local symbols have no address
     marks = np.zeros(len(symbols), bool)
@@ -70,34 +63,24 @@ def selected(image: Image, rule: Rule) -> list[int]:
     defined &= ~(marks & (symbols["type"] == STT_NOTYPE) & (symbols["bind"] == 0))
     if not untyped:
         defined &= among(symbols["type"], (STT_FUNC, STT_OBJECT, STT_GNU_IFUNC))
-    for literal in {_literal(glob) for glob in (*select.functions, *objects)}:
-        candidate[image.with_prefix(literal)] = True
+    named = [image.matching(patterns) for patterns in (select.functions, objects)]
+    excluded = image.matching(select.exclude)
     if not references:
-        chosen = np.array([bool(wanted(name) and not skipped(name)) for name in image.sections.names])
+        chosen = image.sections.matching(select.sections, select.skip)
         defined &= chosen[np.where(defined, symbols["section"], 0)]
     unplaced = (symbols["section"] == SHN_ABS) & (symbols["type"] != STT_FILE)
     if absolute:
         defined |= unplaced
     elif not references:
-        full_names, nowhere = {*select.functions, *objects}, defined & (image.containing_sections == 0)
+        full_names, nowhere = (*select.functions, *objects), defined & (image.containing_sections == 0)
         for what, which in (("is absolute", unplaced), ("lies in no section", nowhere)):
-            for name in map(image.name_of, np.flatnonzero(which & candidate).tolist()):
-                if name in full_names and not excluded(name):
-                    raise image.bad(f"rule {rule.name}: symbol {name} {what}, no place in the image", "exclude it")
+            wrong = np.flatnonzero(which & ~excluded & (named[0] | named[1]))
+            for name in sorted({*full_names} & {*image.names_of(wrong)}):
+                raise image.bad(f"rule {rule.name}: symbol {name} {what}, no place in the image", "exclude it")
         defined &= ~nowhere
-    at = np.flatnonzero(defined & candidate)
-    # If there are few, do not decode all the other names.
-    names = [image.name_of(i) for i in at.tolist()] if len(at) < FEW else [image.names[i] for i in at.tolist()]
-    if "*" in select.functions and "*" in objects:
-        found = [index for index, name in zip(at.tolist(), names, strict=True) if not excluded(name)]
-    else:
-        kinds = zip(at.tolist(), names, functions(image)[at].tolist(), in_range[at].tolist(), strict=True)
-        found = [
-            index
-            for index, name, function, inside in kinds
-            if (inside or (is_function if function else is_object)(name)) and not excluded(name)
-        ]
-    if not found:
+    wanted = np.where(functions(image), *named) | in_range
+    found: Array = np.flatnonzero(defined & wanted & ~excluded)
+    if not len(found):
         asked = ", ".join((*select.functions, *objects, *("–".join(r) for r in select.ranges)))
         raise image.bad(f"rule {rule.name}: expected symbols {asked}, found none", "check the rule's names")
     return found
@@ -109,8 +92,7 @@ def left_out(image: Image, rule: Rule) -> dict[str, int]:
     select, symbols, sections = rule.select_as(Symbols), image.symbols, image.sections
     inside = symbols["section"] < len(sections)
     home = np.where(inside, symbols["section"], 0)
-    wanted, skipped, excluded = globs(select.sections), globs(select.skip), globs(select.exclude)
-    meant = inside & np.array([bool(wanted(name) and not skipped(name)) for name in sections.names])[home]
+    meant = inside & sections.matching(select.sections, select.skip)[home] & ~image.matching(select.exclude)
     starts, sizes = (image.headers[what].astype("u8")[home] for what in ("address", "size"))
     labels = meant & (symbols["type"] == STT_NOTYPE) & (symbols["bind"] != 0) & (not select.untyped)
     labels &= (image.headers["flags"] & SHF_EXECINSTR != 0)[home] & (symbols["value"] - starts < sizes)
@@ -118,10 +100,7 @@ def left_out(image: Image, rule: Rule) -> dict[str, int]:
         labels &= ~np.isin(symbols["value"], symbols["value"][selected(image, rule)])
     threads = meant & (symbols["type"] == STT_TLS) & (symbols["section"] != SHN_UNDEF)
     kinds = (("untyped labels in code", labels, select.functions), ("thread-local symbols", threads, select.objects))
-    counts = {}
-    for kind, which, patterns in kinds:
-        matches, names = globs(patterns), map(image.name_of, np.flatnonzero(which).tolist())
-        counts[kind] = sum(bool(matches(name) and not excluded(name)) for name in names)
+    counts = {kind: int((which & image.matching(patterns)).sum()) for kind, which, patterns in kinds if which.any()}
     return {kind: count for kind, count in counts.items() if count}
 
 
@@ -131,10 +110,10 @@ def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
     Raises BuildplugError if there is none.
     """
     found: dict[int, Target] = {}
-    is_function = functions(image)
-    for index in selected(image, rule):
-        name, row, function = image.name_of(index), image.symbols[index], bool(is_function[index])
-        address, size = int(row["value"]), int(row["size"])
+    at = selected(image, rule)
+    rows = image.symbols[at]
+    columns = (rows["value"].tolist(), rows["size"].tolist(), functions(image)[at].tolist())
+    for name, address, size, function in zip(image.names_of(at), *columns, strict=True):
         extent = size or (1 if function else image.arch.word)
         other = found.get(address, Target(name, address, size, extent, not function, frozenset()))
         found[address] = Target(
@@ -142,11 +121,6 @@ def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
             other.names | {name},
         )  # fmt: skip
     return tuple(found[address] for address in sorted(found))
-
-
-def _literal(glob: str) -> str:
-    """The literal prefix of a glob, up to a wildcard or an escaped byte such as \\x80."""
-    return split(r"[*?[\\]", glob, maxsplit=1)[0]
 
 
 def disjoint(chosen: tuple[Target, ...]) -> tuple[Array, Array, Array]:

@@ -5,6 +5,7 @@ Requires objects that look the same to a linker: the same sections and symbols, 
 table's bytes and the targets of its relocations may differ. In any doubt: Misfit, and the image is relinked.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import numpy as np
 
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
-from buildplug.image.headers import REL, SHT_REL, SHT_RELA, Array, Section, record, rela
+from buildplug.image.headers import REL, SHF_ALLOC, SHT_REL, SHT_RELA, Array, Section, record, rela
+from buildplug.image.symtab import among
 
 SHT_RELR = 19  # packed relative relocations, for the loader
 
@@ -66,19 +68,19 @@ def patches(rule: Rule, linked: Image, before: Image, after: Image) -> list[Patc
     if old[~sure].tobytes() != new[~sure].tobytes():
         raise Misfit(f"rule {rule.name}: a relocation is against a symbol that only its object has")
     found, done = [], 0
-    for table in linked.sections:
-        if table.type in (SHT_REL, SHT_RELA) and not table.alloc and table.info == home.index:
-            rows = _raw(linked, table).copy()
-            own = np.flatnonzero((rows["offset"] >= base) & (rows["offset"] < base + size))
-            part = slice(done, done + len(own))
-            done += len(own)
-            chosen = sure[part]
-            if len(chosen) == len(own) and rows[own[chosen]].tobytes() == expected[part][chosen].tobytes():
-                rows[own[chosen]] = wanted[part][chosen]
-                found.append(Patch(table.offset, rows.tobytes()))
-                continue
-            done = -1
-            break
+    kept = among(linked.headers["type"], (SHT_REL, SHT_RELA)) & (linked.headers["flags"] & SHF_ALLOC == 0)
+    for table in linked.sections.at(kept & (linked.headers["info"] == home.index)):
+        rows = _raw(linked, table).copy()
+        own = np.flatnonzero((rows["offset"] >= base) & (rows["offset"] < base + size))
+        part = slice(done, done + len(own))
+        done += len(own)
+        chosen = sure[part]
+        if len(chosen) == len(own) and rows[own[chosen]].tobytes() == expected[part][chosen].tobytes():
+            rows[own[chosen]] = wanted[part][chosen]
+            found.append(Patch(table.offset, rows.tobytes()))
+            continue
+        done = -1
+        break
     if done != len(old):
         raise Misfit(f"rule {rule.name}: the linker keeps the relocations of its table in another way")
     return found
@@ -122,29 +124,32 @@ def _translated(linked: Image, made: Image, names: dict[int, int], base: int, ro
     shift = 32 if made.arch.bits == 64 else 8
     info = rows["info"].astype("u8")
     used, number = np.unique(info >> np.uint64(shift), return_inverse=True)
-    entries = np.array([_entry(linked, made, names[entry]) for entry in used.tolist()], "i8")[number]
+    entries = _entries(linked, made, [names[entry] for entry in used.tolist()])[number]
     moved = rows.copy()
     moved["offset"] += rows["offset"].dtype.type(base)
     moved["info"] = (np.maximum(entries, 0).astype("u8") << np.uint64(shift)) | (info & np.uint64((1 << shift) - 1))
     return moved, entries >= 0
 
 
-def _entry(linked: Image, made: Image, symbol: int) -> int:
-    """The index of an object's global symbol in the image's symbol table; -1 if uncertain."""
-    name = made.name_of(symbol)
-    if not made.symbols["bind"][symbol]:
-        return -1
-    found = [i for i in linked.with_prefix(name).tolist() if linked.name_of(i) == name]
-    return linked.entry_of(found[0]) if len(found) == 1 else -1
+def _entries(linked: Image, made: Image, symbols: list[int]) -> Array:
+    """The indices of an object's global symbols in the image's symbol table, shape (symbols,); -1 if uncertain."""
+    chosen = np.array(symbols, "i8")
+    names = made.names_of(chosen)
+    near = np.flatnonzero(linked.name_table.among([name.encode() for name in names]))
+    texts = linked.names_of(near)
+    once = [count == 1 for count in map(Counter(texts).__getitem__, texts)]
+    places = {name: linked.entry_of(i) for name, i, sure in zip(texts, near.tolist(), once, strict=True) if sure}
+    entries = np.array([places.get(name, -1) for name in names], "i8")
+    return np.where(made.symbols["bind"][chosen] != 0, entries, -1)
 
 
 def _check_loader(rule: Rule, linked: Image, base: int, size: int, old: Array, new: Array) -> None:
     """Raises Misfit unless the loader fills the same fields of a table: their number determines the layout."""
     places = set[int]()
-    for table in linked.sections:
+    for table in linked.sections.at(among(linked.headers["type"], (SHT_REL, SHT_RELA, SHT_RELR))):
         if table.type == SHT_RELR and old.tobytes() != new.tobytes():
             raise Misfit(f"rule {rule.name}: its relocations differ, and the loader's are packed")
-        if table.type in (SHT_REL, SHT_RELA) and table.alloc:
+        if table.type != SHT_RELR and table.alloc:
             offsets = _raw(linked, table)["offset"].astype("i8") - base
             places.update(offsets[(offsets >= 0) & (offsets < size)].tolist())
     mask = 0xFFFFFFFF if linked.arch.bits == 64 else 0xFF

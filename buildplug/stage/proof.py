@@ -134,10 +134,12 @@ def rewrite(path: Path, final: Image, proof: TableProof) -> None:
         file.write(content.tobytes())
         # anchors: the symbols that kept relocations use for the addresses of sections
         anchors = {proof.rule.anchor(number): name for number, name in enumerate(proof.truth.section_names)}
-        for symbol in final.with_prefix(proof.rule.anchor(0)[:-1]).tolist():
-            if name := anchors.get(final.name_of(symbol)):
+        symbols = final.with_prefix(proof.rule.anchor(0)[:-1])
+        for symbol, anchor in zip(symbols.tolist(), final.names_of(symbols), strict=True):
+            address = final.section(anchors[anchor]).address if anchor in anchors else None
+            if address is not None and address != final.symbols["value"][symbol]:
                 file.seek(final.value_at(symbol))
-                file.write(final.section(name).address.to_bytes(final.arch.word, final.arch.order))
+                file.write(address.to_bytes(final.arch.word, final.arch.order))
     if len(rows):  # the loader's own relocations would overwrite the fields
         whole = np.memmap(path, np.uint8, "r+")
         whole[rows["offset"].astype("i8")[:, None] + np.arange(final.arch.word)] = np.frombuffer(data, "u1")[offsets]

@@ -5,20 +5,20 @@ import numpy as np
 from buildplug.base.errors import BuildplugError
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
-from buildplug.image.headers import PF_R, PF_W, PT_LOAD, PT_LOOS, SHF_WRITE, Section
+from buildplug.image.headers import PF_R, PF_W, PT_LOAD, PT_LOOS, SHF_ALLOC, SHF_WRITE, Array, Section
 from buildplug.image.segments import holding, kinds
 
 
 def check(final: Image, tables: list[tuple[Rule, Section]]) -> None:
     """Raises BuildplugError unless each rule's table lies in exactly one PT_LOAD, with the flags that it needs, and in
     no other segment below PT_LOOS; or if a table has made a read-only segment writable."""
-    own = {table for _, table in tables}
-    others = [section for section in final.sections if section.alloc and section.size and section not in own]
+    others = (final.headers["flags"] & SHF_ALLOC != 0) & (final.headers["size"] > 0)
+    others[[table.index for _, table in tables]] = False
     for rule, table in tables:
         _check(final, rule, table, others)
 
 
-def _check(final: Image, rule: Rule, table: Section, without: list[Section]) -> None:
+def _check(final: Image, rule: Rule, table: Section, without: Array) -> None:
     def bad(found: str, remedy: str) -> BuildplugError:
         return final.bad(f"rule {rule.name}: expected {table.name} in one PT_LOAD, found it in {found}", remedy)
 
@@ -36,7 +36,8 @@ def _check(final: Image, rule: Rule, table: Section, without: list[Section]) -> 
     needed = PF_R | PF_W * writable
     if int(final.segments["flags"][load]) & needed != needed:
         raise bad(f"one of flags {kinds(final, table)}, and it needs {'RW' if writable else 'R'}", remedy)
-    beside = [section for section in without if holding(final, section)[load]]
-    if writable and beside and not any(section.flags & SHF_WRITE for section in beside):
-        names = ", ".join(section.name for section in beside)
+    start, end = final.addresses, final.addresses + final.headers["size"].astype("u8")
+    beside = without & (row["vaddr"] <= start) & (end <= row["vaddr"] + row["memsz"])
+    if writable and beside.any() and not (final.headers["flags"][beside] & SHF_WRITE).any():
+        names = ", ".join(section.name for section in final.sections.at(beside))
         raise bad(f"one with {names}, which are only read, and nothing else that is written to", remedy)

@@ -8,6 +8,7 @@ import numpy as np
 from buildplug.base.errors import BuildplugError
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
+from buildplug.image.headers import SHN_UNDEF
 
 Records = dict[str, tuple[tuple[str, str, str], ...]]  # name -> fields: (name, numpy type, description)
 
@@ -30,11 +31,14 @@ def address_of(image: Image, rule: Rule) -> int:
 
 def anchored(image: Image, rule: Rule) -> tuple[str, ...]:
     """The names of the sections that a rule's anchors point to in an image, in order of the anchors."""
-    starts = {section.address: section.name for section in reversed(image.sections) if section.alloc and section.size}
-    names: list[str] = []
-    while (at := image.address_of(rule.anchor(len(names)))) in starts:
-        names.append(starts[at])
-    return tuple(names)
+    stem = rule.anchor(0)[:-1]
+    symbols = image.with_prefix(stem)
+    symbols = symbols[image.symbols["section"][symbols] != SHN_UNDEF]
+    values = dict(zip(image.names_of(symbols), image.symbols["value"][symbols].tolist(), strict=True))
+    starts, _, indices = (each[::-1] for each in image.by_address)  # the first of several at one address counts
+    sections = dict(zip(starts.tolist(), indices.tolist(), strict=True))
+    homes = [sections.get(values.get(f"{stem}{number}", -1), -1) for number in range(len(values))]
+    return tuple(image.sections.names[home] for home in homes[: (*homes, -1).index(-1)])
 
 
 def not_a_table(where: object, expected: str, found: str) -> BuildplugError:

@@ -16,7 +16,7 @@ from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Field, Rule
 from buildplug.image.elf import Image
-from buildplug.image.headers import Array, Section
+from buildplug.image.headers import Array
 from buildplug.select.rows import columns_of
 from buildplug.tables.binary import CTYPE, DIRECTIVE, address_of
 from buildplug.tables.format import Format, Source, rounded
@@ -196,17 +196,15 @@ def rows_of(image: Image, rule: Rule) -> tuple[Rows, dict[str, int]]:
 
 def _placed(image: Image, rule: Rule, at: int, columns: dict[str, Array]) -> Rows:
     """Rows with the sections of their addresses. Raises BuildplugError for an address outside every section."""
-    sections: dict[int, Section] = {}
+    used = np.zeros(0, "i8")
     for value in {f.value for f in rule.table.fields if rule.holds[f.value] == "address"}:
-        for address in np.unique(columns[value]).tolist():
-            section = next((s for a, s in sections.items() if a <= address < a + s.size), None) or image.section_at(
-                address
-            )
-            if section is None:
-                row = int(np.argmax(columns[value] == np.uint64(address)))
-                named = [f", symbol {columns[name][row]}" for name in ("name", "symbol") if name in columns]
-                problem = f"rule {rule.name}{''.join(named)}: {value} {address:#x} lies in no section"
-                raise image.bad(problem, "exclude its symbol, or mend its record")
-            sections[section.address] = section
-    starts = np.array(sorted(sections), "u8")
-    return Rows(rule, image.arch, at, columns, tuple(sections[int(a)].name for a in starts), starts)
+        homes = image.sections_at(columns[value])
+        if (homes < 0).any():
+            row = int(np.argmin(np.where(homes < 0, columns[value], np.iinfo("u8").max)))
+            named = [f", symbol {columns[name][row]}" for name in ("name", "symbol") if name in columns]
+            problem = f"rule {rule.name}{''.join(named)}: {value} {columns[value][row]:#x} lies in no section"
+            raise image.bad(problem, "exclude its symbol, or mend its record")
+        used = np.union1d(used, homes)
+    starts, first = np.unique(image.addresses[used], return_index=True)
+    names = tuple(image.sections.names[index] for index in used[first].tolist())
+    return Rows(rule, image.arch, at, columns, names, starts)

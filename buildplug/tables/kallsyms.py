@@ -102,7 +102,7 @@ def kallsyms_of(image: Image, rule: Rule) -> Kallsyms:
     """Linux's tables of the symbols that `rule` selects. Raises BuildplugError."""
     _check_arch(rule, image.arch, image.path)
     chosen = selected(image, rule)
-    names = [image.raw_names[index] for index in chosen]
+    names = image.name_table.texts(chosen)
     where = f"rule {rule.name}"
     return kallsyms_format.encode(image.symbols["value"][chosen], letters(image)[chosen], names, where)
 

@@ -36,8 +36,7 @@ class KsymsFormat(PackedFormat):
 def _encoded(rule: Rule, table: Ksyms) -> Packed:
     stays = table.sections["flags"] & ksyms_format.ABSOLUTE > 0
     names = tuple(name for name, stay in zip(table.section_names, stays, strict=True) if not stay)
-    fixed = tuple(base % table.arch.modulus for base in table.bases[stays].tolist())
-    return Packed(rule, table.arch, ksyms_codec.encode(table), len(table.rows), names, fixed)
+    return Packed.of(rule, table.arch, ksyms_codec.encode(table), len(table.rows), names, int(stays.sum()))
 
 
 def collected(image: Image, rule: Rule, at: int) -> Ksyms:
@@ -48,7 +47,7 @@ def collected(image: Image, rule: Rule, at: int) -> Ksyms:
     that starts at or before it. If there is none, as for physical addresses of a kernel that is linked high, it is kept
     as an absolute symbol.
     """
-    chosen, count = np.array(selected(image, rule)), len(image.sections)
+    chosen, count = selected(image, rule), len(image.sections)
     values, home = image.symbols["value"][chosen], image.symbols["section"][chosen].astype("u8")
     starts, sizes = (image.headers[field].astype("u8") for field in ("address", "size"))
     absolute = home == SHN_ABS
@@ -62,10 +61,10 @@ def collected(image: Image, rule: Rule, at: int) -> Ksyms:
     home[outside] = np.where(before, nearest, count + (values[outside] >> np.uint64(32)))
     used, number = np.unique(home, return_inverse=True)
     fixed = rule.select.fixed if rule.select.rows == "symbols" else {}
-    sections = [
-        (s.name, s.size, ksyms_format.ABSOLUTE * (s.name in fixed), s.address)
-        for s in (image.sections[index] for index in used[used < count].tolist())
-    ]
+    real = used[used < count].astype("i8")
+    named = [image.sections.names[index] for index in real.tolist()]
+    stays = [ksyms_format.ABSOLUTE * (name in fixed) for name in named]
+    sections = list(zip(named, sizes[real].tolist(), stays, starts[real].tolist(), strict=True))
     sections += [("*ABS*", 0, ksyms_format.ABSOLUTE, (key - count) << 32) for key in used[used >= count].tolist()]
     order = np.argsort([flags for _, _, flags, _ in sections], kind="stable")
     rows = np.zeros(len(chosen), ksyms_format.ROW)
@@ -73,5 +72,5 @@ def collected(image: Image, rule: Rule, at: int) -> Ksyms:
     rows["offset"] = values - np.array([address for *_, address in sections], "u8")[number]
     rows["size"], rows["type"] = image.symbols["size"][chosen], letters(image)[chosen]
     homes = [(n, size, flags, address - at * (not flags)) for n, size, flags, address in (sections[i] for i in order)]
-    names = [image.raw_names[index] for index in chosen.tolist()]
+    names = image.name_table.texts(chosen)
     return ksyms_format.collect(image.arch, homes, rows, names, f"rule {rule.name}", by_name=rule.table.by_name)

@@ -159,7 +159,8 @@ def collect(
     kept = np.zeros(len(sections), dtype("ksyms_section", arch.byteorder))
     kept["size"], kept["flags"] = [section[1] for section in sections], [section[2] for section in sections]
     kept["symbols"] = np.bincount(rows["section"], minlength=len(sections))
-    bases = np.array([arch.signed(section[3]) for section in sections], arch.base_type)
+    modulus = arch.modulus
+    bases = np.array([base % modulus for *_, base in sections], "u8").astype(arch.base_type)
     in_order = tuple(map(named.__getitem__, last.tolist()))
     return Ksyms(arch, kept, bases, rows[last], in_order, ranks[last], by_name, tuple(s[0] for s in sections))
 

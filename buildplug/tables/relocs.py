@@ -144,4 +144,4 @@ def relocs_of(image: Image, rule: Rule) -> Packed:
         )
     starts = np.array([section.address for section in used], "u8")
     data = encode(image.arch, end[last], starts - np.uint64(at), rows)
-    return Packed(rule, image.arch, data, len(rows), tuple(section.name for section in used))
+    return Packed.of(rule, image.arch, data, len(rows), tuple(section.name for section in used))

@@ -233,7 +233,7 @@ def _home(image: Image, address: int, name: str) -> tuple[int, int]:
 def _content(image: Image, slot: int, name: str) -> int | None:
     """The address of the function that a slot holds at link time; None if it holds none."""
     index, offset = _home(image, slot, name)
-    value = int(image.words(image.sections[index], np.array([offset]), image.arch.word)[0])
+    value = int(image.words(index, np.array([offset]), image.arch.word)[0])
     home = image.section_at(value)
     return value if home is not None and home.executable else None
 

@@ -19,10 +19,9 @@ def image(link: Link) -> Path:
 def references(path: Path) -> list[list[tuple[int, int, str, int]]]:
     """The relocations of an image, with the names of their symbols."""
     image = Image(path)
-    return [
-        [(int(r["offset"]), int(r["type"]), image.name_of(int(r["symbol"])), int(r["addend"])) for r in rows]
-        for _, rows in image.relocations()
-    ]
+    names, rows = image.names, image.relocations().tolist()
+    sections = sorted({row[0] for row in rows})
+    return [[(at, kind, names[n], addend) for home, at, kind, n, addend in rows if home == s] for s in sections]
 
 
 def test_nothing_is_shuffled_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def targets(kernel: Kernel, scratch: Path) -> dict[str, Target]:
 
     def read(data: bytes) -> None:
         image = of(data)
-        _ = image.names, image.segments, image.loaded, [rows for _, rows in image.relocations()]
+        _ = image.names, image.segments, image.loaded, image.relocations()
         collected(image, listing, 0)
 
     def tables(data: bytes) -> None:

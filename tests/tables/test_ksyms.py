@@ -16,14 +16,14 @@ from buildplug.arch.x86 import X86_64
 from buildplug.base.data import rules
 from buildplug.config.rule import find, find_shipped
 from buildplug.image.elf import Image
-from buildplug.image.headers import SHN_ABS, STT_FILE, STT_SECTION
+from buildplug.image.headers import STT_FILE, STT_SECTION
 from buildplug.runtime import ksyms as runtime_ksyms
 from buildplug.tables.ksyms import collected
 from buildplug.tables.ksyms_codec import decode, encode
 from sample_kernel.boot import boot
 from tests import ksyms_host
 from tests.conftest import Written, tool
-from tests.elfwriter import ALLOC, EXEC, FUNC, File, Section, Symbol
+from tests.elfwriter import ABS, ALLOC, EXEC, FUNC, File, Section, Symbol
 from tests.ksyms_host import Host, Question, answer
 from tests.samples import buildplug, built, copy_sample, edit, one_line
 
@@ -282,7 +282,7 @@ def test_bad_symbols_are_one_line(written: Written, symbols: list[Symbol] | None
 
 def test_absolute_symbols_are_found_by_name_and_never_by_address(written: Written, tmp_path: Path) -> None:
     values = {"small": 5, "code": 0x1000, "large": 0x123456789ABCDEF0}
-    constants = [Symbol(name, value, section=SHN_ABS) for name, value in values.items()]
+    constants = [Symbol(name, value, section=ABS) for name, value in values.items()]
     path = written(an_image(Symbol("f", 0x1000, 16, FUNC), *constants))
     found = buildplug("ksyms", path, *values, "0x5", "0x1004").stdout.splitlines()
     assert found == [*(f"{value:#x} A" for value in values.values()), "0x5", "f+0x4/0x10"]

@@ -1,0 +1,159 @@
+"""Names in a string table, as arrays: patterns are matched with all of them at once.
+
+A name becomes a Python object only where its text is asked for.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+
+from buildplug.base.globs import SPECIAL, globs
+from buildplug.image.headers import Array, name_lengths
+
+STEP = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits all over, so that keys differ in all of theirs
+WORD = 8
+PIECE = 1 << 15  # names
+
+
+class Names:
+    """The names that start at some offsets in a string table. Indices are those of `starts`."""
+
+    def __init__(self, strings: bytes, starts: Array):
+        """`strings` ends with a zero byte, and no offset is outside of it."""
+        self._strings, self._starts = strings, starts.astype("i8")
+        self._bytes = np.frombuffer(strings, np.uint8)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @classmethod
+    def of(cls, texts: Sequence[bytes]) -> "Names":
+        """Names by their texts, without zero bytes."""
+        lengths = np.fromiter(map(len, texts), "i8", len(texts)) + 1
+        return cls(b"\0".join([*texts, b""]), np.cumsum(lengths) - lengths)
+
+    @cached_property
+    def lengths(self) -> Array:
+        """In bytes, shape (n,)."""
+        return name_lengths(self._bytes, self._starts)
+
+    def texts(self, chosen: Array | None = None) -> list[bytes]:
+        """The names with these indices, or all."""
+        return [text for piece in self._pieces(chosen) for text in piece.split(b"\0")]
+
+    def decoded(self, chosen: Array | None = None) -> list[str]:
+        """texts() as str; bytes that are not UTF-8 are escaped."""
+        return [text for piece in self._pieces(chosen) for text in piece.decode(errors="backslashreplace").split("\0")]
+
+    def _pieces(self, chosen: Array | None) -> Iterator[bytes]:
+        """The texts with zero bytes between them, some thousands at a time, as their indices take much memory."""
+        for first in range(0, len(self) if chosen is None else len(chosen), PIECE):
+            some = np.arange(len(self))[first : first + PIECE] if chosen is None else chosen[first : first + PIECE]
+            starts, sizes = self._starts[some], self.lengths[some] + 1  # with the zero byte
+            ends = np.cumsum(sizes)
+            at = np.arange(int(ends[-1])) + np.repeat(starts - ends + sizes, sizes)
+            yield self._bytes[at[:-1]].tobytes()
+
+    def prefixed(self, prefix: bytes) -> Array:
+        """The indices of the names that start with a prefix."""
+        at = np.arange(len(self))
+        for place, byte in enumerate(prefix):
+            # past the end: the final zero byte, which no prefix contains
+            at = at[self._bytes[np.minimum(self._starts[at] + place, len(self._bytes) - 1)] == byte]
+        return at
+
+    def suffixed(self, suffix: bytes) -> Array:
+        """The indices of the names that end with a suffix."""
+        at = np.flatnonzero(self.lengths >= len(suffix))
+        ends = self._starts + self.lengths
+        for place, byte in enumerate(reversed(suffix)):
+            at = at[self._bytes[ends[at] - 1 - place] == byte]
+        return at
+
+    @cached_property
+    def _keys(self) -> Array:
+        """A number for each name, made of its length, first, and last bytes: equal for equal names. Shape (n,)."""
+        padded = np.concatenate([np.zeros(WORD, np.uint8), self._bytes, np.zeros(WORD, np.uint8)])
+        words = np.ndarray((len(padded) - WORD + 1,), "<u8", padded, strides=(1,))  # one from every byte on
+        lengths = np.minimum(self.lengths, WORD).astype("u8")
+        unused = np.uint64(8) * (np.uint64(WORD) - np.maximum(lengths, np.uint64(1)))
+        first = np.where(lengths > 0, words[self._starts + WORD] << unused, 0)
+        last = np.where(lengths == WORD, words[self._starts + self.lengths], 0)
+        mixed: Array = (first * STEP ^ last) * STEP ^ self.lengths.astype("u8")
+        return mixed
+
+    @cached_property
+    def _by_key(self) -> tuple[Array, Array]:
+        order = np.argsort(self._keys, kind="stable")
+        return order, self._keys[order]
+
+    def equal(self, name: bytes) -> Array:
+        """The indices of the names that equal `name`, ascending. Cheap, but for the first time."""
+        if b"\0" in name:
+            return np.zeros(0, "i8")
+        order, keys = self._by_key
+        key = Names.of([name])._keys
+        near = order[np.searchsorted(keys, key[0]) : np.searchsorted(keys, key[0], "right")]
+        found: Array = near[[text == name for text in self.texts(near)]] if len(near) else near
+        return found
+
+    def among(self, texts: Sequence[bytes]) -> Array:
+        """Whether each name is one of these, bool, shape (n,)."""
+        wanted = {text for text in texts if b"\0" not in text}
+        found = np.isin(self._keys, Names.of(list(wanted))._keys)
+        at = np.flatnonzero(found)
+        found[at] = [text in wanted for text in self.texts(at)]
+        return found
+
+    @cached_property
+    def _ascii(self) -> Array:
+        """Whether each name is of ASCII only: its bytes are its characters. Shape (n,)."""
+        if self._strings.isascii():
+            return np.ones(len(self), bool)
+        other = np.append(0, np.cumsum(self._bytes > 0x7F, dtype="u4"))
+        found: Array = other[self._starts] == other[self._starts + self.lengths]
+        return found
+
+    def matching(self, patterns: Sequence[str]) -> Array:
+        """Whether each name matches one of the shell patterns, bool, shape (n,). Bytes that are not UTF-8 are matched
+        by their escapes, such as \\x80."""
+        plain = [glob for glob in patterns if glob.isascii()]
+        if "*" in plain:
+            return np.ones(len(self), bool)
+        found = self.among([glob.encode() for glob in plain if not SPECIAL & set(glob)])
+        joined = []
+        for glob in plain:
+            head, _, tail = glob.partition("*")
+            if "[" in glob:
+                at = self.prefixed(re.split(r"[*?[]", glob, maxsplit=1)[0].encode())
+                found[at] |= self._tried((glob,), at)
+            elif glob == f"{head}*" and "?" not in glob:
+                found[self.prefixed(head.encode())] = True
+            elif glob == f"*{tail}" and not SPECIAL & set(tail):
+                found[self.suffixed(tail.encode())] = True
+            elif SPECIAL & set(glob):
+                joined.append(glob)
+        found |= self._searched(joined) if joined else False
+        at = np.flatnonzero(~self._ascii)
+        found[at] = self._tried(tuple(patterns), at)
+        return found
+
+    def _tried(self, patterns: tuple[str, ...], at: Array) -> Array:
+        """matching(), name by name, for those with the indices `at`; of all that is not simple."""
+        matches = globs(patterns)
+        return np.array([bool(matches(text.decode(errors="backslashreplace"))) for text in self.texts(at)], bool)
+
+    def _searched(self, patterns: Sequence[str]) -> Array:
+        """matching() of patterns with `*` and `?` only, by one regular expression over the text of all names."""
+        whole = b"\0".join([b"", *self.texts(), b""])
+        wild = {"*": b"[^\0]*", "?": b"[^\0]"}
+        split = [re.split(r"([*?])", glob) for glob in patterns]
+        parts = [b"".join([wild.get(part) or re.escape(part.encode()) for part in glob]) for glob in split]
+        places = re.finditer(b"\0(?=(?:%s)\0)" % b"|".join(parts), whole)
+        at = np.fromiter(map(re.Match.start, places), "i8")
+        starts = np.cumsum(self.lengths + 1) - self.lengths - 1
+        found = np.zeros(len(self), bool)
+        found[np.searchsorted(starts, at)] = True
+        return found
