@@ -11,6 +11,7 @@ from buildplug.image.elf import Image
 from buildplug.image.headers import PT_LOAD, SHF_ALLOC, STT_NOTYPE, Array, Section
 
 SIZES = (8, 4)  # of a word, in bytes
+ROUND = 4096  # constants that scripts add, such as the address of a kernel's half of memory, are multiples
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,14 @@ def explained(draft: Image, before: Section, final: Image, after: Section, unlik
     """Whether a script may have computed the bytes at the offsets `unlike` of two sections of equal size.
 
     A word is right if in both links it is the address, link or load, of the same section's start or end or of the same
-    label, or the distance of two of these. It cannot be proved if it has changed by as much as one of them, as the
-    script may have added a constant. Functions and objects have no such words.
+    label, or the distance of two of these. It cannot be proved if it is one of them and a multiple of ROUND more or
+    less, which the script may have added. Functions and objects have no such words.
     """
     if not len(unlike):
         return Explained(None, proved=True)
     places = list(zip(*_places(draft, final), strict=True))
     known = {1 << 8 * size: {(old % (1 << 8 * size), new % (1 << 8 * size)) for old, new in places} for size in SIZES}
-    steps = {modulus: {(new - old) % modulus for old, new in places} for modulus in known}
+    near = {modulus: {(old % ROUND, (new - old) % modulus) for old, new in places} for modulus in known}
     data = [image.bytes_of(section).tobytes() for image, section in ((draft, before), (final, after))]
     end, proved = 0, True
     for at in unlike.tolist():
@@ -42,7 +43,8 @@ def explained(draft: Image, before: Section, final: Image, after: Section, unlik
         words = () if final.symbol_at(after, at) is not None else list(_words(data, at, draft.arch.order))
         end = next((end for end, modulus, *word in words if _is_place(word, modulus, places, known[modulus])), 0)
         if not end:
-            end = next((end for end, modulus, old, new in words if (new - old) % modulus in steps[modulus]), 0)
+            shifted = (end for end, bits, old, new in words if (old % ROUND, (new - old) % bits) in near[bits])
+            end = next(shifted, 0)
             proved = False
         if not end:
             return Explained(at, proved=False)
