@@ -27,6 +27,7 @@ TIME, SEED, NOISE = "random, likely the time", "random, likely a seed", "random,
         (b"in /tmp/cc1234/x", b"in /tmp/cc9876/x", "temporary path"),
         (b"one, two", b"two, one", "random, likely the seed of a hash's order, or a race"),
     ],
+    ids=("time of day", "seconds", "nanoseconds", "u32", "u64", "long ago", "seed", "uuid", "noise", "path", "order"),
 )
 def test_its_likely_source_is_told(tmp_path: Path, control: bytes, varied: bytes, cause: str) -> None:
     paths = [tmp_path / "control", tmp_path / "varied"]
