@@ -88,8 +88,12 @@ def kind(row: Array) -> str:
 
 def patterns_of(one: Segments) -> tuple[list[tuple[int, ...]], list[int]]:
     """The different sets of segments that sections are held by, and for each section which of them."""
-    patterns, which = np.unique(one.held, axis=0, return_inverse=True)
-    return [tuple(np.flatnonzero(row).tolist()) for row in patterns], which.ravel().tolist()
+    words = np.zeros((len(one.names), -(-len(one.rows) // 64)), "u8")
+    packed = np.packbits(one.held, axis=1)
+    words.view("u1").reshape(len(words), -1)[:, : packed.shape[1]] = packed
+    keys = words[:, 0] if words.shape[1] == 1 else words  # numbers are sorted much faster than rows
+    _, first, which = np.unique(keys, return_index=True, return_inverse=True, axis=0)
+    return [tuple(np.flatnonzero(one.held[row]).tolist()) for row in first.tolist()], which.ravel().tolist()
 
 
 def delta_of(row: Array, image: Image) -> int:

@@ -15,16 +15,18 @@ from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import Ops
 from buildplug.config.project import WantedTable
 from buildplug.config.rule import Rule
-from buildplug.image import loading
+from buildplug.image import build_id, loading
 from buildplug.image.compare import compare
 from buildplug.image.elf import Image
-from buildplug.image.headers import SHT_NOBITS, Array, Section
+from buildplug.image.headers import SHT_NOBITS, SHT_REL, Array, Section
 from buildplug.runtime.fixup import fixup
 from buildplug.runtime.memory import memory_of
 from buildplug.stage import segments
 from buildplug.tables.format import Contents
 from buildplug.tables.registry import format_of
 from buildplug.tables.sites_format import ERRORS
+
+PIECE = 1 << 22  # bytes
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,29 @@ def verify(
     changed = (*found.changed, *loading.changed(draft, final, own))
     segments.check(final, [(proof.rule, _place(final, proof.rule)[1]) for proof in proofs])
     return Proof(proofs, found.moved, changed, found.sections, found.unproved)
+
+
+def known(draft: Image, final: Image, contents: Iterable[tuple[Rule, Contents]]) -> list[Contents | None]:
+    """Those of a draft's extractions that are the final image's too, as nothing that they were made of has changed: all
+    bytes are the same but those of tables and build-ids. Of an SHT_REL relocation the addend may be in a table."""
+    made = list(contents)
+    own = [final.section(rule.section) for rule, _ in made]
+    ranges = [*((s.offset, s.offset + s.size) for s in own), *((i.start, i.end) for i in build_id.locations(final))]
+    if len(draft.data) != len(final.data) or not _same_outside(draft.data, final.data, ranges):
+        return [None] * len(made)
+    implicit = bool((final.headers["type"] == SHT_REL).any())
+    return [content if rule.select.rows == "symbols" or not implicit else None for rule, content in made]
+
+
+def _same_outside(one: Array, other: Array, ranges: Iterable[tuple[int, int]]) -> bool:
+    """Whether the bytes outside of these ranges are the same. Takes them in pieces, to take little memory."""
+    at = 0
+    for start, end in (*sorted(ranges), (len(one), len(one))):
+        pieces = ((first, min(first + PIECE, start)) for first in range(at, start, PIECE))
+        if not all(np.array_equal(one[first:last], other[first:last]) for first, last in pieces):
+            return False
+        at = max(at, end)
+    return True
 
 
 def _place(final: Image, rule: Rule) -> tuple[int, Section, int]:
