@@ -82,7 +82,8 @@ def linked(work: Path, *words: str | Path, linker: str = "ld", env: dict[str, st
 def functions(program: Path) -> int:
     """The number of a program's functions, by readelf; of those that are in what is loaded."""
     said = tool("readelf", "-sW", program)
-    addresses = [int(line.split()[1], 16) for line in said.splitlines() if " FUNC " in line and " UND " not in line]
+    listed = [line for line in said.splitlines() if re.search(r" (FUNC|IFUNC) ", line) and " UND " not in line]
+    addresses = [int(line.split()[1], 16) for line in listed]
     found = re.findall(r"LOAD +0x\w+ 0x(\w+) 0x\w+ 0x\w+ 0x(\w+)", tool("readelf", "-lW", program))
     loaded = [(int(start, 16), int(size, 16)) for start, size in found]
     return sum(any(0 <= address - start < size for start, size in loaded) for address in addresses)
