@@ -82,7 +82,8 @@ def linked(work: Path, *words: str | Path, linker: str = "ld", env: dict[str, st
 def functions(program: Path) -> int:
     """The number of a program's functions, by readelf; of those that are in what is loaded."""
     said = tool("readelf", "-sW", program)
-    listed = [line for line in said.splitlines() if re.search(r" (FUNC|IFUNC) ", line) and " UND " not in line]
+    kinds = " FUNC ", " IFUNC ", " <OS specific>: 10 "  # the last: an IFUNC by a linker that marks no GNU ABI
+    listed = [line for line in said.splitlines() if any(kind in line for kind in kinds) and " UND " not in line]
     addresses = [int(line.split()[1], 16) for line in listed]
     found = re.findall(r"LOAD +0x\w+ 0x(\w+) 0x\w+ 0x\w+ 0x(\w+)", tool("readelf", "-lW", program))
     loaded = [(int(start, 16), int(size, 16)) for start, size in found]
