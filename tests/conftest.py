@@ -1,8 +1,9 @@
 """Fixtures: programs assembled and linked for a test, and rules for them."""
 
 import os
+import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -169,3 +170,12 @@ def namespaces() -> None:
         os.close(os.open("/dev/fuse", os.O_RDWR))
     except OSError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Signals that the tests were started to ignore, as by nohup, are not ignored by what they start."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGHUP, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

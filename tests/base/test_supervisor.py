@@ -11,6 +11,8 @@ import pytest
 
 from tests.samples import one_line
 
+pytestmark = pytest.mark.usefixtures("heeded")
+
 MARK = "BUILDPLUG_TEST_MARK"
 WAIT = 15  # seconds that the machine may be busy
 ENDS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL]

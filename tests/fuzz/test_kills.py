@@ -6,6 +6,8 @@ import pytest
 
 from tests.fuzz.kills import kills
 
+pytestmark = pytest.mark.usefixtures("heeded")
+
 
 @pytest.mark.usefixtures("namespaces")
 def test_kills_leave_nothing_and_the_next_run_is_right(tmp_path: Path) -> None:

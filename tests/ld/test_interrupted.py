@@ -11,6 +11,8 @@ import pytest
 
 from tests.ld.programs import INPUTS, finds_its_functions, ld, linked
 
+pytestmark = pytest.mark.usefixtures("heeded")
+
 
 def stopping_linker(work: Path) -> Path:
     """A linker that says so and waits where it should link for the second time."""

@@ -12,6 +12,8 @@ from tests.conftest import tool
 from tests.ld.programs import CONFIG, INPUTS, finds_its_functions
 from tests.samples import buildplug, edit, one_line
 
+pytestmark = pytest.mark.usefixtures("heeded")
+
 ODD = ("a b", "it's", 'say "so"', "two\nlines", "$HOME", "`true`", "*", "back\\slash", "-dash", "", "ü", "esac")
 
 

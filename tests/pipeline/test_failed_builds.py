@@ -12,6 +12,8 @@ import pytest
 from buildplug.pipeline.doit_tasks import PASSES
 from tests.samples import buildplug, built, edit, one_line
 
+pytestmark = pytest.mark.usefixtures("heeded")
+
 
 def test_build_leaves_files_of_others_alone(kernel: Path, tmp_path: Path) -> None:
     (tmp_path / "shared").mkdir()

@@ -73,6 +73,9 @@ FILES = (
 def test_damaged_file_is_made_anew(project: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
     """With the time of before, which is what ninja and doit look at."""
     image, path = sha256(project / "build" / "k"), project / "build" / name
+    if not path.exists():  # a build that filled the tables in has made no depfile of a relink
+        shutil.rmtree(project / "build")
+        assert_builds(project, image)
     content, status = path.read_bytes(), path.stat()
     path.write_bytes(damage(content))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))

@@ -211,6 +211,8 @@ def test_output_that_is_no_plain_file(tmp_path: Path, scratch: Path, recipe: str
 
 LISTENERS = """\
 import os, pathlib
+
+pytestmark = pytest.mark.usefixtures("heeded")
 sockets = set()
 for link in pathlib.Path("/proc").glob("[0-9]*/fd/*"):
     try:
