@@ -120,7 +120,7 @@ MACHINES = (
     Machine("mipsel", "mipsel", ("--target=mipsel-linux-gnu", *_MIPSEN), "elf32ltsmip", "mips-linux-gnu",
             "qemu-mipsel", _O32, _MIPS),
     Machine("mips64", "mips64", ("--target=mips64-linux-gnuabi64", *_MIPSEN), "elf64btsmip", "mips-linux-gnu",
-            "qemu-mips64", _N64, _MIPS),
+            "qemu-mips64", _N64, _MIPS.replace("addiu", "daddiu")),
     Machine("loongarch64", "loongarch64", ("--target=loongarch64-linux-gnu", "-mno-relax"), "elf64loongarch", "",
             "qemu-loongarch64", _NEW, _LOONGARCH, "ld.lld-19", "clang-19"),
 )  # fmt: skip

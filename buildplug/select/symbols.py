@@ -60,7 +60,7 @@ def selected(image: Image, rule: Rule) -> Array:
     marks = np.zeros(len(symbols), bool)
     for mark in image.arch.marks:
         marks[image.with_prefix(mark)] = True
-    defined &= ~(marks & (symbols["type"] == STT_NOTYPE) & (symbols["bind"] == 0))
+    marks &= (symbols["type"] == STT_NOTYPE) & (symbols["bind"] == 0)
     if not untyped:
         defined &= among(symbols["type"], (STT_FUNC, STT_OBJECT, STT_GNU_IFUNC))
     named = [image.matching(patterns) for patterns in (select.functions, objects)]
@@ -68,7 +68,8 @@ def selected(image: Image, rule: Rule) -> Array:
     if not references:
         chosen = image.sections.matching(select.sections, select.skip)
         defined &= chosen[np.where(defined, symbols["section"], 0)]
-    unplaced = (symbols["section"] == SHN_ABS) & (symbols["type"] != STT_FILE)
+    defined &= ~marks
+    unplaced = (symbols["section"] == SHN_ABS) & (symbols["type"] != STT_FILE) & ~marks
     if absolute:
         defined |= unplaced
     elif not references:
