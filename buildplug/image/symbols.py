@@ -22,7 +22,7 @@ from buildplug.image.symtab import among
 
 # What nm says of symbols in sections with certain names (binutils, bfd/syms.c and bfd/elf.c).
 NAMED = {".drectve": "i", ".edata": "e", ".idata": "i", ".pdata": "p"}  # alone, or before a dot, dollar or digit
-DEBUG = (".debug", ".gnu.debuglto_.debug_", ".gnu.linkonce.wi.", ".zdebug", ".line", ".stab", ".gdb_index")  # prefixes
+DEBUG = (".debug*", ".gnu.debuglto_.debug_*", ".gnu.linkonce.wi.*", ".zdebug*", ".line*", ".stab*", ".gdb_index*")
 
 
 def functions(image: Image) -> Array:
@@ -53,16 +53,14 @@ def is_data(image: Image, sections: Array, offsets: Array) -> Array:
 
 def letters(image: Image) -> Array:
     """The letter that nm prints for each symbol (binutils, nm(1)), uint8, shape (symbols,)."""
-    flags, kinds, names = image.headers["flags"], image.headers["type"], image.sections.names
+    flags, kinds, sections = image.headers["flags"], image.headers["type"], image.sections
     written, alloc = flags & SHF_WRITE != 0, flags & SHF_ALLOC != 0
-    debug = np.array([name.startswith(DEBUG) for name in names])
-    cases = (flags & SHF_EXECINSTR != 0, kinds == SHT_NOBITS, alloc & written, alloc, debug, ~written)
+    cases = (
+        flags & SHF_EXECINSTR != 0, kinds == SHT_NOBITS, alloc & written, alloc, sections.matching(DEBUG), ~written,
+    )  # fmt: skip
     of_section = np.append(np.select(cases, list(map(ord, "tbdrNn")), ord("?")), ord("?")).astype("u1")
-    for index in (index for index, name in enumerate(names) if name.startswith(tuple(NAMED))):
-        name = names[index]
-        stem = next(stem for stem in NAMED if name.startswith(stem))
-        if name == stem or name[len(stem)] in ".$0123456789":
-            of_section[index] = ord(NAMED[stem])
+    for stem, letter in NAMED.items():
+        of_section[np.flatnonzero(sections.matching((stem, f"{stem}[.$0-9]*")))] = ord(letter)
     symbols = image.symbols
     found: Array = of_section[np.minimum(symbols["section"], len(image.sections))]
     found[symbols["section"] == SHN_ABS] = ord("a")
