@@ -14,6 +14,8 @@ from buildplug.repro.settings import AS_NOBODY
 from tests.rebuilding import assert_nothing_is_left, make, repro, result, tree_digest
 from tests.samples import one_line
 
+pytestmark = pytest.mark.usefixtures("heeded")
+
 
 @pytest.mark.parametrize(
     ("words", "said", "status"),
@@ -211,8 +213,6 @@ def test_output_that_is_no_plain_file(tmp_path: Path, scratch: Path, recipe: str
 
 LISTENERS = """\
 import os, pathlib
-
-pytestmark = pytest.mark.usefixtures("heeded")
 sockets = set()
 for link in pathlib.Path("/proc").glob("[0-9]*/fd/*"):
     try:
