@@ -34,6 +34,10 @@ class Names:
         lengths = np.fromiter(map(len, texts), "i8", len(texts)) + 1
         return cls(b"\0".join([*texts, b""]), np.cumsum(lengths) - lengths)
 
+    def chosen(self, at: Array) -> "Names":
+        """Those with the indices `at`."""
+        return Names(self._strings, self._starts[at])
+
     @cached_property
     def lengths(self) -> Array:
         """In bytes, shape (n,)."""
@@ -134,7 +138,11 @@ class Names:
             elif glob == f"*{tail}" and not SPECIAL & set(tail):
                 found[self.suffixed(tail.encode())] = True
             elif SPECIAL & set(glob):
-                joined.append(glob)
+                near = self.prefixed(re.split(r"[*?]", glob, maxsplit=1)[0].encode())  # all, without a start
+                if 0 < len(near) < len(self):
+                    found[near] |= self.chosen(near)._searched([glob])
+                elif len(near):
+                    joined.append(glob)
         found |= self._searched(joined) if joined else False
         at = np.flatnonzero(~self._ascii)
         found[at] = self._tried(tuple(patterns), at)

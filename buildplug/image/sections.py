@@ -15,7 +15,7 @@ class Sections(Sequence[Section]):
 
     def __init__(self, headers: Array, strings: bytes):
         """Raises ValueError for a name outside `strings`, the string table, or names that are longer than it."""
-        check_names(np.frombuffer(strings, np.uint8), np.unique(headers["name"]))
+        check_names(np.frombuffer(strings, np.uint8), headers["name"])
         self.headers, self.table = headers, Names(strings + b"\0", headers["name"])
         self._made: dict[int, Section] = {}
 

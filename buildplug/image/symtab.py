@@ -90,7 +90,7 @@ class SymbolTable(File):
         """The st_name of every symbol, by index."""
         strings = self._strings if len(self.symbols) else b"\0"
         try:
-            headers.check_names(np.frombuffer(strings, np.uint8), np.unique(self.symbols["name"]))
+            headers.check_names(np.frombuffer(strings, np.uint8), self.symbols["name"])
         except ValueError as error:
             raise self.bad(f"expected the names of symbols, found {error}") from None
         return Names(strings, self.symbols["name"])
@@ -113,13 +113,18 @@ class SymbolTable(File):
         """name_of() for every symbol."""
         return self.names_of(np.arange(len(self.symbols)))
 
-    def matching(self, patterns: Sequence[str]) -> Array:
-        """Whether the name_of() each symbol matches one of the shell patterns, bool, shape (symbols,)."""
-        found = self.name_table.matching(patterns)
+    def matching(self, patterns: Sequence[str], within: Array | None = None) -> Array:
+        """Whether the name_of() each symbol matches one of the shell patterns, bool, shape (symbols,). `within`: a mask
+        of the symbols that are asked about; it is False for others."""
+        if within is not None:
+            asked, found = np.flatnonzero(within), np.zeros(len(self.symbols), bool)
+            found[asked] = self.name_table.chosen(asked).matching(patterns)
+        else:
+            found = self.name_table.matching(patterns)
         at = np.flatnonzero(self._names_section)
         if len(at):
             found[at] = self.sections.table.matching(patterns)[self.symbols["section"][at]]
-        return found
+        return found if within is None else found & within
 
     def with_prefix(self, prefix: str) -> Array:
         """The indices of the symbols whose st_name starts with `prefix`; much cheaper than `names`."""

@@ -64,7 +64,7 @@ def selected(image: Image, rule: Rule) -> Array:
     if not untyped:
         defined &= among(symbols["type"], (STT_FUNC, STT_OBJECT, STT_GNU_IFUNC))
     named = [image.matching(patterns) for patterns in (select.functions, objects)]
-    excluded = image.matching(select.exclude)
+    excluded = image.matching(select.exclude, named[0] | named[1] | in_range)
     if not references:
         chosen = image.sections.matching(select.sections, select.skip)
         defined &= chosen[np.where(defined, symbols["section"], 0)]
