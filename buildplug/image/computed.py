@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from buildplug.image.elf import Image
-from buildplug.image.headers import PT_LOAD, SHF_ALLOC, STT_NOTYPE, Array, Section
+from buildplug.image.headers import PT_LOAD, SHF_ALLOC, SHF_EXECINSTR, STT_NOTYPE, Array, Section
 
 SIZES = (8, 4)  # of a word, in bytes
 ROUND = 4096  # constants that scripts add, such as the address of a kernel's half of memory, are multiples
@@ -87,6 +87,10 @@ def _bounds(image: Image) -> Iterator[tuple[tuple[str, str], int]]:
 
 
 def _labels(image: Image) -> Iterator[tuple[tuple[str, str], int]]:
-    found = np.flatnonzero((image.symbols["type"] == STT_NOTYPE) & (image.symbols["bind"] != 0))
+    """Those that a script may have defined: not labels in code, of which assembly has so many that nearly every number
+    is the distance of two."""
+    symbols, code = image.symbols, image.headers["flags"] & SHF_EXECINSTR != 0
+    home = np.where(symbols["section"] < len(code), symbols["section"], 0)
+    found = np.flatnonzero((symbols["type"] == STT_NOTYPE) & (symbols["bind"] != 0) & ~code[home])
     for name, value in zip(image.names_of(found), image.symbols["value"][found].tolist(), strict=True):
         yield (name, "label"), value

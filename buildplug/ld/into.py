@@ -15,8 +15,6 @@ from buildplug.ld import shell
 from buildplug.linker.family import FAMILIES, by_version
 
 NAMES = ("ld", "buildplug-ld")  # besides those of the families
-
-
 COPY = ".buildplug.toml"  # the configuration as it was
 
 

@@ -71,11 +71,9 @@ class Blame:
 
     @property
     def by(self) -> str:
-        return (
-            f"by {' with '.join(self.variations)}"
-            if self.variations
-            else "at random, from build to build: nothing was varied"
-        )
+        if not self.variations:
+            return "at random, from build to build: nothing was varied"
+        return f"by {' with '.join(self.variations)}"
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from buildplug.image.elf import Image
 from buildplug.tables.binary import Records, anchored, dtypes
 from buildplug.tables.format import Contents, Format, Source, rounded
 
-# Linkers take time that grows with the square of the number of ADDR() in scripts: 12 s for 66,000, GNU ld 2.40. The
-# bases of more sections are constants, and corrected after the link like all of a table, if they are not true.
+# Linkers take time that grows with the square of the number of ADDR() in scripts. The bases of more sections are
+# constants, and corrected after the link like all of a table, if they are not true.
 MOST_ANCHORS = 4096
 
 
