@@ -70,7 +70,9 @@ class Link:
         str, "The region and segment of tables, as in a script: `> rom AT> rom :text`; by default those of `after`."
     ] = ""
     keep_relocations: Annotated[
-        bool, "Of `buildplug ld`: the image keeps its relocations although your flags lack `--emit-relocs`."
+        bool,
+        "The image keeps its relocations although no table needs them, or, of `buildplug ld`, although your flags "
+        "lack `--emit-relocs`.",
     ] = False
 
 
@@ -166,8 +168,10 @@ class Config:
 
     @property
     def link_options(self) -> tuple[str, ...]:
-        """What the linker is to do besides: keep the relocations, where anything can be made of them."""
-        return ("--emit-relocs",) if "relocations" in self.arch.rows else ()
+        """What the linker is to do besides: keep the relocations, where they are wanted and anything can be made of
+        them. GNU ld takes several times as long then."""
+        wanted = self.link.keep_relocations or any(table.rule.select.needs_relocations for table in self.tables)
+        return ("--emit-relocs",) if wanted and "relocations" in self.arch.rows else ()
 
 
 def read_file(path: Path, arch: str = "") -> File:

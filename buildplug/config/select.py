@@ -55,6 +55,7 @@ class References:
         "The kinds of references that are counted and ignored; any other kind is an error.",
     ] = ()
 
+    needs_relocations: ClassVar[bool] = True
     values: ClassVar[Mapping[str, Value]] = {
         "site": Value("address of the reference", "address"),
         "target": Value("address that it refers to", "address"),
@@ -90,6 +91,7 @@ class Symbols:
         "with an empty string.",
     ] = field(default_factory=dict)
 
+    needs_relocations: ClassVar[bool] = False
     values: ClassVar[Mapping[str, Value]] = {
         "address": Value("address of the symbol", "address"),
         "entry": Value("address to call the function at, which for Thumb is the address plus one", "address"),
@@ -120,6 +122,7 @@ class Relocations:
     ] = field(default_factory=dict)
     moving: Annotated[Globs, "Symbols that move with the image although they are absolute or in a fixed section."] = ()
 
+    needs_relocations: ClassVar[bool] = True
     values: ClassVar[Mapping[str, Value]] = {
         "place": Value("address of the field", "address"),
         "encoding": Value("encoding of the field, its place in: " + " ".join(FIELD_NAMES)),
@@ -146,6 +149,8 @@ class Records:
     ranges: Annotated[tuple[tuple[str, str], ...], "Records from START to before END."] = ()
     optional: Annotated[bool, "A section that does not exist has no records, and is no error."] = False
     members: Annotated[tuple[Member, ...], "The members of a record, in their order, without gaps."] = ()
+
+    needs_relocations: ClassVar[bool] = True  # which say what the bytes do not: see select/annotations.py
 
     @property
     def values(self) -> Mapping[str, Value]:

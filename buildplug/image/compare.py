@@ -3,7 +3,7 @@
 Same means same size, same content outside relocated fields, and same references; and each relocated field must hold
 what its relocation says, or, where that is not known, refer to the same place in both links. Content moved within a
 section is reported apart from changed content. So is what linkers make without relocations, if it cannot be proved.
-Where an architecture's relocations are unknown, layout.py compares less.
+Where there are no relocations, or an architecture's are unknown, layout.py compares less.
 """
 
 from dataclasses import dataclass, replace
@@ -80,10 +80,14 @@ def _compare(draft: Image, final: Image, own: set[str]) -> Comparison:
     if names[0] != names[1]:
         odd = sorted(set(names[0]) ^ set(names[1])) or ["their number"]
         return Comparison((), (f"the sections differ: {', '.join(odd)}",), (), 0)
-    pairs, moved, unproved = Pairs(draft, final, *indices), list[str](), list[str]()
-    if "relocations" not in final.arch.rows:
-        moved, changed = layout.differences(pairs)
-        return Comparison(tuple(moved), tuple(changed), (), len(pairs))
+    pairs = Pairs(draft, final, *indices)
+    if draft.has_relocations != final.has_relocations:
+        which = "draft" if draft.has_relocations else "final image"
+        return Comparison((), (f"only the {which} has relocations",), (), len(pairs))
+    if "relocations" not in final.arch.rows or not final.has_relocations:
+        differences = ([], [], []) if final is draft else layout.differences(pairs)
+        moved, changed, unproved = map(list, differences)
+        return Comparison(tuple(moved), tuple(changed), tuple(unproved), len(pairs))
     after = _references(final, indices[1])
     wrong = _wrong_fields(pairs, after)
     changed = [
@@ -97,6 +101,7 @@ def _compare(draft: Image, final: Image, own: set[str]) -> Comparison:
     unlike, elsewhere = pairs.unlike(before, _fields(final)), _elsewhere(pairs, before, after)
     sizes, sizes_now = pairs.columns("size")
     suspect = pairs.of_other_kind | (sizes != sizes_now) | keys.differ | (unlike >= 0) | (elsewhere >= 0)
+    moved, unproved = list[str](), list[str]()
     for pair in np.flatnonzero(suspect & (wrong < 0)).tolist():
         found, sure = _difference(pairs, keys, pair)
         if not found and elsewhere[pair] >= 0:
@@ -125,7 +130,7 @@ def _difference(pairs: Pairs, keys: Keys, pair: int) -> tuple[str, bool]:
     if keys.differ[pair]:
         at = keys.first(pair)
         names = keys.referred(pair, at)
-        return f"its references differ from {_where(pairs.final, after, at)} on: {names[0]} became {names[1]}", True
+        return f"its references differ from {pairs.place(pair, at)} on: {names[0]} became {names[1]}", True
     if before.type == SHT_NOBITS:
         return "", True
     sides = zip((pairs.draft, pairs.final), (before, after), keys.of(pair), strict=True)
@@ -133,18 +138,8 @@ def _difference(pairs: Pairs, keys: Keys, pair: int) -> tuple[str, bool]:
     unlike = np.flatnonzero(contents[0] != contents[1])
     found = computed.explained(pairs.draft, before, pairs.final, after, unlike)
     if found.wrong is not None:
-        was, now = (image.bytes_of(s)[found.wrong] for image, s in ((pairs.draft, before), (pairs.final, after)))
-        return f"byte {_where(pairs.final, after, found.wrong)} was {was:#04x}, is {now:#04x}", True
+        return pairs.byte(pair, found.wrong), True
     return ("", True) if found.proved else ("it has words that only the linker script explains", False)
-
-
-def _where(image: Image, section: Section, at: int) -> str:
-    """An offset in a section, with the symbol that the byte belongs to."""
-    symbol = image.symbol_at(section, at)
-    if symbol is None:
-        return f"+{at:#x}"
-    start = int(image.symbols["value"][symbol]) - section.address
-    return f"+{at:#x} ({image.name_of(symbol)}+{at - start:#x})"
 
 
 def _plain(image: Image, section: Section, offsets: Array, types: Array) -> Array:

@@ -23,6 +23,8 @@ RELOCATION = np.dtype(
 # A field that the loader fills: its address, the address that goes in, and that addend's offset in the file.
 LOADED = np.dtype([("place", "u8"), ("address", "u8"), ("offset", "u8")])
 
+MOST_RUNS = 64
+
 
 class Image(SymbolTable):
     """A linked ELF file: its sections, symbols and relocations."""
@@ -58,7 +60,7 @@ class Image(SymbolTable):
         of = self.headers["flags"] & SHF_ALLOC != 0 if of is None else of
         tables = tables[of[self.headers["info"][tables]]]
         kinds = [(kind, tables[self.headers["type"][tables] == kind]) for kind in (SHT_RELA, SHT_REL)]
-        parts = [self._relocations(some, kind, against) for kind, some in kinds if len(some)]
+        parts = [self._relocations(run, kind, against) for kind, some in kinds if len(some) for run in self._runs(some)]
         rows = np.concatenate(parts) if len(parts) > 1 else (*parts, np.zeros(0, RELOCATION))[0]
         return rows[input_order.permutation(len(rows))] if input_order.shuffling() else rows
 
@@ -106,6 +108,13 @@ class Image(SymbolTable):
             raise bad(row, f"its offset lies outside {name}")
         rows["addend"] = raw["addend"][entries] if rela else self._addends(rows)
         return rows
+
+    def _runs(self, tables: Array) -> list[Array]:
+        """Relocation sections in parts that each need no copy, as linkers put them one after the other; in one if there
+        are many."""
+        ends = (self.headers["offset"] + self.headers["size"])[tables]
+        gaps = np.flatnonzero(self.headers["offset"][tables][1:] != ends[:-1]) + 1
+        return np.split(tables, gaps) if len(gaps) < MOST_RUNS else [tables]
 
     def _raw(self, tables: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
         """The records of relocation sections of one type, one section after the other, and after which of them each

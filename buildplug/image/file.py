@@ -10,7 +10,7 @@ import numpy as np
 from buildplug.arch.registry import by_header
 from buildplug.base.errors import BuildplugError
 from buildplug.image import headers
-from buildplug.image.headers import MOST_SEGMENTS, SHF_ALLOC, SHT_NOBITS, Array, Section
+from buildplug.image.headers import MOST_SEGMENTS, SHF_ALLOC, SHT_NOBITS, Array, Section, distinct
 from buildplug.image.sections import Sections
 
 
@@ -118,7 +118,7 @@ class File:
         """The addresses at which sections start or end, ascending, and the index of the section from there on, -1 for
         none; the latter begins with that of what is before the first address."""
         starts, ends, indices = self.by_address
-        edges = np.unique(np.concatenate([starts, ends]))
+        edges = distinct(np.concatenate([starts, ends]))
         owners = np.full(len(edges) + 1, len(self.sections))
         first, last = (np.searchsorted(edges, each) + 1 for each in (starts, ends))
         np.minimum.at(owners, first, indices)

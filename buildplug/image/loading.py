@@ -36,7 +36,8 @@ def changed(draft: Image, final: Image, own: set[str]) -> list[str]:
     ]
     if not _same_entry(draft, final):
         found.append(f"the entry point was {draft.header['entry']:#x}, is {final.header['entry']:#x}")
-    return found + _flags(before, after, own) + _places(before, after) + _contents(before, after) + _bare(before, after)
+    moved = [] if final is draft else _flags(before, after, own) + _moved_loads(before, after, own)
+    return found + moved + _places(before, after) + _contents(before, after) + _bare(before, after)
 
 
 def _same_entry(draft: Image, final: Image) -> bool:
@@ -56,46 +57,50 @@ def _same_entry(draft: Image, final: Image) -> bool:
 
 def _flags(draft: Segments, final: Segments, own: set[str]) -> list[str]:
     """Sections whose segments have other types, flags, alignments, or load addresses."""
-    texts: list[dict[str, tuple[str, str]]] = []
+    numbers: dict[tuple[str, str], int] = {}
+    found = []
     for one in (draft, final):
         patterns, which = patterns_of(one)
         rows = [one.rows[list(pattern)] for pattern in patterns]
         made = [(" ".join(map(kind, r)), " ".join(f"{align:#x}" for align in r["align"].tolist())) for r in rows]
-        texts.append({name: made[number] for name, number in zip(one.names, which, strict=True) if name not in own})
-    before, after = texts
-    found = [
-        f"{name}: its {what} {old or 'none'} became {new or 'none'}"
-        for name in before.keys() & after.keys()
-        for what, old, new in zip(("segments", "segments' alignments"), before[name], after[name], strict=True)
+        found.append(np.array([numbers.setdefault(each, len(numbers)) for each in made], "i8")[which])
+    at, known = _counterparts(draft, final, own), list(numbers)
+    found[0] = np.append(found[0], -1)[at]  # that of its counterpart
+    return [
+        f"{final.names[index]}: its {what} {old or 'none'} became {new or 'none'}"
+        for index in np.flatnonzero((at >= 0) & (found[0] != found[1])).tolist()
+        for what, old, new in zip(
+            ("segments", "segments' alignments"), known[found[0][index]], known[found[1][index]], strict=True
+        )
         if old != new
     ]
-    return found + _moved_loads(draft, final, own)
+
+
+def _counterparts(draft: Segments, final: Segments, own: set[str]) -> Array:
+    """For each of the final sections the one of its name in the draft, -1 for none, and for tables."""
+    index = {name: number for number, name in enumerate(draft.names) if name not in own}
+    return np.fromiter((index.get(name, -1) for name in final.names), "i8", len(final.names))
 
 
 def _moved_loads(draft: Segments, final: Segments, own: set[str]) -> list[str]:
     """Segments with another distance from link to load address, unless they follow what is loaded before them: with
     AT>, a larger table moves that."""
-    deltas: list[dict[str, int]] = []
-    loads = np.zeros(len(final.names), "u8")
-    for one in (draft, final):
-        patterns, which = patterns_of(one)
-        made = [[delta_of(one.rows[i], one.image) for i in p if one.rows[i]["type"] == PT_LOAD] for p in patterns]
-        pairs = zip(one.names, which, strict=True)
-        deltas.append({name: made[number][0] for name, number in pairs if made[number]})
-        loads = np.array([made[number][0] if made[number] else 0 for number in which], "u8")
-    loads = (loads + final.start) & np.uint64(final.image.arch.modulus - 1)
+    deltas, loaded = zip(*map(_deltas, (draft, final)), strict=True)
+    loads = (np.where(loaded[1], deltas[1], 0) + final.start) & np.uint64(final.image.arch.modulus - 1)
     order = np.argsort(loads, kind="stable")
     previous = np.zeros(len(loads), "u8")  # where what is loaded before each section ends
     previous[order[1:]] = np.maximum.accumulate((loads + final.end - final.start)[order])[:-1]
+    at, tables = _counterparts(draft, final, own), np.array([name in own for name in final.names], bool)
     found = []
     for number, row in enumerate(final.rows):
         held = np.flatnonzero(final.held[:, number])
         if row["type"] != PT_LOAD or not len(held):
             continue
-        delta = delta_of(row, final.image)
-        names = [final.names[index] for index in held.tolist() if final.names[index] not in own]
-        same = all(deltas[0].get(name, delta) == delta for name in names)
-        known = names or delta in deltas[0].values()
+        delta = np.uint64(delta_of(row, final.image))
+        others = at[held[~tables[held]]]
+        pairs = others[others >= 0]
+        same = not (loaded[0] & (deltas[0] != delta))[pairs].any()
+        known = len(others) or delta in deltas[0][loaded[0]]
         first = held[np.argmin(final.start[held])]
         align = max(1, int(final.alignment[first]))
         after = int(previous[first])
@@ -104,6 +109,14 @@ def _moved_loads(draft: Segments, final: Segments, own: set[str]) -> list[str]:
                 f"segment {number}: its load address is {int(row['paddr']):#x}, {final.names[first]} had another"
             )
     return found
+
+
+def _deltas(one: Segments) -> tuple[Array, Array]:
+    """For each section the distance from link to load address, uint64, and whether it is loaded."""
+    patterns, which = patterns_of(one)
+    made = [[delta_of(one.rows[i], one.image) for i in p if one.rows[i]["type"] == PT_LOAD] for p in patterns]
+    first, loaded = np.array([each[0] if each else 0 for each in made], "u8"), np.array([*map(bool, made)], bool)
+    return first[which], loaded[which]
 
 
 def _places(draft: Segments, final: Segments) -> list[str]:

@@ -3,7 +3,7 @@
 All sections are taken at once, as there may be very many.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -58,6 +58,21 @@ class Pairs:
         """A field of the section headers in the draft and in the final image."""
         return self.draft.headers[field][self.before], self.final.headers[field][self.after]
 
+    def place(self, pair: int, at: int) -> str:
+        """An offset in a pair, with the symbol of the final image that the byte belongs to."""
+        section = self.final.sections[int(self.after[pair])]
+        symbol = self.final.symbol_at(section, at)
+        if symbol is None:
+            return f"+{at:#x}"
+        start = int(self.final.symbols["value"][symbol]) - section.address
+        return f"+{at:#x} ({self.final.name_of(symbol)}+{at - start:#x})"
+
+    def byte(self, pair: int, at: int) -> str:
+        """How a byte differs, at an offset in a pair of equal size."""
+        sides = zip((self.draft, self.final), self.sections(pair), strict=True)
+        was, now = (image.bytes_of(section)[at] for image, section in sides)
+        return f"byte {self.place(pair, at)} was {was:#04x}, is {now:#04x}"
+
     @cached_property
     def of_other_kind(self) -> Array:
         """Whether the type or flags of each pair differ."""
@@ -66,9 +81,17 @@ class Pairs:
         return found
 
     def unlike(self, rows: Array, fields: dict[int, Field]) -> Array:
-        """The offset of the first byte in which each pair differs, -1 for none, shape (pairs,): outside build-ids, and
-        the fields of the draft's relocations `rows`. Of pairs of one size only."""
+        """The offset of the first of the differing() bytes of each pair, -1 for none, shape (pairs,)."""
         first = np.full(len(self), -1)
+        for pair, offset in self.differing(rows, fields):
+            found, index = np.unique(pair, return_index=True)
+            new = first[found] < 0
+            first[found[new]] = offset[index[new]]
+        return first
+
+    def differing(self, rows: Array, fields: dict[int, Field]) -> Iterator[tuple[Array, Array]]:
+        """Where the bytes of pairs of one size differ, outside build-ids and the fields of the draft's relocations
+        `rows`: pairs and offsets, in pieces, by offset in each pair."""
         starts, sizes = (each[self.before].astype("i8") for each in self.draft.contents)
         starts_now, sizes_now = (each[self.after].astype("i8") for each in self.final.contents)
         order = np.flatnonzero((sizes == sizes_now) & (sizes > 0))
@@ -94,10 +117,7 @@ class Pairs:
                 places = np.flatnonzero(differs) + at
                 near = np.searchsorted(starts[begin:end], places, "right") - 1 + begin
                 inside = (near >= begin) & (places < ends[near])
-                found, index = np.unique(near[inside], return_index=True)
-                new = first[order[found]] < 0
-                first[order[found[new]]] = places[inside][index[new]] - starts[found[new]]
-        return first
+                yield order[near[inside]], places[inside] - starts[near[inside]]
 
     def _places(self, rows: Array, fields: dict[int, Field]) -> tuple[Array, Array]:
         """Where relocated fields are in the draft's file, ascending, and their relocation types."""

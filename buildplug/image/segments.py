@@ -18,6 +18,7 @@ from buildplug.image.headers import (
     SHT_NOBITS,
     Array,
     Section,
+    distinct,
 )
 
 
@@ -86,14 +87,14 @@ def kind(row: Array) -> str:
     return (f"{int(row['type']):#x}:" if row["type"] != PT_LOAD else "") + flags + (f"+{odd:#x}" if odd else "")
 
 
-def patterns_of(one: Segments) -> tuple[list[tuple[int, ...]], list[int]]:
+def patterns_of(one: Segments) -> tuple[list[tuple[int, ...]], Array]:
     """The different sets of segments that sections are held by, and for each section which of them."""
     words = np.zeros((len(one.names), -(-len(one.rows) // 64)), "u8")
     packed = np.packbits(one.held, axis=1)
     words.view("u1").reshape(len(words), -1)[:, : packed.shape[1]] = packed
     keys = words[:, 0] if words.shape[1] == 1 else words  # numbers are sorted much faster than rows
     _, first, which = np.unique(keys, return_index=True, return_inverse=True, axis=0)
-    return [tuple(np.flatnonzero(one.held[row]).tolist()) for row in first.tolist()], which.ravel().tolist()
+    return [tuple(np.flatnonzero(one.held[row]).tolist()) for row in first.tolist()], which.ravel()
 
 
 def delta_of(row: Array, image: Image) -> int:
@@ -136,5 +137,5 @@ def stray_values(one: Segments, number: int) -> list[int]:
     for gap in gaps[least != most].tolist():
         if len(found) == 256:
             break
-        found |= set(np.unique(one.image.data[past[gap] : starts[gap]]).tolist())
+        found |= set(distinct(one.image.data[past[gap] : starts[gap]]).tolist())
     return sorted(found)

@@ -60,7 +60,7 @@ def patches(rule: Rule, linked: Image, before: Image, after: Image) -> list[Patc
     base, size = at - start, _sized(before, rule)
     if linked.type != "ET_EXEC":
         _check_loader(rule, linked, base, size, old, new)
-    if old.tobytes() == new.tobytes() or "relocations" not in linked.arch.rows:
+    if old.tobytes() == new.tobytes() or not linked.has_relocations:
         return []  # nothing of them is in the image that would change
     names = {before.entry_of(symbol): symbol for symbol in range(len(before.symbols))}  # the same in both objects
     (expected, sure), (wanted, known) = (_translated(linked, before, names, base, rows) for rows in (old, new))

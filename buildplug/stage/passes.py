@@ -19,7 +19,7 @@ from buildplug.stage import fill, render
 from buildplug.stage.build import Build
 from buildplug.stage.linker import TableFiles
 from buildplug.stage.notes import Assembled, Done, Extracted, Found, Generated, Linked, TableRecord, Verified
-from buildplug.stage.proof import TableProof, known, prove_table, rewrite, table_bytes, try_fixup, verify
+from buildplug.stage.proof import TableProof, prove_table, rewrite, table_bytes, try_fixup, verify
 from buildplug.tables import registry
 from buildplug.tables.format import Contents
 from buildplug.tables.registry import format_of
@@ -209,8 +209,7 @@ class Stage(Build):
     def verify(self, draft: Path, relinked: Path, image: Path) -> Verified:
         """Proves that the tables are true of the final image; corrects them if the linker moved what they refer to."""
         before, final = _image(draft), _image(relinked)
-        extracted = zip((table.rule for table in self.tables), self._contents(), strict=True)
-        proof = verify(before, final, [(t.rule, t.ops) for t in self.tables], known(before, final, extracted))
+        proof = verify(before, final, [(t.rule, t.ops) for t in self.tables], self._contents())
         if proof.changed:
             raise BuildplugError(
                 relinked,

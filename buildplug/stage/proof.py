@@ -4,7 +4,7 @@ A table is true if it equals a new extraction from the final image. compare.py c
 draft's, loading.py what a loader reads, and segments.py how the tables are loaded.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -53,32 +53,34 @@ class Proof:
 def verify(
     draft: Image,
     final: Image,
-    wanted: Iterable[tuple[Rule, Ops | None]],
-    truths: Iterable[Contents | None] = repeat(None),
+    wanted: Sequence[tuple[Rule, Ops | None]],
+    made: Sequence[Contents] = (),
 ) -> Proof:
     """Compares two links of one kernel; the same link given twice is only checked against itself. Without declared
-    ops, a table's own are used. `truths`: for each table, an extraction from the final image, if already made.
+    ops, a table's own are used. `made`: the tables that were extracted from a draft of one's own.
 
     Raises BuildplugError if a table, or the relocations to check it with, are missing.
     """
-    proofs = tuple(prove_table(final, rule, ops, truth) for (rule, ops), truth in zip(wanted, truths, strict=False))
+    same = bool(made) and _same_but_tables(draft, final, [rule for rule, _ in wanted])
+    implicit = bool((final.headers["type"] == SHT_REL).any())  # then an addend may be in a table
+    proofs = tuple(
+        prove_table(final, rule, ops, truth if same and not (implicit and rule.select.needs_relocations) else None)
+        for (rule, ops), truth in zip(wanted, made or repeat(None), strict=False)
+    )
     own = {proof.rule.section for proof in proofs}
+    draft = final if same else draft
     found = compare(draft, final, own)
     changed = (*found.changed, *loading.changed(draft, final, own))
     segments.check(final, [(proof.rule, _place(final, proof.rule)[1]) for proof in proofs])
     return Proof(proofs, found.moved, changed, found.sections, found.unproved)
 
 
-def known(draft: Image, final: Image, contents: Iterable[tuple[Rule, Contents]]) -> list[Contents | None]:
-    """Those of a draft's extractions that are the final image's too, as nothing that they were made of has changed: all
-    bytes are the same but those of tables and build-ids. Of an SHT_REL relocation the addend may be in a table."""
-    made = list(contents)
-    own = [final.section(rule.section) for rule, _ in made]
-    ranges = [*((s.offset, s.offset + s.size) for s in own), *((i.start, i.end) for i in build_id.locations(final))]
-    if len(draft.data) != len(final.data) or not _same_outside(draft.data, final.data, ranges):
-        return [None] * len(made)
-    implicit = bool((final.headers["type"] == SHT_REL).any())
-    return [content if rule.select.rows == "symbols" or not implicit else None for rule, content in made]
+def _same_but_tables(draft: Image, final: Image, rules: Sequence[Rule]) -> bool:
+    """Whether all bytes are the same but those of tables and build-ids, so that what was extracted from the draft is
+    true of the final image, and nothing else is to be compared."""
+    own = [[image.section(rule.section) for rule in rules] for image in (draft, final)]
+    ranges = [*((s.offset, s.offset + s.size) for s in own[1]), *((i.start, i.end) for i in build_id.locations(final))]
+    return own[0] == own[1] and len(draft.data) == len(final.data) and _same_outside(draft.data, final.data, ranges)
 
 
 def _same_outside(one: Array, other: Array, ranges: Iterable[tuple[int, int]]) -> bool:

@@ -18,7 +18,7 @@ from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.config.select import Relocations
 from buildplug.image.elf import Image
-from buildplug.image.headers import Array
+from buildplug.image.headers import Array, distinct
 from buildplug.select.relocations import FIELD, fields
 from buildplug.tables import sites_format
 from buildplug.tables.binary import CTYPE, Records, address_of, dtypes
@@ -124,7 +124,7 @@ def relocs_of(image: Image, rule: Rule) -> Packed:
     """The table of the fields that `rule` selects from an image. Raises BuildplugError."""
     at = address_of(image, rule)
     rows = fields(image, rule)
-    used = sorted((image.sections[index] for index in np.unique(rows["section"]).tolist()), key=lambda s: s.address)
+    used = sorted((image.sections[index] for index in distinct(rows["section"]).tolist()), key=lambda s: s.address)
     number = np.zeros(len(image.sections), "u4")
     number[[section.index for section in used]] = np.arange(len(used))
     rows["section"] = number[rows["section"]]

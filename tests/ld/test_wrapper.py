@@ -103,6 +103,19 @@ def test_relocations_stay_if_they_are_asked_for(work: Path, how: str) -> None:
     assert ".rela.bp_functions" in section_names(linked(work, *INPUTS, *([how] if how.startswith("-") else [])))
 
 
+@pytest.mark.parametrize(("more", "asked"), [("ksyms", False), ("relocs", True)])
+def test_relocations_are_asked_for_where_a_table_needs_them(work: Path, more: str, asked: bool) -> None:
+    (work / "buildplug.toml").unlink()
+    (work / "buildplug.toml").write_text(f'{CONFIG}[[table]]\nrule = "{more}"\n')
+    (work / "noting").write_text('#!/bin/sh\necho "$@" >> words\nexec ld "$@"\n')
+    (work / "noting").chmod(0o755)
+    (work / "words").touch()
+    linked(work, *INPUTS, linker="./noting")
+    links = [line.split() for line in (work / "words").read_text().splitlines() if "-o" in line.split()]
+    assert links
+    assert all(("--emit-relocs" in words) == asked for words in links)
+
+
 def test_warnings_come_once_and_name_the_output(work: Path) -> None:
     done = ld(work, "-N", *INPUTS, "-o", "prog")
     assert done.stderr == "ld: warning: prog has a LOAD segment with RWX permissions\n"

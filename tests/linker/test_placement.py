@@ -59,7 +59,7 @@ def test_tables_go_into_the_regions_of_what_they_stand_behind(tmp_path: Path, ld
 @pytest.mark.parametrize("ld", ["ld", "ld.lld"])
 def test_a_linker_that_wraps_the_linker_places_them_in_the_same_way(tmp_path: Path, ld: str) -> None:
     image = kernel(tmp_path, ld, SCRIPTS["regions"], [])
-    words = ["--config", "buildplug.toml", "-e", "_start", "--emit-relocs", "--fatal-warnings", "-Tkernel.lds"]
+    words = ["--config", "buildplug.toml", "-e", "_start", "--fatal-warnings", "-Tkernel.lds"]
     words += ["--no-warn-rwx-segments"] * (ld == "ld")
     done = buildplug("ld", *words, "build/obj/kernel.c.o", "-o", "vmlinux", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
