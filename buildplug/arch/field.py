@@ -94,6 +94,11 @@ class Field:
         """Whether the field is the whole word, its bits in order: a plain number."""
         return self.parts[0].slices == (Slice(0, 8 * self.size, 0),)
 
+    @property
+    def partial(self) -> bool:
+        """Whether the field holds only a part of an address."""
+        return self.step > 1 or self.modulus <= ALL
+
     @cached_property
     def mask(self) -> int:
         """The field's bits in the word."""
@@ -142,6 +147,7 @@ ABS32 = whole("abs32", 4)
 ABS32S = whole("abs32s", 4, signed=True)
 ABS64 = whole("abs64", 8)
 REL64 = whole("rel64", 8, Base.PC)
+NOTHING = Field("nothing", 4, (Part((Slice(0, 0, 0),)),), modulus=1)  # of an instruction that needs no address
 # A field's number is its index here; the first four are part of the format of relocation tables.
 FIELDS = (REL32, ABS32, ABS32S, ABS64, REL64)
 FIELD_NAMES = tuple(field.name for field in FIELDS)

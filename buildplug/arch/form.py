@@ -54,11 +54,17 @@ class Form:
     code: bytes
     mask: bytes
     padding: int = 0  # bytes of the nop at the site's end: room for longer inline code, made by a shipped macro
+    first: Field | None = None  # the field of the first of several relocations, which together have the form's field
 
     @property
     def length(self) -> int:
         """The length of the site, bytes."""
         return len(self.code)
+
+    @property
+    def relocated(self) -> Field:
+        """The field of the relocation by which the site is found."""
+        return self.first or self.field
 
     @property
     def opcode(self) -> bytes:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from buildplug.arch.field import Field
+from buildplug.arch.field import FIELDS, Field
 from buildplug.arch.form import Form
 
 
@@ -58,6 +58,12 @@ class Arch:
     thread: frozenset[int] = frozenset()  # r_type of 4-byte fields of thread-local variables through the GOT
     ignored: frozenset[int] = frozenset()  # r_type that refers to no address of the image (TLS offsets, sizes, none)
     forms: tuple[Form, ...] = ()  # more code bytes first; tables store the index
+    instruction: int = 0  # bytes of every instruction, whose word then says what it is; 0: their lengths vary
+    made: dict[int, tuple[Form, ...]] = field(
+        default_factory=dict
+    )  # r_type -> what linkers may make of its instruction
+    veneers: tuple[Form, ...] = ()  # code that linkers add between a direct call or jump and a target out of its reach
+    uses: tuple[tuple[int, int, str], ...] = ()  # value, mask: an instruction with a slot's address; its ignored kind
     trailing: tuple[int, ...] = ()  # distances from a pc-relative field's start to its instruction's end, bytes
     prefixes: frozenset[int] = frozenset()  # bytes before a site that may be a prefix of its instruction
     nops: tuple[bytes, ...] = ()  # nops[n]: the nop of n bytes; nops[0] is empty
@@ -77,6 +83,11 @@ class Arch:
     assembly: Assembly = Assembly()
     line: int = 64  # bytes of a cache line
     aliases: dict[str, str] = field(default_factory=dict)  # a register's other names -> its full name
+
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields of relocations and forms; a field's number is its index. FIELDS come first."""
+        return tuple(dict.fromkeys((*FIELDS, *self.relocations.values(), *(form.field for form in self.forms))))
 
     @property
     def rows(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from buildplug.arch.model import Arch
-from buildplug.arch.registry import ARCHES
+from buildplug.arch.registry import ARCHES, WITHOUT_KERNEL
 from buildplug.base import data
 from buildplug.base.errors import BuildplugError
 from buildplug.base.keys import OneOf, keys_of, union_of
@@ -122,12 +122,13 @@ def find_shipped() -> list[Rule]:
 
 def check_arch(rule: Rule, arch: Arch, where: object) -> None:
     """Raises BuildplugError if the architecture has no rows of the rule's kind."""
+    known = ", ".join((*ARCHES, *WITHOUT_KERNEL))
     if rule.select.rows not in arch.rows:
         raise BuildplugError(
             where,
             f"rule {rule.name}: expected a rule of {' or '.join(arch.rows)}, all that {arch.name} has, found one of "
             f"{rule.select.rows}",
-            f"use a rule of symbols, such as ksyms; those of {rule.select.rows} are for {' and '.join(ARCHES)}",
+            f"use a rule of symbols, such as ksyms; those of {rule.select.rows} are for {known}",
         )
 
 

@@ -98,7 +98,7 @@ def _compare(draft: Image, final: Image, own: set[str]) -> Comparison:
         return Comparison((), tuple(changed), (), len(pairs))
     before = _references(draft, indices[0])
     keys = Keys(pairs, before, after)
-    unlike, elsewhere = pairs.unlike(before, _fields(final)), _elsewhere(pairs, before, after)
+    unlike, (elsewhere, halves) = pairs.unlike(before, _fields(final)), _elsewhere(pairs, before, after)
     sizes, sizes_now = pairs.columns("size")
     suspect = pairs.of_other_kind | (sizes != sizes_now) | keys.differ | (unlike >= 0) | (elsewhere >= 0)
     moved, unproved = list[str](), list[str]()
@@ -110,6 +110,8 @@ def _compare(draft: Image, final: Image, own: set[str]) -> Comparison:
             unproved.append(f"{pairs.name(pair)}: {found}")
         elif found:
             (moved if _only_moved(pairs, keys, pair) else changed).append(f"{pairs.name(pair)}: {found}")
+    for pair in np.flatnonzero((halves >= 0) & (wrong < 0)).tolist():
+        unproved.append(f"{pairs.name(pair)}: the field at +{halves[pair]:#x} is a part of an address in the GOT")
     return Comparison(tuple(moved), tuple(changed), tuple(unproved), len(pairs))
 
 
@@ -178,10 +180,11 @@ def _known(image: Image, relocations: Array) -> Array:
     return known
 
 
-def _elsewhere(pairs: Pairs, before: Array, after: Array) -> Array:
+def _elsewhere(pairs: Pairs, before: Array, after: Array) -> tuple[Array, Array]:
     """The offset of each pair's first field that refers to another place in one link than in the other, -1 for none,
-    of the fields whose content is not known from their relocations."""
-    first, images = np.full(len(pairs), -1), (pairs.draft, pairs.final)
+    of the fields whose content is not known from their relocations; and of the first one that differs and holds only a
+    part of an address, so that its place is not known."""
+    first, halves, images = np.full(len(pairs), -1), np.full(len(pairs), -1), (pairs.draft, pairs.final)
     unsure = [rows[~_known(image, rows)] for image, rows in zip(images, (before, after), strict=True)]
     for kind, field in _fields(pairs.final).items():
         rows = [each[each["type"] == kind] for each in unsure]
@@ -196,6 +199,9 @@ def _elsewhere(pairs: Pairs, before: Array, after: Array) -> Array:
             continue
         words = [i.words(r["section"], r["offset"], field.size) for i, r in zip(images, rows, strict=True)]
         same = words[0] == words[1]
+        if field.partial:
+            _note(halves, pairs, rows[1][~same])
+            continue
         for base in (0, 1):
             addresses = []
             for image, row, word in zip(images, rows, words, strict=True):
@@ -204,7 +210,7 @@ def _elsewhere(pairs: Pairs, before: Array, after: Array) -> Array:
                 addresses.append((found + place * np.uint64(base)) & np.uint64(image.arch.modulus - 1))
             same |= same_place(pairs.draft, addresses[0], pairs.final, addresses[1])
         _note(first, pairs, rows[1][~same])
-    return first
+    return first, halves
 
 
 def _fields(image: Image) -> dict[int, Field]:

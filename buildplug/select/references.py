@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from buildplug.arch.field import FIELDS, Field
+from buildplug.arch.field import Field
 from buildplug.arch.form import ADDRESS, IGNORED_KINDS
 from buildplug.config import select
 from buildplug.config.rule import Rule, check_arch
@@ -29,6 +29,7 @@ from buildplug.image.headers import (
 from buildplug.image.symbols import is_data
 from buildplug.image.symtab import among
 from buildplug.select.symbols import Target, disjoint, targets
+from buildplug.select.words import settle
 
 if TYPE_CHECKING:
     from buildplug.image.code import Disassembler
@@ -110,7 +111,7 @@ class _Finder:
         # Most are far from every target: filter by the whole range, then by the nearest target, allowing for the bytes
         # between a field and the end of its instruction.
         starts, ends, _ = self.pieces
-        reach = np.uint64(max(self.arch.trailing))
+        reach = np.uint64(max(self.arch.trailing, default=0))
         end = near + reach
         at = np.flatnonzero(end - starts[0] < ends[-1] - starts[0] + reach)
         index = np.maximum(np.searchsorted(starts, end[at], "right") - 1, 0)
@@ -138,21 +139,28 @@ class _Finder:
         place = relocations["offset"].astype("i8")
         relaxed = among(relocations["type"], list(self.arch.relaxed))
         data = is_data(self.image, relocations["section"], place)
+        if self.arch.instruction:  # also the literals among code
+            data |= np.array([field.whole for field in self.arch.fields])[numbers]
         rows = np.zeros(len(place), REFERENCE)
         rows["section"], rows["form"] = relocations["section"], UNKNOWN
         for number, form in enumerate(self.arch.forms):
+            made = [t for t, f in self.arch.made.items() if form in f and self.arch.relocations[t].step == 1]
+            of_form = (numbers == self.arch.fields.index(form.relocated)) | among(relocations["type"], made)
             for shift in (0, 1):  # lld leaves a relaxed `jmp *`'s relocation one byte after the field
                 open_ = (rows["form"] == UNKNOWN) & (data == form.kind.data)
-                open_ &= relaxed if shift else relaxed | (numbers == FIELDS.index(form.field))
-                self._match(rows, open_, number, place - shift)
-        self._without_prefix(rows, ~data, relaxed, numbers, place)
+                open_ &= relaxed & (not form.field.partial) if shift else relaxed & (not form.field.partial) | of_form
+                self._match(rows, open_, number, place - shift, near)
+        self._without_prefix(rows, ~data, relaxed, numbers, place, near)
+        settled = settle(self.image, rows, relocations, numbers, near, self.starts) if self.arch.instruction else None
         for i in np.flatnonzero((rows["form"] == UNKNOWN) | (~data & self._unsure(rows))).tolist():
             if data[i]:
-                field = FIELDS[numbers[i]]
+                field = self.arch.fields[numbers[i]]
                 value, kind = int(near[i]), "other" if field.signed else "slot-address"
                 kind = "relative-pointer" if field.relative else kind
+            elif settled is not None:
+                value, kind = int(near[i]), str(settled[i])
             else:
-                value, kind = self._decode(rows[i], int(place[i]), FIELDS[numbers[i]], int(near[i]))
+                value, kind = self._decode(rows[i], int(place[i]), self.arch.fields[numbers[i]], int(near[i]))
             if not kind:
                 continue
             rows["form"][i] = UNKNOWN
@@ -165,8 +173,9 @@ class _Finder:
                 self._ignore(kind, int(rows["section"][i]), int(place[i]), target, ignored)
         return self._taken(rows[rows["form"] != UNKNOWN], ignored)
 
-    def _match(self, rows: Array, open_: Array, number: int, place: Array) -> None:
-        """Sets form `number` on `open_` rows whose bytes match it and whose field holds a target's address."""
+    def _match(self, rows: Array, open_: Array, number: int, place: Array, near: Array) -> None:
+        """Sets form `number` on `open_` rows whose bytes match it and whose field holds a target's address, or a part
+        of the one that the relocation says, `near`."""
         form = self.arch.forms[number]
         start = place - form.at
         section = rows["section"]
@@ -175,13 +184,17 @@ class _Finder:
             at = at[(self.image.data[self.starting[section[at]] + start[at] + k] & mask) == code]
         words = self.image.words(section[at], place[at], form.field.size)
         pc = start[at].astype("u8") + self.image.addresses[section[at]] + np.uint64(form.pc % 2**64)
-        value = form.field.get(words, pc) & np.uint64(self.arch.modulus - 1)
+        value = near[at] if form.field.partial else form.field.get(words, pc) & np.uint64(self.arch.modulus - 1)
         target, slot = self.lookup(value), form.kind.slot
         good = (target >= 0) & (self.slots[target] == slot) & (slot | (value == self.starts[target]))
+        if form.field.partial:
+            good &= form.field.holds(words, pc, value)
         at, value, target = at[good], value[good], target[good]
         rows["form"][at], rows["value"][at], rows["target"][at], rows["offset"][at] = number, value, target, start[at]
 
-    def _without_prefix(self, rows: Array, code: Array, relaxed: Array, numbers: Array, place: Array) -> None:
+    def _without_prefix(
+        self, rows: Array, code: Array, relaxed: Array, numbers: Array, place: Array, near: Array
+    ) -> None:
         """Rematches rows whose form starts with a prefix that really belongs to the previous instruction."""
         forms = self.arch.forms
         prefixed = [f.kind is not ADDRESS and f.at > 0 and f.code[0] in self.arch.prefixes for f in forms]
@@ -193,11 +206,13 @@ class _Finder:
         rows["form"][again] = UNKNOWN
         for number, form in enumerate(forms):
             if not prefixed[number] and not form.kind.data:
-                open_ = again & (rows["form"] == UNKNOWN) & (relaxed | (numbers == FIELDS.index(form.field)))
-                self._match(rows, open_, number, place)
+                open_ = again & (rows["form"] == UNKNOWN) & (relaxed | (numbers == self.arch.fields.index(form.field)))
+                self._match(rows, open_, number, place, near)
 
     def _unsure(self, rows: Array) -> Array:
         """Whether the bytes alone are ambiguous: a one-byte opcode before an immediate, or a possible prefix."""
+        if self.arch.instruction:
+            return np.zeros(len(rows), bool)
         is_address = np.array([form.kind is ADDRESS for form in self.arch.forms] + [False] * 256)[rows["form"]]
         before = self.image.data[self.starting[rows["section"]] + np.maximum(rows["offset"].astype("i8") - 1, 0)]
         unsure: Array = is_address | among(before, list(self.arch.prefixes))

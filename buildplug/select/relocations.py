@@ -6,7 +6,6 @@ something that moves with it, and subtract `slide` from each that holds the dist
 
 import numpy as np
 
-from buildplug.arch.field import FIELDS
 from buildplug.base.errors import BuildplugError
 from buildplug.config.rule import Rule, check_arch
 from buildplug.config.select import Relocations
@@ -15,7 +14,7 @@ from buildplug.image.fields import UNKNOWN, check_linked, check_relocations, exp
 from buildplug.image.headers import SHF_ALLOC, SHN_ABS, SHN_UNDEF, Array
 from buildplug.image.symtab import among
 
-# section: index; offset: of the field in its section; encoding: index in FIELDS; symbol: index
+# section: index; offset: of the field in its section; encoding: index in Arch.fields; symbol: index
 FIELD = np.dtype(
     [("section", "u4"), ("offset", "u8"), ("encoding", "u1"), ("type", "u4"), ("symbol", "u4"), ("addend", "i8")]
 )
@@ -33,7 +32,7 @@ def fields(image: Image, rule: Rule) -> Array:
     select = rule.select_as(Relocations)
     moves, excluded = _moving(image, rule), _excluded(image, rule)
     relative, chosen = np.zeros((2, 256), bool)
-    for number, field in enumerate(FIELDS):
+    for number, field in enumerate(image.arch.fields):
         relative[number], chosen[number] = field.relative, field.name in select.encodings
     wanted = image.sections.matching(select.sections, select.skip)
     wanted &= image.headers["flags"] & SHF_ALLOC != 0
@@ -100,7 +99,7 @@ def _check_known(image: Image, rows: Array, kinds: Array) -> None:
 def _check_true(image: Image, rows: Array, kinds: Array, asked: Array) -> None:
     """Raises BuildplugError for a field that does not hold its value. Accepts a permutation of values in a section:
     tools sort some tables after the link, as Linux's build does."""
-    for number, field in enumerate(FIELDS):
+    for number, field in enumerate(image.arch.fields):
         at = np.flatnonzero(asked & (kinds == number))
         expected, found = expected_and_found(image, rows[at], field)
         wrong = np.flatnonzero(expected != found)

@@ -45,6 +45,11 @@ def _cbytes(data: bytes, width: int) -> str:
     return ", ".join(f"{byte:#04x}" for byte in data.ljust(width, b"\0"))
 
 
+def _number(code: bytes) -> int:
+    """An instruction's word; instructions are little-endian."""
+    return int.from_bytes(code, "little")
+
+
 @cache
 def _environment(base: Path | None) -> jinja2.Environment:
     """Templates by name: the user's, relative to `base` if given, override the shipped ones."""
@@ -56,7 +61,7 @@ def _environment(base: Path | None) -> jinja2.Environment:
         keep_trailing_newline=True,
         autoescape=lambda name: name is not None and name.endswith(".html.j2"),
     )
-    environment.filters |= {"comment": _comment, "ldname": _ldname, "cbytes": _cbytes}
+    environment.filters |= {"comment": _comment, "ldname": _ldname, "cbytes": _cbytes, "number": _number}
     return environment
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from buildplug.arch.field import FIELDS
 from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import OP_BITS, Ops
@@ -75,7 +74,7 @@ class SitesFormat(Format):
             "arch": arch,
             "table": sites_format,
             "ctype": CTYPE,
-            "fields": sorted({form.field for form in arch.forms}, key=FIELDS.index),  # the usual first
+            "fields": sorted({form.field for form in arch.forms}, key=arch.fields.index),  # the usual first
             "longest": max(form.length for form in arch.forms),
         }
         names = ("buildplug.h", *(("fixup.c", "live.h", "live.c") if has_ops else ()))
@@ -83,6 +82,11 @@ class SitesFormat(Format):
 
     def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
         backends = ops.backends if ops else {}
+        if arch.instruction:
+            known = "the fixup is for x86_64 and i386"
+            raise BuildplugError(
+                f"rule {rule.name}", f"expected a rule without ops, found one: {known}", "leave it out"
+            )
         header = {f"{rule.symbol}.h": Source("tables.h.j2", {"rule": rule, "backends": backends})}
         if ops is None:
             return header

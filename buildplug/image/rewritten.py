@@ -1,0 +1,64 @@
+"""What linkers make of instructions whose relocations they keep: other instructions, and branches to veneers.
+
+Only for architectures whose instructions are all of one length.
+"""
+
+import numpy as np
+
+from buildplug.arch.field import ALL, Field
+from buildplug.arch.form import Form
+from buildplug.image.elf import Image
+from buildplug.image.headers import Array
+
+HOPS = 2  # veneers one behind the other: lld goes from a short one to a long one
+
+
+def has_form(image: Image, sections: Array, offsets: Array, form: Form) -> Array:
+    """Whether the bytes at each offset in a section, by its index, are of a form; bool, shape as offsets."""
+    size, order = image.arch.instruction, image.arch.order
+    found = np.ones(len(offsets), bool)
+    for at in range(0, form.length, size):
+        code, mask = (int.from_bytes(each[at : at + size], order) for each in (form.code, form.mask))
+        found &= image.words(sections, offsets + np.uint64(at), size) & np.uint64(mask) == code
+    return found
+
+
+def address_in(image: Image, sections: Array, offsets: Array, form: Form) -> Array:
+    """The address in the field of a form at each offset, uint64, shape as offsets."""
+    words = image.words(sections, offsets + np.uint64(form.at), form.field.size)
+    found: Array = form.field.get(words, image.addresses[sections] + offsets + np.uint64(form.pc))
+    return found
+
+
+def destinations(image: Image, addresses: Array) -> Array:
+    """Where execution gets from each address by way of veneers, uint64: the address itself if there is none."""
+    found = addresses.copy()
+    for _ in range(HOPS if image.arch.veneers else 0):
+        homes = image.sections_at(found)
+        open_ = homes >= 0
+        for form in image.arch.veneers:
+            at = np.flatnonzero(open_)
+            sections, offsets = homes[at], found[at] - image.addresses[homes[at]]
+            match = has_form(image, sections, offsets, form)
+            found[at[match]] = address_in(image, sections[match], offsets[match], form)
+            open_[at[match]] = False
+    return found
+
+
+def is_made(image: Image, relocations: Array, field: Field, expected: Array) -> Array:
+    """Whether the instruction of each relocation, all of one field, is what a linker may make of one that refers to the
+    expected address; bool, shape as relocations. Of branches by way of a veneer, too."""
+    made = np.zeros(len(relocations), bool)
+    whole = expected & np.uint64(ALL - field.step + 1)
+    sections, offsets = relocations["section"], relocations["offset"].astype("u8")
+    for kind in np.unique(relocations["type"]).tolist() if len(made) else ():
+        for form in image.arch.made.get(kind, ()):
+            at = np.flatnonzero(relocations["type"] == kind)
+            at = at[has_form(image, sections[at], offsets[at], form)]
+            address = address_in(image, sections[at], offsets[at], form)
+            made[at] |= (address == whole[at]) | (form.field.modulus == 1)
+    branches = (form for form in image.arch.direct.values() if form.field == field) if image.arch.veneers else ()
+    for form in branches:
+        at = np.flatnonzero(~made & has_form(image, sections, offsets, form))
+        made[at] = destinations(image, address_in(image, sections[at], offsets[at], form)) == expected[at]
+    return made

@@ -1,0 +1,58 @@
+"""References in code whose instructions are all of one length: an instruction's word alone says how it refers."""
+
+import numpy as np
+
+from buildplug.image.elf import Image
+from buildplug.image.fields import UNKNOWN, mismatches, wrong_field
+from buildplug.image.headers import Array
+from buildplug.image.rewritten import address_in, destinations, has_form
+
+
+def settle(image: Image, rows: Array, relocations: Array, numbers: Array, near: Array, starts: Array) -> Array:
+    """The ignored kind of each reference that has no form, "" for those that need none; str, shape as rows.
+
+    Sets the form of calls and jumps that reach their target by a veneer. `near`: symbol plus addend; `starts`: the
+    addresses of targets. Raises BuildplugError for a field that does not hold what its relocation says.
+    """
+    arch = image.arch
+    for number in np.unique(numbers).tolist():
+        field = arch.fields[number]
+        if image.type != "ET_EXEC" and field.whole and not field.relative:
+            continue  # the loader fills it in
+        at = np.flatnonzero((numbers == number) & ~np.isin(relocations["type"], list(arch.relaxed)))
+        wrong = at[mismatches(image, relocations[at], field)]
+        if len(wrong):
+            raise wrong_field(image, relocations[wrong[0]], field)
+    sections, offsets = relocations["section"], relocations["offset"].astype("u8")
+    for form in arch.direct.values():
+        at = np.flatnonzero((rows["form"] == UNKNOWN) & (numbers == arch.fields.index(form.field)))
+        at = at[has_form(image, sections[at], offsets[at], form) & np.isin(near[at], starts)]
+        at = at[destinations(image, address_in(image, sections[at], offsets[at], form)) == near[at]]
+        rows["form"][at], rows["offset"][at], rows["value"][at] = arch.forms.index(form), offsets[at], near[at]
+        rows["target"][at] = np.searchsorted(starts, near[at])
+    kinds = np.full(len(rows), "other", "U16")
+    words = image.words(sections, offsets, arch.instruction)
+    for value, mask, kind in reversed(arch.uses):
+        kinds[words & np.uint64(mask) == value] = kind
+    kinds[_needless(image, rows, relocations)] = ""
+    return kinds
+
+
+def _needless(image: Image, rows: Array, relocations: Array) -> Array:
+    """Whether each relocation is of an instruction that refers to nothing any more, or of the inside of a site."""
+    sections, offsets = relocations["section"], relocations["offset"].astype("u8")
+    found = np.zeros(len(rows), bool)
+    for kind, forms in image.arch.made.items():
+        for form in (form for form in forms if form.field.modulus == 1 and form.kind.name == "address"):
+            at = np.flatnonzero(relocations["type"] == kind)
+            found[at] |= has_form(image, sections[at], offsets[at], form)
+    long = np.flatnonzero([form.first is not None for form in image.arch.forms])
+    sites = rows[np.isin(rows["form"], long)]
+    if len(sites):
+        order = np.lexsort((sites["offset"], sites["section"]))
+        keys = sites["section"][order].astype("u8") << np.uint64(40) | sites["offset"][order]
+        lengths = np.array([form.length for form in image.arch.forms], "u8")[sites["form"][order]]
+        own = sections.astype("u8") << np.uint64(40) | offsets
+        before = np.searchsorted(keys, own, "right") - 1
+        found |= (before >= 0) & (own > keys[before]) & (own - keys[before] < lengths[before])
+    return found
