@@ -219,6 +219,11 @@ def read(path: Path, build: Path | None = None, arch: str = "") -> Config:
         check_arch(rule, found, f"{path}: table[{number}]")
         if entry.slack < 0:
             raise BuildplugError(f"{path}: table.slack", f"expected bytes, found {entry.slack}")
+        if entry.slack and rule.table.placed:
+            raise BuildplugError(
+                f"{path}: table.slack", f"expected none for rule {rule.name}, found {entry.slack}",
+                "drop it: the kernel's own script places that table, and the kernel reads the whole section",
+            )  # fmt: skip
         paths = tuple(root / name for name in (entry.ops, entry.rule) if name and (root / name).is_file())
         declared = ops.read(root / entry.ops, found) if entry.ops else None
         tables.append(WantedTable(rule, declared, entry.slack, entry.after, entry.into, paths, entry.required))

@@ -48,7 +48,8 @@ class Rows:
 
     @property
     def room(self) -> int:
-        return rounded(HEAD * self.rule.table.head + self.dtype.itemsize * len(self) + len(self._strings()[0]))
+        size = HEAD * self.rule.table.head + self.dtype.itemsize * len(self) + len(self._strings()[0])
+        return size if self.rule.table.placed else rounded(size)  # who places it may read all that is there
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
