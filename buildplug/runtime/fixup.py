@@ -3,130 +3,21 @@
 Addresses are link addresses. The two share no code; tests compare their results byte for byte.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from buildplug.arch.form import Form
 from buildplug.arch.model import Arch
 from buildplug.base.files import write as write_file
-from buildplug.config.ops import OP_BITS
 from buildplug.image.elf import Image
 from buildplug.image.headers import SHT_NOBITS
-from buildplug.runtime.memory import Memory, Status, memory_of, put
-from buildplug.tables.sites_format import BACKEND_MAGIC, ERRORS, NONE, Table, backend_checksum, decode, dtype, inspect
+from buildplug.runtime.memory import Memory, Status, memory_of
+from buildplug.runtime.sites import Sites
+from buildplug.tables.sites_format import BACKEND_MAGIC, ERRORS, NONE, backend_checksum, decode, dtype, inspect
 
 
-def _pad(arch: Arch, code: bytes, length: int) -> bytes:
-    while len(code) < length:
-        code += arch.nops[min(length - len(code), len(arch.nops) - 1)]
-    return code
-
-
-@dataclass(frozen=True)
-class _Fixup:
-    arch: Arch
-    memory: Memory
-    table: Table
-    at: int  # address of the table
-    origin: int  # address of the backend that the sites have now; 0: as linked
-    backend: int  # address of the backend that they get; 0: as linked
-    start: int  # of the image
-    end: int
-    apart: tuple[tuple[int, int], ...] = ()  # start and end of what no site may be in: backends and their inline code
-
-    def inside(self, at: int, size: int) -> bool:
-        """Whether `size` bytes at `at` are in the image."""
-        return self.start <= at <= self.end and self.end - at >= size
-
-    def base(self, section: int) -> int:
-        return (self.at + int(self.table.bases[section])) % self.arch.modulus
-
-    def make(self, backend: int, form: Form, number: int, site: int, found: bytes) -> tuple[str, bytes]:
-        """The bytes of a site for a backend (0: as linked), and an error or "ok". `found`: its present bytes."""
-        op = self.table.ops[number]
-        record = dtype("implementation", self.arch.byteorder)
-        at_implementation = backend + dtype("backend", self.arch.byteorder).itemsize + record.itemsize * number
-        offered, code_length = 0, 0
-        if backend:
-            implementation = self.memory.read(at_implementation, record.itemsize).ljust(record.itemsize, b"\0")
-            offered, code_length = np.frombuffer(implementation, record)[0].item()
-        which = "slot" if form.kind.slot else "function"
-        section = int(op[f"{which}_section"])
-        if section == NONE:
-            return "bad_site", b""
-        function = 0
-        if not backend:
-            function = (self.base(section) + int(op[which])) % self.arch.modulus
-        elif offered:
-            function = (at_implementation + offered) % self.arch.modulus
-        elif op["function_section"] != NONE:
-            function = (self.base(int(op["function_section"])) + int(op["function"])) % self.arch.modulus
-        if not function:
-            return "no_function", b""
-
-        if not (backend and form.kind.inline):
-            own = form.own.to_bytes(form.length, "little")
-            code = bytes(c | f & o for c, o, f in zip(form.code, own, found, strict=False))
-            return self.refer(form, code, site, function)
-        ret = self.arch.ret if form.kind.returns else b""
-        if offered and code_length + len(ret) <= form.length:
-            if not self.inside(function, code_length):
-                return "bad_bounds", b""
-            code = self.memory.read(function, code_length) + ret
-        else:
-            direct = self.arch.direct[form.kind.returns]
-            error, code = self.refer(direct, direct.code, site, function)
-            if error != "ok":
-                return error, b""
-        return "ok", _pad(self.arch, code, form.length)
-
-    def refer(self, form: Form, code: bytes, site: int, function: int) -> tuple[str, bytes]:
-        """The bytes of a site, `code`, with the address of a function in its field; and an error or "ok"."""
-        changed = put(self.arch, form.field, code[form.at :], site + form.pc, function)
-        if changed is None:
-            return "out_of_range", b""
-        return "ok", code[: form.at] + changed + code[form.at + len(changed) :]
-
-    def redirect(self, form: Form, number: int, site: int) -> tuple[str, bytes, bytes]:
-        """An error or "ok", the new bytes of a site, and its present ones, which must be the expected ones."""
-        found = self.memory.read(site, form.length)
-        error, before = self.make(self.origin, form, number, site, found)
-        if error != "ok":
-            return "bad_bytes" if not self.origin and error == "out_of_range" else error, b"", b""
-        return (
-            ("bad_bytes", b"", b"") if before != found else (*self.make(self.backend, form, number, site, found), found)
-        )
-
-    def walk(self, write: Callable[[int, bytes], None] | None) -> Status:
-        """Checks all sites; also writes them if `write` is given."""
-        entry, forms = 0, self.arch.forms
-        for section, record in enumerate(self.table.sections):
-            size, previous_end = int(record["size"]), 0
-            for offset, info in self.table.sites[entry : entry + int(record["sites"])].tolist():
-                form, op = info >> OP_BITS, info & ((1 << OP_BITS) - 1)
-                if (
-                    form >= len(forms)
-                    or op >= len(self.table.ops)
-                    or not previous_end <= offset <= size - forms[form].length
-                ):
-                    return Status("bad_site", entry)
-                previous_end = offset + forms[form].length
-                site = (self.base(section) + offset) % self.arch.modulus
-                if any(site < stop and start < site + forms[form].length for start, stop in self.apart):
-                    return Status("overlap", entry)
-                error, code, found = self.redirect(forms[form], op, site)
-                if error != "ok":
-                    return Status(error, entry)
-                if write is not None and code != found:
-                    write(site, code)
-                entry += 1
-        return Status("ok", 0)
-
-
-def _inspect_backend(work: _Fixup, at: int, apart: list[tuple[int, int]]) -> Status:
+def _inspect_backend(work: Sites, at: int, apart: list[tuple[int, int]]) -> Status:
     """Checks a backend by the table's checksum of it; adds what no site may be in to `apart`."""
     arch, table = work.arch, work.table
     head, row = dtype("backend", arch.byteorder), dtype("implementation", arch.byteorder)
@@ -147,7 +38,7 @@ def _inspect_backend(work: _Fixup, at: int, apart: list[tuple[int, int]]) -> Sta
     check = table.checks[places.index(at)]
     if backend_checksum(data, at, work.base(int(check["code_section"])), arch) != check["checksum"]:
         return Status("bad_checksum", 1)
-    table_end = work.at + len(table.encode())
+    table_end = work.at + table.size
     if at < table_end and work.at < at + size:
         return Status("overlap", 1)
     apart.append((at, at + size))
@@ -178,34 +69,33 @@ def fixup(
     error = inspect(data, arch)
     if error != "ok":
         return Status(error, 0)
-    work = _Fixup(arch, memory, decode(data, arch, f"{at:#x}"), at, origin, backend, start, end)
-    previous_end, table_end = start, at + len(work.table.encode())
-    for number, record in enumerate(work.table.sections):
-        base = work.base(number)
-        if base < previous_end or not work.inside(base, int(record["size"])):  # ascending and disjoint
-            return Status("bad_bounds", number)
-        if base < table_end and at < base + int(record["size"]):
-            return Status("overlap", number)
-        previous_end = base + int(record["size"])
-    for number, op in enumerate(work.table.ops):
-        for which in ("function", "slot"):
-            section = int(op[f"{which}_section"])
-            if section != NONE and (
-                section >= len(work.table.sections) or op[which] >= work.table.sections[section]["size"]
-            ):
-                return Status("bad_bounds", number)
-    for number, check in enumerate(work.table.checks):
-        for which in ("backend_section", "code_section"):
-            if check[which] >= len(work.table.sections):
-                return Status("bad_bounds", number)
+    work = Sites(arch, memory, decode(data, arch, f"{at:#x}"), at, origin, backend, start, end)
+    sections, ops, checks = work.table.sections, work.table.ops, work.table.checks
+    sizes = sections["size"].astype("u8")
+    ends = work.bases + sizes
+    previous_end = np.append(np.uint64(start), ends[:-1])[: len(ends)]
+    outside = (work.bases < previous_end) | (work.bases > end)  # ascending and disjoint
+    outside |= np.uint64(end) - work.bases < sizes
+    wrong = outside | ((work.bases < at + work.table.size) & (ends > at))
+    if wrong.any():
+        number = int(wrong.argmax())
+        return Status("bad_bounds" if outside[number] else "overlap", number)
+    wrong = np.zeros(len(ops), bool)
+    for which in ("function", "slot"):
+        section = ops[f"{which}_section"]
+        limits = np.append(sizes, np.uint64(0))[np.minimum(section, len(sizes))]
+        wrong |= (section != NONE) & (ops[which] >= limits)
+    if wrong.any():
+        return Status("bad_bounds", int(wrong.argmax()))
+    wrong = np.maximum(checks["backend_section"], checks["code_section"]) >= len(sections)
+    if wrong.any():
+        return Status("bad_bounds", int(wrong.argmax()))
     apart: list[tuple[int, int]] = []
     for given in (origin, backend):
         status = _inspect_backend(work, given, apart) if given else Status("ok", 0)
         if status.error != "ok":
             return status
-    work = replace(work, apart=tuple(apart))
-    status = work.walk(None)
-    return status if status.error != "ok" or dry else work.walk(memory.write)
+    return replace(work, apart=tuple(apart)).walk(dry=dry)
 
 
 def apply(image: Image, table_symbol: str, backend_symbol: str, output: Path) -> int:

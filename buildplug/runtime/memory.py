@@ -1,15 +1,19 @@
 """The memory of a kernel, for the reference implementations."""
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
 from typing import NamedTuple
 
+import numpy as np
+
 from buildplug.arch.field import Field
 from buildplug.arch.model import Arch
 from buildplug.image.elf import Image
-from buildplug.image.headers import SHF_ALLOC, SHT_NOBITS
+from buildplug.image.groups import groups
+from buildplug.image.headers import SHF_ALLOC, SHT_NOBITS, Array
 
 
 class Status(NamedTuple):
@@ -39,6 +43,29 @@ class Memory:
         """Up to `size` bytes; fewer at the end of a region."""
         content, at = self._find(address)
         return bytes(content[at : at + size])
+
+    def gather(self, addresses: Array, size: int) -> tuple[Array, Array]:
+        """The `size` bytes at each address, shape (n, size), and whether there are so many; if not, they are zeros."""
+        found, whole = np.zeros((len(addresses), size), "u1"), np.zeros(len(addresses), bool)
+        for content, chosen, places in self._pieces(addresses, size):
+            found[chosen], whole[chosen] = content[places], True
+        return found, whole
+
+    def scatter(self, addresses: Array, data: Array) -> None:
+        """Writes the rows of `data`, shape (n, size), at the addresses, where there are so many bytes."""
+        for content, chosen, places in self._pieces(addresses, data.shape[1]):
+            content[places] = data[chosen]
+
+    def _pieces(self, addresses: Array, size: int) -> Iterator[tuple[Array, Array, Array]]:
+        """The content of each region with some of the addresses, which of these are in it with `size` bytes, and the
+        indices of those, shape (chosen, size)."""
+        starts = np.array([start for start, _ in self._by_start], "u8")
+        for number, chosen in groups(np.searchsorted(starts, addresses, "right") - 1):
+            if number >= 0:
+                content = np.frombuffer(self._by_start[number][1], "u1")
+                offsets = addresses[chosen] - starts[number]
+                inside = offsets + np.uint64(size) <= len(content)
+                yield content, chosen[inside], offsets[inside].astype("i8")[:, None] + np.arange(size)
 
     def write(self, address: int, data: bytes) -> None:
         content, at = self._find(address)

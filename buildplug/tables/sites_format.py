@@ -108,8 +108,13 @@ class Table:
     blob = None
 
     @property
+    def size(self) -> int:
+        """Bytes in memory."""
+        return sizes(self.arch, len(self.sections), len(self.ops), len(self), len(self.checks))[3]
+
+    @property
     def room(self) -> int:
-        return rounded(sizes(self.arch, len(self.sections), len(self.ops), len(self), len(self.checks))[3])
+        return rounded(self.size)
 
     def __len__(self) -> int:
         return len(self.sites)
