@@ -6,7 +6,6 @@ the field must hold the address that the relocation claims: linkers rewrite inst
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,15 +23,12 @@ from buildplug.image.headers import (
     STT_OBJECT,
     STT_SECTION,
     Array,
-    Section,
 )
 from buildplug.image.symbols import is_data
 from buildplug.image.symtab import among
-from buildplug.select.symbols import Target, disjoint, targets
+from buildplug.select.instructions import KIND, RIGHT, Instructions
+from buildplug.select.symbols import Targets, targets
 from buildplug.select.words import settle
-
-if TYPE_CHECKING:
-    from buildplug.image.code import Disassembler
 
 # section: index; offset: of the site in its section; form: index in Arch.forms; target: index in References.targets;
 # value: the address referred to; addend: the relocation's, relative to the target.
@@ -46,7 +42,7 @@ class References:
     """The references that a rule selects: rows of REFERENCE sorted by section and offset, and the number of ignored
     ones by kind."""
 
-    targets: tuple[Target, ...]
+    targets: Targets
     rows: Array
     ignored: dict[str, int]
 
@@ -70,17 +66,17 @@ def extract(image: Image, rule: Rule) -> References:
     return References(chosen, rows, dict(sorted(ignored.items())))
 
 
-def _named(image: Image, chosen: tuple[Target, ...]) -> Array:
+def _named(image: Image, chosen: Targets) -> Array:
     """Whether a relocation against each symbol may refer to a target, bool, shape (symbols,): true for targets, aliases
     and section symbols, but not for linker script labels that share a target's address."""
     symbols = image.symbols
-    starts, ends, owners = disjoint(chosen)
-    index = np.searchsorted(starts, symbols["value"], "right") - 1
-    owner = np.where((index >= 0) & (symbols["value"] < ends[index]), owners[index], -1)
+    owner = chosen.containing(symbols["value"])
     named: Array = (owner >= 0) & among(symbols["type"], (STT_FUNC, STT_OBJECT)) | (symbols["type"] == STT_SECTION)
     at = np.flatnonzero((owner >= 0) & ~named)
-    pairs = zip(image.names_of(at), owner[at].tolist(), strict=True)
-    named[at] = [name in chosen[number].names for name, number in pairs]
+    near = np.isin(chosen.owners, owner[at])
+    known = set(zip(chosen.owners[near].tolist(), image.names_of(chosen.selected[near]), strict=True))
+    pairs = zip(owner[at].tolist(), image.names_of(at), strict=True)
+    named[at] = np.fromiter(map(known.__contains__, pairs), bool, len(at))
     defined: Array = named & (symbols["section"] != SHN_UNDEF)
     return defined
 
@@ -88,29 +84,20 @@ def _named(image: Image, chosen: tuple[Target, ...]) -> Array:
 class _Finder:
     """Finds the references to targets."""
 
-    def __init__(self, image: Image, rule: Rule, chosen: tuple[Target, ...]):
+    def __init__(self, image: Image, rule: Rule, chosen: Targets):
         self.image, self.rule, self.targets = image, rule, chosen
         self.arch = image.arch
-        self.starts = np.array([t.address for t in chosen], "u8")
-        self.pieces = disjoint(chosen)
-        self.slots = np.array([t.slot for t in chosen])
+        self.lookup = chosen.containing
         self.executable = image.headers["flags"] & SHF_EXECINSTR != 0
         self.starting, self.sizes = (each.astype("i8") for each in image.contents)  # in the file
-        self.disassemblers: dict[int, Disassembler] = {}
-
-    def lookup(self, values: Array) -> Array:
-        """The index of the target that contains each address, -1 for none."""
-        starts, ends, owners = self.pieces
-        index = np.searchsorted(starts, values, "right") - 1
-        found: Array = np.where((index >= 0) & (values < ends[index]), owners[index], -1)
-        return found
+        self.instructions = Instructions(image)
 
     def find(self, relocations: Array, ignored: Counter[str]) -> Array:
         """Unsorted rows of REFERENCE; adds what the rule ignores to `ignored`."""
         near = self.image.symbols["value"][relocations["symbol"]] + relocations["addend"].astype("u8")  # modulo 2^64
         # Most are far from every target: filter by the whole range, then by the nearest target, allowing for the bytes
         # between a field and the end of its instruction.
-        starts, ends, _ = self.pieces
+        starts, ends, _ = self.targets.pieces
         reach = np.uint64(max(self.arch.trailing, default=0))
         end = near + reach
         at = np.flatnonzero(end - starts[0] < ends[-1] - starts[0] + reach)
@@ -151,26 +138,25 @@ class _Finder:
                 open_ &= relaxed & (not form.field.partial) if shift else relaxed & (not form.field.partial) | of_form
                 self._match(rows, open_, number, place - shift, near)
         self._without_prefix(rows, ~data, relaxed, numbers, place, near)
-        settled = settle(self.image, rows, relocations, numbers, near, self.starts) if self.arch.instruction else None
-        for i in np.flatnonzero((rows["form"] == UNKNOWN) | (~data & self._unsure(rows))).tolist():
-            if data[i]:
-                field = self.arch.fields[numbers[i]]
-                value, kind = int(near[i]), "other" if field.signed else "slot-address"
-                kind = "relative-pointer" if field.relative else kind
-            elif settled is not None:
-                value, kind = int(near[i]), str(settled[i])
-            else:
-                value, kind = self._decode(rows[i], int(place[i]), self.arch.fields[numbers[i]], int(near[i]))
-            if not kind:
-                continue
-            rows["form"][i] = UNKNOWN
-            target = int(self.lookup(np.array([value % 2**64], "u8"))[0])
-            if target >= 0:  # else it refers to a neighbouring symbol
-                if not self.slots[target] and kind != "relative-pointer":
-                    kind = "got" if relaxed[i] else "other"
-                inside = not self.slots[target] and value != self.starts[target]
-                kind = "interior" if inside else kind
-                self._ignore(kind, int(rows["section"][i]), int(place[i]), target, ignored)
+        kinds = np.array([_of_data(field) for field in self.arch.fields], KIND)[numbers]
+        if self.arch.instruction:
+            settled = settle(self.image, rows, relocations, numbers, near, self.targets.addresses)
+            kinds = np.where(data, kinds, settled)
+        known = rows["form"] != UNKNOWN
+        values, undecided = near.copy(), data & ~known
+        at = np.flatnonzero(~data & (~known | self._unsure(rows)))
+        if not self.arch.instruction:
+            values[at], kinds[at] = self.instructions.uses(rows[at], place[at], numbers[at], near[at])
+        undecided[at] = kinds[at] != RIGHT
+        rows["form"][undecided] = UNKNOWN
+        targets = self.lookup(values)
+        at = np.flatnonzero(undecided & (targets >= 0))  # the others refer to neighbouring symbols
+        values, kinds, targets = values[at], kinds[at], targets[at]
+        function = ~self.targets.slots[targets]
+        vague = np.flatnonzero(function & (kinds != "relative-pointer"))
+        kinds[vague] = np.where(relaxed[at[vague]], "got", "other")
+        kinds[function & (values != self.targets.addresses[targets])] = "interior"
+        self._ignore(kinds, rows["section"][at], place[at], targets, ignored)
         return self._taken(rows[rows["form"] != UNKNOWN], ignored)
 
     def _match(self, rows: Array, open_: Array, number: int, place: Array, near: Array) -> None:
@@ -186,7 +172,8 @@ class _Finder:
         pc = start[at].astype("u8") + self.image.addresses[section[at]] + np.uint64(form.pc % 2**64)
         value = near[at] if form.field.partial else form.field.get(words, pc) & np.uint64(self.arch.modulus - 1)
         target, slot = self.lookup(value), form.kind.slot
-        good = (target >= 0) & (self.slots[target] == slot) & (slot | (value == self.starts[target]))
+        good = (target >= 0) & (self.targets.slots[target] == slot)
+        good &= slot | (value == self.targets.addresses[target])
         if form.field.partial:
             good &= form.field.holds(words, pc, value)
         at, value, target = at[good], value[good], target[good]
@@ -198,11 +185,10 @@ class _Finder:
         """Rematches rows whose form starts with a prefix that really belongs to the previous instruction."""
         forms = self.arch.forms
         prefixed = [f.kind is not ADDRESS and f.at > 0 and f.code[0] in self.arch.prefixes for f in forms]
-        again = np.zeros(len(rows), bool)
-        for i in np.flatnonzero(code & np.array(prefixed + [False] * 256)[rows["form"]]).tolist():
-            section = self.image.sections[int(rows["section"][i])]
-            found = self._disassembler(section).instruction(int(place[i]))
-            again[i] = found is not None and found.address - section.address != rows["offset"][i]
+        again = code & np.array(prefixed + [False] * 256)[rows["form"]]
+        at = np.flatnonzero(again)
+        starts, _ = self.instructions.extents(rows["section"][at], place[at])
+        again[at] = (starts >= 0) & (starts != rows["offset"][at].astype("i8"))
         rows["form"][again] = UNKNOWN
         for number, form in enumerate(forms):
             if not prefixed[number] and not form.kind.data:
@@ -218,46 +204,35 @@ class _Finder:
         unsure: Array = is_address | among(before, list(self.arch.prefixes))
         return unsure
 
-    def _disassembler(self, section: Section) -> "Disassembler":
-        from buildplug.image.code import Disassembler  # lazy: importing capstone is slow
-
-        return self.disassemblers.setdefault(section.index, Disassembler(self.image, section))
-
-    def _decode(self, row: Array, place: int, field: Field, near: int) -> tuple[int, str]:
-        """The address that the instruction at `place` refers to, and the kind of reference ("": the form is right)."""
-        from buildplug.arch.decode import slot_use
-
-        form = self.arch.forms[row["form"]] if row["form"] != UNKNOWN else None
-        section = self.image.sections[int(row["section"])]
-        instruction = self._disassembler(section).instruction(place)
-        if instruction is None:  # it follows data in code
-            sure = form is not None and form.at > 1  # two opcode bytes and a target's address: no coincidence
-            return near + field.size * field.relative, "" if sure else "other"
-        start = instruction.address - section.address
-        bare = form is not None and not form.at and instruction.imm_offset == place - start
-        if form is not None and (row["offset"] == start or bare):
-            return near, ""
-        after = start + instruction.size - place
-        return near + after * field.relative, slot_use(self.arch, instruction, place - start)
-
     def _taken(self, rows: Array, ignored: Counter[str]) -> Array:
         """The rows whose kinds the rule takes, with their addends."""
         forms = self.arch.forms
         rest = np.array([(f.pc - f.at) * f.field.relative for f in forms])[rows["form"]]
-        rows["addend"] = (rows["value"] - self.starts[rows["target"]]).astype("i8") - rest
+        rows["addend"] = (rows["value"] - self.targets.addresses[rows["target"]]).astype("i8") - rest
         kinds = np.array([f.kind.name for f in forms])[rows["form"]]
         taken = among(kinds, self.rule.select_as(select.References).kinds)
-        for row, kind in zip(rows[~taken], kinds[~taken], strict=True):
-            self._ignore(str(kind), int(row["section"]), int(row["offset"]), int(row["target"]), ignored)
+        rest = rows[~taken]
+        self._ignore(kinds[~taken], rest["section"], rest["offset"], rest["target"], ignored)
         return rows[taken]
 
-    def _ignore(self, kind: str, section: int, offset: int, target: int, ignored: Counter[str]) -> None:
-        if kind not in self.rule.select_as(select.References).leave:
-            home = self.image.sections[section]
+    def _ignore(self, kinds: Array, sections: Array, offsets: Array, targets: Array, ignored: Counter[str]) -> None:
+        """Counts references that are no rows. Raises BuildplugError for the first that the rule does not ignore."""
+        wrong = np.flatnonzero(~among(kinds, self.rule.select_as(select.References).leave))
+        if len(wrong):
+            kind, offset, target = str(kinds[wrong[0]]), int(offsets[wrong[0]]), self.targets[int(targets[wrong[0]])]
+            home = self.image.sections[int(sections[wrong[0]])]
             found = self.image.bytes_of(home)[max(0, offset - 4) : offset + 8].tobytes().hex(" ")
             raise self.image.bad(
                 f"{home.name}+{offset:#x}: expected a site of rule {self.rule.name}, "
-                f"found {kind} of {self.targets[target].name} ({IGNORED_KINDS.get(kind, 'a site')}), bytes {found}",
+                f"found {kind} of {target.name} ({IGNORED_KINDS.get(kind, 'a site')}), bytes {found}",
                 f"change the code, or add '{kind}' to the rule's leave",
             )
-        ignored[kind] += 1
+        names, counts = np.unique(kinds, return_counts=True)
+        ignored.update(dict(zip(names.tolist(), counts.tolist(), strict=True)))
+
+
+def _of_data(field: Field) -> str:
+    """The kind of a reference in data that has no form, by its field."""
+    if field.relative:
+        return "relative-pointer"
+    return "other" if field.signed else "slot-address"

@@ -52,22 +52,21 @@ def _functions(image: Image, rule: Rule, columns: dict[str, Array], asked: set[s
             addresses, where = columns[name].astype("u8"), f"rule {rule.name}: {name}"
             symbols = containing(image, addresses, where, entry=suffix == ".entry")
             found[f"{name}{suffix}{START}"] = image.symbols["value"][symbols]
-            found[f"{name}{suffix}"] = np.array([image.name_of(index) for index in symbols.tolist()], str)
+            found[f"{name}{suffix}"] = np.array(image.names_of(symbols), str)
     return found
 
 
 def _references(image: Image, found: References) -> dict[str, Array]:
     rows, forms = found.rows, image.arch.forms
     starts = image.headers["address"].astype("u8")
-    targets = np.array([target.address for target in found.targets], "u8")
     return {
         "site": starts[rows["section"]] + rows["offset"],
         "target": rows["value"],
-        "symbol": np.array([found.targets[t].name for t in rows["target"]], str),
+        "symbol": found.targets.names(rows["target"]),
         "length": np.array([form.length for form in forms])[rows["form"]],
         "kind": np.array([KINDS.index(form.kind) for form in forms])[rows["form"]],
         "addend": rows["addend"],
-        "slot": (rows["value"] - targets[rows["target"]]) // np.uint64(image.arch.word),
+        "slot": (rows["value"] - found.targets.addresses[rows["target"]]) // np.uint64(image.arch.word),
         "zero": np.zeros(len(rows), "u8"),
     }
 

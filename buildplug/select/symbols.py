@@ -1,6 +1,9 @@
 """Symbols that a rule selects: image -> targets."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import overload
 
 import numpy as np
 
@@ -32,10 +35,71 @@ class Target:
 
     name: str
     address: int
-    size: int  # st_size, 0 if unknown
     extent: int  # bytes that count as references to it
     slot: bool
-    names: frozenset[str]  # all selected names at this address
+
+
+@dataclass(frozen=True, eq=False)
+class Targets(Sequence[Target]):
+    """The selected symbols by address, as columns, shape (targets,); the records are made when they are asked for."""
+
+    image: Image
+    addresses: Array
+    extents: Array
+    slots: Array
+    symbols: Array  # the index of the symbol that each has its name of
+    selected: Array  # the indices of all selected symbols, shape (selected,)
+    owners: Array  # the target of each of these
+
+    def __len__(self) -> int:
+        return len(self.addresses)
+
+    @overload
+    def __getitem__(self, index: int) -> Target: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Target]: ...
+
+    def __getitem__(self, index: int | slice) -> Target | Sequence[Target]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        name, columns = self.image.name_of(int(self.symbols[index])), (self.addresses, self.extents, self.slots)
+        return Target(name, *(column[index].item() for column in columns))
+
+    def names(self, rows: Array) -> Array:
+        """The names of the targets with these indices, str, shape as rows."""
+        used, inverse = np.unique(rows, return_inverse=True)
+        named: Array = np.array(self.image.names_of(self.symbols[used]), str)[inverse]
+        return named
+
+    @cached_property
+    def pieces(self) -> tuple[Array, Array, Array]:
+        """The targets' extents as ascending, non-overlapping pieces, shape (pieces,): starts, ends, and the index of
+        the innermost target of each."""
+        starts, ends = self.addresses, self.addresses + self.extents
+        edges = np.unique(np.concatenate([starts, ends]))
+        first, last = (np.searchsorted(edges, each) for each in (starts, ends))
+        inwards = np.argsort(~self.extents, kind="stable")  # the largest first
+        depth = np.empty(len(inwards), "i8")
+        depth[inwards] = np.arange(len(inwards))
+        # An extent is two overlapping runs of 2**k pieces; such a run is two of 2**(k - 1).
+        sizes = np.where(last > first, np.frexp(last - first)[1] - 1, -1)  # -1: past the end of the address space
+        deepest = np.full(len(edges), -1)  # of the runs from each piece on
+        for k in range(int(sizes.max()), -1, -1):
+            run = 1 << k
+            deepest[run:] = np.maximum(deepest[run:], deepest[:-run])
+            mine = sizes == k
+            for begin in (first[mine], last[mine] - run):
+                np.maximum.at(deepest, begin, depth[mine])
+        covered = np.flatnonzero(deepest[:-1] >= 0)
+        return edges[:-1][covered], edges[1:][covered], inwards[deepest[covered]]
+
+    def containing(self, addresses: Array) -> Array:
+        """The index of the innermost target that contains each address, -1 for none."""
+        starts, ends, owners = self.pieces
+        index = np.searchsorted(starts, addresses, "right") - 1
+        found: Array = np.where((index >= 0) & (addresses < ends[index]), owners[index], -1)
+        return found
 
 
 def selected(image: Image, rule: Rule) -> Array:
@@ -105,37 +169,23 @@ def left_out(image: Image, rule: Rule) -> dict[str, int]:
     return {kind: count for kind, count in counts.items() if count}
 
 
-def targets(image: Image, rule: Rule) -> tuple[Target, ...]:
+def targets(image: Image, rule: Rule) -> Targets:
     """The selected symbols by address. Symbols at one address become one: the first name, the largest size.
 
     Raises BuildplugError if there is none.
     """
-    found: dict[int, Target] = {}
     at = selected(image, rule)
-    rows = image.symbols[at]
-    columns = (rows["value"].tolist(), rows["size"].tolist(), functions(image)[at].tolist())
-    for name, address, size, function in zip(image.names_of(at), *columns, strict=True):
-        extent = size or (1 if function else image.arch.word)
-        other = found.get(address, Target(name, address, size, extent, not function, frozenset()))
-        found[address] = Target(
-            min(name, other.name), address, max(size, other.size), max(extent, other.extent), not function,
-            other.names | {name},
-        )  # fmt: skip
-    return tuple(found[address] for address in sorted(found))
-
-
-def disjoint(chosen: tuple[Target, ...]) -> tuple[Array, Array, Array]:
-    """The targets' extents as ascending, non-overlapping pieces, shape (pieces,): starts, ends, and the index of the
-    innermost target of each."""
-    starts = np.array([target.address for target in chosen], "u8")
-    ends = starts + np.array([target.extent for target in chosen], "u8")
-    edges = np.array(sorted({*starts.tolist(), *ends.tolist()}), "u8")
-    owners = np.full(len(edges), -1)
-    for index in np.argsort([-target.extent for target in chosen], kind="stable"):
-        first, last = np.searchsorted(edges, (starts[index], ends[index]))
-        owners[first:last] = index
-    covered = np.flatnonzero(owners[:-1] >= 0)
-    return edges[:-1][covered], edges[1:][covered], owners[covered]
+    at = at[np.argsort(image.symbols["value"][at], kind="stable")]
+    rows, function = image.symbols[at], functions(image)[at]
+    addresses, first, owners = np.unique(rows["value"], return_index=True, return_inverse=True)
+    extents = np.where(rows["size"] > 0, rows["size"], np.where(function, 1, image.arch.word).astype("u8"))
+    last = np.append(first[1:], len(at)) - 1
+    symbols = at[first]
+    several = np.flatnonzero((first != last)[owners])
+    names = image.names_of(at[several])
+    by_name = several[np.array(sorted(range(len(names)), key=names.__getitem__), "i8")]
+    symbols[owners[by_name[::-1]]] = at[by_name[::-1]]  # the first name comes last, and stays
+    return Targets(image, addresses, np.maximum.reduceat(extents, first), ~function[last], symbols, at, owners)
 
 
 def bound(image: Image, rule: Rule, bounds: tuple[str, str], end: int) -> int:

@@ -99,6 +99,6 @@ def test_the_same_image_gives_the_same_rows(link: Link) -> None:
     image = link(CALLS)
 
     def seen(references: References) -> tuple[Any, ...]:
-        return references.targets, references.rows.tobytes(), references.ignored
+        return [*references.targets], references.rows.tobytes(), references.ignored
 
     assert seen(extract(image, rule(leave=LEFT))) == seen(extract(Image(image.path), rule(leave=LEFT)))
