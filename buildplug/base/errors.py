@@ -5,6 +5,8 @@ import sys
 
 def printable(text: str) -> str:
     """`text` on one line, safe for a terminal and an assembler: unprintable characters are escaped."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

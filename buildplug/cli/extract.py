@@ -38,11 +38,12 @@ def run(options: Namespace) -> None:
 def _references(image: Image, rule: Rule) -> tuple[list[dict[str, Any]], dict[str, int]]:
     found = references.extract(image, rule)
     entries: list[dict[str, Any]] = []
-    for row in found.rows.tolist():
-        section, form = image.sections[row[0]], image.arch.forms[row[2]]
+    starts, names = image.addresses[found.rows["section"]], found.targets.names(found.rows["target"]).tolist()
+    for row, start, name in zip(found.rows.tolist(), starts.tolist(), names, strict=True):
+        form = image.arch.forms[row[2]]
         entries.append({
-            "section": section.name, "offset": row[1], "address": section.address + row[1], "kind": form.kind.name,
-            "length": form.length, "symbol": found.targets[row[3]].name, "addend": row[5],
+            "section": image.sections.names[row[0]], "offset": row[1], "address": start + row[1],
+            "kind": form.kind.name, "length": form.length, "symbol": name, "addend": row[5],
         })  # fmt: skip
     return entries, found.ignored
 
@@ -50,10 +51,11 @@ def _references(image: Image, rule: Rule) -> tuple[list[dict[str, Any]], dict[st
 def _relocations(image: Image, rule: Rule) -> tuple[list[dict[str, Any]], dict[str, int]]:
     found = relocations.fields(image, rule)
     entries: list[dict[str, Any]] = []
-    for address, row in zip(relocations.places(image, rule, found).tolist(), found.tolist(), strict=True):
+    addresses, names = relocations.places(image, rule, found).tolist(), image.names_of(found["symbol"])
+    for address, row, name in zip(addresses, found.tolist(), names, strict=True):
         entries.append({
-            "section": image.sections[row[0]].name, "offset": row[1], "address": address, "kind": FIELDS[row[2]].name,
-            "length": FIELDS[row[2]].size, "symbol": image.name_of(row[4]), "addend": row[5],
+            "section": image.sections.names[row[0]], "offset": row[1], "address": address, "kind": FIELDS[row[2]].name,
+            "length": FIELDS[row[2]].size, "symbol": name, "addend": row[5],
         })  # fmt: skip
     return entries, {}
 

@@ -1,13 +1,13 @@
 """Instruction boundaries in code sections."""
 
 from functools import cached_property
+from itertools import accumulate
 
 import capstone
 import numpy as np
 
 from buildplug.arch.decode import decoder, instructions
 from buildplug.image.elf import Image
-from buildplug.image.groups import groups
 from buildplug.image.headers import STT_FUNC, STT_NOTYPE, Array, Section
 from buildplug.image.symtab import among
 
@@ -30,29 +30,31 @@ class Disassembler:
     def extents(self, offsets: Array) -> tuple[Array, Array]:
         """Where the instructions that contain the bytes at `offsets` begin and end, offsets of shape (n,) each; -1 if
         the code before one does not decode. Decodes each function once."""
-        found = np.full((2, len(offsets)), -1)
         function = np.searchsorted(self._starts, offsets, "right") - 1
-        for number, at in groups(function):
-            if number >= 0:
-                starts, ends = self._decoded(int(self._starts[number]), int(offsets[at].max()))
-                near = np.searchsorted(starts, offsets[at], "right") - 1
-                inside = (near >= 0) & (offsets[at] < np.append(ends, 0)[near])
-                found[:, at[inside]] = starts[near[inside]], ends[near[inside]]
-        return found[0], found[1]
+        last = np.zeros(len(self._starts) + 1, "i8")  # the last is for what is before all functions
+        np.maximum.at(last, function, offsets)
+        used = np.unique(function[function >= 0])
+        bounds = [
+            self._decoded(*extent) for extent in zip(self._starts[used].tolist(), last[used].tolist(), strict=True)
+        ]
+        starts = np.array([start for of in bounds for start in of[:-1]], "i8")
+        ends = np.array([end for of in bounds for end in of[1:]], "i8")
+        near = np.searchsorted(starts, offsets, "right") - 1
+        starts, ends = np.append(starts, -1)[near], np.append(ends, -1)[near]
+        inside = (function >= 0) & (starts >= np.append(self._starts, 0)[function]) & (offsets < ends)
+        return np.where(inside, starts, -1), np.where(inside, ends, -1)
 
-    def _decoded(self, start: int, last: int) -> tuple[Array, Array]:
-        """Where the instructions from `start` up to `last` begin and end, as far as they decode."""
-        content, found = self.image.bytes_of(self.section), []
-        machine = decoder(self.image.arch.capstone, False)
-        while start <= last:
-            code = content[start : min(start + PIECE, last + LONGEST + 1)].tobytes()
-            lengths = np.array([length for _, length, _, _ in machine.disasm_lite(code, start)], "i8")
-            if not len(lengths):
+    def _decoded(self, start: int, last: int) -> list[int]:
+        """Where the instructions from `start` up to `last` begin, as far as they decode; and where the last ends."""
+        content, machine = self.image.bytes_of(self.section), decoder(self.image.arch.capstone, False)
+        found = [start]
+        while found[-1] <= last:
+            code = content[found[-1] : min(found[-1] + PIECE, last + LONGEST + 1)].tobytes()
+            lengths = [length for _, length, _, _ in machine.disasm_lite(code, found[-1])]
+            if not lengths:
                 break
-            found.append(start + np.cumsum(lengths) - lengths)
-            start += int(lengths.sum())
-        starts = np.concatenate([*found, np.zeros(0, "i8")])
-        return starts, np.append(starts[1:], start)[: len(starts)]
+            found += accumulate(lengths[1:], initial=found[-1] + lengths[0])
+        return found
 
     def instruction(self, start: int, end: int) -> capstone.CsInsn:
         """The instruction between two offsets, which it is known to be at."""

@@ -76,6 +76,13 @@ class Names:
             at = at[self._bytes[ends[at] - 1 - place] == byte]
         return at
 
+    def leading(self, byte: bytes) -> Array:
+        """How many times each name has a byte, not zero, at its start. Shape (n,)."""
+        counts, at = np.zeros(len(self), "i8"), np.arange(len(self))
+        while len(at := at[self._bytes[self._starts[at] + counts[at]] == byte[0]]):
+            counts[at] += 1
+        return counts
+
     @cached_property
     def _keys(self) -> Array:
         """A number for each name, made of its length, first, and last bytes: equal for equal names. Shape (n,)."""

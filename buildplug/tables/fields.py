@@ -6,6 +6,8 @@ string field is relative to itself. The linker fills the fields in; encode() com
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +18,8 @@ from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Field, Rule
 from buildplug.image.elf import Image
-from buildplug.image.headers import Array
+from buildplug.image.headers import Array, check_names
+from buildplug.image.names import Names
 from buildplug.select.rows import columns_of
 from buildplug.tables.binary import CTYPE, DIRECTIVE, address_of
 from buildplug.tables.format import Format, Source, rounded
@@ -48,7 +51,7 @@ class Rows:
 
     @property
     def room(self) -> int:
-        size = HEAD * self.rule.table.head + self.dtype.itemsize * len(self) + len(self._strings()[0])
+        size = HEAD * self.rule.table.head + self.dtype.itemsize * len(self) + len(self._strings[0])
         return size if self.rule.table.placed else rounded(size)  # who places it may read all that is there
 
     def __len__(self) -> int:
@@ -67,13 +70,14 @@ class Rows:
         head = np.array([len(self), self.dtype.itemsize], self.arch.byteorder + "u4").tobytes() * self.rule.table.head
         rows = np.zeros(len(self), self.dtype)
         here = self.at + len(head) + self.dtype.itemsize * np.arange(len(self), dtype="i8").astype("u8")
-        pool, places = self._strings()
+        pool, places = self._strings
         for field in self.rule.table.fields:
             kind, offset = rows.dtype[field.name], rows.dtype.fields[field.name][1]
             values = self.columns[field.value]
             if self.rule.holds[field.value] == "string":
                 ends = self.at + len(head) + rows.nbytes
-                values = (np.array([places[text] for text in values.tolist()], "u8") + np.uint64(ends)) - here
+                offsets = np.fromiter(map(places.__getitem__, values.tolist()), "u8", len(values))
+                values = (offsets + np.uint64(ends)) - here
                 values = (values - np.uint64(offset)).astype("i8")
             elif self.rule.holds[field.value] == "address":
                 values = values - {"here": here + np.uint64(offset), "table": np.uint64(self.at)}.get(
@@ -90,19 +94,14 @@ class Rows:
             rows[field.name] = values
         return head + rows.tobytes() + pool
 
+    @cached_property
     def _strings(self) -> tuple[bytes, dict[str, int]]:
         """The bytes of all strings, and the offset of each."""
-        used = dict.fromkeys(
-            t
-            for f in self.rule.table.fields
-            if self.rule.holds[f.value] == "string"
-            for t in self.columns[f.value].tolist()
-        )
-        places, pool = {}, bytearray()
-        for text in used:
-            places[text] = len(pool)
-            pool += text.encode() + b"\0"
-        return bytes(pool), places
+        values = [f.value for f in self.rule.table.fields if self.rule.holds[f.value] == "string"]
+        used = dict.fromkeys(chain.from_iterable(self.columns[value].tolist() for value in values))
+        pool = "\0".join([*used, ""]).encode()
+        starts = np.append(0, np.flatnonzero(np.frombuffer(pool, "u1") == 0) + 1)
+        return pool, dict(zip(used, starts.tolist(), strict=False))  # the last is the end
 
     def describe(self, at: int) -> str:
         """Which part of the table the byte at offset `at` belongs to."""
@@ -115,34 +114,42 @@ class Rows:
             str(column[row]) for value, column in self.columns.items() if self.rule.holds[value] == "string"
         )
 
-    def address(self, value: int) -> Address:
-        """An address in the rows as section anchor and offset, for the linker."""
-        number = int(np.searchsorted(self.section_starts, np.uint64(value), "right")) - 1
-        name = self.section_names[number]
-        return Address(self.rule.anchor(number), value - int(self.section_starts[number]), name)
+    def _addresses(self, values: Array) -> list[Address]:
+        """Addresses in the rows as section anchor and offset, for the linker."""
+        number = np.searchsorted(self.section_starts, values, "right") - 1
+        anchors = [self.rule.anchor(section) for section in range(len(self.section_names))]
+        offsets, numbers = (values - self.section_starts[number]).tolist(), number.tolist()
+        return [Address(anchors[n], offset, self.section_names[n]) for n, offset in zip(numbers, offsets, strict=True)]
 
     def context(self) -> dict[str, Any]:
         """The template's variables: rows (values by name, and `asm`, the fields as assembler lines) and strings."""
-        pool, places = self._strings()
+        pool, places = self._strings
         used = {f.value for f in self.rule.table.fields if self.rule.holds[f.value] == "address"}
-        rows = []
-        for index in range(len(self)):
-            row: dict[str, Any] = {name: column[index].item() for name, column in self.columns.items()}
-            row |= {name: self.address(row[name]) for name in used}
-            row["asm"] = [self._expression(field, row[field.value], places) for field in self.rule.table.fields]
-            row["comment"] = self.comment(index)
-            rows.append(row)
-        texts = [(text, list(text.encode())) for text in places]
-        return {"rows": rows, "strings": texts, "row_size": self.dtype.itemsize, "pool": len(pool)}
+        columns: dict[str, list[Any]] = {
+            name: self._addresses(column) if name in used else column.tolist() for name, column in self.columns.items()
+        }
+        texts = [values for name, values in columns.items() if self.rule.holds[name] == "string"]
+        comments = map(" ".join, zip(*texts, strict=True)) if texts else [""] * len(self)
+        lines = zip(
+            *(self._lines(field, columns[field.value], places) for field in self.rule.table.fields), strict=True
+        )
+        names = (*columns, "asm", "comment")
+        rows = [
+            dict(zip(names, row, strict=True))
+            for row in zip(*columns.values(), map(list, lines), comments, strict=True)
+        ]
+        strings = [(text, list(text.encode())) for text in places]
+        return {"rows": rows, "strings": strings, "row_size": self.dtype.itemsize, "pool": len(pool)}
 
-    def _expression(self, field: Field, value: Any, places: dict[str, int]) -> str:
+    def _lines(self, field: Field, values: list[Any], places: dict[str, int]) -> list[str]:
+        """A field of every row as an assembler line."""
         if self.rule.holds[field.value] == "string":
-            return f".long .L{self.rule.symbol}_strings + {places[value]} - ."
+            return [f".long .L{self.rule.symbol}_strings + {places[value]} - ." for value in values]
         directive = DIRECTIVE[field.type[1]]
         if self.rule.holds[field.value] != "address":
-            return f"{directive} {value:#x}"
+            return [f"{directive} {value:#x}" for value in values]
         base = {"here": " - .", "table": f" - .L{self.rule.symbol}"}.get(field.base, "")
-        return f"{directive} {value.anchor} + {value.offset:#x}{base}"
+        return [f"{directive} {anchor} + {offset:#x}{base}" for anchor, offset, _ in values]
 
 
 class RowsFormat(Format):
@@ -176,8 +183,10 @@ class RowsFormat(Format):
             elif holds == "address" and field.base == "table":
                 values += np.uint64(at)
             if holds == "string":
-                starts = (values - np.uint64(at)).tolist()
-                columns[field.value] = np.array([data[a : data.find(b"\0", a)].decode() for a in starts], str)
+                starts = values - np.uint64(at)
+                if (starts >= len(data)).any():
+                    return None
+                columns[field.value] = _decoded(data + b"\0", starts.astype("i8"))
             else:
                 columns[field.value] = values & np.uint64(image.arch.modulus - 1) if holds == "address" else values
         return _placed(image, rule, at, columns)
@@ -193,6 +202,14 @@ def rows_of(image: Image, rule: Rule) -> tuple[Rows, dict[str, int]]:
     at = address_of(image, rule)
     columns, ignored = columns_of(image, rule)
     return _placed(image, rule, at, columns), ignored
+
+
+def _decoded(data: bytes, starts: Array) -> Array:
+    """The strings at some offsets of `data`, which ends with a zero byte. Raises ValueError."""
+    check_names(np.frombuffer(data, "u1"), starts)
+    names = Names(data, starts)
+    b"\0".join(names.texts()).decode()  # raises
+    return np.array(names.decoded(), str)
 
 
 def _placed(image: Image, rule: Rule, at: int, columns: dict[str, Array]) -> Rows:

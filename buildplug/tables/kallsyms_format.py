@@ -21,6 +21,7 @@ import numpy as np
 
 from buildplug.base.errors import BuildplugError
 from buildplug.image.headers import Array
+from buildplug.image.names import Names
 
 LONGEST = 511  # KSYM_NAME_LEN - 1
 MARKER = 256  # names per marker
@@ -120,15 +121,20 @@ def _ranks(names: tuple[bytes, ...]) -> tuple[Array, Array, Array]:
     new = [i == 0 or names[ranked[i - 1]] != names[at] for i, at in enumerate(ranked)]
     name = np.zeros(len(names), "i8")
     name[ranked] = np.cumsum(new)
-    assigned = np.array([name.startswith(b"__") and _assigned(name) for name in names], bool)
-    underscores = np.array([len(name) - len(name.lstrip(b"_")) for name in names], "i8")
-    return name, underscores, assigned
+    table = Names.of(names)
+    return name, table.leading(b"_"), _assigned(table)
 
 
-def _assigned(name: bytes) -> bool:
-    """Whether a name with two leading underscores looks like a bound assigned by a linker script."""
-    bound = name.startswith((b"__start_", b"__stop_", b"__end_")) or name.endswith((b"_start", b"_end"))
-    return bound and len(name) >= 8
+def _assigned(names: Names) -> Array:
+    """Whether each name looks like a bound assigned by a linker script."""
+    double, bound = np.zeros((2, len(names)), bool)
+    double[names.prefixed(b"__")] = True
+    for found in (
+        *map(names.prefixed, (b"__start_", b"__stop_", b"__end_")),
+        *map(names.suffixed, (b"_start", b"_end")),
+    ):
+        bound[found] = True
+    return double & bound & (names.lengths >= 8)
 
 
 @lru_cache(maxsize=1)  # as above
