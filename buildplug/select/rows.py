@@ -33,7 +33,10 @@ def columns_of(image: Image, rule: Rule) -> tuple[dict[str, Array], dict[str, in
     values = [field.value for field in rule.table.fields]
     columns |= _functions(image, rule, columns, {*values, *rule.table.sort})
     keys = rule.table.sort or tuple(value for value in values if rule.holds[value] == "address")[:1] or values[:1]
-    order = np.lexsort([columns[key] for key in reversed(keys)])
+    # A table that is made as a whole has no fields; its rows stay in the order of the image.
+    order = (
+        np.lexsort([columns[key] for key in reversed(keys)]) if keys else np.arange(len(next(iter(columns.values()))))
+    )
     if rule.table.unique:
         ordered = columns[keys[0]][order]
         repeated = np.flatnonzero(ordered[1:] == ordered[:-1])
