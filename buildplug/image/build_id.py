@@ -12,8 +12,6 @@ from hashlib import md5, sha1, sha256
 from pathlib import Path
 from typing import Any
 
-from blake3 import blake3
-
 from buildplug.image import strip
 from buildplug.image.elf import Image
 from buildplug.image.headers import SHF_ALLOC, SHT_NOBITS, SHT_NOTE, SHT_STRTAB, SHT_SYMTAB, Section
@@ -102,6 +100,12 @@ def _gnu(digest: Hash) -> Algorithm:
     return algorithm
 
 
+def _blake3(data: bytes) -> Any:
+    from blake3 import blake3  # lazy: few build-ids need it
+
+    return blake3(data)
+
+
 def _sharded(digest: Hash, size: int, *, cut: bool) -> Algorithm:
     """lld and mold: the hash of the hashes of `size`-byte parts; `cut` truncates those to the length of the id."""
 
@@ -116,6 +120,6 @@ def _sharded(digest: Hash, size: int, *, cut: bool) -> Algorithm:
 
 ALGORITHMS = (
     *map(_gnu, (sha1, md5)),
-    *(_sharded(digest, MIB, cut=True) for digest in (sha1, md5, blake3)),  # lld 14: SHA-1 and MD5; lld 19: BLAKE3
-    *(_sharded(digest, 4 * MIB, cut=False) for digest in (sha256, blake3)),  # mold 1.10 and 2.37
+    *(_sharded(digest, MIB, cut=True) for digest in (sha1, md5, _blake3)),  # lld 14: SHA-1 and MD5; lld 19: BLAKE3
+    *(_sharded(digest, 4 * MIB, cut=False) for digest in (sha256, _blake3)),  # mold 1.10 and 2.37
 )

@@ -1,7 +1,6 @@
 """The link of a kernel by the command of any build: draft, tables, relink, proof, in a folder of their own beside the
 output, which takes its place in one step."""
 
-import json
 import shutil
 import sys
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from buildplug.linker.command_line import LinkLine
 from buildplug.linker.depfile import Depfile
 from buildplug.linker.family import Family
 from buildplug.linker.script import Placement, place
-from buildplug.pipeline import ninja
+from buildplug.pipeline import compiler
 from buildplug.stage import sources
 from buildplug.stage.linker import LinkFailed, TableFiles
 from buildplug.stage.notes import Linked
@@ -96,6 +95,8 @@ class FinalLink:
         made = self.draft if done.links == 1 else self.relinked
         self.say(self.ended[made])
         if keep:
+            import json  # lazy, as the rest is seldom wanted
+
             about = {"buildplug": __version__, "links": done.links, "why": done.why} | asdict(done.verified)
             files.write(self.folder / "record.json", json.dumps(about, indent=1) + "\n")
             shutil.copy(image, self.relinked)  # with the tables that are proved, and its relocations
@@ -111,7 +112,7 @@ class FinalLink:
 
     def assemble(self, text: Path, output: Path) -> list[str]:
         """As Linker has it."""
-        return ninja.assemble(self.config, text, output)
+        return compiler.assemble(self.config, text, output)
 
     def link(self, tables: TableFiles, made: Path) -> Linked:
         """As Linker has it."""

@@ -21,7 +21,7 @@ from buildplug.config.project import STATE, Config
 from buildplug.linker import command_line, unusable
 from buildplug.linker.command_line import LinkLine
 from buildplug.linker.script import Placement, place
-from buildplug.pipeline import ninja
+from buildplug.pipeline import compiler, ninja
 from buildplug.pipeline.link import ProjectLinker, depfile_of, included
 from buildplug.record import stamps
 from buildplug.record.build import NOTES, RECORD, Recorded, Timed, read_note, write_note, write_record
@@ -75,7 +75,7 @@ class Pipeline:
         rules = [path for table in c.tables for path in table.files]
         links = [[c.toolchain.ld, *c.link.flags], c.link, fingerprints.program(c.toolchain.ld)]
         templates = [*data.templates(), *sources.templates(c)]
-        assembler = [ninja.compiler(c, suffix) for suffix in (".c", ".S")] + [fingerprints.program(c.toolchain.cc)]
+        assembler = [compiler.compiler(c, suffix) for suffix in (".c", ".S")] + [fingerprints.program(c.toolchain.cc)]
         draft, relink = (self._read_by(output) for output in (self.draft_link, self.relinked))
         s, inputs = self.stage, [*(c.root / name for name in c.sources), c.root / c.path.name, *rules]
         tables = [s.placement, s.script, *s.objects, s.anchors, self.draft_link]

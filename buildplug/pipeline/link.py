@@ -9,7 +9,7 @@ from buildplug.base.process import run
 from buildplug.base.scratch import folder
 from buildplug.config.project import Config
 from buildplug.linker import depfile
-from buildplug.pipeline import ninja
+from buildplug.pipeline import compiler
 from buildplug.stage.linker import TableFiles
 from buildplug.stage.notes import Linked
 
@@ -27,7 +27,7 @@ class ProjectLinker:
         return Linked(tuple(command))
 
     def assemble(self, text: Path, output: Path) -> list[str]:
-        return ninja.assemble(self.config, text, output)
+        return compiler.assemble(self.config, text, output)
 
 
 def link(config: Config, sources: list[Path], tables: TableFiles, output: Path) -> tuple[list[str], str]:

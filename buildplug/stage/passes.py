@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
-from buildplug.backends import cache_lines
 from buildplug.base import files, fingerprints
 from buildplug.base.errors import BuildplugError, warn
 from buildplug.config.ops import Ops
@@ -23,7 +22,6 @@ from buildplug.stage.proof import TableProof, prove_table, rewrite, table_bytes,
 from buildplug.tables import registry
 from buildplug.tables.format import Contents
 from buildplug.tables.registry import format_of
-from buildplug.tables.sites_format import decode
 
 FITS = "the tables fit into the room of the previous ones"
 
@@ -60,7 +58,7 @@ class Stage(Build):
         why = self.restore(last) if last else "there is no previous image"
         restored = {text: _content(text) for text in self.assembled}
         first = self.link_draft(draft, why)
-        self.extract(draft)
+        self.extract(draft, save=False)
         self.generate()
         self.assemble_all([text for text in self.assembled if why or restored[text] != _content(text)])
         final = self.relink(draft, relinked)
@@ -119,8 +117,9 @@ class Stage(Build):
         """Whether the draft was linked with the previous tables."""
         return all(path.exists() for path in self.kept.values())
 
-    def extract(self, draft: Path) -> Extracted:
-        """Extracts the references, and checks that inline code may be copied to their sites."""
+    def extract(self, draft: Path, *, save: bool = True) -> Extracted:
+        """Extracts the references, and checks that inline code may be copied to their sites. `save`: whether another
+        process goes on."""
         image, found = _image(draft), {}
         if image.arch != self.arch:
             raise BuildplugError(
@@ -131,9 +130,11 @@ class Stage(Build):
             made, ignored = format_of(table.rule).make(image, table.rule, table.ops)
             if table.ops:
                 from buildplug.backends import clobbers  # lazy: importing capstone is slow
+                from buildplug.tables.sites_format import decode
 
                 clobbers.check(image, table.rule, table.ops, decode(made.encode(), self.arch, image.path))
-            registry.save(made, path)
+            if save:
+                registry.save(made, path)
             self._extracted[path] = made
             about = found[table.rule.name] = Found(len(made), ignored)
             if problem := about.problem(table.rule.select.rows):
@@ -232,6 +233,8 @@ class Stage(Build):
             for wanted in self.tables:
                 try_fixup(made, wanted, image)
                 if wanted.ops:
+                    from buildplug.backends import cache_lines  # lazy, as few tables have ops
+
                     cache_lines.check(final, wanted.rule, wanted.ops)
         return Verified(
             {p.rule.name: _about(final, p, t.ops) for p, t in zip(proof.tables, self.tables, strict=True)},
@@ -250,6 +253,9 @@ class Stage(Build):
 
 def _about(final: Image, proof: TableProof, ops: Ops | None) -> TableRecord:
     """The record of a table."""
-    rule, size = proof.rule, final.section(proof.rule.section).size
-    targets = cache_lines.about(final, rule, ops) if ops else {}
+    rule, size, targets = proof.rule, final.section(proof.rule.section).size, {}
+    if ops:
+        from buildplug.backends import cache_lines  # lazy, as few tables have ops
+
+        targets = cache_lines.about(final, rule, ops)
     return TableRecord(rule.symbol, rule.section, len(proof.truth), size, proof.truth.op_names, targets)

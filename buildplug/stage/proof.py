@@ -19,12 +19,9 @@ from buildplug.image import build_id, loading
 from buildplug.image.compare import compare
 from buildplug.image.elf import Image
 from buildplug.image.headers import SHT_NOBITS, SHT_REL, Array, Section
-from buildplug.runtime.fixup import fixup
-from buildplug.runtime.memory import memory_of
 from buildplug.stage import segments
 from buildplug.tables.format import Contents
 from buildplug.tables.registry import format_of
-from buildplug.tables.sites_format import ERRORS
 
 PIECE = 1 << 22  # bytes
 
@@ -177,6 +174,10 @@ def try_fixup(final: Image, wanted: WantedTable, image: Path) -> None:
     """Runs the kernel's boot-time checks for every backend, by the reference implementation."""
     if not wanted.ops:
         return
+    from buildplug.runtime.fixup import fixup  # lazy, as few tables have ops
+    from buildplug.runtime.memory import memory_of
+    from buildplug.tables.sites_format import ERRORS
+
     memory, start, end = memory_of(final)
     at = final.address_of(wanted.rule.symbol) or 0
     for name in wanted.ops.backends:

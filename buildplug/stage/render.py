@@ -17,12 +17,14 @@ from buildplug.base.errors import BuildplugError, printable
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.linker.script import Placed, Placement
+from buildplug.stage.compiled import Compiled
 from buildplug.tables.binary import DIRECTIVE
 from buildplug.tables.format import Contents, Format
-from buildplug.tables.registry import FORMATS, format_of, template_of
+from buildplug.tables.registry import every, format_of, template_of
 
 CORRECT = "correct the template"
 DIRECTIVES = {f"u{size}": directive for size, directive in DIRECTIVE.items()}  # by numpy type
+OPTIONS = {"trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True}
 
 Texts = dict[str, str]
 
@@ -56,9 +58,8 @@ def _environment(base: Path | None) -> jinja2.Environment:
     environment = ImmutableSandboxedEnvironment(
         loader=jinja2.FileSystemLoader([*([base] if base else []), *sorted(shipped("templates").iterdir())]),
         undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+        bytecode_cache=Compiled(str(OPTIONS)),
+        **OPTIONS,
         autoescape=lambda name: name is not None and name.endswith(".html.j2"),
     )
     environment.filters |= {"comment": _comment, "ldname": _ldname, "cbytes": _cbytes, "number": _number}
@@ -113,9 +114,11 @@ def _of_rule(name: str, base: Path, rule: Rule, values: dict[str, Any]) -> str:
         raise BuildplugError(f"rule {rule.name}", str(error)) from None
 
 
-def runtime(arch: Arch, base: Path, formats: Iterable[Format] = FORMATS.values(), *, has_ops: bool = True) -> Texts:
-    """The sources that every kernel with tables of these formats compiles in: file name -> text."""
-    sources = {name: s for format in formats for name, s in format.runtime(arch, has_ops=has_ops).items()}
+def runtime(arch: Arch, base: Path, formats: Iterable[Format] | None = None, *, has_ops: bool = True) -> Texts:
+    """The sources that every kernel with tables of these formats compiles in: file name -> text. Default: of all
+    formats."""
+    wanted = every() if formats is None else formats
+    sources = {name: s for format in wanted for name, s in format.runtime(arch, has_ops=has_ops).items()}
     return {name: render(source.template, base, **source.values) for name, source in sources.items()}
 
 

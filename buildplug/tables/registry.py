@@ -12,16 +12,43 @@ from buildplug.base.files import replacing
 from buildplug.base.schema import unknown
 from buildplug.config.rule import Rule
 from buildplug.image.headers import Array
-from buildplug.tables.fields import RowsFormat
 from buildplug.tables.format import Contents, Format
-from buildplug.tables.kallsyms import KallsymsFormat
-from buildplug.tables.ksyms import KsymsFormat
-from buildplug.tables.relocs import RelocsFormat
-from buildplug.tables.sites import SitesFormat
 
-FORMATS: dict[str, Format] = {
-    format.name: format for format in (SitesFormat(), RowsFormat(), KsymsFormat(), RelocsFormat(), KallsymsFormat())
-}
+
+def _sites() -> Format:
+    from buildplug.tables.sites import SitesFormat
+
+    return SitesFormat()
+
+
+def _rows() -> Format:
+    from buildplug.tables.fields import RowsFormat
+
+    return RowsFormat()
+
+
+def _ksyms() -> Format:
+    from buildplug.tables.ksyms import KsymsFormat
+
+    return KsymsFormat()
+
+
+def _relocs() -> Format:
+    from buildplug.tables.relocs import RelocsFormat
+
+    return RelocsFormat()
+
+
+def _kallsyms() -> Format:
+    from buildplug.tables.kallsyms import KallsymsFormat
+
+    return KallsymsFormat()
+
+
+# By name. A link imports the formats of its own tables only: all together are slow to import.
+FORMATS: dict[str, Callable[[], Format]] = {
+    "sites": _sites, "rows": _rows, "ksyms": _ksyms, "relocs": _relocs, "kallsyms": _kallsyms,
+}  # fmt: skip
 
 SAVED: dict[Any, tuple[Callable[[Any], Array], Callable[[Array], Any]]] = {  # type of a field -> to an array, and back
     Array: (np.asarray, np.asarray),
@@ -36,13 +63,18 @@ SAVED: dict[Any, tuple[Callable[[Any], Array], Callable[[Array], Any]]] = {  # t
 }
 
 
+def every() -> list[Format]:
+    """All formats."""
+    return [made() for made in FORMATS.values()]
+
+
 def format_of(rule: Rule) -> Format:
     """The format of a rule's table. Raises BuildplugError if it is unknown, or does not support what the rule
     selects."""
     where = f"rule {rule.name}: table"
     if rule.format not in FORMATS:
         raise unknown(f"{where}.format", "format", rule.format, FORMATS)
-    format = FORMATS[rule.format]
+    format = FORMATS[rule.format]()
     if format.has_fields != bool(rule.table.fields):
         found = "some" if rule.table.fields else "none"
         raise BuildplugError(where, f"expected fields for format rows, and no other, found {found}")

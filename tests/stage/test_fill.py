@@ -269,7 +269,7 @@ TEMPLATE = """
 
 
 def test_new_format_is_a_class_and_a_line_in_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.FORMATS, "toy", ToyFormat())
+    monkeypatch.setitem(registry.FORMATS, "toy", ToyFormat)
     (tmp_path / "toy.S.j2").write_text(TEMPLATE)
     project = Project(tmp_path, X86_64, (rule_of(tmp_path, "toy"),))
     project.source(30)
