@@ -157,6 +157,8 @@ class Names:
 
     def _tried(self, patterns: tuple[str, ...], at: Array) -> Array:
         """matching(), name by name, for those with the indices `at`; of all that is not simple."""
+        if not len(at):  # as nearly always: compiling the patterns takes longer than all else here
+            return np.zeros(0, bool)
         matches = globs(patterns)
         return np.array([bool(matches(text.decode(errors="backslashreplace"))) for text in self.texts(at)], bool)
 
