@@ -27,6 +27,13 @@ def buildplug(
     )  # fmt: skip
 
 
+def imported(*words: str | Path, cwd: Path | None = None) -> set[str]:
+    """The modules that a command imports, as Python says."""
+    command = [sys.executable, "-X", "importtime", "-m", "buildplug", *words]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True)
+    return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+
+
 def built(folder: Path, *words: str | Path, **options: Any) -> dict[str, Any]:
     """Builds the kernel in a folder; the record. Fails the test if the build fails."""
     done = buildplug("build", folder, "--json", *words, **options)

@@ -40,4 +40,4 @@ def test_only_the_command_that_is_called_is_imported() -> None:
     assert {name for name in modules if name.startswith("buildplug.cli.")} == {
         "buildplug.cli.main", "buildplug.cli.path",
     }  # fmt: skip
-    assert not modules & {"numpy", "jinja2", "elftools"}
+    assert not modules & {"numpy", "jinja2"}

@@ -1,25 +1,16 @@
 """Builds with nothing to do: they are over before numpy is imported, and miss no change."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from buildplug.pipeline.run import NOTHING_TO_DO
 from buildplug.record import stamps
-from tests.samples import buildplug, built, edit
+from tests.samples import buildplug, built, edit, imported
 
-SLOW = {"numpy", "doit", "jinja2", "elftools", "ninja", "capstone", "rich"}
+SLOW = {"numpy", "doit", "jinja2", "ninja", "capstone", "rich"}
 NOTHING = "".join(f"{line}\n" for line in NOTHING_TO_DO)
-
-
-def imported(*words: str | Path) -> set[str]:
-    """The top-level packages that a command imports, as Python says."""
-    command = [sys.executable, "-X", "importtime", "-m", "buildplug", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
 
 
 def explained(kernel: Path, *words: str | Path) -> str:
