@@ -112,7 +112,14 @@ class FinalLink:
 
     def assemble(self, text: Path, output: Path) -> list[str]:
         """As Linker has it."""
-        return compiler.assemble(self.config, text, output)
+        return compiler.assemble(self.config, text, output, preprocessed=self._preprocessed)
+
+    @cached_property
+    def _preprocessed(self) -> bool:
+        """Whether a preprocessor may find anything in the tables' texts. There is nothing for it in the shipped
+        templates; flags may be for it, such as -include, or make unused ones an error."""
+        mapped = all(flag.startswith("-ffile-prefix-map=") for flag in self.config.compile.asflags)  # ours
+        return not mapped or bool(sources.templates(self.config))
 
     def link(self, tables: TableFiles, made: Path) -> Linked:
         """As Linker has it."""

@@ -22,9 +22,11 @@ def compiler(config: Config, source: str) -> list[str]:
     return command + [f"-I{config.relative(path)}" for path in include]
 
 
-def assemble(config: Config, text: Path, output: Path) -> list[str]:
-    """Makes an object of a text, with the kernel's own flags; returns the command. Raises BuildplugError."""
-    command = [*compiler(config, text.suffix), "-c", config.relative(text)]
+def assemble(config: Config, text: Path, output: Path, *, preprocessed: bool = True) -> list[str]:
+    """Makes an object of a text, with the kernel's own flags; returns the command. `preprocessed`: whether the C
+    preprocessor may change assembly; starting it takes longer than assembling. Raises BuildplugError."""
+    language = [] if preprocessed or text.suffix != ".S" else ["-x", "assembler"]
+    command = [*compiler(config, text.suffix), *language, "-c", config.relative(text)]
     with files.replacing(output) as scratch:
         run([*command, "-o", config.relative(scratch)], config.root, "assemble a table")
     return [*command, "-o", config.relative(output)]

@@ -13,6 +13,7 @@ KERNEL = "extern const char bp_ksyms[]; int _start(void) { return bp_ksyms[3]; }
 MORE = " int more(void) { return 1; }"
 CONFIG = '[kernel]\nname = "k.elf"\n[toolchain]\ncc = "{0}/cc"\nld = "{0}/ld"\n[[table]]\nrule = "ksyms"\n'
 SCRIPT = "ENTRY(_start) SECTIONS { . = 1M; .text : { *(.text*) } .rodata : { *(.rodata*) } .data : { *(.data) } }"
+TEMPLATES = Path(__file__).parents[2] / "templates" / "tables"
 # Each takes as long as the link itself, or longer; no table of symbols needs them.
 SLOW = {"numpy.ma", "zipfile", "ninja", "doit", "elftools", "capstone", "rich", "blake3", "difflib", "argparse"}
 OTHERS = {f"buildplug.tables.{name}" for name in ("sites", "fields", "relocs", "kallsyms")}
@@ -54,6 +55,37 @@ def test_starts_no_program_twice_for_nothing(kernel: Path, before: str, links: i
     assert ran.count("ld") == links + 1  # --version
 
 
+@pytest.mark.parametrize(
+    ("flags", "template", "expected"), [("", "", True), ("-DX", "", False), ("", "packed.S.j2", False)]
+)
+def test_preprocesses_only_what_a_preprocessor_may_change(
+    kernel: Path, flags: str, template: str, expected: bool
+) -> None:
+    with (kernel / "buildplug.toml").open("a") as file:
+        file.write(f"[compile]\nasflags = {flags.split()}\n")
+    if template:
+        shutil.copy(TEMPLATES / template, kernel)
+    done = buildplug(*words(kernel, "k.o"), cwd=kernel)
+    assert done.returncode == 0, done.stderr
+    ran = [line for line in (kernel / "log").read_text().splitlines() if line.startswith("cc ")]
+    assert [" -x assembler " in line for line in ran] == [expected] * 2
+
+
+@pytest.mark.parametrize("rule", ["ksyms", "functions", "relocs"])
+def test_the_image_is_the_same_with_a_preprocessor(kernel: Path, rule: str) -> None:
+    images = []
+    for flags in ("[]", '["-DX"]'):
+        text = CONFIG.format(kernel).replace("ksyms", rule)
+        (kernel / "buildplug.toml").write_text(f"{text}[compile]\nasflags = {flags}\n")
+        (kernel / "k.c").write_text(KERNEL.replace("bp_ksyms", f"bp_{rule}"))
+        tool("gcc", "-O2", "-ffreestanding", "-fno-pie", "-c", "k.c", cwd=kernel)
+        (kernel / "k.elf").unlink(missing_ok=True)
+        done = buildplug(*words(kernel, "k.o"), cwd=kernel)
+        assert done.returncode == 0, done.stderr
+        images.append((kernel / "k.elf").read_bytes())
+    assert images[0] == images[1]
+
+
 def test_templates_are_compiled_once(kernel: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     kept = tmp_path_factory.mktemp("pycache")
     env = {"PYTHONPYCACHEPREFIX": str(kept), "PYTHONDONTWRITEBYTECODE": ""}
@@ -78,8 +110,7 @@ def test_templates_are_compiled_once(kernel: Path, tmp_path_factory: pytest.Temp
 def test_templates_of_the_user_are_not_kept(kernel: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     kept = tmp_path_factory.mktemp("pycache")
     env = {"PYTHONPYCACHEPREFIX": str(kept), "PYTHONDONTWRITEBYTECODE": ""}
-    shipped = Path(__file__).parents[2] / "templates" / "tables" / "packed.S.j2"
-    shutil.copy(shipped, kernel)
+    shutil.copy(TEMPLATES / "packed.S.j2", kernel)
     done = buildplug(*words(kernel, "k.o"), cwd=kernel, env=env)
     assert done.returncode == 0, done.stderr
     assert not list(kept.rglob("packed.S.*"))
