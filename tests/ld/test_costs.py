@@ -15,7 +15,7 @@ CONFIG = '[kernel]\nname = "k.elf"\n[toolchain]\ncc = "{0}/cc"\nld = "{0}/ld"\n[
 SCRIPT = "ENTRY(_start) SECTIONS { . = 1M; .text : { *(.text*) } .rodata : { *(.rodata*) } .data : { *(.data) } }"
 TEMPLATES = Path(__file__).parents[2] / "templates" / "tables"
 # Each takes as long as the link itself, or longer; no table of symbols needs them.
-SLOW = {"numpy.ma", "zipfile", "ninja", "doit", "elftools", "capstone", "rich", "blake3", "difflib", "argparse"}
+SLOW = {"numpy.ma", "zipfile", "ninja", "doit", "capstone", "rich", "blake3", "difflib", "argparse"}
 OTHERS = {f"buildplug.tables.{name}" for name in ("sites", "fields", "relocs", "kallsyms")}
 OTHERS |= {"buildplug.select.references", "buildplug.runtime.fixup", "buildplug.backends.flow"}
 
