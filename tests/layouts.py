@@ -9,19 +9,21 @@ import numpy as np
 
 from buildplug.arch.form import Form
 from buildplug.arch.model import Arch
-from buildplug.arch.registry import ARCHES
+from buildplug.arch.registry import ARCHES, WITHOUT_KERNEL
 from buildplug.arch.x86 import X86_64
 from buildplug.config.ops import OP_BITS
 from buildplug.runtime.fixup import fixup
 from buildplug.runtime.memory import Memory, Status
 from buildplug.tables.sites_format import BACKEND_MAGIC, NONE, NOT_INLINE, Table, backend_checksum, dtype
+from tests import aarch64_code
 
 # Below 2 GiB, which abs32 reaches, and above: only rel32 and abs64. LOW is where no heap of this process grows to.
 LOW, HIGH = 0x60000000, 0x200000000
 SIZE = 0x1000
 FORMS = {form.name: (number, form) for number, form in enumerate(X86_64.forms)}
 ALL_FORMS = {
-    arch.name: {form.name: (number, form) for number, form in enumerate(arch.forms)} for arch in ARCHES.values()
+    arch.name: {form.name: (number, form) for number, form in enumerate(arch.forms)}
+    for arch in (ARCHES | WITHOUT_KERNEL).values()
 }
 
 Place = tuple[int, int]  # a section's number, an offset in it
@@ -101,6 +103,15 @@ def field(form: Form, site: int, target: int) -> bytes | None:
         return None
 
 
+def code_of(arch: Arch, form: Form, site: int, target: int, spare: bytes = bytes(8)) -> bytes | None:
+    """The bytes of a site that refers to a target; None if it cannot."""
+    if arch.instruction:
+        return aarch64_code.site(form, site, target, spare)
+    prefix = bytes(c | (s & ~m) for c, m, s in zip(form.opcode, form.mask, spare, strict=False))
+    value = field(form, site, target)
+    return None if value is None else prefix + value + form.tail
+
+
 def lay_out(
     regions: Iterable[tuple[int, bytes]], at: int, backend: int, sections: Sequence[tuple[int, int]],
     ops: Sequence[Op], sites: Sequence[Site], ways: Sequence[Way], spare: bytes = bytes(8),
@@ -142,10 +153,8 @@ def lay_out(
         form, op = ALL_FORMS[arch.name][site.form][1], ops[site.op]
         target = op.slot if form.kind.slot else op.function
         address = sections[site.section][0] + site.offset
-        prefix = zip(form.opcode, form.mask, spare, strict=False)
-        code = bytes(c | (s & ~m) for c, m, s in prefix)
-        value = field(form, address, sections[target[0]][0] + target[1]) if target else None
-        memory.write(address, code + (value if value is not None else bytes(form.field.size)) + form.tail)
+        where = sections[target[0]][0] + target[1] if target else address
+        memory.write(address, code_of(arch, form, address, where, spare) or form.code)
         addresses.append(address)
     start = min(start for start, _ in memory.regions)
     end = max(start + len(content) for start, content in memory.regions)
@@ -185,9 +194,11 @@ def from_seed(rng: random.Random, addresses: Sequence[int], arch: Arch = X86_64)
     roomy = [number for number, (_, size) in enumerate(sections) if size > 32]
     careless = rng.random() < 0.3  # whether what cannot be fixed up may be among it
 
+    unit = 8 if arch.instruction else 1
+
     def place() -> Place:
         section = rng.choice(roomy)
-        return section, rng.randrange(sections[section][1] - 8)
+        return section, rng.randrange(sections[section][1] - 8) & -unit
 
     ops = []
     for _ in range(rng.randint(1, 6)):
@@ -224,10 +235,11 @@ def _sites(
         offset += rng.choice((0, 0, 1, rng.randrange(40)))
         if number == count - 1 and rng.random() < 0.5:
             offset = max(offset, size - form.length)
+        offset += -(address + offset) % (arch.instruction or 1)
         target = ops[op].slot if form.kind.slot else ops[op].function
         if target is None or offset + form.length > size:
             continue
-        if field(form, address + offset, sections[target[0]][0] + target[1]) is not None:
+        if code_of(arch, form, address + offset, sections[target[0]][0] + target[1]) is not None:
             sites.append(Site(section, offset, name, op))
             offset += form.length
     return sites

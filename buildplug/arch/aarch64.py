@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from buildplug.arch.field import ABS32, ABS64, NOTHING, PAGE, REL32, REL64, Base, Field, Part, Slice
 from buildplug.arch.form import ADDRESS, CALL, COND_JUMP, JUMP, POINTER, SLOT_CALL, SLOT_JUMP, Form, Kind
-from buildplug.arch.model import Arch
+from buildplug.arch.model import Arch, Assembly, Mnemonics
 
 _ADR = (Slice(0, 2, 29), Slice(2, 19, 5))
 _ADRP = (Slice(12, 2, 29), Slice(14, 19, 5))
@@ -62,7 +62,7 @@ def _form(
 
 def _slot(name: str, kind: Kind, last: str) -> Form:
     """A call or jump through a slot by x16, as only assembly has it."""
-    masks = "9f00001f ffc003ff ffffffff"
+    masks = "9f00001f fff803ff ffffffff"
     return _form(name, kind, ADRP_LDR64, f"90000010 f9400210 {last}", masks, first=ADRP)
 
 
@@ -113,7 +113,25 @@ USES = (
     (0x91000000, 0xFFC00000, "slot-address"),
 )
 
-_GENERAL = tuple(f"x{n}" for n in range(29))
+_REGISTERS = tuple(f"x{n}" for n in range(31))
+_SMCCC = frozenset({*_REGISTERS[:18], "memory"})  # SMC Calling Convention, DEN 0028, 2.6
+_EXCLUSIVE = frozenset(f"st{kind}{size}" for kind in ("xr", "lxr", "xp", "lxp") for size in ("", "b", "h"))
+_MNEMONICS = Mnemonics(
+    copy=frozenset({"mov"}),
+    add={"add": 1, "sub": -1},
+    load=frozenset({"ldr", "ldp", "ldur"}),
+    store=frozenset({"str", "stp", "stur"}),
+    literal=frozenset({"adr", "adrp", "ldr", "ldrsw", "prfm"}),
+    exclusive=_EXCLUSIVE,
+    away=frozenset({"eret", "eretaa", "eretab", "drps", "svc"}),
+    writes={
+        "hvc": _SMCCC, "smc": _SMCCC, "msr": frozenset(), "msr nzcv": frozenset({"flags"}), "ic": frozenset(),
+        "dc": frozenset({"memory"}), "at": frozenset(), "tlbi": frozenset(),
+    } | dict.fromkeys(("cmp", "cmn", "tst"), frozenset({"flags"})),
+    flags=("mrs", "msr", "nzcv"),
+    jump=frozenset({"b"}),
+    stop=frozenset({"brk", "udf"}),
+)  # fmt: skip
 AARCH64 = Arch(
     "aarch64", 183, 64, "<", marks=("$x\0", "$x.", "$d\0", "$d."), relative=1027, frame_record=(0, 1),
     target="aarch64-linux-gnu", hosts=("aarch64",),
@@ -129,6 +147,22 @@ AARCH64 = Arch(
     call="bl",
     jump="b",
     ret=bytes.fromhex("c0035fd6"),
+    capstone=(1, 0),  # CS_ARCH_ARM64
+    general=_REGISTERS[:29],
+    caller_saved=frozenset({*_REGISTERS[:19], "x30", "flags", "memory"}),
+    called=frozenset({"x16", "x17", "x30"}),
+    link="x30",
+    narrow="w",
+    stack="sp",
+    frame="x29",
+    mnemonics=_MNEMONICS,
+    assembly=Assembly(
+        "ret", "bl", ("str {}, [sp, #-16]!", "ldr {}, [sp], #16"),
+        ("mrs x16, nzcv; str x16, [sp, #-16]!", "ldr x16, [sp], #16; msr nzcv, x16"),
+    ),
+    line=64,
+    aliases=dict(zip(_REGISTERS, _REGISTERS, strict=True)) | {f"w{n}": f"x{n}" for n in range(31)}
+    | {"fp": "x29", "lr": "x30", "sp": "sp", "wsp": "sp", "nzcv": "flags"},
 )  # fmt: skip
 AARCH64_BE = Arch(
     "aarch64_be", 183, 64, ">", marks=AARCH64.marks, relative=1027, frame_record=(0, 1),

@@ -11,7 +11,7 @@ import capstone
 from buildplug.arch.model import Arch
 
 WRITE = capstone.CS_AC_WRITE
-MEMORY, IMMEDIATE = capstone.CS_OP_MEM, capstone.CS_OP_IMM
+REGISTER, MEMORY, IMMEDIATE = capstone.CS_OP_REG, capstone.CS_OP_MEM, capstone.CS_OP_IMM
 
 
 @cache
@@ -53,19 +53,29 @@ def slot_use(arch: Arch, instruction: capstone.CsInsn, field: int) -> str:
 def writes(arch: Arch, instruction: capstone.CsInsn) -> set[str]:
     """The full names of the registers that an instruction writes; also "flags", and "memory" for stores other than a
     push's."""
+    known = arch.mnemonics.writes
+    for name in (f"{instruction.mnemonic} {instruction.op_str.partition(',')[0]}", instruction.mnemonic):
+        if name in known:
+            return set(known[name])
     written = {register(arch, instruction.reg_name(r)) for r in instruction.regs_access()[1]}
-    if any(o.type == MEMORY and o.access & WRITE for o in instruction.operands):
-        written.add("memory")
+    for operand in instruction.operands:
+        unsure = bool(arch.instruction) and operand.access == 0  # the decoder does not know
+        if operand.type == MEMORY and (
+            operand.access & WRITE or unsure or instruction.mnemonic in arch.mnemonics.exclusive
+        ):
+            written.add("memory")
+        elif operand.type == REGISTER and unsure:
+            written.add(register(arch, instruction.reg_name(operand.reg)))
     return written
 
 
-def transfers_control(instruction: capstone.CsInsn) -> bool:
+def transfers_control(arch: Arch, instruction: capstone.CsInsn) -> bool:
     """Whether execution may continue elsewhere than at the next instruction."""
     groups = (
         capstone.CS_GRP_JUMP, capstone.CS_GRP_CALL, capstone.CS_GRP_RET, capstone.CS_GRP_BRANCH_RELATIVE,
         capstone.CS_GRP_INT, capstone.CS_GRP_IRET,
     )  # fmt: skip
-    return any(instruction.group(group) for group in groups)
+    return instruction.mnemonic in arch.mnemonics.away or any(instruction.group(group) for group in groups)
 
 
 def names_register(arch: Arch, instruction: capstone.CsInsn, name: str) -> bool:
@@ -80,6 +90,9 @@ def names_register(arch: Arch, instruction: capstone.CsInsn, name: str) -> bool:
 
 
 def pc_relative(arch: Arch, instruction: capstone.CsInsn) -> bool:
-    """Whether a memory operand of an instruction is relative to the program counter."""
+    """Whether an operand of an instruction is relative to the program counter."""
+    types = [operand.type for operand in instruction.operands]
+    if instruction.mnemonic in arch.mnemonics.literal and IMMEDIATE in types and MEMORY not in types:
+        return True
     bases = [instruction.reg_name(o.mem.base) for o in instruction.operands if o.type == MEMORY and o.mem.base]
     return any(base in arch.pc for base in bases)

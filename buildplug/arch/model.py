@@ -23,6 +23,15 @@ class Mnemonics:
     add: dict[str, int] = field(default_factory=dict)  # add the second operand, times 1 or -1, to the first
     address: frozenset[str] = frozenset()  # store the address of the second operand, which is not read, in the first
     compare: frozenset[str] = frozenset()  # read their operands, and write only flags
+    load: frozenset[str] = frozenset()  # load whole registers from consecutive words
+    store: frozenset[str] = frozenset()
+    literal: frozenset[str] = frozenset()  # with a constant operand and none in memory, that is relative to the pc
+    exclusive: frozenset[str] = frozenset()  # store to memory, though the decoder says that they read it
+    away: frozenset[str] = frozenset()  # continue elsewhere, though the decoder does not say so
+    # what one writes where the decoder is wrong, by name, or by name and first operand: registers, "memory"
+    writes: dict[str, frozenset[str]] = field(default_factory=dict)
+    # copy the flags to a register and back, and the name that they have there
+    flags: tuple[str, str, str] = ("", "", "")
     leave: str = ""  # restores the stack and frame pointers
     jump: frozenset[str] = frozenset()  # unconditional jumps
     stop: frozenset[str] = frozenset()  # execution ends here
@@ -73,6 +82,9 @@ class Arch:
     capstone: tuple[int, int] = (0, 0)  # CS_ARCH_*, CS_MODE_*
     general: tuple[str, ...] = ()  # general-purpose registers, without the stack pointer and the frame pointer
     caller_saved: frozenset[str] = frozenset()  # what a function may write by the C calling convention, "flags" too
+    called: frozenset[str] = frozenset()  # what a direct call itself may write, by way of veneers too
+    link: str = ""  # of those, the register with the return address
+    narrow: str = ""  # begins the names of parts of registers, where the decoder does not say an operand's size
     stack: str = ""  # the stack pointer
     frame: str = ""  # the frame pointer
     # words from where it points to the caller's frame pointer, and to the return address; None: no known frames

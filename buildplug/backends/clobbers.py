@@ -26,6 +26,13 @@ def check(image: Image, rule: Rule, declared: Ops, table: Table) -> None:
         for clobber in op.clobbers or ():
             if clobber not in arch.registers and clobber not in arch.aliases:
                 raise unknown(f"op {name}: clobbers", "register", clobber, arch.registers | arch.aliases.keys())
+        missing = sorted(arch.called - arch.full(op.clobbers)) if op.clobbers is not None else ()
+        if missing:
+            raise BuildplugError(
+                f"op {name}: clobbers",
+                f"expected {', '.join(sorted(arch.called))}, which a call may write, found no {', '.join(missing)}",
+                "add them, here and where the op is called",
+            )
     defaults = resolved_of(image, table, image.address_of(rule.symbol) or 0).functions
     allowed = [arch.caller_saved if op.clobbers is None else arch.full(op.clobbers) for op in declared.ops.values()]
     # A call of another op counts as writing whatever that op may clobber.
@@ -123,7 +130,7 @@ def _check_code(arch: Arch, where: str, code: bytes, address: int, allowed: froz
     depth, end = 0, address
     for instruction in instructions(arch, code, address):
         text = f"{instruction.mnemonic} {instruction.op_str}".strip()
-        if transfers_control(instruction) or (copied and pc_relative(arch, instruction)):
+        if transfers_control(arch, instruction) or (copied and pc_relative(arch, instruction)):
             raise BuildplugError(where, f"expected position-independent code, found '{text}'", "make it a function")
         moves = (instruction.mnemonic in arch.mnemonics.push) - (instruction.mnemonic in arch.mnemonics.pop)
         depth += moves

@@ -8,12 +8,13 @@ Assumption: a function writes to the stack above its frame only through its own 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from dataclasses import dataclass, replace
 
 import capstone
 
 from buildplug.arch.decode import MEMORY, WRITE, instructions, register, writes
+from buildplug.backends.moves import move
+from buildplug.backends.state import State, Value
 from buildplug.image.elf import Image
 
 LONGEST = 16  # bytes of an instruction
@@ -29,45 +30,6 @@ class Effect:
 
     written: Mapping[str, str]
     unsure: str = ""
-
-
-@dataclass(frozen=True)
-class Value:
-    """What a register or a word of the stack holds: the value of the register `initial` at the entry; or an address,
-    `distance` bytes from the entry's stack pointer; or else something unknown. `writer`: the instruction that wrote
-    it."""
-
-    initial: str = ""
-    distance: int | None = None
-    writer: str = field(default="", compare=False)
-
-
-Key = TypeVar("Key", str, int)
-
-
-@dataclass
-class State:
-    """The registers, and the words of the stack by their distance, before an instruction."""
-
-    registers: dict[str, Value]
-    stack: dict[int, Value] = field(default_factory=dict)
-
-    def copy(self) -> "State":
-        return State(dict(self.registers), dict(self.stack))
-
-    def merge(self, other: "State") -> bool:
-        """Reduces this state to what is true of both; returns whether it changed."""
-        return _merge(self.registers, other.registers) | _merge(self.stack, other.stack)
-
-
-def _merge(mine: dict[Key, Value], theirs: dict[Key, Value]) -> bool:
-    changed = False
-    for key, value in mine.items():
-        other = theirs.get(key, Value())
-        if value != other:
-            mine[key] = Value(writer=value.writer or other.writer)
-            changed |= value != mine[key]
-    return changed
 
 
 class Follower:
@@ -108,6 +70,8 @@ class Follower:
             text = f"{instruction.mnemonic} {instruction.op_str}".strip()
             state = states[address].copy()
             if instruction.group(capstone.CS_GRP_RET):
+                if self.arch.link and state.registers[self.arch.link] != Value(initial=self.arch.link):
+                    return Effect(written, f"'{text}' at {address:#x} with another return address")
                 if state.registers[stack] != Value(distance=0):
                     return Effect(written, f"'{text}' at {address:#x} with an unbalanced stack")
                 for name, value in state.registers.items():
@@ -134,21 +98,28 @@ class Follower:
         known, or an empty text."""
         following = (instruction.address + instruction.size) % self.arch.modulus
         calls, jumps = instruction.group(capstone.CS_GRP_CALL), instruction.group(capstone.CS_GRP_JUMP)
+        jumps = jumps and not calls  # aarch64's calls are of both groups
         if calls or jumps:
-            operand = instruction.operands[0]
+            operand = instruction.operands[-1]
             target = operand.imm % self.arch.modulus if operand.type == IMMEDIATE else None
             if target is None and jumps:
                 return [], f"'{text}' has an unknown target"
             if jumps:
                 return [target] + ([following] if instruction.mnemonic not in self.arch.mnemonics.jump else []), ""
             effect = self._called(target) if target is not None else Effect(dict.fromkeys(self.arch.caller_saved, text))
+            for name in self.arch.called:
+                state.registers[name] = Value(writer=text)
             for name in effect.written:
                 if name == "memory":
                     written.setdefault(name, text)
                 else:
                     state.registers[name] = Value(writer=text)
             return [following], f"{text}: {effect.unsure}" if effect.unsure else ""
-        if instruction.group(capstone.CS_GRP_INT) or instruction.group(capstone.CS_GRP_IRET):
+        if (
+            instruction.group(capstone.CS_GRP_INT)
+            or instruction.group(capstone.CS_GRP_IRET)
+            or (instruction.mnemonic in self.arch.mnemonics.away)
+        ):
             return [], f"'{text}' has an unknown target"
         self._move(instruction, text, state, written)
         return [following], ""
@@ -157,6 +128,9 @@ class Follower:
         """Applies an instruction that continues at the next one to a state."""
         registers, stack, operands = state.registers, state.stack, instruction.operands
         top, name = registers[self.arch.stack].distance, instruction.mnemonic
+        if self.arch.instruction:
+            move(self.arch, instruction, text, state, written)
+            return
         full = [o.type == REGISTER and o.size == self.word for o in operands]
         names = [register(self.arch, instruction.reg_name(o.reg)) if o.type == REGISTER else "" for o in operands]
         if name in self.arch.mnemonics.push:

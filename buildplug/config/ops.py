@@ -37,7 +37,7 @@ class Op:
 
     def kept(self, arch: Arch) -> list[str]:
         """What code that calls a C function for this op must save: registers, and perhaps "flags"."""
-        return sorted(arch.caller_saved - arch.full(self.clobbers or ()) - {"memory"})
+        return sorted((arch.caller_saved - arch.full(self.clobbers or ()) - {"memory"}) | {*filter(None, [arch.link])})
 
 
 @dataclass(frozen=True)

@@ -142,16 +142,19 @@ class Sites:
         count = int(np.append(known, False).argmin())  # of the sites before the first that is not known
         site = self.wrapped(self.bases[section[:count]] + offset[:count].astype("u8"))
         error = np.where(self.meets_apart(site, length[:count]), OVERLAP, OK)
+        if step := self.arch.instruction:
+            code = ~np.array([each.kind.data for each in forms])[form[:count]]
+            error[code & (site % np.uint64(step) != 0)] = BAD_SITE
         changes = []
         for number, chosen in groups(form[:count]):
-            wrong, code = self.redirect(forms[number], op[chosen], site[chosen])
+            wrong, made = self.redirect(forms[number], op[chosen], site[chosen])
             error[chosen] = np.where(error[chosen] == OK, wrong, error[chosen])
-            changes.append((site[chosen], code))
+            changes.append((site[chosen], made))
         error = np.append(error, BAD_SITE if count < len(known) else OK)
         entry = int((error != OK).argmax())
         if error[entry] == OK and not dry:
-            for places, code in changes:
-                self.memory.scatter(places, code)
+            for places, made in changes:
+                self.memory.scatter(places, made)
         return Status(NAMES[error[entry]], entry)
 
     def meets_apart(self, site: Array, length: Array) -> Array:

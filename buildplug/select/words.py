@@ -38,6 +38,16 @@ def settle(image: Image, rows: Array, relocations: Array, numbers: Array, near: 
     return kinds
 
 
+def by_veneer(image: Image, rows: Array) -> Array:
+    """Whether each reference is a call or jump that reaches its target by a veneer; bool, shape as rows."""
+    found = np.zeros(len(rows), bool)
+    for form in image.arch.direct.values() if image.arch.veneers else ():
+        at = np.flatnonzero(rows["form"] == image.arch.forms.index(form))
+        sections, offsets = rows["section"][at], rows["offset"][at]
+        found[at] = address_in(image, sections, offsets, form) != rows["value"][at]
+    return found
+
+
 def _needless(image: Image, rows: Array, relocations: Array) -> Array:
     """Whether each relocation is of an instruction that refers to nothing any more, or of the inside of a site."""
     sections, offsets = relocations["section"], relocations["offset"].astype("u8")

@@ -11,6 +11,7 @@ from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
 from buildplug.image.headers import Array
 from buildplug.select.references import References, extract
+from buildplug.select.words import by_veneer
 from buildplug.tables import sites_format
 from buildplug.tables.binary import CTYPE, address_of, anchored
 from buildplug.tables.format import Contents, Format, Source
@@ -77,16 +78,12 @@ class SitesFormat(Format):
             "fields": sorted({form.field for form in arch.forms}, key=arch.fields.index),  # the usual first
             "longest": max(form.length for form in arch.forms),
         }
-        names = ("buildplug.h", *(("fixup.c", "live.h", "live.c") if has_ops else ()))
+        live = () if arch.instruction else ("live.h", "live.c")
+        names = ("buildplug.h", *(("fixup.c", *live) if has_ops else ()))
         return {name: Source(f"{name}.j2", values) for name in names}
 
     def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
         backends = ops.backends if ops else {}
-        if arch.instruction:
-            known = "the fixup is for x86_64 and i386"
-            raise BuildplugError(
-                f"rule {rule.name}", f"expected a rule without ops, found one: {known}", "leave it out"
-            )
         header = {f"{rule.symbol}.h": Source("tables.h.j2", {"rule": rule, "backends": backends})}
         if ops is None:
             return header
@@ -116,6 +113,14 @@ def table_of(image: Image, rule: Rule, declared: Ops | Resolved | None) -> tuple
     rows = references.rows
     resolved = _declared(image, rule, declared) if isinstance(declared, Ops) else declared or _found(image, references)
     names, functions, slots = resolved.names, resolved.functions, resolved.slots
+    far = rows[by_veneer(image, rows)]
+    if len(far):
+        row, target = far[0], references.targets[far[0]["target"]]
+        raise image.bad(
+            f"{image.sections[row['section']].name}+{int(row['offset']):#x}: expected a site in reach of "
+            f"{target.name}, found one that the linker leads through a veneer, which no fixup could restore",
+            "place the function within reach of all its sites",
+        )
     slot_number = {address: number for number, address in enumerate(slots) if address is not None}
     function_number = {
         address: number for number, address in enumerate(functions) if address is not None and slots[number] is None
