@@ -159,6 +159,7 @@ AARCH64 = Arch(
     assembly=Assembly(
         "ret", "bl", ("str {}, [sp, #-16]!", "ldr {}, [sp], #16"),
         ("mrs x16, nzcv; str x16, [sp, #-16]!", "ldr x16, [sp], #16; msr nzcv, x16"),
+        ("adrp x16, {}", "ldr x16, [x16, :lo12:{}]", "blr x16"),
     ),
     line=64,
     aliases=dict(zip(_REGISTERS, _REGISTERS, strict=True)) | {f"w{n}": f"x{n}" for n in range(31)}

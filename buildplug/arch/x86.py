@@ -62,6 +62,7 @@ X86_64 = Arch(
     relocations={1: ABS64, 2: REL32, 4: REL32, 9: REL32, 10: ABS32, 11: ABS32S, 24: REL64, 41: REL32, 42: REL32},
     relaxed=frozenset({9, 41, 42}),  # GOTPCREL, GOTPCRELX, REX_GOTPCRELX
     thread=frozenset({19, 20, 22, 34}),  # TLSGD, TLSLD, GOTTPOFF, GOTPC32_TLSDESC
+    kallsyms=True,
     relative=8,
     ignored=frozenset({0, 16, 17, 18, 19, 20, 21, 22, 23, 32, 33, 34, 35, 36}),
     forms=(

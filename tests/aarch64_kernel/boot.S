@@ -97,9 +97,7 @@ semihosting:
 tick:
 	stp x29, x30, [sp, #-16]!
 	mov x29, sp
-	adrp x16, pv_ops
-	ldr x16, [x16, :lo12:pv_ops]
-	blr x16
+	bp_slot_call pv_ops
 	ldp x29, x30, [sp], #16
 	b pv_nothing
 	.size tick, . - tick

@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Boots, calls every op as linked, redirects the sites to a backend, writes its memory to a file of the host, calls
- * every op again, goes back to the sites as linked, and ends with a backtrace.
+ * Boots, calls every op as linked, redirects the sites to a backend, writes its memory to a file of
+ * the host, calls every op again, goes back to the sites as linked, and ends with a backtrace.
  */
-#include "buildplug.h"
 #include "bp_ksyms.h"
 #include "bp_paravirt.h"
+#include "buildplug.h"
 
 #define NOINLINE __attribute__((noinline))
 #define LIVE "x16", "x17", "x30", "memory"
 
-enum { SYS_OPEN = 1, SYS_CLOSE = 2, SYS_WRITE = 5, SYS_EXIT = 0x18, WRITE_BINARY = 5, APPLICATION_EXIT = 0x20026 };
+enum {
+	SYS_OPEN = 1,
+	SYS_CLOSE = 2,
+	SYS_WRITE = 5,
+	SYS_EXIT = 0x18,
+	WRITE_BINARY = 5,
+	APPLICATION_EXIT = 0x20026
+};
 enum { PSCI_VERSION = 0x84000000, CALLS = 7 };
 
 extern const char kernel_start[], kernel_end[];
@@ -22,7 +29,8 @@ bp_uint32_t count;
 static void print(const char *text)
 {
 	while (*text)
-		*(volatile bp_uint32_t *)0x9000000 = (bp_uint8_t)*text++; /* PL011's data register */
+		*(volatile bp_uint32_t *)0x9000000 =
+		    (bp_uint8_t)*text++; /* PL011's data register */
 }
 
 static void print_call(const char *line)
@@ -34,7 +42,7 @@ static void print_call(const char *line)
 
 static _Noreturn void end(bp_uintptr_t code)
 {
-	bp_uintptr_t block[] = { APPLICATION_EXIT, code };
+	bp_uintptr_t block[] = {APPLICATION_EXIT, code};
 
 	semihosting(SYS_EXIT, block);
 	for (;;)
@@ -64,9 +72,9 @@ static void expect(int right, const char *what)
 static void dump(void)
 {
 	static const char name[] = "memory.bin";
-	bp_uintptr_t open[] = { (bp_uintptr_t)name, WRITE_BINARY, sizeof(name) - 1 };
+	bp_uintptr_t open[] = {(bp_uintptr_t)name, WRITE_BINARY, sizeof(name) - 1};
 	bp_uintptr_t file = semihosting(SYS_OPEN, open);
-	bp_uintptr_t write[] = { file, (bp_uintptr_t)kernel_start, kernel_end - kernel_start };
+	bp_uintptr_t write[] = {file, (bp_uintptr_t)kernel_start, kernel_end - kernel_start};
 
 	expect(file != (bp_uintptr_t)-1, "no file");
 	expect(!semihosting(SYS_WRITE, write), "not written");
@@ -111,6 +119,7 @@ long smc_tick(void)
 /* Calls every op once; returns what PSCI says, and checks what the others do. */
 static NOINLINE long call_all(long tick_of_backend)
 {
+	register long ticks __asm__("x0");
 	bp_uintptr_t flags;
 
 	__asm__ volatile("bl pv_irq_enable" : : : LIVE);
@@ -123,6 +132,12 @@ static NOINLINE long call_all(long tick_of_backend)
 	expect(daif() & 0x80, "interrupts were not disabled");
 	__asm__ volatile(BP_CALL_16("pv_flush") : : : LIVE);
 	expect(tick() == tick_of_backend, "the slot has another function");
+	__asm__ volatile(BP_SLOT_CALL("pv_ops")
+			 : "=r"(ticks)
+			 :
+			 : "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11",
+			   "x12", "x13", "x14", "x15", "x18", "cc", LIVE);
+	expect(ticks == tick_of_backend, "the slot has another function in C");
 	return pv_psci(PSCI_VERSION);
 }
 

@@ -80,6 +80,13 @@ def test_what_a_machine_cannot_have_is_refused_by_name(tmp_path: Path, rule: str
     assert "ksyms" in message
 
 
+def test_rules_of_linux_are_refused_by_name_where_its_kallsyms_are_not_known(tmp_path: Path) -> None:
+    machine = BY_NAME["aarch64"]
+    project(machine, tmp_path, machine.linkers[0], '[[table]]\nrule = "linux-kallsyms"\n')
+    message = one_line(buildplug("build", tmp_path).stderr)
+    assert "rule linux-kallsyms: expected x86, whose kallsyms is known, found aarch64; use the rule ksyms" in message
+
+
 def test_image_of_another_machine_than_the_configuration_says_is_refused(tmp_path: Path) -> None:
     machine = BY_NAME["riscv64"]
     edit(project(machine, tmp_path, machine.linkers[0]) / "buildplug.toml", ('"riscv64"', '"x86_64"'))
