@@ -12,7 +12,8 @@ import numpy as np
 
 from buildplug.arch.field import REL32, Field
 from buildplug.base.globs import globs
-from buildplug.image import build_id, computed, layout
+from buildplug.image import build_id, layout
+from buildplug.image.computed import Computed
 from buildplug.image.elf import Image
 from buildplug.image.fields import mismatches
 from buildplug.image.headers import SHN_UNDEF, SHT_NOBITS, STT_GNU_IFUNC, Array, Section
@@ -101,9 +102,9 @@ def _compare(draft: Image, final: Image, own: set[str]) -> Comparison:
     unlike, (elsewhere, halves) = pairs.unlike(before, _fields(final)), _elsewhere(pairs, before, after)
     sizes, sizes_now = pairs.columns("size")
     suspect = pairs.of_other_kind | (sizes != sizes_now) | keys.differ | (unlike >= 0) | (elsewhere >= 0)
-    moved, unproved = list[str](), list[str]()
+    moved, unproved, words = list[str](), list[str](), Computed(pairs)
     for pair in np.flatnonzero(suspect & (wrong < 0)).tolist():
-        found, sure = _difference(pairs, keys, pair)
+        found, sure = _difference(pairs, keys, words, pair)
         if not found and elsewhere[pair] >= 0:
             found = f"the field at +{elsewhere[pair]:#x} refers to another place"
         if not sure and elsewhere[pair] < 0:
@@ -122,7 +123,7 @@ def _references(image: Image, sections: Array) -> Array:
     return image.relocations(of=of)
 
 
-def _difference(pairs: Pairs, keys: Keys, pair: int) -> tuple[str, bool]:
+def _difference(pairs: Pairs, keys: Keys, words: Computed, pair: int) -> tuple[str, bool]:
     """How a pair differs, empty if it does not, and whether that is sure to be wrong."""
     before, after = pairs.sections(pair)
     if (before.type, before.flags) != (after.type, after.flags):
@@ -138,7 +139,7 @@ def _difference(pairs: Pairs, keys: Keys, pair: int) -> tuple[str, bool]:
     sides = zip((pairs.draft, pairs.final), (before, after), keys.of(pair), strict=True)
     contents = [_plain(image, section, rows[:, 0], rows[:, 1]) for image, section, rows in sides]
     unlike = np.flatnonzero(contents[0] != contents[1])
-    found = computed.explained(pairs.draft, before, pairs.final, after, unlike)
+    found = words.explained(pair, unlike)
     if found.wrong is not None:
         return pairs.byte(pair, found.wrong), True
     return ("", True) if found.proved else ("it has words that only the linker script explains", False)

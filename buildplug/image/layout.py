@@ -6,7 +6,7 @@ from itertools import count
 
 import numpy as np
 
-from buildplug.image import computed
+from buildplug.image.computed import Computed
 from buildplug.image.elf import RELOCATION, Image
 from buildplug.image.headers import SHF_ALLOC, STT_FUNC, STT_OBJECT, Array, distinct
 from buildplug.image.pairs import Pairs
@@ -27,6 +27,7 @@ def differences(pairs: Pairs) -> tuple[list[str], list[str], list[str]]:
     unlike, unsure = _unlike(pairs)
     suspect = pairs.of_other_kind | renamed | elsewhere | (sizes != sizes_now) | unsure
     suspect[[*unlike]] = True
+    words = Computed(pairs)
     for pair in np.flatnonzero(suspect).tolist():
         before, after = pairs.sections(pair)
         if pairs.of_other_kind[pair]:
@@ -43,7 +44,7 @@ def differences(pairs: Pairs) -> tuple[list[str], list[str], list[str]]:
         elif elsewhere[pair]:
             moved.append(f"{after.name}: its symbols lie elsewhere in it")
         else:
-            found = computed.explained(pairs.draft, before, pairs.final, after, unlike.get(pair, NONE))
+            found = words.explained(pair, unlike.get(pair, NONE))
             if found.wrong is not None:
                 changed.append(f"{after.name}: {pairs.byte(pair, found.wrong)}")
             elif unsure[pair] or not found.proved:

@@ -6,6 +6,7 @@ import pytest
 
 from bench.flips import unseen
 from buildplug.config.rule import find_shipped
+from buildplug.image.compare import compare
 from buildplug.image.elf import Image
 from tests.samples import built, copy_sample
 
@@ -15,10 +16,15 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_sample(tmp_path_factory.mktemp("flips") / "kernel")
 
 
-def flip(kernel: Path, arch: str, every: int) -> None:
+def built_images(kernel: Path, arch: str) -> tuple[Image, Image]:
+    """Draft and final image."""
     built(kernel, "--arch", arch)
     build = kernel / "build" / ("" if arch == "x86_64" else arch)
-    draft, final = Image(build / "vmlinux.draft"), Image(build / "vmlinux")
+    return Image(build / "vmlinux.draft"), Image(build / "vmlinux")
+
+
+def flip(kernel: Path, arch: str, every: int) -> None:
+    draft, final = built_images(kernel, arch)
     count, missed = unseen(draft, final, [rule for rule in find_shipped() if rule.symbol in final.names], every)
     assert count > 30_000 / every
     assert missed == []
@@ -27,6 +33,17 @@ def flip(kernel: Path, arch: str, every: int) -> None:
 @pytest.mark.parametrize("arch", ["x86_64", "i386"])
 def test_verify_sees_a_sample_of_flipped_bytes(kernel: Path, arch: str) -> None:
     flip(kernel, arch, 200)
+
+
+def test_no_small_number_is_taken_for_one_that_the_linker_script_computes(kernel: Path) -> None:
+    draft, final = built_images(kernel, "x86_64")
+    own = {rule.section for rule in find_shipped()}
+    note, content = final.section(".note"), bytearray(final.data)
+    for at in range(note.offset, note.offset + 12, 4):  # the sizes in its head
+        for mask in range(1, 256):
+            content[at] ^= mask
+            assert compare(draft, Image.of(final.path, bytes(content)), own).changed, (at, mask)
+            content[at] ^= mask
 
 
 @pytest.mark.slow
