@@ -3,6 +3,7 @@
 import json
 import random
 import struct
+from copy import deepcopy
 from typing import Any
 
 NUMBERS = (0, 1, 2, 3, 7, 8, 0x40, 0x7F, 0x80, 0xFF, 0xFFF1, 0xFFFF, 1 << 20, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF,
@@ -56,9 +57,9 @@ def of_json(rng: random.Random, data: bytes) -> bytes:
                 if rng.random() < 0.2:
                     del node[key]
                 elif isinstance(node, dict) and rng.random() < 0.1:
-                    node[str(rng.choice(VALUES))] = rng.choice(VALUES)
+                    node[str(rng.choice(VALUES))] = deepcopy(rng.choice(VALUES))
                 else:
-                    node[key] = rng.choice(VALUES)
+                    node[key] = deepcopy(rng.choice(VALUES))  # a later change of it must not change VALUES
                 break
             node = node[key]
     return json.dumps(document).encode()
