@@ -80,7 +80,7 @@ def end_children(spared: Collection[int] = (), grace: float = GRACE) -> None:
     """Ends the children of this process except `spared`, and their descendants: SIGTERM, and SIGKILL for what remains
     after `grace` seconds."""
     began, asked, spared = time.monotonic(), set[int](), set(spared)
-    while remaining := children() - spared:
+    while (remaining := children() - spared) or not (spared or _childless()):
         if (waited := time.monotonic() - began) > grace + PATIENCE:
             return
         late = waited >= grace
@@ -95,6 +95,15 @@ def end_children(spared: Collection[int] = (), grace: float = GRACE) -> None:
             with suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
         time.sleep(0.002)
+
+
+def _childless() -> bool:
+    """Whether this process has no child. What /proc says is not sure: it may leave some out while others end."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return True
+    return False
 
 
 def _children_of(pid: int | str) -> list[int]:

@@ -111,3 +111,19 @@ def test_an_early_interrupt_prints_nothing(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_a_child_that_proc_leaves_out_is_ended(tmp_path: Path) -> None:
+    """As proc(5) says that it may, of a process whose children are not stopped."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import subprocess\n"
+        "from buildplug.base import supervisor\n"
+        "child = subprocess.Popen(['sleep', '1000'])\n"
+        "real, answers = supervisor.children, [set(), set(), set()]\n"
+        "supervisor.children = lambda: answers.pop() if answers else real()\n"
+        "supervisor.end_children()\n"
+        "print(child.poll() is not None)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("True\n", "")
