@@ -141,6 +141,7 @@ AARCH64 = Arch(
     forms=FORMS,
     instruction=4,
     made=MADE,
+    written=0x1F,
     veneers=VENEERS,
     uses=USES,
     nops=(b"", b"\0", b"\0\0", b"\0\0\0", NOP),  # the shorter ones only end inline code that is no instructions

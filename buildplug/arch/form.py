@@ -61,10 +61,12 @@ class Form:
         """The length of the site, bytes."""
         return len(self.code)
 
+    equal: tuple[int, int, int] | None = None  # two places of bits, and their number, that hold the same register
+
     @property
-    def relocated(self) -> Field:
-        """The field of the relocation by which the site is found."""
-        return self.first or self.field
+    def relocated(self) -> tuple[Field, ...]:
+        """The fields of the relocations by which the site is found."""
+        return (self.field,) if self.first is None else (self.field, self.first)
 
     @property
     def opcode(self) -> bytes:

@@ -69,10 +69,17 @@ class Arch:
     thread: frozenset[int] = frozenset()  # r_type of 4-byte fields of thread-local variables through the GOT
     ignored: frozenset[int] = frozenset()  # r_type that refers to no address of the image (TLS offsets, sizes, none)
     forms: tuple[Form, ...] = ()  # more code bytes first; tables store the index
-    instruction: int = 0  # bytes of every instruction, whose word then says what it is; 0: their lengths vary
+    instruction: int = (
+        0  # bytes that instructions are aligned to, if their words alone say what they are; 0: they do not
+    )
+    unproved: frozenset[int] = frozenset()  # r_type whose field holds symbol + addend only together with another's
+    global_pointer: tuple[frozenset[int], str] | None = None  # r_type whose addend is from the symbol of that name
+    mended: str = ""  # what helps where linkers keep relocations that are not true
+    paired: bool = False  # whether such pairs are usual: fields are neither compared nor slid
     made: dict[int, tuple[Form, ...]] = field(
         default_factory=dict
     )  # r_type -> what linkers may make of its instruction
+    written: int = 0  # the bits of an instruction that say which register it writes
     veneers: tuple[Form, ...] = ()  # code that linkers add between a direct call or jump and a target out of its reach
     uses: tuple[tuple[int, int, str], ...] = ()  # value, mask: an instruction with a slot's address; its ignored kind
     trailing: tuple[int, ...] = ()  # distances from a pc-relative field's start to its instruction's end, bytes
@@ -106,7 +113,9 @@ class Arch:
     @property
     def rows(self) -> tuple[str, ...]:
         """The kinds of rows that rules can select for this architecture."""
-        return ("symbols", "references", "relocations", "records") if self.forms else ("symbols",)
+        if not self.forms:
+            return ("symbols",)
+        return ("symbols", "references", "records", *(() if self.paired else ("relocations",)))
 
     def full(self, names: Iterable[str]) -> frozenset[str]:
         """The full names of registers, given by their own names or those of their parts."""

@@ -8,8 +8,8 @@ from buildplug.arch.x86 import I386, X86_64
 from buildplug.base.schema import unknown
 
 ARCHES = {arch.name: arch for arch in (X86_64, I386)}  # for every kind of rule, with a kernel of `buildplug new`
-WITHOUT_KERNEL = {AARCH64.name: AARCH64}  # for every kind of rule
-SYMBOLS_ONLY = {arch.name: arch for arch in (AARCH64_BE, RISCV64, RISCV32, *MACHINES)}
+WITHOUT_KERNEL = {arch.name: arch for arch in (AARCH64, RISCV64)}
+SYMBOLS_ONLY = {arch.name: arch for arch in (AARCH64_BE, RISCV32, *MACHINES)}
 
 
 def names() -> tuple[str, ...]:

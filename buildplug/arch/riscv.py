@@ -1,22 +1,11 @@
-"""riscv64 and riscv32: their records, for tables of symbols; fields and forms of sites of riscv64, which no pass uses
-yet.
+"""riscv64: relocations, fields and forms of sites, for rules that change no code; and riscv32, for tables of symbols.
 
 Sources: The RISC-V Instruction Set Manual, vol. I, 2.3 and 16 ("C"); RISC-V ELF psABI, "Relocations".
 """
 
-from dataclasses import replace
-
-from buildplug.arch.field import ABS64, PAGE, Base, Field, Part, Slice
+from buildplug.arch.field import ABS32, ABS64, PAGE, REL32, Base, Field, Part, Slice, whole
 from buildplug.arch.form import ADDRESS, CALL, COND_JUMP, JUMP, POINTER, SLOT_CALL, Form, Kind
 from buildplug.arch.model import Arch
-
-# RISC-V ELF psABI, "Mapping Symbol", "Frame Pointer Convention". Where the linker may relax code, the assembler keeps
-# local labels.
-RISCV64 = Arch(
-    "riscv64", 243, 64, "<", marks=("$x\0", "$x.", "$xrv", "$d\0", "$d.", ".L"), relative=3, frame_record=(-2, -1),
-    target="riscv64-linux-gnu", hosts=("riscv64",),
-)  # fmt: skip
-RISCV32 = replace(RISCV64, name="riscv32", bits=32, target="riscv32-linux-gnu", hosts=("riscv32",))
 
 NOP_ROOM = bytes.fromhex("1320b005")  # slti x0, x0, 0x5b: no assembler emits it on its own
 ROUND = 0x800  # rounds the high part up where the low part, which is signed, is negative
@@ -43,39 +32,79 @@ PCREL_S = Field("auipc s", 8, (_HIGH, _bits((0, 5, 39), (5, 7, 57))), Base.PC)
 ABS_I = Field("lui i", 8, (_HIGH, _bits((0, 12, 52))))
 FIELDS = (J, B, CJ, CB, PCREL_HI, HI, LO_I, LO_S, PCREL_I, PCREL_S, ABS_I)
 
+# The first of two relocations, whose symbols' distance is the word; the second, a SUB, is ignored.
+ADD32, ADD64 = (whole(f"add{bits}", bits // 8, Base.PC, signed=True) for bits in (32, 64))
 RELOCATIONS = {
-    2: ABS64, 16: B, 17: J, 18: PCREL_I, 19: PCREL_I, 20: PCREL_HI, 23: PCREL_HI, 26: HI, 27: LO_I, 28: LO_S, 44: CB,
-    45: CJ,
+    1: ABS32, 2: ABS64, 16: B, 17: J, 18: PCREL_I, 19: PCREL_I, 20: PCREL_HI, 23: PCREL_HI, 26: HI, 27: LO_I, 28: LO_S,
+    35: ADD32, 36: ADD64, 44: CB, 45: CJ, 47: LO_I, 48: LO_S, 57: REL32, 59: REL32,
 }  # fmt: skip
 
 
-def _form(name: str, kind: Kind, field: Field, words: str, masks: str, padding: int = 0) -> Form:
+def _form(
+    name: str, kind: Kind, field: Field, words: str, masks: str, padding: int = 0, first: Field | None = None,
+    equal: tuple[int, int, int] | None = None,
+) -> Form:  # fmt: skip
     """A form from the instructions `words` and their `masks`, in hexadecimal (4 digits: compressed), and `padding`
     4-byte nops."""
     pairs = [(int(w, 16), int(m, 16), len(w) // 2) for w, m in zip(words.split(), masks.split(), strict=True)]
     code, mask = (b"".join(pair[i].to_bytes(pair[2], "little") for pair in pairs) for i in (0, 1))
     code, mask = code + NOP_ROOM * padding, mask + b"\xff" * 4 * padding
-    return Form(name, kind, field, 0, 0, code, mask, 4 * padding)
+    return Form(name, kind, field, 0, 0, code, mask, 4 * padding, first, equal)
 
 
+RD_RS1 = (7, 32 + 15, 5)  # what the first instruction writes, the second reads
 _PAIR = "00000fff 000fffff"
 FORMS = (
-    _form("slot call", SLOT_CALL, PCREL_I, "00000097 0000b083 000080e7", "00000fff 000fffff ffffffff"),
+    _form("slot call", SLOT_CALL, PCREL_I, "00000097 0000b083 000080e7", "00000fff 000fffff ffffffff", first=PCREL_HI),
     *(
-        _form(f"call {link} in {8 + 4 * n}" if n else f"call {link}", CALL, PCREL_I, words, _PAIR, n)
+        _form(f"call {link} in {8 + 4 * n}" if n else f"call {link}", CALL, PCREL_I, words, _PAIR, n, first=PCREL_HI)
         for n in (2, 1, 0)
         for link, words in (("ra", "00000097 000080e7"), ("t0", "00000297 000282e7"))
     ),
-    _form("call t0 by t1", CALL, PCREL_I, "00000317 000302e7", _PAIR),
-    _form("tail t1", JUMP, PCREL_I, "00000317 00030067", _PAIR),
-    _form("tail t2", JUMP, PCREL_I, "00000397 00038067", _PAIR),
+    _form("call t0 by t1", CALL, PCREL_I, "00000317 000302e7", _PAIR, first=PCREL_HI),
+    _form("tail t1", JUMP, PCREL_I, "00000317 00030067", _PAIR, first=PCREL_HI),
+    _form("tail t2", JUMP, PCREL_I, "00000397 00038067", _PAIR, first=PCREL_HI),
     _form("jal ra", CALL, J, "000000ef", "00000fff"),
     _form("jal t0", CALL, J, "000002ef", "00000fff"),
     _form("j", JUMP, J, "0000006f", "00000fff"),
     _form("branch", COND_JUMP, B, "00000063", "0000007f"),
-    _form("auipc addi", ADDRESS, PCREL_I, "00000017 00000013", "0000007f 0000707f"),
-    _form("lui addi", ADDRESS, ABS_I, "00000037 00000013", "0000007f 0000707f"),
+    _form("auipc addi", ADDRESS, PCREL_I, "00000017 00000013", "0000007f 0000707f", 0, PCREL_HI, RD_RS1),
+    _form("lui addi", ADDRESS, ABS_I, "00000037 00000013", "0000007f 0000707f", 0, HI, RD_RS1),
     _form("c.j", JUMP, CJ, "a001", "e003"),
     _form("c.beqz", COND_JUMP, CB, "c001", "c003"),
     _form("pointer", POINTER, ABS64, "00000000 00000000", "00000000 00000000"),
 )
+
+# Those of thread-local variables; the low parts of pairs whose high part, at the label that they name, says the target;
+# the second ones of pairs of words; marks for the linker.
+IGNORED = frozenset({0, 21, 22, 24, 25, *range(29, 33), 33, 34, *range(37, 41), 43, 46, 49, 50, *range(51, 57), 60, 61})
+
+# Of a slot: auipc, lui, addi; ld and sd by the low part of lui's address or from gp.
+USES = (
+    (0x00000017, 0x0000007F, "slot-address"),
+    (0x00000037, 0x0000007F, "slot-address"),
+    (0x00000013, 0x0000707F, "slot-address"),
+    (0x00003003, 0x0000707F, "slot-load"),
+    (0x00003023, 0x0000707F, "slot-store"),
+)
+
+# RISC-V ELF psABI, "Mapping Symbol", "Frame Pointer Convention". Where the linker may relax code, the assembler keeps
+# local labels.
+RISCV64 = Arch(
+    "riscv64", 243, 64, "<", marks=("$x\0", "$x.", "$xrv", "$d\0", "$d.", ".L"), relative=3, frame_record=(-2, -1),
+    target="riscv64-linux-gnu", hosts=("riscv64",),
+    relocations=RELOCATIONS,
+    relaxed=frozenset({20}),  # through the GOT
+    ignored=IGNORED,
+    unproved=frozenset({35, 36}),
+    global_pointer=(frozenset({47, 48}), "__global_pointer$"),
+    mended="compile with -mno-relax, as not every linker's relocations are true after relaxation",
+    paired=True,
+    forms=FORMS,
+    instruction=2,
+    uses=USES,
+)  # fmt: skip
+RISCV32 = Arch(
+    "riscv32", 243, 32, "<", RISCV64.marks, relative=3, frame_record=(-2, -1), target="riscv32-linux-gnu",
+    hosts=("riscv32",),
+)  # fmt: skip

@@ -171,7 +171,7 @@ class Config:
         """What the linker is to do besides: keep the relocations, where they are wanted and anything can be made of
         them. GNU ld takes several times as long then."""
         wanted = self.link.keep_relocations or any(table.rule.select.needs_relocations for table in self.tables)
-        return ("--emit-relocs",) if wanted and "relocations" in self.arch.rows else ()
+        return ("--emit-relocs",) if wanted and "references" in self.arch.rows else ()
 
 
 def read_file(path: Path, arch: str = "") -> File:

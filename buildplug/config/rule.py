@@ -122,13 +122,23 @@ def find_shipped() -> list[Rule]:
 
 def check_arch(rule: Rule, arch: Arch, where: object) -> None:
     """Raises BuildplugError if the architecture has no rows of the rule's kind."""
-    known = ", ".join((*ARCHES, *WITHOUT_KERNEL))
+    known = ", ".join(a.name for a in (ARCHES | WITHOUT_KERNEL).values() if rule.select.rows in a.rows)
     if rule.select.rows not in arch.rows:
         raise BuildplugError(
             where,
             f"rule {rule.name}: expected a rule of {' or '.join(arch.rows)}, all that {arch.name} has, found one of "
             f"{rule.select.rows}",
             f"use a rule of symbols, such as ksyms; those of {rule.select.rows} are for {known}",
+        )
+
+
+def check_changes(rule: Rule, arch: Arch) -> None:
+    """Raises BuildplugError if the rule's C would change code whose instructions are not known well enough."""
+    if not arch.ret and rule.select.rows == "references" and (rule.table.runtime or not rule.table.fields):
+        raise BuildplugError(
+            f"rule {rule.name}",
+            f"expected a rule that changes no code, all that {arch.name} has, found one whose C does",
+            "use a rule with fields and without runtime, such as calls, or one of symbols, such as ksyms",
         )
 
 

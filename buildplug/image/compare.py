@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from buildplug.arch.field import REL32, Field
+from buildplug.arch.field import ABS32, REL32, Field
 from buildplug.base.globs import globs
 from buildplug.image import build_id, layout
 from buildplug.image.computed import Computed
@@ -20,6 +20,7 @@ from buildplug.image.headers import SHN_UNDEF, SHT_NOBITS, STT_GNU_IFUNC, Array,
 from buildplug.image.keys import Keys
 from buildplug.image.pairs import Pairs, allocated, clear, masks
 from buildplug.image.places import same_place, same_words
+from buildplug.image.rewritten import exchanged
 from buildplug.image.symtab import among
 
 # Linker-generated, and dependent on addresses without having relocations.
@@ -27,6 +28,7 @@ EXEMPT = (
     ".note.gnu.build-id", ".dynamic", ".dynsym", ".gnu.hash", ".hash", ".rela.dyn", ".rela.plt", ".relr.dyn", ".got*",
     ".plt*", ".iplt", ".eh_frame*", ".relro_padding", ".ARM.exidx*", ".reginfo",
 )  # fmt: skip
+MADE = 0xFFFFFFFF  # in place of an r_type: of an instruction that the linker made of another
 # Of those: words that refer to places.
 OF_WORDS = (".eh_frame*", ".got*")
 
@@ -99,12 +101,14 @@ def _compare(draft: Image, final: Image, own: set[str]) -> Comparison:
         return Comparison((), tuple(changed), (), len(pairs))
     before = _references(draft, indices[0])
     keys = Keys(pairs, before, after)
-    unlike, (elsewhere, halves) = pairs.unlike(before, _fields(final)), _elsewhere(pairs, before, after)
+    masked, fields = _masked(pairs, before)
+    unlike, (elsewhere, halves) = pairs.unlike(masked, fields), _elsewhere(pairs, before, after)
+    made = masked[masked["type"] == MADE]
     sizes, sizes_now = pairs.columns("size")
     suspect = pairs.of_other_kind | (sizes != sizes_now) | keys.differ | (unlike >= 0) | (elsewhere >= 0)
     moved, unproved, words = list[str](), list[str](), Computed(pairs)
     for pair in np.flatnonzero(suspect & (wrong < 0)).tolist():
-        found, sure = _difference(pairs, keys, words, pair)
+        found, sure = _difference(pairs, keys, words, pair, made)
         if not found and elsewhere[pair] >= 0:
             found = f"the field at +{elsewhere[pair]:#x} refers to another place"
         if not sure and elsewhere[pair] < 0:
@@ -123,8 +127,9 @@ def _references(image: Image, sections: Array) -> Array:
     return image.relocations(of=of)
 
 
-def _difference(pairs: Pairs, keys: Keys, words: Computed, pair: int) -> tuple[str, bool]:
-    """How a pair differs, empty if it does not, and whether that is sure to be wrong."""
+def _difference(pairs: Pairs, keys: Keys, words: Computed, pair: int, made: Array) -> tuple[str, bool]:
+    """How a pair differs, empty if it does not, and whether that is sure to be wrong. `made`: relocations of the draft
+    whose instructions may differ."""
     before, after = pairs.sections(pair)
     if (before.type, before.flags) != (after.type, after.flags):
         return f"flags {before.flags:#x} became {after.flags:#x}", True
@@ -139,6 +144,8 @@ def _difference(pairs: Pairs, keys: Keys, words: Computed, pair: int) -> tuple[s
     sides = zip((pairs.draft, pairs.final), (before, after), keys.of(pair), strict=True)
     contents = [_plain(image, section, rows[:, 0], rows[:, 1]) for image, section, rows in sides]
     unlike = np.flatnonzero(contents[0] != contents[1])
+    places = made["offset"][made["section"] == before.index].astype("i8")
+    unlike = unlike[~np.isin(unlike, (places[:, None] + np.arange(ABS32.size)).ravel())]
     found = words.explained(pair, unlike)
     if found.wrong is not None:
         return pairs.byte(pair, found.wrong), True
@@ -217,6 +224,18 @@ def _elsewhere(pairs: Pairs, before: Array, after: Array) -> tuple[Array, Array]
 def _fields(image: Image) -> dict[int, Field]:
     """The field of each relocation type whose bytes depend on addresses."""
     return {**image.arch.relocations, **dict.fromkeys(image.arch.thread, REL32)}
+
+
+def _masked(pairs: Pairs, before: Array) -> tuple[Array, dict[int, Field]]:
+    """The draft's relocations, and the bits of each type that may differ: all of an instruction that the linker made
+    another of in one of the links."""
+    fields = _fields(pairs.final)
+    if not pairs.final.arch.made:
+        return before, fields
+    rows = before.copy()
+    sections = pairs.after[pairs.numbers(pairs.draft, rows["section"])]
+    rows["type"][exchanged(pairs.draft, rows, pairs.final, sections, fields)] = MADE
+    return rows, fields | {MADE: ABS32}
 
 
 def _only_moved(pairs: Pairs, keys: Keys, pair: int) -> bool:

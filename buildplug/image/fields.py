@@ -74,5 +74,5 @@ def wrong_field(image: Image, row: Array, field: Field) -> BuildplugError:
     return image.bad(
         f"{place}: the field does not hold what its relocation says: expected {field.name} of {symbol}, {expected:#x} "
         f"(type {int(row['type'])}), found {field.get(words, pc):#x}",
-        "nothing but the linker may write to it",
+        image.arch.mended or "nothing but the linker may write to it",
     )

@@ -1,6 +1,6 @@
 """What linkers make of instructions whose relocations they keep: other instructions, and branches to veneers.
 
-Only for architectures whose instructions are all of one length.
+Only for architectures whose instructions need no decoder (Arch.instruction).
 """
 
 import numpy as np
@@ -62,3 +62,24 @@ def is_made(image: Image, relocations: Array, field: Field, expected: Array) -> 
         at = np.flatnonzero(~made & has_form(image, sections, offsets, form))
         made[at] = destinations(image, address_in(image, sections[at], offsets[at], form)) == expected[at]
     return made
+
+
+def exchanged(draft: Image, rows: Array, final: Image, sections: Array, fields: dict[int, Field]) -> Array:
+    """Whether the instruction at each relocation of the draft differs from that of the final image, whose section has
+    the index in `sections`, because a linker made another of it in one of the links, or the same with another address.
+    What it writes must be the same; bool, shape as rows."""
+    found = np.zeros(len(rows), bool)
+    for kind, forms in final.arch.made.items():
+        at = np.flatnonzero(rows["type"] == kind)
+        offsets, homes = rows["offset"][at], (rows["section"][at], sections[at])
+        words = [image.words(home, offsets, 4) for image, home in zip((draft, final), homes, strict=True)]
+        differ = (words[0] ^ words[1]) & np.uint64(0xFFFFFFFF ^ fields[kind].mask) != 0
+        at, offsets, words = at[differ], offsets[differ], [word[differ] for word in words]
+        made, same = np.zeros((2, len(at)), bool)
+        for image, home in zip((draft, final), homes, strict=True):
+            for form in forms:
+                match = has_form(image, home[differ], offsets.astype("u8"), form)
+                made |= match
+                same |= match & (form.field.modulus == 1)
+        found[at] = made & (same | ((words[0] ^ words[1]) & np.uint64(final.arch.written) == 0))
+    return found

@@ -157,7 +157,8 @@ def _strings(image: Image, rule: Rule, piece: _Piece, member: Member, column: _C
             continue
         section = image.sections[index if index >= 0 else home] if index >= 0 or home >= 0 else None
         if section is None or not section.address <= address < section.address + section.size:
-            raise piece.bad(image, rule, member, record, "the address of a string", f"{address:#x}, in no section")
+            found = f"{address:#x}, in no section{'' if index >= 0 else ', and no relocation'}"
+            raise piece.bad(image, rule, member, record, "the address of a string", found)
         if section.type == SHT_NOBITS:
             texts[address, index] = ""
             continue

@@ -95,6 +95,9 @@ class _Finder:
     def find(self, relocations: Array, ignored: Counter[str]) -> Array:
         """Unsorted rows of REFERENCE; adds what the rule ignores to `ignored`."""
         near = self.image.symbols["value"][relocations["symbol"]] + relocations["addend"].astype("u8")  # modulo 2^64
+        if self.arch.global_pointer:
+            types, name = self.arch.global_pointer
+            near += np.uint64(self.image.address_of(name) or 0) * among(relocations["type"], types)
         # Most are far from every target: filter by the whole range, then by the nearest target, allowing for the bytes
         # between a field and the end of its instruction.
         starts, ends, _ = self.targets.pieces
@@ -132,7 +135,7 @@ class _Finder:
         rows["section"], rows["form"] = relocations["section"], UNKNOWN
         for number, form in enumerate(self.arch.forms):
             made = [t for t, f in self.arch.made.items() if form in f and self.arch.relocations[t].step == 1]
-            of_form = (numbers == self.arch.fields.index(form.relocated)) | among(relocations["type"], made)
+            of_form = among(numbers, map(self.arch.fields.index, form.relocated)) | among(relocations["type"], made)
             for shift in (0, 1):  # lld leaves a relaxed `jmp *`'s relocation one byte after the field
                 open_ = (rows["form"] == UNKNOWN) & (data == form.kind.data)
                 open_ &= relaxed & (not form.field.partial) if shift else relaxed & (not form.field.partial) | of_form
@@ -168,6 +171,10 @@ class _Finder:
         at = np.flatnonzero(open_ & (start >= 0) & (start + form.length <= self.sizes[section]))
         for k, code, mask in form.fixed:
             at = at[(self.image.data[self.starting[section[at]] + start[at] + k] & mask) == code]
+        if form.equal:
+            low, high, width = form.equal
+            whole = self.image.words(section[at], start[at], form.length)
+            at = at[((whole >> np.uint64(low)) ^ (whole >> np.uint64(high))) & np.uint64((1 << width) - 1) == 0]
         words = self.image.words(section[at], place[at], form.field.size)
         pc = start[at].astype("u8") + self.image.addresses[section[at]] + np.uint64(form.pc % 2**64)
         value = near[at] if form.field.partial else form.field.get(words, pc) & np.uint64(self.arch.modulus - 1)

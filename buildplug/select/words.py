@@ -1,4 +1,4 @@
-"""References in code whose instructions are all of one length: an instruction's word alone says how it refers."""
+"""References in code that needs no decoder: an instruction's word alone says how it refers."""
 
 import numpy as np
 
@@ -6,6 +6,8 @@ from buildplug.image.elf import Image
 from buildplug.image.fields import UNKNOWN, mismatches, wrong_field
 from buildplug.image.headers import Array
 from buildplug.image.rewritten import address_in, destinations, has_form
+
+WORD = 4  # bytes of an instruction; those of 2 refer to no slot
 
 
 def settle(image: Image, rows: Array, relocations: Array, numbers: Array, near: Array, starts: Array) -> Array:
@@ -19,19 +21,19 @@ def settle(image: Image, rows: Array, relocations: Array, numbers: Array, near: 
         field = arch.fields[number]
         if image.type != "ET_EXEC" and field.whole and not field.relative:
             continue  # the loader fills it in
-        at = np.flatnonzero((numbers == number) & ~np.isin(relocations["type"], list(arch.relaxed)))
+        at = np.flatnonzero((numbers == number) & ~np.isin(relocations["type"], [*arch.relaxed, *arch.unproved]))
         wrong = at[mismatches(image, relocations[at], field)]
         if len(wrong):
             raise wrong_field(image, relocations[wrong[0]], field)
     sections, offsets = relocations["section"], relocations["offset"].astype("u8")
-    for form in arch.direct.values():
+    for form in arch.direct.values() if arch.veneers else ():
         at = np.flatnonzero((rows["form"] == UNKNOWN) & (numbers == arch.fields.index(form.field)))
         at = at[has_form(image, sections[at], offsets[at], form) & np.isin(near[at], starts)]
         at = at[destinations(image, address_in(image, sections[at], offsets[at], form)) == near[at]]
         rows["form"][at], rows["offset"][at], rows["value"][at] = arch.forms.index(form), offsets[at], near[at]
         rows["target"][at] = np.searchsorted(starts, near[at])
     kinds = np.full(len(rows), "other", "U16")
-    words = image.words(sections, offsets, arch.instruction)
+    words = image.words(sections, offsets, WORD)
     for value, mask, kind in reversed(arch.uses):
         kinds[words & np.uint64(mask) == value] = kind
     kinds[_needless(image, rows, relocations)] = ""

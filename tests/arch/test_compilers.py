@@ -7,10 +7,10 @@ import pytest
 
 from buildplug.arch import compilers
 from buildplug.arch.model import Arch
-from buildplug.arch.registry import ARCHES, SYMBOLS_ONLY, by_header
+from buildplug.arch.registry import ARCHES, SYMBOLS_ONLY, WITHOUT_KERNEL, by_header
 from tests.conftest import tool
 
-ALL = [*ARCHES.values(), *SYMBOLS_ONLY.values()]
+ALL = [*ARCHES.values(), *WITHOUT_KERNEL.values(), *SYMBOLS_ONLY.values()]
 
 
 def assembled_for(folder: Path, *command: str) -> str:
@@ -43,4 +43,4 @@ def test_the_compiler_is_a_cross_compiler_on_another_machine(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("cc", ["riscv64-linux-gnu-gcc", "/opt/cc", "./gcc", "clang"])
 def test_a_compiler_of_the_users_own_stays(cc: str) -> None:
-    assert compilers.program(SYMBOLS_ONLY["riscv64"], cc, "x86_64") == cc
+    assert compilers.program(WITHOUT_KERNEL["riscv64"], cc, "x86_64") == cc

@@ -151,3 +151,22 @@ def test_a_changed_branch_is_found_by_the_proof(tmp_path: Path) -> None:
     done = buildplug("verify", folder / "build" / "vmlinux.draft", image.path, "--config", folder)
     assert done.returncode == 1
     assert "does not hold what its relocation says" in done.stderr
+
+
+def test_linker_may_relax_an_address_in_one_of_the_links_only(tmp_path: Path) -> None:
+    """Between the sizes of the empty tables and those of the final ones, `where` gets more than 1 MiB away."""
+    folder = project(tmp_path / "kernel", "ld.lld")
+    edit(folder / "main.c", ("void _start", "void *place(void) { return &where; }\n\nvoid _start"))
+    edit(folder / "kernel.lds", (".data :", ".data . + 0xfd200 :"))
+    built(folder)
+    images = [folder / "build" / "vmlinux.draft", folder / "build" / "vmlinux"]
+    codes = [tool("aarch64-linux-gnu-objdump", "-d", "--disassemble=place", image) for image in images]
+    assert ["\tadrp\t" in code for code in codes] == [False, True]
+    data = bytearray(images[1].read_bytes())
+    text = Image(images[1]).section(".text")
+    at = text.offset + (Image(images[1]).address_of("place") or 0) - text.address + 4
+    data[at] ^= 1  # another register
+    images[1].write_bytes(data)
+    done = buildplug("verify", *images, "--config", folder)
+    assert done.returncode == 1
+    assert "(place+0x4) was" in done.stderr
