@@ -1,6 +1,6 @@
 """Compares the layout of two links of one kernel, where no relocations say which bytes are addresses: sections, and
 where each symbol lies. Bytes may differ only in words that changed as addresses, and distances of them, do when
-sections move; where addresses are not whole words, bytes are compared only if nothing moved."""
+sections move; where addresses are not whole words, bytes are compared only if nothing moved or grew."""
 
 from itertools import count
 
@@ -56,7 +56,8 @@ def _unlike(pairs: Pairs) -> tuple[dict[int, Array], Array]:
     """The offsets of the bytes in which a pair differs otherwise than moves of sections explain, by pair; and whether
     each pair has bytes that only the size of a move explains, shape (pairs,)."""
     unlike, unsure = dict[int, Array](), np.zeros(len(pairs), bool)
-    stay, fields = np.array_equal(*pairs.columns("address")), pairs.final.arch.relocations.values()
+    stay = np.array_equal(*pairs.columns("address")) and not _other_moves(pairs).any()
+    fields = pairs.final.arch.relocations.values()
     if not stay and not (fields and all(field.whole for field in fields)):
         return unlike, unsure  # many bytes are parts of addresses
     distances = _distances(pairs)

@@ -141,12 +141,15 @@ static NOINLINE long call_all(long tick_of_backend)
 	return pv_psci(PSCI_VERSION);
 }
 
-static NOINLINE void deep(int depth)
+static NOINLINE void deeper(void)
 {
-	if (depth)
-		deep(depth - 1);
-	else
-		*(volatile bp_uint8_t *)-1ul = 0; /* no memory there */
+	*(volatile bp_uint8_t *)-1ul = 0; /* no memory there */
+	__asm__ volatile("");
+}
+
+static NOINLINE void deep(void)
+{
+	deeper();
 	__asm__ volatile("");
 }
 
@@ -170,6 +173,6 @@ _Noreturn void main(void)
 	expect(!status.error, "no way back");
 	expect(call_all(1) == -1 && count == CALLS, "a default was not called");
 	print(level >> 2 == 2 ? "smc: all ops\n" : "hvc: all ops\n");
-	deep(2);
+	deep();
 	end(3);
 }
