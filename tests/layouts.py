@@ -272,11 +272,10 @@ def corrupted(rng: random.Random, layout: Layout) -> Layout:
         return layout.changed(at, bytes([layout.read(at, 1)[0] ^ 1 << rng.randrange(8)]))
     if kind == "inline" and layout.sites:  # an op's inline code is where a site is
         place = layout.backend + 8 + 8 * rng.randrange(len(table.ops))
-        distance = rng.choice(layout.sites) + rng.randrange(-2, 3) - place
-        if -(2**31) <= distance < 2**31:
-            return layout.changed(place, struct.pack("<iI", distance, rng.randrange(1, 9))).with_backends(
-                layout.backend
-            )
+        start, length = rng.choice(layout.sites) + rng.randrange(-2, 3), rng.randrange(1, 9)
+        inside = any(at <= start and start + length <= at + len(content) for at, content in layout.regions)
+        if inside and -(2**31) <= start - place < 2**31:  # what lies behind a region is no memory
+            return layout.changed(place, struct.pack("<iI", start - place, length)).with_backends(layout.backend)
     if kind == "bounds":
         by = rng.choice((1, 8, rng.randrange(SIZE), SIZE))
         if rng.random() < 0.5:
