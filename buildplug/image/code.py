@@ -8,7 +8,7 @@ import numpy as np
 
 from buildplug.arch.decode import decoder, instructions
 from buildplug.image.elf import Image
-from buildplug.image.headers import STT_FUNC, STT_NOTYPE, Array, Section
+from buildplug.image.headers import STT_FUNC, STT_NOTYPE, Array, Section, distinct
 from buildplug.image.symtab import among
 
 PIECE = 1 << 16  # bytes that are decoded at a time, as the decoder takes much memory
@@ -33,7 +33,7 @@ class Disassembler:
         function = np.searchsorted(self._starts, offsets, "right") - 1
         last = np.zeros(len(self._starts) + 1, "i8")  # the last is for what is before all functions
         np.maximum.at(last, function, offsets)
-        used = np.unique(function[function >= 0])
+        used = distinct(function[function >= 0])
         bounds = [
             self._decoded(*extent) for extent in zip(self._starts[used].tolist(), last[used].tolist(), strict=True)
         ]

@@ -28,9 +28,9 @@ EXEMPT = (
     ".note.gnu.build-id", ".dynamic", ".dynsym", ".gnu.hash", ".hash", ".rela.dyn", ".rela.plt", ".relr.dyn", ".got*",
     ".plt*", ".iplt", ".eh_frame*", ".relro_padding", ".ARM.exidx*", ".reginfo",
 )  # fmt: skip
-MADE = 0xFFFFFFFF  # in place of an r_type: of an instruction that the linker made of another
 # Of those: words that refer to places.
 OF_WORDS = (".eh_frame*", ".got*")
+MADE = 0xFFFFFFFF  # in place of an r_type: of an instruction that the linker made of another
 
 
 @dataclass(frozen=True)

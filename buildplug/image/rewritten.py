@@ -8,7 +8,7 @@ import numpy as np
 from buildplug.arch.field import ALL, Field
 from buildplug.arch.form import Form
 from buildplug.image.elf import Image
-from buildplug.image.headers import Array
+from buildplug.image.headers import Array, distinct
 
 HOPS = 2  # veneers one behind the other: lld goes from a short one to a long one
 
@@ -51,7 +51,7 @@ def is_made(image: Image, relocations: Array, field: Field, expected: Array) -> 
     made = np.zeros(len(relocations), bool)
     whole = expected & np.uint64(ALL - field.step + 1)
     sections, offsets = relocations["section"], relocations["offset"].astype("u8")
-    for kind in np.unique(relocations["type"]).tolist() if len(made) else ():
+    for kind in distinct(relocations["type"]).tolist() if len(made) else ():
         for form in image.arch.made.get(kind, ()):
             at = np.flatnonzero(relocations["type"] == kind)
             at = at[has_form(image, sections[at], offsets[at], form)]

@@ -24,6 +24,7 @@ from buildplug.image.headers import (
     STT_SECTION,
     STT_TLS,
     Array,
+    distinct,
 )
 from buildplug.image.symbols import functions
 from buildplug.image.symtab import among
@@ -77,7 +78,7 @@ class Targets(Sequence[Target]):
         """The targets' extents as ascending, non-overlapping pieces, shape (pieces,): starts, ends, and the index of
         the innermost target of each."""
         starts, ends = self.addresses, self.addresses + self.extents
-        edges = np.unique(np.concatenate([starts, ends]))
+        edges = distinct(np.concatenate([starts, ends]))
         first, last = (np.searchsorted(edges, each) for each in (starts, ends))
         inwards = np.argsort(~self.extents, kind="stable")  # the largest first
         depth = np.empty(len(inwards), "i8")

@@ -4,7 +4,7 @@ import numpy as np
 
 from buildplug.image.elf import Image
 from buildplug.image.fields import UNKNOWN, mismatches, wrong_field
-from buildplug.image.headers import Array
+from buildplug.image.headers import Array, distinct
 from buildplug.image.rewritten import address_in, destinations, has_form
 
 WORD = 4  # bytes of an instruction; those of 2 refer to no slot
@@ -17,7 +17,7 @@ def settle(image: Image, rows: Array, relocations: Array, numbers: Array, near: 
     addresses of targets. Raises BuildplugError for a field that does not hold what its relocation says.
     """
     arch = image.arch
-    for number in np.unique(numbers).tolist():
+    for number in distinct(numbers).tolist():
         field = arch.fields[number]
         if image.type != "ET_EXEC" and field.whole and not field.relative:
             continue  # the loader fills it in

@@ -38,9 +38,7 @@ class Compiled(jinja2.BytecodeCache):
 
 
 def _kept(bucket: Bucket) -> Path | None:
-    """Where the bytecode of a template is kept; None if it is the user's."""
-    if not Path(bucket.key).is_relative_to(shipped("templates")):
-        return None
-    with suppress(NotImplementedError):  # this Python keeps none
-        return Path(cache_from_source(bucket.key))
-    return None
+    """Where the bytecode of a template is kept; None if it is the user's, or if this Python
+    keeps none."""
+    is_shipped = Path(bucket.key).is_relative_to(shipped("templates"))
+    return Path(cache_from_source(bucket.key)) if is_shipped and sys.implementation.cache_tag else None
