@@ -168,8 +168,8 @@ def _wrong_fields(pairs: Pairs, relocations: Array) -> Array:
     for kind, field in image.arch.relocations.items():
         if image.type != "ET_EXEC" and not field.relative:
             continue  # the loader fills them in
-        rows = relocations[known & (relocations["type"] == kind)]
-        _note(first, pairs, rows[mismatches(image, rows, field)])
+        rows = relocations.compress(known & (relocations["type"] == kind))
+        _note(first, pairs, rows.compress(mismatches(image, rows, field)))
     return first
 
 
@@ -193,22 +193,23 @@ def _elsewhere(pairs: Pairs, before: Array, after: Array) -> tuple[Array, Array]
     of the fields whose content is not known from their relocations; and of the first one that differs and holds only a
     part of an address, so that its place is not known."""
     first, halves, images = np.full(len(pairs), -1), np.full(len(pairs), -1), (pairs.draft, pairs.final)
-    unsure = [rows[~_known(image, rows)] for image, rows in zip(images, (before, after), strict=True)]
+    unsure = [rows.compress(~_known(image, rows)) for image, rows in zip(images, (before, after), strict=True)]
     for kind, field in _fields(pairs.final).items():
-        rows = [each[each["type"] == kind] for each in unsure]
+        rows = [each.compress(each["type"] == kind) for each in unsure]
         if kind in pairs.final.arch.thread:  # of an undefined symbol, linkers make an offset from no variable
-            rows = [r[i.symbols["section"][r["symbol"]] != SHN_UNDEF] for i, r in zip(images, rows, strict=True)]
+            defined = [i.symbols["section"][r["symbol"]] != SHN_UNDEF for i, r in zip(images, rows, strict=True)]
+            rows = [r.compress(mask) for r, mask in zip(rows, defined, strict=True)]
         numbers = [pairs.numbers(i, r["section"]) for i, r in zip(images, rows, strict=True)]
         counts = [np.bincount(n, minlength=len(pairs)) for n in numbers]
         orders = [np.lexsort((r["offset"], n)) for r, n in zip(rows, numbers, strict=True)]
         orders = [o[(counts[0] == counts[1])[n[o]]] for o, n in zip(orders, numbers, strict=True)]
-        rows = [r[o] for r, o in zip(rows, orders, strict=True)]
+        rows = [r.take(o) for r, o in zip(rows, orders, strict=True)]
         if not len(rows[1]):
             continue
         words = [i.words(r["section"], r["offset"], field.size) for i, r in zip(images, rows, strict=True)]
         same = words[0] == words[1]
         if field.partial:
-            _note(halves, pairs, rows[1][~same])
+            _note(halves, pairs, rows[1].compress(~same))
             continue
         for base in (0, 1):
             addresses = []
@@ -217,7 +218,7 @@ def _elsewhere(pairs: Pairs, before: Array, after: Array) -> tuple[Array, Array]
                 found = field.get(word, place) - row["addend"].astype("u8") - place * np.uint64(field.relative)
                 addresses.append((found + place * np.uint64(base)) & np.uint64(image.arch.modulus - 1))
             same |= same_place(pairs.draft, addresses[0], pairs.final, addresses[1])
-        _note(first, pairs, rows[1][~same])
+        _note(first, pairs, rows[1].compress(~same))
     return first, halves
 
 

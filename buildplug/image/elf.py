@@ -61,8 +61,8 @@ class Image(SymbolTable):
         tables = tables[of[self.headers["info"][tables]]]
         kinds = [(kind, tables[self.headers["type"][tables] == kind]) for kind in (SHT_RELA, SHT_REL)]
         parts = [self._relocations(run, kind, against) for kind, some in kinds if len(some) for run in self._runs(some)]
-        rows = np.concatenate(parts) if len(parts) > 1 else (*parts, np.zeros(0, RELOCATION))[0]
-        return rows[input_order.permutation(len(rows))] if input_order.shuffling() else rows
+        rows = headers.joined(parts, RELOCATION)
+        return rows.take(input_order.permutation(len(rows))) if input_order.shuffling() else rows
 
     def _relocations(self, tables: Array, kind: int, against: Array | None) -> Array:
         """relocations() in relocation sections of one type."""

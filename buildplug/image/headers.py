@@ -1,6 +1,7 @@
 """ELF headers as numpy records, and their constants. Source: System V gABI, chapters 4 and 5."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
@@ -91,6 +92,14 @@ def distinct(values: Array) -> Array:
     ordered = np.sort(values, axis=None)
     found: Array = ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
     return found
+
+
+def joined(parts: Sequence[Array], dtype: np.dtype[Any]) -> Array:
+    """Records of one dtype, one array after the other. Copies bytes: np.concatenate() copies records field by field, as
+    indexing by an array does. So take() and compress() are used for many records."""
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([np.zeros(0, "u1"), *(np.ascontiguousarray(part).view("u1") for part in parts)]).view(dtype)
 
 
 def name_lengths(strings: Array, starts: Array) -> Array:

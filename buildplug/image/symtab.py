@@ -77,7 +77,7 @@ class SymbolTable(File):
             raise self.bad(f"symbol {int(np.argmax(wrong))}: expected a section below {len(self.sections)}")
         if len(symbols) and int(symbols["name"].max()) >= len(self._strings):
             raise self.bad(f"symbol {int(np.argmax(symbols['name']))}: its name lies outside the string table")
-        return symbols[input_order.permutation(len(symbols))] if input_order.shuffling() else symbols
+        return symbols.take(input_order.permutation(len(symbols))) if input_order.shuffling() else symbols
 
     @cached_property
     def _strings(self) -> bytes:

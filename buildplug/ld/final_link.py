@@ -44,6 +44,7 @@ class FinalLink:
     env: Mapping[str, str]  # the linker's
     config: Config
     folder: Path
+    keep: bool  # whether the folder is wanted, with texts for people
     ended: dict[Path, Completed] = field(default_factory=dict)  # how the link of each image ended
 
     @property
@@ -76,7 +77,7 @@ class FinalLink:
         c = replace(c, compile=replace(c.compile, **flags))
         return Stage(
             c.tables, c.arch, c.root, lambda: self._places, c.generated, lambda text: text.with_name(f"{text.name}.o"),
-            replace(self, config=c), "script" in self.line,
+            replace(self, config=c), "script" in self.line, direct=not self.keep and not self._preprocessed,
         )  # fmt: skip
 
     @cached_property
@@ -87,14 +88,14 @@ class FinalLink:
     def _map(self) -> str:
         return self.line.map(percent_is_output=self.family.percent_is_output)
 
-    def run(self, *, keep: bool) -> None:
+    def run(self) -> None:
         """Links, and puts what the command asked for in its place. Raises BuildplugError."""
         image = self.folder / self.output.name
         last = self.output if self.output.is_file() else None
         done = self.stage.run(self.draft, self.relinked, image, last)
         made = self.draft if done.links == 1 else self.relinked
         self.say(self.ended[made])
-        if keep:
+        if self.keep:
             import json  # lazy, as the rest is seldom wanted
 
             about = {"buildplug": __version__, "links": done.links, "why": done.why} | asdict(done.verified)
@@ -196,9 +197,9 @@ def link(
 ) -> int:  # fmt: skip
     """Makes the output of a link with tables; returns the exit status. Raises BuildplugError."""
     with interruptible(), scratch.folder(Path(line.output)) as folder:
-        final = FinalLink(ld, family, words, line, env, read(config, folder, arch), folder)
+        final = FinalLink(ld, family, words, line, env, read(config, folder, arch), folder, keep)
         try:
-            final.run(keep=keep)
+            final.run()
         except LinkFailed as failed:
             if failed.ended:
                 final.say(failed.ended)

@@ -62,7 +62,7 @@ def extract(image: Image, rule: Rule) -> References:
     wanted &= image.headers["flags"] & SHF_ALLOC != 0
     wanted[image.sections.called(rule.section)] = False
     rows = _Finder(image, rule, chosen).find(image.relocations(_named(image, chosen), wanted), ignored)
-    rows = rows[np.lexsort((rows["offset"], rows["section"]))]
+    rows = rows.take(np.lexsort((rows["offset"], rows["section"])))
     return References(chosen, rows, dict(sorted(ignored.items())))
 
 
@@ -106,14 +106,14 @@ class _Finder:
         at = np.flatnonzero(end - starts[0] < ends[-1] - starts[0] + reach)
         index = np.maximum(np.searchsorted(starts, end[at], "right") - 1, 0)
         at = at[end[at] - starts[index] < (ends - starts)[index] + reach]
-        relocations, near = relocations[at], near[at]
+        relocations, near = relocations.take(at), near[at]
         number = numbers_of(self.arch, relocations["type"])
         # Data, even among code, refers to `near` itself; an unknown type may mean any of these.
         code = self.executable[relocations["section"]]
         guesses = [near + np.uint64(rest) * code for rest in (0, *self.arch.trailing, 1, 2)]
         wanted = (number != IGNORED) & np.any([self.lookup(guess) >= 0 for guess in guesses], axis=0)
         at = np.flatnonzero(wanted)
-        return self.classify(relocations[at], number[at], near[at], ignored) if len(at) else np.zeros(0, REFERENCE)
+        return self.classify(relocations.take(at), number[at], near[at], ignored) if len(at) else np.zeros(0, REFERENCE)
 
     def classify(self, relocations: Array, numbers: Array, near: Array, ignored: Counter[str]) -> Array:
         """find() for relocations that probably refer to a target; `near`: symbol plus addend."""
@@ -160,7 +160,7 @@ class _Finder:
         kinds[vague] = np.where(relaxed[at[vague]], "got", "other")
         kinds[function & (values != self.targets.addresses[targets])] = "interior"
         self._ignore(kinds, rows["section"][at], place[at], targets, ignored)
-        return self._taken(rows[rows["form"] != UNKNOWN], ignored)
+        return self._taken(rows.compress(rows["form"] != UNKNOWN), ignored)
 
     def _match(self, rows: Array, open_: Array, number: int, place: Array, near: Array) -> None:
         """Sets form `number` on `open_` rows whose bytes match it and whose field holds a target's address, or a part
@@ -218,9 +218,9 @@ class _Finder:
         rows["addend"] = (rows["value"] - self.targets.addresses[rows["target"]]).astype("i8") - rest
         kinds = np.array([f.kind.name for f in forms])[rows["form"]]
         taken = among(kinds, self.rule.select_as(select.References).kinds)
-        rest = rows[~taken]
+        rest = rows.compress(~taken)
         self._ignore(kinds[~taken], rest["section"], rest["offset"], rest["target"], ignored)
-        return rows[taken]
+        return rows.compress(taken)
 
     def _ignore(self, kinds: Array, sections: Array, offsets: Array, targets: Array, ignored: Counter[str]) -> None:
         """Counts references that are no rows. Raises BuildplugError for the first that the rule does not ignore."""

@@ -38,7 +38,8 @@ def fields(image: Image, rule: Rule) -> Array:
     wanted &= image.headers["flags"] & SHF_ALLOC != 0
     wanted[image.sections.called(rule.section)] = False
     rows = image.relocations(of=wanted)
-    rows = rows[~excluded[rows["symbol"]]]
+    out = excluded[rows["symbol"]]
+    rows = rows.compress(~out) if out.any() else rows
     kinds = numbers_of(image.arch, rows["type"])
     _check_known(image, rows, kinds)
     changes = (moves[rows["symbol"]] != relative[kinds]) & chosen[kinds]
@@ -49,7 +50,7 @@ def fields(image: Image, rule: Rule) -> Array:
     found["encoding"] = kinds[at]
     for name in ("section", "offset", "type", "symbol", "addend"):
         found[name] = rows[name][at]
-    return found[np.lexsort((found["offset"], found["section"]))]
+    return found.take(np.lexsort((found["offset"], found["section"])))
 
 
 def places(image: Image, rule: Rule, rows: Array) -> Array:
@@ -101,7 +102,7 @@ def _check_true(image: Image, rows: Array, kinds: Array, asked: Array) -> None:
     tools sort some tables after the link, as Linux's build does."""
     for number, field in enumerate(image.arch.fields):
         at = np.flatnonzero(asked & (kinds == number))
-        expected, found = expected_and_found(image, rows[at], field)
+        expected, found = expected_and_found(image, rows.take(at), field)
         wrong = np.flatnonzero(expected != found)
         section = rows["section"][at[wrong]]
         sorted_ = [each[wrong][np.lexsort((each[wrong], section))] for each in (expected, found)]

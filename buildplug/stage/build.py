@@ -24,6 +24,7 @@ class Build:
     object_of: Callable[[Path], Path]  # text -> path of its object
     linker: Linker
     scripts: bool  # whether the user has linker scripts
+    direct: bool = False  # whether tables that are bytes alone become objects without text and assembler
 
     @property
     def placement(self) -> Path:

@@ -14,7 +14,7 @@ from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image import build_id
 from buildplug.image.elf import Image
-from buildplug.stage import fill, render
+from buildplug.stage import fill, objects, render
 from buildplug.stage.build import Build
 from buildplug.stage.linker import TableFiles
 from buildplug.stage.notes import Assembled, Done, Extracted, Found, Generated, Linked, TableRecord, Verified
@@ -91,7 +91,8 @@ class Stage(Build):
         files.write(self.script, places.script)
 
     def assemble_all(self, texts: list[Path]) -> Assembled:
-        """Assembles or compiles texts, with the kernel's own flags."""
+        """Assembles or compiles texts, with the kernel's own flags. What was written as an object has none."""
+        texts = [text for text in texts if text.exists()] if self.direct else texts
         return Assembled(tuple(tuple(self.linker.assemble(text, self.object_of(text))) for text in texts))
 
     def link_draft(self, draft: Path, why: str) -> Linked:
@@ -163,7 +164,10 @@ class Stage(Build):
         for table, content, text in zip(self.tables, made, self.texts, strict=True):
             self._write_table(table.rule, content, content.room - len(content.encode()) + table.slack, text)
         named = [(table.rule, content) for table, content in zip(self.tables, made, strict=True)]
-        files.write(self.anchors, render.anchors(named, self.root, f"{self.anchors.name}.j2"))
+        if self.direct and not self.scripts and all(objects.is_plain(self.arch, content) for content in made):
+            files.write(self.object_of(self.anchors), objects.anchors(self.arch, named))
+        else:
+            files.write(self.anchors, render.anchors(named, self.root, f"{self.anchors.name}.j2"))
 
     def relink(self, draft: Path, relinked: Path) -> Linked:
         """The only relink; skipped if the draft has the previous tables and the new ones fit into their room."""
@@ -245,6 +249,9 @@ class Stage(Build):
         )
 
     def _write_table(self, rule: Rule, content: Contents, slack: int, text: Path) -> None:
+        if self.direct and objects.is_plain(self.arch, content):
+            files.write(self.object_of(text), objects.table(rule, content, slack))
+            return
         if content.blob is not None:
             files.write(blob_path(text), content.blob)
         # name only, found by an include path: the text must be the same in every build directory

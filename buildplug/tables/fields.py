@@ -47,6 +47,7 @@ class Rows:
     section_names: tuple[str, ...]
     section_starts: Array  # addresses, ascending
     blob = None
+    bases_at = None
     op_names = ()
 
     @property

@@ -42,6 +42,11 @@ class Contents(Protocol):
         """The part of the table that is included as a binary file; None if the template renders all of it."""
 
     @property
+    def bases_at(self) -> int | None:
+        """The offset in encode() of the sections' addresses, a word each; None if the table is more than bytes and
+        those, so that only its template says it."""
+
+    @property
     def room(self) -> int:
         """Bytes to reserve for the table: rounded(), unless the format pads inside. Depends on the size alone."""
 

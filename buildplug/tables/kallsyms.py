@@ -50,6 +50,7 @@ class KallsymsTable(Packed):
 
     starts: tuple[int, ...] = ()
     base_offset: int = 0
+    bases_at = None  # its parts have symbols of their own
 
     def describe(self, at: int) -> str:
         """Which part of the table the byte at offset `at` belongs to."""

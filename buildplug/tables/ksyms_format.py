@@ -152,7 +152,7 @@ def collect(
     first = np.lexsort((rows["type"], rows["size"], place))
     named = list(map(names.__getitem__, first.tolist()))
     ranks = inverse(np.array(sorted(range(len(names)), key=named.__getitem__), "u4"))
-    rows = rows[first]
+    rows = rows.take(first)
     place, extent = place[first], rows["size"]
     group = np.append(0, np.cumsum((place[1:] != place[:-1]) | (extent[1:] != extent[:-1]))).astype("u8")
     last = np.argsort(group << np.uint64(32) | ranks)  # symbols of equal name keep this order, so do their ranks
@@ -162,7 +162,7 @@ def collect(
     modulus = arch.modulus
     bases = np.array([base % modulus for *_, base in sections], "u8").astype(arch.base_type)
     in_order = tuple(map(named.__getitem__, last.tolist()))
-    return Ksyms(arch, kept, bases, rows[last], in_order, ranks[last], by_name, tuple(s[0] for s in sections))
+    return Ksyms(arch, kept, bases, rows.take(last), in_order, ranks[last], by_name, tuple(s[0] for s in sections))
 
 
 def inverse(permutation: Array) -> Array:

@@ -41,6 +41,10 @@ class Packed:
         return "the sections' addresses" if at >= self.before_bases else f"one of its {self.count} rows"
 
     @property
+    def bases_at(self) -> int | None:
+        return self.before_bases
+
+    @property
     def before_bases(self) -> int:
         """Bytes of the table before the sections' addresses."""
         return len(self.data) - self.arch.word * (len(self.section_names) + len(self.fixed))

@@ -113,6 +113,10 @@ class Table:
         return sizes(self.arch, len(self.sections), len(self.ops), len(self), len(self.checks))[3]
 
     @property
+    def bases_at(self) -> int:
+        return self.size - self.arch.word * len(self.section_names)
+
+    @property
     def room(self) -> int:
         return rounded(self.size)
 

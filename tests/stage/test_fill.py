@@ -221,6 +221,7 @@ class Toy:
     section_names = ()
     op_names = ()
     blob = None
+    bases_at = None
 
     def __len__(self) -> int:
         return len(self.offsets)

@@ -1,0 +1,106 @@
+"""The object of a table that is bytes alone, as the assembler makes it of the table's text: sections, symbols, and
+relocations by which the linker fills in the sections' addresses.
+
+Starting a compiler driver and an assembler takes longer than linking a small kernel. Source: System V gABI, chapter 4.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from buildplug.arch.field import REL32, REL64
+from buildplug.arch.model import Arch
+from buildplug.config.rule import Rule
+from buildplug.image import headers
+from buildplug.image.headers import SHF_ALLOC, SHF_INFO_LINK, SHF_WRITE, SHT_REL, SHT_RELA, SHT_STRTAB, SHT_SYMTAB
+from buildplug.tables.format import Contents
+
+SHT_PROGBITS, ET_REL, EV_CURRENT, STV_HIDDEN = 1, 1, 1, 2
+FLAGS = {"a": SHF_ALLOC, "w": SHF_WRITE}
+NAMES = ("", ".note.GNU-stack", ".symtab", ".strtab", ".shstrtab")
+
+
+def distance(arch: Arch) -> int | None:
+    """The relocation type by which a word holds the distance of a symbol from itself; None where it takes several."""
+    field = {32: REL32, 64: REL64}[arch.bits]
+    return next((number for number, of in sorted(arch.relocations.items()) if of == field), None)
+
+
+def is_plain(arch: Arch, contents: Contents) -> bool:
+    """Whether an object can be made of a table without an assembler."""
+    return contents.bases_at is not None and distance(arch) is not None
+
+
+def table(rule: Rule, contents: Contents, slack: int) -> bytes:
+    """The object of a table that is_plain(), with `slack` spare bytes."""
+    assert contents.bases_at is not None
+    names = [rule.anchor(number) for number in range(len(contents.section_names))]
+    places = contents.bases_at + contents.arch.word * np.arange(len(names))
+    content = contents.encode()[: contents.bases_at]
+    rest = contents.encode()[contents.bases_at + contents.arch.word * len(names) :]
+    words = places if contents.arch.bits == 32 else 0 * places  # SHT_REL has the addend in its field
+    data = content + words.astype(contents.arch.base_type).tobytes() + rest + bytes(slack)
+    return _object(contents.arch, rule, data, (rule.symbol,), places, names)
+
+
+def anchors(arch: Arch, tables: Sequence[tuple[Rule, Contents]]) -> bytes:
+    """The object of the placeholders for the addresses of sections, as anchors.S.j2 has them."""
+    names = [rule.anchor(number) for rule, contents in tables for number in range(len(contents.section_names))]
+    return _object(arch, tables[0][0], b"", names, np.zeros(0, "i8"), ())
+
+
+def _object(
+    arch: Arch, rule: Rule, data: bytes, defined: Sequence[str], places: headers.Array, undefined: Sequence[str]
+) -> bytes:
+    """An object of one section, with hidden symbols at its start, and relocations at `places` to the distances of
+    `undefined` from the section's start."""
+    wide = arch.bits == 64
+    marks = ("$d",) if data and any(mark.startswith("$d") for mark in arch.marks) else ()  # that it is no code
+    local = 1 + len(marks)
+    kind = headers.rela(arch) if wide else headers.record(headers.REL, arch)
+    names = [name.encode(errors="surrogateescape") for name in (*marks, *defined, *undefined)]
+    strings = b"\0".join([b"", *names, b""])
+    symbols = np.zeros(1 + len(names), headers.record(headers.SYMBOL[arch.bits], arch))
+    symbols["name"][1:] = (np.flatnonzero(np.frombuffer(strings, "u1") == 0) + 1)[:-1]
+    symbols["section"][1 : local + len(defined)] = 1
+    symbols["info"][local:] = headers.STB_GLOBAL << 4
+    own = symbols[local : local + len(defined)]
+    own["other"], own["size"] = STV_HIDDEN, len(data)
+    own["info"] |= headers.STT_OBJECT if data else headers.STT_NOTYPE
+    relocations = np.zeros(len(places), kind)
+    relocations["offset"] = places
+    numbers = np.arange(len(places), dtype="u8") + np.uint64(local + len(defined))
+    relocations["info"] = numbers << np.uint64(32 if wide else 8) | np.uint64(distance(arch) or 0)
+    if wide:
+        relocations["addend"] = places
+
+    prefix, of_relocations = (".rela", SHT_RELA) if wide else (".rel", SHT_REL)
+    stack, symtab, strtab, shstrtab = NAMES[1:]
+    parts = [  # name, type, flags, content, link, info, alignment, size of an entry
+        (rule.section, SHT_PROGBITS, sum(FLAGS[flag] for flag in rule.table.flags), data, 0, 0, rule.table.align, 0),
+        (prefix + rule.section, of_relocations, SHF_INFO_LINK, relocations.tobytes(), 4, 1, arch.word, kind.itemsize),
+        (stack, SHT_PROGBITS, 0, b"", 0, 0, 1, 0),
+        (symtab, SHT_SYMTAB, 0, symbols.tobytes(), 5, local, arch.word, symbols.itemsize),
+        (strtab, SHT_STRTAB, 0, strings, 0, 0, 1, 0),
+    ]
+    titles = [name.encode() for name, *_ in parts] + [shstrtab.encode()]
+    parts.append((shstrtab, SHT_STRTAB, 0, b"\0".join([b"", *titles, b""]), 0, 0, 1, 0))
+    file = np.zeros(1, headers.record(headers.FILE, arch))
+    sections = np.zeros(1 + len(parts), headers.record(headers.SECTION, arch))
+    content = bytearray(file.itemsize)
+    name = 1
+    for section, (title, type_, flags, bytes_, link, info, alignment, entry) in zip(sections[1:], parts, strict=True):
+        content += bytes(-len(content) % max(alignment, 1))
+        section["name"], section["type"], section["flags"], section["offset"] = name, type_, flags, len(content)
+        section["size"], section["link"], section["info"] = len(bytes_), link, info
+        section["alignment"], section["entsize"] = alignment, entry
+        name += len(title.encode()) + 1
+        content += bytes_
+    content += bytes(-len(content) % arch.word)
+    ident = b"\x7fELF" + bytes((arch.bits // 32, 1 + (arch.byteorder == ">"), EV_CURRENT))
+    file["ident"] = np.void(ident.ljust(16, b"\0"))
+    file["type"], file["machine"], file["version"], file["shoff"] = ET_REL, arch.machine, EV_CURRENT, len(content)
+    file["ehsize"], file["shentsize"] = file.itemsize, sections.itemsize
+    file["shnum"], file["shstrndx"] = len(sections), len(sections) - 1
+    content[: file.itemsize] = file.tobytes()
+    return bytes(content) + sections.tobytes()
