@@ -60,12 +60,22 @@ class Image(SymbolTable):
         of = self.headers["flags"] & SHF_ALLOC != 0 if of is None else of
         tables = tables[of[self.headers["info"][tables]]]
         kinds = [(kind, tables[self.headers["type"][tables] == kind]) for kind in (SHT_RELA, SHT_REL)]
-        parts = [self._relocations(run, kind, against) for kind, some in kinds if len(some) for run in self._runs(some)]
-        rows = headers.joined(parts, RELOCATION)
+        # all of them are many: made in one place
+        most = sum(int(self.headers["size"][some].sum()) // self._record(kind).itemsize for kind, some in kinds)
+        room, parts, done = np.zeros(most if against is None else 0, RELOCATION), list[Array](), 0
+        for kind, some in kinds:
+            for run in self._runs(some) if len(some) else ():
+                parts.append(self._relocations(run, kind, against, room[done:]))
+                done += len(parts[-1])
+        rows = room[:done] if against is None else headers.joined(parts, RELOCATION)
         return rows.take(input_order.permutation(len(rows))) if input_order.shuffling() else rows
 
-    def _relocations(self, tables: Array, kind: int, against: Array | None) -> Array:
-        """relocations() in relocation sections of one type."""
+    def _record(self, kind: int) -> np.dtype[Any]:
+        """The dtype of a relocation in a section of this type."""
+        return headers.rela(self.arch) if kind == SHT_RELA else headers.record(headers.REL, self.arch)
+
+    def _relocations(self, tables: Array, kind: int, against: Array | None, room: Array) -> Array:
+        """relocations() in relocation sections of one type, at the start of `room` unless that is empty."""
         wide, rela = self.arch.bits == 64, kind == SHT_RELA
         about = self.headers["info"][tables]
         without = self.headers["type"][about] == SHT_NOBITS
@@ -73,7 +83,7 @@ class Image(SymbolTable):
             table = self.sections[int(tables[np.argmax(without)])]
             name = self.sections[table.info].name
             raise self.bad(f"section {table.name}: expected relocations of content, {name} has none")
-        raw, ends = self._raw(tables, headers.rela(self.arch) if rela else headers.record(headers.REL, self.arch))
+        raw, ends = self._raw(tables, self._record(kind))
         # There are many relocations: read each column once, and copy only wanted rows.
         symbol = (raw["info"] >> np.uint8(32 if wide else 8)).astype("u4")
         known = int(symbol.max()) < len(self.symbols)
@@ -94,7 +104,7 @@ class Image(SymbolTable):
             raise bad(int(np.argmax(symbol[entries])), "its symbol lies outside the symbol table")
         if not known and against is not None:
             entries, types = (column[against[symbol[entries]]] for column in (entries, types))
-        rows = np.zeros(len(entries), RELOCATION)
+        rows = room[: len(entries)] if len(room) else np.zeros(len(entries), RELOCATION)
         rows["section"] = about[np.searchsorted(ends, entries, "right")]
         rows["offset"] = raw["offset"][entries]
         if self.type != "ET_REL":

@@ -46,6 +46,11 @@ class File:
         except Exception as error:  # malformed bytes can make the parser raise anything
             raise self.bad(f"expected an ELF file, found headers that do not parse ({error!r:.60})") from None
 
+    def leave(self) -> None:
+        """Gives back the memory that holds the file. What is looked at again is read again."""
+        if isinstance(self._file, mmap.mmap):
+            self._file.madvise(mmap.MADV_DONTNEED)
+
     def bad(self, problem: str, remedy: str = "rebuild the file") -> BuildplugError:
         return BuildplugError(self.path, problem, remedy)
 

@@ -79,6 +79,13 @@ class SymbolTable(File):
             raise self.bad(f"symbol {int(np.argmax(symbols['name']))}: its name lies outside the string table")
         return symbols.take(input_order.permutation(len(symbols))) if input_order.shuffling() else symbols
 
+    def adopt(self, other: "SymbolTable") -> None:
+        """Takes the symbols and names as `other` has read them, if they are of the same bytes."""
+        if self._symtab and self._symtab == other._symtab and self._strings == other._strings:
+            one, same = (image.bytes_of(self._symtab) for image in (self, other))
+            if np.array_equal(one, same):
+                self.symbols, self.name_table = other.symbols, other.name_table
+
     @cached_property
     def _strings(self) -> bytes:
         if self._symtab is None or self._symtab.link >= len(self.sections):

@@ -200,8 +200,8 @@ class Pipeline:
     def verify(self) -> Verified:
         """Proves the tables true of the final image, after rewriting them if the linker moved what they describe."""
         c, noted = self.config, read_note(self.notes["relink"], Linked)
-        draft = self.draft_link if noted is None or noted.links else self.relinked
-        verified = self.stage.verify(draft, self.relinked, c.image)
+        filled = noted is not None and not noted.links
+        verified = self.stage.verify(self.draft_link, self.relinked, c.image, filled=filled)
         # A draft with the previous tables is as the builds before made it: nobody is to compare with that.
         with files.replacing(c.draft) as scratch:
             shutil.copy(c.image if self.stage.is_with_previous() else self.draft_link, scratch)

@@ -62,7 +62,7 @@ class Stage(Build):
         self.generate()
         self.assemble_all([text for text in self.assembled if why or restored[text] != _content(text)])
         final = self.relink(draft, relinked)
-        verified = self.verify(draft if final.links else relinked, relinked, image)
+        verified = self.verify(draft, relinked, image, filled=not final.links)
         return Done(verified, first.links + final.links, final.why or first.why)
 
     def restore(self, last: Path) -> str:
@@ -211,10 +211,11 @@ class Stage(Build):
     def _link(self, inputs: list[Path], output: Path) -> Linked:
         return self.linker.link(TableFiles(self.placement, self.script, tuple(inputs)), output)
 
-    def verify(self, draft: Path, relinked: Path, image: Path) -> Verified:
-        """Proves that the tables are true of the final image; corrects them if the linker moved what they refer to."""
+    def verify(self, draft: Path, relinked: Path, image: Path, *, filled: bool) -> Verified:
+        """Proves that the tables are true of the final image; corrects them if the linker moved what they refer to.
+        `filled`: whether relink() needed no link."""
         before, final = _image(draft), _image(relinked)
-        proof = verify(before, final, [(t.rule, t.ops) for t in self.tables], self._contents())
+        proof = verify(before, final, [(t.rule, t.ops) for t in self.tables], self._contents(), filled=filled)
         if proof.changed:
             raise BuildplugError(
                 relinked,
@@ -229,7 +230,7 @@ class Stage(Build):
                 rewrite(scratch, final, table)
             if untrue and (algorithm := build_id.algorithm_of(final)):
                 build_id.renew(scratch, algorithm)
-            made = Image(scratch)
+            made = Image(scratch) if untrue else final  # of the same bytes
             for wanted, table in zip(self.tables if untrue else (), proof.tables, strict=False):
                 again = prove_table(made, wanted.rule, wanted.ops, table.truth)
                 if again.differences:

@@ -18,7 +18,8 @@ from buildplug.config.rule import Rule
 from buildplug.image import build_id, loading
 from buildplug.image.compare import compare
 from buildplug.image.elf import Image
-from buildplug.image.headers import SHT_NOBITS, SHT_REL, Array, Section
+from buildplug.image.headers import SHT_NOBITS, SHT_REL, SHT_RELA, Array, Section
+from buildplug.image.symtab import among
 from buildplug.stage import segments
 from buildplug.tables.format import Contents
 from buildplug.tables.registry import format_of
@@ -52,32 +53,55 @@ def verify(
     final: Image,
     wanted: Sequence[tuple[Rule, Ops | None]],
     made: Sequence[Contents] = (),
+    *,
+    filled: bool = False,
 ) -> Proof:
     """Compares two links of one kernel; the same link given twice is only checked against itself. Without declared
-    ops, a table's own are used. `made`: the tables that were extracted from a draft of one's own.
+    ops, a table's own are used. `made`: the tables that were extracted from a draft of one's own. `filled`: whether
+    the final image is the draft with these tables in it, by fill.py.
 
     Raises BuildplugError if a table, or the relocations to check it with, are missing.
     """
-    same = bool(made) and _same_but_tables(draft, final, [rule for rule, _ in wanted])
-    implicit = bool((final.headers["type"] == SHT_REL).any())  # then an addend may be in a table
+    own = {rule.section for rule, _ in wanted}
+    alike = filled or (bool(made) and _same_but_tables(draft, final, own))
+    if alike:
+        final.adopt(draft)
+    holds = {False: alike, True: alike and _same_relocations(draft, final, own)}  # what was extracted from the draft
     proofs = tuple(
-        prove_table(final, rule, ops, truth if same and not (implicit and rule.select.needs_relocations) else None)
+        prove_table(final, rule, ops, truth if holds[rule.select.needs_relocations] else None)
         for (rule, ops), truth in zip(wanted, made or repeat(None), strict=False)
     )
-    own = {proof.rule.section for proof in proofs}
-    draft = final if same else draft
+    if alike:
+        draft.leave()
+        draft = final
     found = compare(draft, final, own)
     changed = (*found.changed, *loading.changed(draft, final, own))
     segments.check(final, [(proof.rule, _place(final, proof.rule)[1]) for proof in proofs])
     return Proof(proofs, found.moved, changed, found.sections, found.unproved)
 
 
-def _same_but_tables(draft: Image, final: Image, rules: Sequence[Rule]) -> bool:
-    """Whether all bytes are the same but those of tables and build-ids, so that what was extracted from the draft is
-    true of the final image, and nothing else is to be compared."""
-    own = [[image.section(rule.section) for rule in rules] for image in (draft, final)]
-    ranges = [*((s.offset, s.offset + s.size) for s in own[1]), *((i.start, i.end) for i in build_id.locations(final))]
-    return own[0] == own[1] and len(draft.data) == len(final.data) and _same_outside(draft.data, final.data, ranges)
+def _same_but_tables(draft: Image, final: Image, own: set[str]) -> bool:
+    """Whether all bytes are the same but those of tables, of their relocations, and of build-ids, so that the symbols
+    extracted from the draft are those of the final image, and no other section is to be compared."""
+    parts = [[image.section(name) for name in sorted(own)] + _relocations(image, own) for image in (draft, final)]
+    ranges = [(part.offset, part.offset + part.size) for part in parts[1]]
+    ranges += [(location.start, location.end) for location in build_id.locations(final)]
+    return parts[0] == parts[1] and len(draft.data) == len(final.data) and _same_outside(draft.data, final.data, ranges)
+
+
+def _same_relocations(draft: Image, final: Image, own: set[str]) -> bool:
+    """Whether the tables' relocations are the same, which other tables may have rows of."""
+    if (final.headers["type"] == SHT_REL).any():  # then an addend may be in a table
+        return False
+    pairs = zip(_relocations(draft, own), _relocations(final, own), strict=True)
+    return all(np.array_equal(draft.bytes_of(one), final.bytes_of(other)) for one, other in pairs)
+
+
+def _relocations(image: Image, own: set[str]) -> list[Section]:
+    """The relocation sections of tables."""
+    tables = [index for name in own for index in image.sections.called(name)]
+    kept = among(image.headers["type"], (SHT_RELA, SHT_REL)) & np.isin(image.headers["info"], tables)
+    return list(image.sections.at(kept))
 
 
 def _same_outside(one: Array, other: Array, ranges: Iterable[tuple[int, int]]) -> bool:
