@@ -16,7 +16,7 @@ from buildplug.image import build_id, layout
 from buildplug.image.computed import Computed
 from buildplug.image.elf import Image
 from buildplug.image.fields import mismatches
-from buildplug.image.headers import SHN_UNDEF, SHT_NOBITS, STT_GNU_IFUNC, Array, Section
+from buildplug.image.headers import SHN_UNDEF, SHT_NOBITS, STT_GNU_IFUNC, Array, Section, within
 from buildplug.image.keys import Keys
 from buildplug.image.pairs import Pairs, allocated, clear, masks
 from buildplug.image.places import same_place, same_words
@@ -145,7 +145,7 @@ def _difference(pairs: Pairs, keys: Keys, words: Computed, pair: int, made: Arra
     contents = [_plain(image, section, rows[:, 0], rows[:, 1]) for image, section, rows in sides]
     unlike = np.flatnonzero(contents[0] != contents[1])
     places = made["offset"][made["section"] == before.index].astype("i8")
-    unlike = unlike[~np.isin(unlike, (places[:, None] + np.arange(ABS32.size)).ravel())]
+    unlike = unlike[~within(unlike, (places[:, None] + np.arange(ABS32.size)).ravel())]
     found = words.explained(pair, unlike)
     if found.wrong is not None:
         return pairs.byte(pair, found.wrong), True

@@ -8,7 +8,7 @@ import numpy as np
 
 from buildplug.image.computed import Computed
 from buildplug.image.elf import RELOCATION, Image
-from buildplug.image.headers import SHF_ALLOC, STT_FUNC, STT_OBJECT, Array, distinct
+from buildplug.image.headers import SHF_ALLOC, STT_FUNC, STT_OBJECT, Array, distinct, within
 from buildplug.image.pairs import Pairs
 from buildplug.image.places import unexplained
 from buildplug.image.symtab import among
@@ -104,7 +104,7 @@ def _shifted(pairs: Pairs, homes: tuple[Array, Array], offsets: Array, left: Arr
             at = at[(offsets[left] - back)[at] + size <= pairs.draft.contents[1].astype("i8")[homes[0][left[at]]]]
             starts = (offsets[left] - back)[at]
             words = [i.words(h[left[at]], starts, size) for i, h in zip((pairs.draft, pairs.final), homes, strict=True)]
-            found[at] = np.isin(words[1] - words[0] & mask, distances & mask)
+            found[at] = within(words[1] - words[0] & mask, distances & mask)
     return found
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from buildplug.base.globs import SPECIAL, globs
-from buildplug.image.headers import Array, name_lengths
+from buildplug.image.headers import Array, name_lengths, within
 
 STEP = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits all over, so that keys differ in all of theirs
 WORD = 8
@@ -121,7 +121,7 @@ class Names:
     def among(self, texts: Sequence[bytes]) -> Array:
         """Whether each name is one of these, bool, shape (n,)."""
         wanted = {text for text in texts if b"\0" not in text}
-        found = np.isin(self._keys, Names.of(list(wanted))._keys)
+        found = within(self._keys, Names.of(list(wanted))._keys)
         at = np.flatnonzero(found)
         found[at] = [text in wanted for text in self.texts(at)]
         return found

@@ -5,7 +5,7 @@ from itertools import count
 import numpy as np
 
 from buildplug.image.elf import Image
-from buildplug.image.headers import Array, Section
+from buildplug.image.headers import Array, Section, within
 
 WORD = 4
 PIECE = 1 << 17
@@ -44,12 +44,12 @@ def _homes(image: Image, addresses: Array, numbers: dict[str, int]) -> list[tupl
 
 def _same_symbol(draft: Image, old: Array, final: Image, new: Array) -> Array:
     """Whether a symbol of one name is at both addresses."""
-    found = np.isin(old, draft.symbols["value"]) & np.isin(new, final.symbols["value"])
+    found = within(old, draft.values) & within(new, final.values)
     at = np.flatnonzero(found)
     names: list[dict[int, set[str]]] = []
     for image, addresses in ((draft, old[at]), (final, new[at])):
         named: dict[int, set[str]] = {}
-        inside = np.flatnonzero(np.isin(image.symbols["value"], addresses))
+        inside = np.flatnonzero(within(image.symbols["value"], addresses))
         for name, value in zip(image.names_of(inside), image.symbols["value"][inside].tolist(), strict=True):
             named.setdefault(value, set()).add(name)
         names.append(named)
@@ -98,4 +98,4 @@ def _left(
     for one, other in zip(*bases, strict=True):
         open_ = np.flatnonzero(~good)
         good[open_] = same_place(draft, one[open_], final, other[open_])
-    return np.setdiff1d(left, at[good], assume_unique=True)
+    return left.compress(~within(left, at[good]))

@@ -79,6 +79,11 @@ class SymbolTable(File):
             raise self.bad(f"symbol {int(np.argmax(symbols['name']))}: its name lies outside the string table")
         return symbols.take(input_order.permutation(len(symbols))) if input_order.shuffling() else symbols
 
+    @cached_property
+    def values(self) -> Array:
+        """The values of all symbols, ascending."""
+        return np.sort(self.symbols["value"])
+
     def adopt(self, other: "SymbolTable") -> None:
         """Takes the symbols and names as `other` has read them, if they are of the same bytes."""
         if self._symtab and self._symtab == other._symtab and self._strings == other._strings:

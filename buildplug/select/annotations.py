@@ -26,6 +26,7 @@ from buildplug.image.headers import (
     STT_SECTION,
     Array,
     Section,
+    within,
 )
 from buildplug.image.symtab import among
 from buildplug.select.symbols import bound
@@ -182,7 +183,7 @@ def _names(image: Image, rule: Rule, piece: _Piece, member: Member, column: _Col
     symbols = image.symbols
     in_memory = image.headers["flags"] & SHF_ALLOC != 0
     named = (symbols["section"] < len(image.sections)) & ~among(symbols["type"], (STT_SECTION, STT_FILE))
-    named &= in_memory[np.where(named, symbols["section"], 0)] & np.isin(symbols["value"], column.values)
+    named &= in_memory[np.where(named, symbols["section"], 0)] & within(symbols["value"], column.values)
     label = ~among(symbols["type"], (STT_FUNC, STT_OBJECT))
     order = np.flatnonzero(named)
     order = order[np.lexsort((symbols["bind"][order] == 0, label[order], symbols["value"][order]))]

@@ -23,6 +23,7 @@ from buildplug.image.headers import (
     STT_OBJECT,
     STT_SECTION,
     Array,
+    within,
 )
 from buildplug.image.symbols import is_data
 from buildplug.image.symtab import among
@@ -73,7 +74,7 @@ def _named(image: Image, chosen: Targets) -> Array:
     owner = chosen.containing(symbols["value"])
     named: Array = (owner >= 0) & among(symbols["type"], (STT_FUNC, STT_OBJECT)) | (symbols["type"] == STT_SECTION)
     at = np.flatnonzero((owner >= 0) & ~named)
-    near = np.isin(chosen.owners, owner[at])
+    near = within(chosen.owners, owner[at])
     known = set(zip(chosen.owners[near].tolist(), image.names_of(chosen.selected[near]), strict=True))
     pairs = zip(owner[at].tolist(), image.names_of(at), strict=True)
     named[at] = np.fromiter(map(known.__contains__, pairs), bool, len(at))

@@ -25,6 +25,7 @@ from buildplug.image.headers import (
     STT_TLS,
     Array,
     distinct,
+    within,
 )
 from buildplug.image.symbols import functions
 from buildplug.image.symtab import among
@@ -163,7 +164,7 @@ def left_out(image: Image, rule: Rule) -> dict[str, int]:
     labels = meant & (symbols["type"] == STT_NOTYPE) & (symbols["bind"] != 0) & (not select.untyped)
     labels &= (image.headers["flags"] & SHF_EXECINSTR != 0)[home] & (symbols["value"] - starts < sizes)
     if labels.any():
-        labels &= ~np.isin(symbols["value"], symbols["value"][selected(image, rule)])
+        labels &= ~within(symbols["value"], symbols["value"][selected(image, rule)])
     threads = meant & (symbols["type"] == STT_TLS) & (symbols["section"] != SHN_UNDEF)
     kinds = (("untyped labels in code", labels, select.functions), ("thread-local symbols", threads, select.objects))
     counts = {kind: int((which & image.matching(patterns)).sum()) for kind, which, patterns in kinds if which.any()}

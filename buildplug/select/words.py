@@ -4,7 +4,7 @@ import numpy as np
 
 from buildplug.image.elf import Image
 from buildplug.image.fields import UNKNOWN, mismatches, wrong_field
-from buildplug.image.headers import Array, distinct
+from buildplug.image.headers import Array, distinct, within
 from buildplug.image.rewritten import address_in, destinations, has_form
 
 WORD = 4  # bytes of an instruction; those of 2 refer to no slot
@@ -28,7 +28,7 @@ def settle(image: Image, rows: Array, relocations: Array, numbers: Array, near: 
     sections, offsets = relocations["section"], relocations["offset"].astype("u8")
     for form in arch.direct.values() if arch.veneers else ():
         at = np.flatnonzero((rows["form"] == UNKNOWN) & (numbers == arch.fields.index(form.field)))
-        at = at[has_form(image, sections[at], offsets[at], form) & np.isin(near[at], starts)]
+        at = at[has_form(image, sections[at], offsets[at], form) & within(near[at], starts)]
         at = at[destinations(image, address_in(image, sections[at], offsets[at], form)) == near[at]]
         rows["form"][at], rows["offset"][at], rows["value"][at] = arch.forms.index(form), offsets[at], near[at]
         rows["target"][at] = np.searchsorted(starts, near[at])

@@ -1,0 +1,31 @@
+"""What is done with many records and values at once, compared with numpy's own."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from buildplug.image.elf import RELOCATION
+from buildplug.image.headers import Array, distinct, joined, within
+
+VALUES = arrays("u8", st.integers(0, 20), elements=st.integers(0, 2**64 - 1) | st.integers(0, 5))
+
+
+@given(VALUES, VALUES)
+def test_within_is_isin(values: Array, choices: Array) -> None:
+    assert np.array_equal(within(values, choices), np.isin(values, choices))
+
+
+@given(VALUES)
+def test_distinct_is_unique(values: Array) -> None:
+    assert np.array_equal(distinct(values), np.unique(values))
+
+
+@given(st.lists(VALUES, max_size=4))
+def test_joined_is_concatenate(columns: list[Array]) -> None:
+    parts = [np.zeros(len(column), RELOCATION) for column in columns]
+    for part, column in zip(parts, columns, strict=True):
+        part["offset"], part["section"] = column, np.arange(len(column))
+    whole = joined(parts, RELOCATION)
+    assert whole.dtype == RELOCATION
+    assert np.array_equal(whole, np.concatenate([np.zeros(0, RELOCATION), *parts]))
