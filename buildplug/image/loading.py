@@ -36,8 +36,10 @@ def changed(draft: Image, final: Image, own: set[str]) -> list[str]:
     ]
     if not _same_entry(draft, final):
         found.append(f"the entry point was {draft.header['entry']:#x}, is {final.header['entry']:#x}")
-    moved = [] if final is draft else _flags(before, after, own) + _moved_loads(before, after, own)
-    return found + moved + _places(before, after) + _contents(before, after) + _bare(before, after)
+    if final is not draft:
+        same = _counterparts(before, after, own)
+        found += _flags(before, after, same) + _moved_loads(before, after, same, own)
+    return found + _places(before, after) + _contents(before, after) + _bare(before, after)
 
 
 def _same_entry(draft: Image, final: Image) -> bool:
@@ -55,8 +57,8 @@ def _same_entry(draft: Image, final: Image) -> bool:
     return homes[0].size != homes[1].size and bool(names[0] & names[1])
 
 
-def _flags(draft: Segments, final: Segments, own: set[str]) -> list[str]:
-    """Sections whose segments have other types, flags, alignments, or load addresses."""
+def _flags(draft: Segments, final: Segments, same: Array) -> list[str]:
+    """Sections whose segments have other types, flags, alignments, or load addresses. `same`: _counterparts()."""
     numbers: dict[tuple[str, str], int] = {}
     found = []
     for one in (draft, final):
@@ -64,11 +66,11 @@ def _flags(draft: Segments, final: Segments, own: set[str]) -> list[str]:
         rows = [one.rows[list(pattern)] for pattern in patterns]
         made = [(" ".join(map(kind, r)), " ".join(f"{align:#x}" for align in r["align"].tolist())) for r in rows]
         found.append(np.array([numbers.setdefault(each, len(numbers)) for each in made], "i8")[which])
-    at, known = _counterparts(draft, final, own), list(numbers)
-    found[0] = np.append(found[0], -1)[at]  # that of its counterpart
+    known = list(numbers)
+    found[0] = np.append(found[0], -1)[same]  # that of its counterpart
     return [
         f"{final.names[index]}: its {what} {old or 'none'} became {new or 'none'}"
-        for index in np.flatnonzero((at >= 0) & (found[0] != found[1])).tolist()
+        for index in np.flatnonzero((same >= 0) & (found[0] != found[1])).tolist()
         for what, old, new in zip(
             ("segments", "segments' alignments"), known[found[0][index]], known[found[1][index]], strict=True
         )
@@ -82,7 +84,7 @@ def _counterparts(draft: Segments, final: Segments, own: set[str]) -> Array:
     return np.fromiter((index.get(name, -1) for name in final.names), "i8", len(final.names))
 
 
-def _moved_loads(draft: Segments, final: Segments, own: set[str]) -> list[str]:
+def _moved_loads(draft: Segments, final: Segments, same: Array, own: set[str]) -> list[str]:
     """Segments with another distance from link to load address, unless they follow what is loaded before them: with
     AT>, a larger table moves that."""
     deltas, loaded = zip(*map(_deltas, (draft, final)), strict=True)
@@ -90,21 +92,21 @@ def _moved_loads(draft: Segments, final: Segments, own: set[str]) -> list[str]:
     order = np.argsort(loads, kind="stable")
     previous = np.zeros(len(loads), "u8")  # where what is loaded before each section ends
     previous[order[1:]] = np.maximum.accumulate((loads + final.end - final.start)[order])[:-1]
-    at, tables = _counterparts(draft, final, own), np.array([name in own for name in final.names], bool)
+    tables = np.array([name in own for name in final.names], bool)
     found = []
     for number, row in enumerate(final.rows):
         held = np.flatnonzero(final.held[:, number])
         if row["type"] != PT_LOAD or not len(held):
             continue
         delta = np.uint64(delta_of(row, final.image))
-        others = at[held[~tables[held]]]
+        others = same[held[~tables[held]]]
         pairs = others[others >= 0]
-        same = not (loaded[0] & (deltas[0] != delta))[pairs].any()
+        kept = not (loaded[0] & (deltas[0] != delta))[pairs].any()
         known = len(others) or delta in deltas[0][loaded[0]]
         first = held[np.argmin(final.start[held])]
         align = max(1, int(final.alignment[first]))
         after = int(previous[first])
-        if not (same and known) and int(loads[first]) not in (after, -(-after // align) * align):
+        if not (kept and known) and int(loads[first]) not in (after, -(-after // align) * align):
             found.append(
                 f"segment {number}: its load address is {int(row['paddr']):#x}, {final.names[first]} had another"
             )
