@@ -4,7 +4,7 @@ and if the small Linux is built (make test-linux), our tables and our link stage
 
 import sys
 
-from bench import costs, cycles, fixup, ksyms, linux, loss, small
+from bench import costs, cycles, fixup, growth, ksyms, linux, loss, small
 from buildplug.base.errors import BuildplugError
 from tests.linux_image import cached
 
@@ -12,6 +12,7 @@ from tests.linux_image import cached
 def main() -> None:
     costs.main([])
     small.main()
+    growth.main()
     fixup.main()
     loss.main()
     cycles.main()

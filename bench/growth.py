@@ -32,6 +32,7 @@ s{0}:
 """
 RELOCATIONS = 5  # of a caller
 CALLERS = 20_000  # of the kernel with many tables
+SYMBOLS = 205_000  # two of a caller
 WIDTH, HEIGHT, LEFT, TOP = 300, 260, 56, 44  # of a panel's axes and their place, in the plot's units
 PANEL = LEFT + WIDTH + 24
 
@@ -137,6 +138,8 @@ def plot(curves: Sequence[Curve]) -> str:
 
 def main(arguments: Sequence[str] = ()) -> None:
     with tempfile.TemporaryDirectory(prefix="bench.") as name:
+        again, alone = _costs(Path(name) / "symbols", callers(SYMBOLS // 2), ["ksyms"])
+        row(f"ksyms, {SYMBOLS:,} symbols", again, alone, "s", "of processors, again, over the linker alone; aim: 2.0")
         curves = [measured(series, Path(name)) for series in SERIES]
     for path in map(Path, arguments):
         path.write_text(plot(curves))
