@@ -25,6 +25,7 @@ from buildplug.image.headers import (
     Section,
     record,
 )
+from buildplug.image.symtab import among
 
 PAGE = 4096
 
@@ -33,18 +34,18 @@ def drop(path: Path, output: Path) -> None:
     """Writes the image at `path` without kept relocations to `output`, same mode. Raises BuildplugError."""
     image = Image(path)
     file, sections = headers_of(image)
-    keep = (sections["flags"] & SHF_ALLOC != 0) | ~np.isin(sections["type"], (SHT_RELA, SHT_REL))
+    keep = (sections["flags"] & SHF_ALLOC != 0) | ~among(sections["type"], (SHT_RELA, SHT_REL))
     extended = sections["type"] == SHT_SYMTAB_SHNDX
     if (keep & ~extended).sum() <= MOST_SECTIONS:
         keep &= ~extended  # the numbers of all sections fit into the symbols
     numbers = np.where(keep, np.cumsum(keep) - 1, 0)
-    stored = ~np.isin(sections["type"], (0, SHT_NOBITS))
+    stored = ~among(sections["type"], (0, SHT_NOBITS))
     loaded = stored & (sections["flags"] & SHF_ALLOC != 0)
     first = int(file["phoff"]) + image.segments.nbytes if len(image.segments) else 0
     end = max(first, int(file["ehsize"]), int((sections["offset"] + sections["size"])[loaded].max(initial=0)))
     with replacing(output) as scratch, scratch.open("r+b") as out:
         out.write(image.data[:end].data)
-        moves, indexed = stored & ~loaded, np.isin(sections["type"], (SHT_SYMTAB, SHT_DYNSYM))
+        moves, indexed = stored & ~loaded, among(sections["type"], (SHT_SYMTAB, SHT_DYNSYM))
         order = np.argsort(sections["offset"], kind="stable")
         for index in order[(keep & (moves | (indexed & stored)))[order]].tolist():
             content = _renumbered(image, index, keep, numbers)

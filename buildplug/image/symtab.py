@@ -149,9 +149,11 @@ class SymbolTable(File):
             found = near[[other == name for other in self.names_of(near)]] if len(near) else near
         else:
             found = self.name_table.equal(name.encode(errors="surrogateescape"))
-        if len(homes := self.sections.called(name)):
-            found = np.union1d(found, np.flatnonzero(self._names_section & np.isin(self.symbols["section"], homes)))
-        own = ~self._names_section[found] | np.isin(self.symbols["section"][found], homes)
+        homes = np.array(self.sections.called(name), "i8")
+        if len(homes):
+            also = self._names_section & headers.within(self.symbols["section"], homes)
+            found = headers.distinct(np.append(found, np.flatnonzero(also)))
+        own = ~self._names_section[found] | headers.within(self.symbols["section"][found], homes)
         chosen: Array = found[own]
         return chosen
 

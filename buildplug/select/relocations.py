@@ -11,7 +11,7 @@ from buildplug.config.rule import Rule, check_arch
 from buildplug.config.select import Relocations
 from buildplug.image.elf import Image
 from buildplug.image.fields import UNKNOWN, check_linked, check_relocations, expected_and_found, numbers_of
-from buildplug.image.headers import SHF_ALLOC, SHN_ABS, SHN_UNDEF, Array
+from buildplug.image.headers import SHF_ALLOC, SHN_ABS, SHN_UNDEF, Array, within
 from buildplug.image.symtab import among
 
 # section: index; offset: of the field in its section; encoding: index in Arch.fields; symbol: index
@@ -106,7 +106,7 @@ def _check_true(image: Image, rows: Array, kinds: Array, asked: Array) -> None:
         wrong = np.flatnonzero(expected != found)
         section = rows["section"][at[wrong]]
         sorted_ = [each[wrong][np.lexsort((each[wrong], section))] for each in (expected, found)]
-        odd = np.flatnonzero(np.isin(section, np.sort(section)[sorted_[0] != sorted_[1]]))
+        odd = np.flatnonzero(within(section, np.sort(section)[sorted_[0] != sorted_[1]]))
         if len(odd):
             first = wrong[odd[0]]
             row = rows[at[first]]

@@ -6,6 +6,7 @@ from buildplug.image.elf import Image
 from buildplug.image.fields import UNKNOWN, mismatches, wrong_field
 from buildplug.image.headers import Array, distinct, within
 from buildplug.image.rewritten import address_in, destinations, has_form
+from buildplug.image.symtab import among
 
 WORD = 4  # bytes of an instruction; those of 2 refer to no slot
 
@@ -21,7 +22,7 @@ def settle(image: Image, rows: Array, relocations: Array, numbers: Array, near: 
         field = arch.fields[number]
         if image.type != "ET_EXEC" and field.whole and not field.relative:
             continue  # the loader fills it in
-        at = np.flatnonzero((numbers == number) & ~np.isin(relocations["type"], [*arch.relaxed, *arch.unproved]))
+        at = np.flatnonzero((numbers == number) & ~among(relocations["type"], [*arch.relaxed, *arch.unproved]))
         wrong = at[mismatches(image, relocations[at], field)]
         if len(wrong):
             raise wrong_field(image, relocations[wrong[0]], field)
@@ -59,7 +60,7 @@ def _needless(image: Image, rows: Array, relocations: Array) -> Array:
             at = np.flatnonzero(relocations["type"] == kind)
             found[at] |= has_form(image, sections[at], offsets[at], form)
     long = np.flatnonzero([form.first is not None for form in image.arch.forms])
-    sites = rows[np.isin(rows["form"], long)]
+    sites = rows.compress(among(rows["form"], long))
     if len(sites):
         order = np.lexsort((sites["offset"], sites["section"]))
         keys = sites["section"][order].astype("u8") << np.uint64(40) | sites["offset"][order]

@@ -100,7 +100,7 @@ def _same_relocations(draft: Image, final: Image, own: set[str]) -> bool:
 def _relocations(image: Image, own: set[str]) -> list[Section]:
     """The relocation sections of tables."""
     tables = [index for name in own for index in image.sections.called(name)]
-    kept = among(image.headers["type"], (SHT_RELA, SHT_REL)) & np.isin(image.headers["info"], tables)
+    kept = among(image.headers["type"], (SHT_RELA, SHT_REL)) & among(image.headers["info"], tables)
     return list(image.sections.at(kept))
 
 

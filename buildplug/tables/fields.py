@@ -18,7 +18,7 @@ from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Field, Rule
 from buildplug.image.elf import Image
-from buildplug.image.headers import Array, check_names
+from buildplug.image.headers import Array, check_names, distinct
 from buildplug.image.names import Names
 from buildplug.select.rows import columns_of
 from buildplug.tables.binary import CTYPE, DIRECTIVE, address_of
@@ -223,7 +223,7 @@ def _placed(image: Image, rule: Rule, at: int, columns: dict[str, Array]) -> Row
             named = [f", symbol {columns[name][row]}" for name in ("name", "symbol") if name in columns]
             problem = f"rule {rule.name}{''.join(named)}: {value} {columns[value][row]:#x} lies in no section"
             raise image.bad(problem, "exclude its symbol, or mend its record")
-        used = np.union1d(used, homes)
+        used = distinct(np.append(used, homes))
     starts, first = np.unique(image.addresses[used], return_index=True)
     names = tuple(image.sections.names[index] for index in used[first].tolist())
     return Rows(rule, image.arch, at, columns, names, starts)

@@ -9,7 +9,7 @@ from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import OP_BITS, Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
-from buildplug.image.headers import Array
+from buildplug.image.headers import Array, within
 from buildplug.select.references import References, extract
 from buildplug.select.words import by_veneer
 from buildplug.tables import sites_format
@@ -140,7 +140,7 @@ def table_of(image: Image, rule: Rule, declared: Ops | Resolved | None) -> tuple
         places = np.array(homes, "u8").reshape(-1, 2)
         # offsets fit 32 bits (_pack() checks), so one number can hold section and offset
         keys = places[:, 0] << np.uint64(32) | places[:, 1]
-        free = ~np.isin(rows["section"].astype("u8") << np.uint64(32) | offsets, keys)
+        free = ~within(rows["section"].astype("u8") << np.uint64(32) | offsets, keys)
         sections = np.concatenate([sections[free], places[:, 0].astype("u4")])
         offsets = np.concatenate([offsets[free], places[:, 1]])
         info = np.concatenate([info[free], pointer << OP_BITS | np.array(list(held.values()))])
