@@ -39,10 +39,10 @@ FUNCTION = """
 """
 
 
-def write(folder: Path) -> None:
-    """Writes the kernel's sources into a new folder."""
+def write(folder: Path, files: int = FILES) -> None:
+    """Writes the kernel's sources into a new folder, with that many files of functions."""
     shutil.copytree(SAMPLE, folder, ignore=shutil.ignore_patterns("build", "__pycache__", "*.py"))
-    for file in range(FILES):
+    for file in range(files):
         with (folder / f"driver{file}.S").open("w") as out:
             for number in range(FUNCTIONS):
                 serial = file * FUNCTIONS + number
@@ -50,7 +50,7 @@ def write(folder: Path) -> None:
                 out.write(FUNCTION.format(
                     name=f"driver{file}_function{number}",
                     near=f"driver{file}_function{(number + 7) % FUNCTIONS}",
-                    far=f"driver{(file + 1) % FILES}_function{number}",
+                    far=f"driver{(file + 1) % files}_function{number}",
                     reference="nop" if serial % PARAVIRT_EVERY else reference,
                 ))  # fmt: skip
             out.write('\t.section .note.GNU-stack, "", @progbits\n')
