@@ -1,4 +1,5 @@
-"""Instructions of aarch64, made without the package's codec, from DDI 0487, C6.2; and a program that runs the C."""
+"""Instructions of aarch64, made without the package's codec, from DDI 0487, C6.2; and how a program that
+runs the C is compiled."""
 
 from buildplug.arch.form import Form
 
@@ -43,9 +44,7 @@ def site(form: Form, address: int, target: int, spare: bytes) -> bytes | None:
 
 FLAGS = ("--target=aarch64-linux-gnu", "-std=c11", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-fno-pic", "-O2")
 
-HOST = r"""
-#include "buildplug.h"
-
+CALL = r"""
 static long call(long number, long a, long b, long c, long d, long e, long f)
 {
     register long n __asm__("x8") = number, r0 __asm__("x0") = a, r1 __asm__("x1") = b, r2 __asm__("x2") = c;
@@ -53,35 +52,5 @@ static long call(long number, long a, long b, long c, long d, long e, long f)
 
     __asm__ volatile("svc #0" : "+r"(r0) : "r"(n), "r"(r1), "r"(r2), "r"(r3), "r"(r4), "r"(r5) : "memory");
     return r0;
-}
-
-static int all(long number, long file, void *at, long size)
-{
-    long done = 0, some;
-
-    for (; done < size; done += some)
-        if ((some = call(number, file, (long)at + done, size - done, 0, 0, 0)) <= 0)
-            return 0;
-    return 1;
-}
-
-/* Reads layouts - table, the backends before and after, start, end, bytes - and writes what becomes of each. */
-void start(void)
-{
-    static bp_uint64_t head[5];
-    bp_uintptr_t place;
-
-    for (place = LOW; place <= FAR; place += FAR - LOW)
-        if (call(222, (long)place, SIZE, 3, 0x32, -1, 0) != (long)place)
-            call(93, 3, 0, 0, 0, 0, 0);
-    while (all(63, 0, head, sizeof(head)) && all(63, 0, (void *)LOW, SIZE) && all(63, 0, (void *)FAR, SIZE)) {
-        struct bp_status status = bp_switch((void *)head[0], (void *)head[1], (void *)head[2], (void *)head[3],
-                                            (void *)head[4], bp_write, 0);
-
-        all(64, 1, &status, sizeof(status));
-        all(64, 1, (void *)LOW, SIZE);
-        all(64, 1, (void *)FAR, SIZE);
-    }
-    call(93, 0, 0, 0, 0, 0, 0);
 }
 """

@@ -15,7 +15,7 @@ from buildplug.config.ops import OP_BITS
 from buildplug.runtime.fixup import fixup
 from buildplug.runtime.memory import Memory, Status
 from buildplug.tables.sites_format import BACKEND_MAGIC, NONE, NOT_INLINE, Table, backend_checksum, dtype
-from tests import aarch64_code
+from tests import aarch64_code, riscv_code
 
 # Below 2 GiB, which abs32 reaches, and above: only rel32 and abs64. LOW is where no heap of this process grows to.
 LOW, HIGH = 0x60000000, 0x200000000
@@ -25,6 +25,7 @@ ALL_FORMS = {
     arch.name: {form.name: (number, form) for number, form in enumerate(arch.forms)}
     for arch in (ARCHES | WITHOUT_KERNEL).values()
 }
+SITES = {"aarch64": aarch64_code.site, "riscv64": riscv_code.site}
 
 Place = tuple[int, int]  # a section's number, an offset in it
 
@@ -106,7 +107,7 @@ def field(form: Form, site: int, target: int) -> bytes | None:
 def code_of(arch: Arch, form: Form, site: int, target: int, spare: bytes = bytes(8)) -> bytes | None:
     """The bytes of a site that refers to a target; None if it cannot."""
     if arch.instruction:
-        return aarch64_code.site(form, site, target, spare)
+        return SITES[arch.name](form, site, target, spare)
     prefix = bytes(c | (s & ~m) for c, m, s in zip(form.opcode, form.mask, spare, strict=False))
     value = field(form, site, target)
     return None if value is None else prefix + value + form.tail

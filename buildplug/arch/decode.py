@@ -57,6 +57,11 @@ def writes(arch: Arch, instruction: capstone.CsInsn) -> set[str]:
     for name in (f"{instruction.mnemonic} {instruction.op_str.partition(',')[0]}", instruction.mnemonic):
         if name in known:
             return set(known[name])
+    if arch.mnemonics.reads:
+        first = [instruction.reg_name(o.reg) for o in instruction.operands[:1] if o.type == REGISTER]
+        stored = {"memory"} if instruction.mnemonic in arch.mnemonics.exclusive else set()
+        unwritten = instruction.mnemonic in arch.mnemonics.reads or first == [arch.zero]
+        return stored if unwritten else stored | {register(arch, name) for name in first}
     written = {register(arch, instruction.reg_name(r)) for r in instruction.regs_access()[1]}
     for operand in instruction.operands:
         unsure = bool(arch.instruction) and operand.access == 0  # the decoder does not know
@@ -75,6 +80,8 @@ def transfers_control(arch: Arch, instruction: capstone.CsInsn) -> bool:
         capstone.CS_GRP_JUMP, capstone.CS_GRP_CALL, capstone.CS_GRP_RET, capstone.CS_GRP_BRANCH_RELATIVE,
         capstone.CS_GRP_INT, capstone.CS_GRP_IRET,
     )  # fmt: skip
+    if instruction.mnemonic in arch.mnemonics.writes:
+        return False
     return instruction.mnemonic in arch.mnemonics.away or any(instruction.group(group) for group in groups)
 
 
@@ -83,7 +90,7 @@ def names_register(arch: Arch, instruction: capstone.CsInsn, name: str) -> bool:
     used = set()
     for operand in instruction.operands:
         if operand.type == MEMORY:
-            used |= {operand.mem.base, operand.mem.index}
+            used |= {operand.mem.base, getattr(operand.mem, "index", 0)}  # riscv64's have none
         elif operand.type == capstone.CS_OP_REG:
             used.add(operand.reg)
     return name in {register(arch, instruction.reg_name(number)) for number in used if number}

@@ -55,6 +55,9 @@ class Form:
     mask: bytes
     padding: int = 0  # bytes of the nop at the site's end: room for longer inline code, made by a shipped macro
     first: Field | None = None  # the field of the first of several relocations, which together have the form's field
+    direct: str = ""  # name of the form of the direct call or jump that replaces it; "": the architecture's
+    ret: bytes = b""  # the return behind inline code in it; empty: the architecture's
+    unchanged: str = ""  # why no fixup may change such a site
 
     @property
     def length(self) -> int:

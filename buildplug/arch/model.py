@@ -26,7 +26,13 @@ class Mnemonics:
     load: frozenset[str] = frozenset()  # load whole registers from consecutive words
     store: frozenset[str] = frozenset()
     literal: frozenset[str] = frozenset()  # with a constant operand and none in memory, that is relative to the pc
-    exclusive: frozenset[str] = frozenset()  # store to memory, though the decoder says that they read it
+    exclusive: frozenset[str] = frozenset()  # store to memory, though the decoder does not say so
+    # Where the decoder does not say how operands are used, an instruction writes its first one, but not these.
+    reads: frozenset[str] = frozenset()
+    page: frozenset[str] = frozenset()  # add a constant, in units of 4 KiB, to the pc
+    links: dict[str, str] = field(default_factory=dict)  # calls and jumps -> the register that they link by unless told
+    indirect: frozenset[str] = frozenset()  # of those, the ones to the address in their last register
+    returns: frozenset[str] = frozenset()  # returns that the decoder takes for other jumps, with their operands
     away: frozenset[str] = frozenset()  # continue elsewhere, though the decoder does not say so
     # what one writes where the decoder is wrong, by name, or by name and first operand: registers, "memory"
     writes: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -46,6 +52,9 @@ class Assembly:
     save: tuple[str, str] = ("", "")  # push and pop a register
     save_flags: tuple[str, str] = ("", "")
     slot_call: tuple[str, ...] = ()  # where compilers' calls through a slot are no sites: one that is; `{}` is the slot
+    jump: str = ""  # to a function anywhere; "": Arch.jump
+    room: str = ""  # the nop of padding, where `.inst` does not emit it
+    kept: tuple[str, str] = ("", "")  # around code whose instructions neither assembler nor linker may change
 
 
 @dataclass(frozen=True)
@@ -74,8 +83,9 @@ class Arch:
     )
     unproved: frozenset[int] = frozenset()  # r_type whose field holds symbol + addend only together with another's
     global_pointer: tuple[frozenset[int], str] | None = None  # r_type whose addend is from the symbol of that name
+    reach: str = ""  # what helps where a site does not reach a function
     mended: str = ""  # what helps where linkers keep relocations that are not true
-    paired: bool = False  # whether such pairs are usual: fields are neither compared nor slid
+    paired: bool = False  # whether such pairs are usual: fields are not compared
     made: dict[int, tuple[Form, ...]] = field(
         default_factory=dict
     )  # r_type -> what linkers may make of its instruction
@@ -88,6 +98,8 @@ class Arch:
     call: str = ""  # name of the form of a direct call
     jump: str = ""  # name of the form of a direct jump
     ret: bytes = b""  # a return
+    code_cache: str = ""  # how changed code gets visible to the instruction fetch: "lines" of addresses, or a "fence"
+    others: str = ""  # what each other processor needs before it executes changed code
     capstone: tuple[int, int] = (0, 0)  # CS_ARCH_*, CS_MODE_*
     general: tuple[str, ...] = ()  # general-purpose registers, without the stack pointer and the frame pointer
     caller_saved: frozenset[str] = frozenset()  # what a function may write by the C calling convention, "flags" too
@@ -96,6 +108,7 @@ class Arch:
     narrow: str = ""  # begins the names of parts of registers, where the decoder does not say an operand's size
     stack: str = ""  # the stack pointer
     frame: str = ""  # the frame pointer
+    zero: str = ""  # a register that is always 0
     # words from where it points to the caller's frame pointer, and to the return address; None: no known frames
     frame_record: tuple[int, int] | None = None
     pc: frozenset[str] = frozenset()  # names of the program counter
@@ -115,7 +128,12 @@ class Arch:
         """The kinds of rows that rules can select for this architecture."""
         if not self.forms:
             return ("symbols",)
-        return ("symbols", "references", "records", *(() if self.paired else ("relocations",)))
+        return ("symbols", "references", "records", "relocations")
+
+    @property
+    def compared(self) -> bool:
+        """Whether the proof compares the fields of relocations in two links."""
+        return bool(self.forms) and not self.paired
 
     def full(self, names: Iterable[str]) -> frozenset[str]:
         """The full names of registers, given by their own names or those of their parts."""
@@ -155,6 +173,16 @@ class Arch:
         """What replaces a site that inline code does not fit: Kind.returns -> the form of a jump or a call."""
         named = {form.name: form for form in self.forms}
         return {False: named[self.call], True: named[self.jump]}
+
+    @cached_property
+    def replacements(self) -> tuple[Form, ...]:
+        """What replaces a site of each form that inline code does not fit."""
+        named = {form.name: form for form in self.forms}
+        return tuple(named.get(form.direct, self.direct[form.kind.returns]) for form in self.forms)
+
+    def ret_of(self, form: Form) -> bytes:
+        """The return behind inline code in a site of this form; empty if execution continues after the site."""
+        return (form.ret or self.ret) if form.kind.returns else b""
 
     @cached_property
     def forms_digest(self) -> int:

@@ -122,7 +122,7 @@ def _room(arch: Arch, table: Table) -> dict[int, int]:
     for info in set(table.sites["info"].tolist()):
         op, form = info & ((1 << OP_BITS) - 1), arch.forms[info >> OP_BITS]
         if form.kind.inline:  # other kinds only get another target
-            room[op] = max(room.get(op, 0), form.length - len(arch.ret) * form.kind.returns)
+            room[op] = max(room.get(op, 0), form.length - len(arch.ret_of(form)))
     return room
 
 

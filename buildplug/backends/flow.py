@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 
 import capstone
 
-from buildplug.arch.decode import MEMORY, WRITE, instructions, register, writes
+from buildplug.arch.decode import MEMORY, WRITE, instructions, register, transfers_control, writes
+from buildplug.backends import by_order
+from buildplug.backends.by_order import Branch
 from buildplug.backends.moves import move
 from buildplug.backends.state import State, Value
 from buildplug.image.elf import Image
@@ -69,7 +71,7 @@ class Follower:
                 return Effect(written, f"no instruction at {address:#x}" if steps <= STEPS else "it is too long")
             text = f"{instruction.mnemonic} {instruction.op_str}".strip()
             state = states[address].copy()
-            if instruction.group(capstone.CS_GRP_RET):
+            if instruction.group(capstone.CS_GRP_RET) or text in self.arch.mnemonics.returns:
                 if self.arch.link and state.registers[self.arch.link] != Value(initial=self.arch.link):
                     return Effect(written, f"'{text}' at {address:#x} with another return address")
                 if state.registers[stack] != Value(distance=0):
@@ -97,15 +99,16 @@ class Follower:
         """Applies an instruction to a state; returns the addresses where execution continues, and why they are not
         known, or an empty text."""
         following = (instruction.address + instruction.size) % self.arch.modulus
-        calls, jumps = instruction.group(capstone.CS_GRP_CALL), instruction.group(capstone.CS_GRP_JUMP)
-        jumps = jumps and not calls  # aarch64's calls are of both groups
-        if calls or jumps:
-            operand = instruction.operands[-1]
-            target = operand.imm % self.arch.modulus if operand.type == IMMEDIATE else None
-            if target is None and jumps:
+        by_names = bool(self.arch.mnemonics.links)
+        branch = by_order.branch(self.arch, instruction, state) if by_names else self._branch(instruction)
+        if branch:
+            target = branch.target
+            if branch.unsure:
+                return [], f"'{text}': {branch.unsure}"
+            if target is None and not branch.call:
                 return [], f"'{text}' has an unknown target"
-            if jumps:
-                return [target] + ([following] if instruction.mnemonic not in self.arch.mnemonics.jump else []), ""
+            if target is not None and not branch.call:
+                return [target] + ([following] if branch.falls else []), ""
             effect = self._called(target) if target is not None else Effect(dict.fromkeys(self.arch.caller_saved, text))
             for name in self.arch.called:
                 state.registers[name] = Value(writer=text)
@@ -115,14 +118,23 @@ class Follower:
                 else:
                     state.registers[name] = Value(writer=text)
             return [following], f"{text}: {effect.unsure}" if effect.unsure else ""
-        if (
-            instruction.group(capstone.CS_GRP_INT)
-            or instruction.group(capstone.CS_GRP_IRET)
-            or (instruction.mnemonic in self.arch.mnemonics.away)
-        ):
+        if transfers_control(self.arch, instruction):
             return [], f"'{text}' has an unknown target"
-        self._move(instruction, text, state, written)
+        if by_names:
+            by_order.move(self.arch, instruction, text, state, written)
+        else:
+            self._move(instruction, text, state, written)
         return [following], ""
+
+    def _branch(self, instruction: capstone.CsInsn) -> Branch | None:
+        """Where an instruction leads; None if it only continues at the next."""
+        calls, jumps = instruction.group(capstone.CS_GRP_CALL), instruction.group(capstone.CS_GRP_JUMP)
+        if not calls and not jumps:
+            return None
+        operand = instruction.operands[-1]
+        target = operand.imm % self.arch.modulus if operand.type == IMMEDIATE else None
+        # aarch64's calls are of both groups
+        return Branch(target, call=calls, falls=not calls and instruction.mnemonic not in self.arch.mnemonics.jump)
 
     def _move(self, instruction: capstone.CsInsn, text: str, state: State, written: dict[str, str]) -> None:
         """Applies an instruction that continues at the next one to a state."""

@@ -7,11 +7,12 @@ from typing import TypeVar
 @dataclass(frozen=True)
 class Value:
     """What a register or a word of the stack holds: the value of the register `initial` at the entry; or an address,
-    `distance` bytes from the entry's stack pointer; or else something unknown. `writer`: the instruction that wrote
-    it."""
+    `distance` bytes from the entry's stack pointer; or the known address `address`; or else something unknown.
+    `writer`: the instruction that wrote it."""
 
     initial: str = ""
     distance: int | None = None
+    address: int | None = None
     writer: str = field(default="", compare=False)
 
 

@@ -132,16 +132,6 @@ def check_arch(rule: Rule, arch: Arch, where: object) -> None:
         )
 
 
-def check_changes(rule: Rule, arch: Arch) -> None:
-    """Raises BuildplugError if the rule's C would change code whose instructions are not known well enough."""
-    if not arch.ret and rule.select.rows == "references" and (rule.table.runtime or not rule.table.fields):
-        raise BuildplugError(
-            f"rule {rule.name}",
-            f"expected a rule that changes no code, all that {arch.name} has, found one whose C does",
-            "use a rule with fields and without runtime, such as calls, or one of symbols, such as ksyms",
-        )
-
-
 def adjusted(rule: Rule, keys: Mapping[str, Any], where: str) -> Rule:
     """The rule with some keys replaced, including those of `select` and `table`. Raises BuildplugError."""
     kinds: tuple[type, ...] = (Rule, type(rule.select), Output)

@@ -47,7 +47,7 @@ def compare(draft: Image, final: Image, own: set[str]) -> Comparison:
     """Differences of the sections other than the tables (`own`)."""
     found = _compare(draft, final, own)
     wrong, unproved = ([], []) if final is draft else _exempt(draft, final, own)
-    if found.moved or "relocations" not in final.arch.rows:  # then the words may differ in ways not known here
+    if found.moved or not final.arch.compared:  # then the words may differ in ways not known here
         return replace(found, unproved=(*unproved, *found.unproved, *wrong))
     return replace(found, unproved=(*unproved, *found.unproved), changed=(*found.changed, *wrong))
 
@@ -87,7 +87,7 @@ def _compare(draft: Image, final: Image, own: set[str]) -> Comparison:
     if draft.has_relocations != final.has_relocations:
         which = "draft" if draft.has_relocations else "final image"
         return Comparison((), (f"only the {which} has relocations",), (), len(pairs))
-    if "relocations" not in final.arch.rows or not final.has_relocations:
+    if not final.arch.compared or not final.has_relocations:
         differences = ([], [], []) if final is draft else layout.differences(pairs)
         moved, changed, unproved = map(list, differences)
         return Comparison(tuple(moved), tuple(changed), tuple(unproved), len(pairs))

@@ -94,9 +94,9 @@ class Sites:
             varying = np.frombuffer(form.own.to_bytes(form.length, "little"), "u1")
             wrong, code = self.refer(form, np.frombuffer(form.code, "u1") | found & varying, site, function)
             return _unless(error, wrong, OUT_OF_RANGE), code
-        ret = self.arch.ret if form.kind.returns else b""
+        ret = self.arch.ret_of(form)
         copied = own & (lengths + len(ret) <= form.length)
-        direct = self.arch.direct[form.kind.returns]
+        direct = self.arch.replacements[self.arch.forms.index(form)]
         called = np.frombuffer(_pad(self.arch, direct.code, form.length), "u1")
         wrong, code = self.refer(direct, np.tile(called, (len(site), 1)), site, function)
         inline, beyond = np.zeros((len(known), form.length), "u1"), np.zeros(len(known), bool)

@@ -42,7 +42,9 @@ def fields(image: Image, rule: Rule) -> Array:
     rows = rows.compress(~out) if out.any() else rows
     kinds = numbers_of(image.arch, rows["type"])
     _check_known(image, rows, kinds)
-    changes = (moves[rows["symbol"]] != relative[kinds]) & chosen[kinds]
+    slides = moves[rows["symbol"]] != relative[kinds]
+    _check_whole(image, rows, kinds, slides)
+    changes = slides & chosen[kinds]
     relaxed = among(rows["type"], list(image.arch.relaxed))  # the linker may have changed the encoding
     _check_true(image, rows, kinds, changes | relaxed)
     at = np.flatnonzero(changes)
@@ -94,6 +96,19 @@ def _check_known(image: Image, rows: Array, kinds: Array) -> None:
             f"{_place(image, row)}: expected a relocation of a known type, found type "
             f"{int(row['type'])} against {image.name_of(int(row['symbol']))}",
             "compile so that the field is wider, or have the rule skip the section or exclude the symbol",
+        )
+
+
+def _check_whole(image: Image, rows: Array, kinds: Array, slides: Array) -> None:
+    """Raises BuildplugError for code with a high part of an absolute address: it would have to slide, and is no field
+    of the table. (The low part does not change, as images slide by pages.)"""
+    high = [number for number, field in enumerate(image.arch.fields) if field.step > 1 and not field.relative]
+    for at in np.flatnonzero(slides & among(kinds, high))[:1].tolist() if high else ():
+        row, field = rows[at], image.arch.fields[kinds[at]]
+        raise image.bad(
+            f"{_place(image, row)}: expected code that refers by a distance, found {field.name} of "
+            f"{image.name_of(int(row['symbol']))}{int(row['addend']):+#x}, which is absolute",
+            "compile with -mcmodel=medany",
         )
 
 

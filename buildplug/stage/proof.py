@@ -211,5 +211,6 @@ def try_fixup(final: Image, wanted: WantedTable, image: Path) -> None:
             raise BuildplugError(
                 image,
                 f"rule {wanted.rule.name}, backend {name}, entry {status.entry}: {ERRORS[status.error]}",
-                "the kernel would refuse the table at boot; see the generated table for the entry",
+                (final.arch.reach if status.error == "out_of_range" else "")
+                or "the kernel would refuse the table at boot; see the generated table for the entry",
             )

@@ -6,7 +6,6 @@ from pathlib import Path
 from buildplug.arch.model import Arch
 from buildplug.base import data, files
 from buildplug.config.project import Config, WantedTable
-from buildplug.config.rule import check_changes
 from buildplug.linker.depfile import Depfile, escaped
 from buildplug.stage import render
 from buildplug.tables.registry import format_of
@@ -14,8 +13,6 @@ from buildplug.tables.registry import format_of
 
 def texts(tables: Sequence[WantedTable], arch: Arch, root: Path) -> dict[str, str]:
     """The sources for these tables: file name -> text. `root`: base of the user's templates. Raises BuildplugError."""
-    for table in tables:
-        check_changes(table.rule, arch)
     formats = [format_of(table.rule) for table in tables]
     found = render.runtime(arch, root, formats, has_ops=any(table.ops for table in tables))
     for table in tables:

@@ -121,6 +121,16 @@ def table_of(image: Image, rule: Rule, declared: Ops | Resolved | None) -> tuple
             f"{target.name}, found one that the linker leads through a veneer, which no fixup could restore",
             "place the function within reach of all its sites",
         )
+    forms = image.arch.forms
+    unchanged = np.flatnonzero(np.array([bool(form.unchanged) for form in forms])[rows["form"]])
+    if len(unchanged):
+        row = rows[unchanged[0]]
+        form, name = forms[row["form"]], references.targets[row["target"]].name
+        where = f"{image.sections[row['section']].name}+{int(row['offset']):#x}"
+        raise image.bad(
+            f"{where}: expected a site that a backend can change, found {form.name} of {name}, which {form.unchanged}",
+            f"call it by {image.arch.link}",
+        )
     slot_number = {address: number for number, address in enumerate(slots) if address is not None}
     function_number = {
         address: number for number, address in enumerate(functions) if address is not None and slots[number] is None

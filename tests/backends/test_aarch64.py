@@ -1,12 +1,11 @@
 """Proofs of ops on aarch64: clobbers, what a call itself writes, and what no site may get."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.kernel.test_aarch64 import KERNEL
 from tests.samples import buildplug, built, edit, one_line
+from tests.small_kernels import AARCH64
 
 NOTHING = "nothing = { nothing = true }\nflush"
 DISABLE = '[backends.hvc]\nirq_disable = { inline = "msr daifset, #2" }\n'
@@ -29,8 +28,7 @@ other:
 
 @pytest.fixture
 def kernel(tmp_path: Path) -> Path:
-    shutil.copytree(KERNEL, tmp_path / "kernel")
-    return tmp_path / "kernel"
+    return AARCH64.copy(tmp_path / "kernel")
 
 
 @pytest.mark.parametrize(

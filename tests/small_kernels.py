@@ -1,0 +1,63 @@
+"""Kernels of one file of C for QEMU's machines `virt`, with a backend for each of two machines."""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.samples import edit
+
+HERE = Path(__file__).parent
+SECONDS = 120
+TRAPPED = 2  # the status with which they end
+
+
+@dataclass(frozen=True)
+class SmallKernel:
+    """A kernel: its architecture, the linkers and flags that build it, QEMU's words, and what a call looks like."""
+
+    name: str
+    builds: tuple[tuple[str, str], ...]  # linker, and a flag of the compiler in place of the configuration's
+    machine: tuple[str, ...]
+    backends: dict[str, tuple[str, ...]]  # backend -> words for the machine that it is for
+    call: str  # a pattern of objdump's calls
+
+    @property
+    def folder(self) -> Path:
+        return HERE / f"{self.name}_kernel"
+
+    def copy(self, folder: Path, build: tuple[str, str] | None = None) -> Path:
+        """A copy of the kernel, for a build."""
+        shutil.copytree(self.folder, folder)
+        shutil.copy(HERE / "kernel_parts" / "host.h", folder)
+        (first, usual), (linker, flag) = self.builds[0], build or self.builds[0]
+        edit(folder / "buildplug.toml", (f'"{first}"', f'"{linker}"'))
+        if flag != usual:
+            text = (folder / "buildplug.toml").read_text()
+            assert usual in text
+            (folder / "buildplug.toml").write_text(text.replace(usual, flag))
+        return folder
+
+    def boot(self, kernel: Path, backend: str) -> list[str]:
+        """Runs a built copy until it traps; the lines that it prints, after those of the firmware."""
+        machine = [f"qemu-system-{self.name}", "-accel", "tcg", *self.machine, *self.backends[backend]]
+        done = subprocess.run(
+            [*machine, "-m", "64", "-nographic", "-semihosting", "-kernel", "build/vmlinux"], cwd=kernel, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS, check=False,
+        )  # fmt: skip
+        assert done.returncode == TRAPPED, done.stdout
+        lines = done.stdout.splitlines()
+        return lines[next(n for n, line in enumerate(lines) if line.startswith(f"{backend}: ")) :]
+
+
+AARCH64 = SmallKernel(
+    "aarch64", (("ld.lld", ""), ("aarch64-linux-gnu-ld", "")), ("-cpu", "cortex-a72"),
+    {"hvc": ("-M", "virt,virtualization=off"), "smc": ("-M", "virt,virtualization=on")}, r"\tbl\t",
+)  # fmt: skip
+RISCV64 = SmallKernel(
+    "riscv64",
+    (("ld.lld-19", "-mno-relax"), ("riscv64-linux-gnu-ld", "-mno-relax"), ("ld.lld-19", "-mrelax"),
+     ("riscv64-linux-gnu-ld", "-mrelax")),
+    ("-M", "virt"), {"native": ("-smp", "1"), "sbi": ("-smp", "2")}, r"\t(jalr?)\t",
+)  # fmt: skip
+KERNELS = (AARCH64, RISCV64)
