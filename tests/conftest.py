@@ -22,6 +22,7 @@ from buildplug.stage import render
 from buildplug.tables.sites_format import empty
 from tests import linux_image
 from tests.elfwriter import File
+from tests.linux_image import Linux
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 settings.load_profile("repeatable")
@@ -137,18 +138,37 @@ def drafted(tmp_path: Path) -> Drafted:
     return make
 
 
-@pytest.fixture(scope="session")
-def vmlinux() -> Path:
-    """The image of the small Linux: built if that is asked for, else the one in the cache."""
-    if os.environ.get("BUILDPLUG_LINUX") == "1":
+def small_linux(linux: Linux) -> Path:
+    """The image of a small Linux: built if its version is asked for, else the one in the cache."""
+    version = linux.stage.version
+    if os.environ.get("BUILDPLUG_LINUX") == version:
         try:
-            return linux_image.prepare()
+            return linux_image.prepare(linux)
         except linux_image.NoSource as error:
             pytest.skip(str(error))
-    path = linux_image.cached()
+    path = linux_image.cached(linux)
     if path is None:
-        pytest.skip("no Linux in the cache: `make test-linux` builds it in 5 minutes")
+        pytest.skip(f"no Linux {version} in the cache: `make test-linux VERSION={version}` builds it in 5 minutes")
     return path
+
+
+@pytest.fixture(scope="session")
+def vmlinux() -> Path:
+    """The image of the small Linux of the oldest version, which has a list of each kind of site, and relocations."""
+    return small_linux(linux_image.OLDEST)
+
+
+@pytest.fixture(scope="session", params=linux_image.LINUXES, ids=lambda linux: linux.stage.version)
+def linux(request: pytest.FixtureRequest) -> Linux:
+    """The versions of Linux whose link stage is known."""
+    found: Linux = request.param
+    return found
+
+
+@pytest.fixture(scope="session")
+def linux_tree(linux: Linux) -> Path:
+    """The tree of a small Linux of that version, built with its own link stage."""
+    return small_linux(linux).parent
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A small Linux to test against: Debian's source of it, built once into the user's cache.
 
-`python -m tests.linux_image` prints the path of its vmlinux, and builds it first if there is none: 5 minutes.
+`python -m tests.linux_image [VERSION]` prints the path of its vmlinux, and builds it first if there is none: 5 minutes.
 """
 
 import fcntl
@@ -12,62 +12,107 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from buildplug.base.errors import BuildplugError
 from buildplug.base.process import run
 from buildplug.linux import kbuild
-from buildplug.linux.versions import STAGES
+from buildplug.linux.versions import STAGES, LinkStage
 
-LINUX = f"linux-source-{STAGES[0].version}"
-SOURCE = Path(f"/usr/src/{LINUX}.tar.xz")
-PACKAGES = ("flex", "bison", "bc", "libelf-dev", "libssl-dev", "kmod", "cpio", "rsync", LINUX)
+PACKAGES = ("flex", "bison", "bc", "libelf-dev", "libssl-dev", "kmod", "cpio", "rsync")
 XEN = re.compile(r"xen-hypervisor-([\d.]+)-amd64")  # its package, by its version
-EMPTIED = STAGES[0].emptied
 # What tinyconfig lacks for a kernel that prints, boots under QEMU and Xen, and has every kind of patched site.
 # RANDOMIZE_BASE makes Linux link with --emit-relocs.
 CONFIG = """
     64BIT PRINTK TTY SERIAL_8250 SERIAL_8250_CONSOLE SMP HYPERVISOR_GUEST PARAVIRT PARAVIRT_SPINLOCKS KVM_GUEST PVH XEN
     XEN_PV XEN_PVH KALLSYMS KALLSYMS_ALL RELOCATABLE RANDOMIZE_BASE BLK_DEV_INITRD BINFMT_ELF PROC_FS SYSFS DEVTMPFS
     FTRACE FUNCTION_TRACER DYNAMIC_FTRACE MODULES PCI ACPI FUTEX MULTIUSER POSIX_TIMERS JUMP_LABEL NET INET EPOLL BUG
-    CPU_MITIGATIONS RETPOLINE
+    CPU_MITIGATIONS
 """
 
 
+@dataclass(frozen=True)
+class Linux:
+    """A version of Linux, and how it is built here."""
+
+    stage: LinkStage
+    options: str  # of its configuration, besides CONFIG
+    objects: tuple[str, ...]  # what its last link is given before kallsyms
+    kallsyms: tuple[str, ...]  # the options that its link-vmlinux.sh gives to scripts/kallsyms
+    format: str  # what `buildplug ksyms` calls the output of that
+    lists_itself: bool  # whether the symbols of kallsyms' own parts are in it
+
+    @property
+    def package(self) -> str:
+        return f"linux-source-{self.stage.version}"
+
+    @property
+    def source(self) -> Path:
+        return Path(f"/usr/src/{self.package}.tar.xz")
+
+    @property
+    def config(self) -> list[str]:
+        return [*CONFIG.split(), *self.options.split()]
+
+
+FORMS = {stage.version: stage for stage in STAGES}
+OLDEST, NEWEST = LINUXES = (
+    Linux(
+        FORMS["6.1"],
+        "RETPOLINE",
+        ("--whole-archive", "vmlinux.a", ".vmlinux.export.o", "init/version-timestamp.o", "--no-whole-archive",
+         "--start-group", "lib/lib.a", "arch/x86/lib/lib.a", "--end-group"),
+        ("--all-symbols", "--absolute-percpu", "--base-relative"),
+        "kallsyms",
+        lists_itself=False,
+    ),
+    Linux(
+        FORMS["6.12"],
+        "MITIGATION_RETPOLINE X86_KERNEL_IBT",
+        ("--whole-archive", "vmlinux.o", ".vmlinux.export.o", "init/version-timestamp.o", "--no-whole-archive"),
+        ("--all-symbols", "--absolute-percpu"),
+        "kallsyms-6-12",
+        lists_itself=True,
+    ),
+)  # fmt: skip
+
+
 class NoSource(BuildplugError):
-    """This Debian has no Linux of the version that kbuild takes."""
+    """This Debian has no Linux of that version."""
 
 
-def cached() -> Path | None:
+def cached(linux: Linux = OLDEST) -> Path | None:
     """The vmlinux that is built already of the installed source; None if there is none."""
-    path = _tree() / "vmlinux"
+    path = _tree(linux) / "vmlinux"
     return path if path.is_file() else None
 
 
-def prepare() -> Path:
+def prepare(linux: Linux = OLDEST) -> Path:
     """The vmlinux, built if need be. Builds take turns; of a killed one nothing is used.
 
     Raises NoSource; BuildplugError: packages are missing and cannot be installed, or the build fails.
     """
-    with _alone(_tree("packages")):
-        _install()
-    return _made(_tree(), _build) / "vmlinux"
+    with _alone(_tree(linux, "packages")):
+        _install(linux)
+    return _made(_tree(linux), partial(_build, linux)) / "vmlinux"
 
 
-def unannotated() -> Path:
+def unannotated(linux: Linux = OLDEST) -> Path:
     """The tree built with the macros emptied that annotate paravirt sites, and still patched so; all its objects
     compile anew, so that takes as long again. Raises BuildplugError."""
 
     def build(scratch: Path) -> None:
         scratch.rmdir()
-        copy(prepare().parent, scratch)
+        copy(prepare(linux).parent, scratch)
         kbuild.apply(scratch, paravirt=True)
-        kbuild.revert(scratch, but=EMPTIED)
+        kbuild.revert(scratch, but=linux.stage.emptied)
         run(["make", f"-j{os.cpu_count()}", "vmlinux"], scratch, "build Linux")
 
-    with _alone(_tree("packages")):
-        _install()
-    return _made(_tree(EMPTIED), build)
+    with _alone(_tree(linux, "packages")):
+        _install(linux)
+    return _made(_tree(linux, linux.stage.emptied), build)
 
 
 @contextmanager
@@ -91,12 +136,11 @@ def _made(tree: Path, build: Callable[[Path], None]) -> Path:
     return tree
 
 
-def link_words(tree: Path, identity: str = "--build-id=sha1") -> list[str]:
+def link_words(tree: Path, linux: Linux = OLDEST, identity: str = "--build-id=sha1") -> list[str]:
     """What the linker is given for vmlinux, there, but for the output and kallsyms."""
     *_, base, more = shlex.split((tree / ".vmlinux.cmd").read_text().partition(";")[0])
     words = [*base.split(), *more.replace("--build-id=sha1", identity).split(), "--script=arch/x86/kernel/vmlinux.lds"]
-    words += ["--whole-archive", "vmlinux.a", ".vmlinux.export.o", "init/version-timestamp.o", "--no-whole-archive"]
-    return [*words, "--start-group", "lib/lib.a", "arch/x86/lib/lib.a", "--end-group"]
+    return [*words, *linux.objects]
 
 
 def copy(tree: Path, to: Path) -> Path:
@@ -120,28 +164,28 @@ def copy(tree: Path, to: Path) -> Path:
     return to
 
 
-def _tree(variant: object = None) -> Path:
+def _tree(linux: Linux, variant: object = None) -> Path:
     """Where the built tree belongs: another source or configuration is another folder."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    status = SOURCE.stat() if SOURCE.is_file() else None
+    status = linux.source.stat() if linux.source.is_file() else None
     source = (status.st_size, int(status.st_mtime)) if status else None  # the time is the package's
-    key = hashlib.sha256(repr((CONFIG.split(), source, *([variant] if variant else []))).encode()).hexdigest()[:16]
-    return cache / "buildplug" / f"linux-{STAGES[0].version}" / key
+    key = hashlib.sha256(repr((linux.config, source, *([variant] if variant else []))).encode()).hexdigest()[:16]
+    return cache / "buildplug" / f"linux-{linux.stage.version}" / key
 
 
-def _install() -> None:
+def _install(linux: Linux) -> None:
     status = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n"]
     listed = [line.split() for line in run(status, Path.cwd(), "list the installed packages").output.splitlines()]
     installed = {name for name, state in listed if state == "installed"}
-    missing = [package for package in PACKAGES if package not in installed]
+    missing = [package for package in (*PACKAGES, linux.package) if package not in installed]
     if not missing and any(map(XEN.fullmatch, installed)):
         return
     if not os.geteuid():
         run(["apt-get", "update"], Path.cwd(), "refresh the lists of packages")
     known = run(["apt-cache", "pkgnames"], Path.cwd(), "list the packages").output.split()
-    if LINUX in missing and LINUX not in known:
+    if linux.package in missing and linux.package not in known:
         found = " and ".join(sorted(filter(re.compile(r"linux-source-[\d.]+").fullmatch, known))) or "none"
-        raise NoSource("Linux", f"expected {LINUX}, which `buildplug kbuild` takes, found {found}")
+        raise NoSource("Linux", f"expected {linux.package}, found {found}")
     xens = {name: [*map(int, match[1].split("."))] for name in known if (match := XEN.fullmatch(name))}
     if xens.keys().isdisjoint(installed):
         missing += [max(xens, key=xens.__getitem__)]
@@ -151,10 +195,10 @@ def _install() -> None:
     run(command, Path.cwd(), "install what a build of Linux needs")
 
 
-def _build(tree: Path) -> None:
+def _build(linux: Linux, tree: Path) -> None:
     """Unpacks Linux into an empty folder and builds vmlinux there."""
-    enable = [word for option in CONFIG.split() for word in ("-e", option)]
-    run(["tar", "-xf", SOURCE, "--strip-components=1"], tree, "unpack Linux")
+    enable = [word for option in linux.config for word in ("-e", option)]
+    run(["tar", "-xf", linux.source, "--strip-components=1"], tree, "unpack Linux")
     run(["make", "tinyconfig"], tree, "configure Linux")
     run(["scripts/config", *enable], tree, "configure Linux")
     run(["make", "olddefconfig"], tree, "configure Linux")
@@ -163,6 +207,7 @@ def _build(tree: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        print(prepare())
+        wanted = sys.argv[1] if len(sys.argv) > 1 else OLDEST.stage.version
+        print(*(prepare(linux) for linux in LINUXES if linux.stage.version == wanted))
     except BuildplugError as error:
         sys.exit(f"{error.output}{error}")

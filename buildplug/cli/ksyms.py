@@ -10,20 +10,23 @@ from buildplug.cli.shared import print_json
 from buildplug.config.rule import Rule, find
 from buildplug.image.elf import Image
 from buildplug.runtime import ksyms as runtime_ksyms
-from buildplug.tables import kallsyms_format
-from buildplug.tables.kallsyms import kallsyms_of
+from buildplug.tables.kallsyms import FORMS, KallsymsForm, kallsyms_of
+from buildplug.tables.kallsyms_assembly import assembly
 from buildplug.tables.ksyms import collected
 from buildplug.tables.ksyms_format import Ksyms
 
-FORMATS = ("nm", "system-map", "json", "kallsyms")
+FORMATS = ("nm", "system-map", "json", *FORMS)
 
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("image", type=Path)
     parser.add_argument("query", nargs="*", help="an address (0x...) or a name")
-    parser.add_argument("--rule", help="which symbols; default: ksyms, or linux-kallsyms for that format")
+    parser.add_argument("--rule", help="which symbols; default: ksyms, or linux-FORMAT for one of kallsyms")
     parser.add_argument(
-        "--format", choices=FORMATS, default="nm", help="of the list without a query; nm: as nm -n; kallsyms: assembly"
+        "--format",
+        choices=FORMATS,
+        default="nm",
+        help="of the list without a query; nm: as nm -n; kallsyms: assembly as of Linux 6.1; kallsyms-6-12: of 6.12",
     )
     parser.add_argument("--sizes", action="store_true", help="of format nm: also sizes, as nm -nS")
 
@@ -32,8 +35,8 @@ def run(options: Namespace) -> None:
     image = Image(options.image)
     if options.sizes and (options.format != "nm" or options.query):
         raise BuildplugError("ksyms", "--sizes is for the list in format nm", "leave it out", status=2)
-    if options.format == "kallsyms" and not options.query:
-        _kallsyms(image, find(options.rule or "linux-kallsyms", Path.cwd()))
+    if options.format in FORMS and not options.query:
+        _kallsyms(image, find(options.rule or f"linux-{options.format}", Path.cwd()), FORMS[options.format])
         return
     table = collected(image, find(options.rule or "ksyms", Path.cwd()), 0)
     for query in options.query:
@@ -75,13 +78,13 @@ def _shown(name: bytes) -> bytes:
     return printable(name.decode(errors="backslashreplace")).encode() if sys.stdout.isatty() else name
 
 
-def _kallsyms(image: Image, rule: Rule) -> None:
+def _kallsyms(image: Image, rule: Rule, form: KallsymsForm) -> None:
     from buildplug.stage.render import render  # imports jinja2, which is slow, and the other formats do without
 
     text = image.address_of("_text")
     if text is None:
         raise image.bad("expected the symbol _text, found none", "define it where the kernel starts")
-    sys.stdout.write(render("kallsyms.S.j2", None, **kallsyms_format.assembly(kallsyms_of(image, rule), text)))
+    sys.stdout.write(render("kallsyms.S.j2", None, **assembly(kallsyms_of(image, rule), text, form)))
 
 
 def _address(text: str) -> int:

@@ -36,7 +36,8 @@ def apply(tree: Path, *, paravirt: bool) -> None:
 
 def revert(tree: Path, but: Iterable[str] = ()) -> None:
     """Removes the lines that apply() added, except from the files `but`. Raises BuildplugError."""
-    for name in sorted({SCRIPT, *(name for stage in STAGES for name in stage.emptied)} - set(but)):
+    emptied = {name for stage in STAGES for name in stage.emptied if (tree / name).exists()}
+    for name in sorted({SCRIPT, *emptied} - set(but)):
         _write(tree / name, _without_lines(files.read_text(tree / name)))
 
 

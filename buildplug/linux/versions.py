@@ -21,9 +21,9 @@ class LinkStage:
     version: str  # the first version of Linux that has this form
     hook: str  # the line of SCRIPT before which our line is inserted
     output: str  # the argument of SCRIPT's last call of vmlinux_link()
-    says: Mapping[str, str]  # file -> a text in it that other forms do not have
+    says: Mapping[str, str]  # file -> a text in it that some other form does not have
     kallsyms: str  # our configuration that makes the kallsyms tables
-    paravirt: str  # our configuration that makes .parainstructions as well
+    paravirt: str  # our configuration that makes .parainstructions as well; empty if this form has none
     wanted: tuple[str, ...]  # options that must be on
     unwanted: tuple[str, ...]  # options that must be off
     # Redefines the macros that fill .parainstructions, so that they emit the code but no record.
@@ -78,6 +78,21 @@ STAGES = (
             ),
         },
     ),
+    LinkStage(
+        version="6.12",
+        hook="kallsymso=",
+        output="vmlinux",
+        says={
+            "scripts/kallsyms.c": '"absolute-percpu"',
+            "scripts/mksysmap": "/ [aNUw] /d",
+            "kernel/kallsyms_internal.h": "extern const unsigned long kallsyms_relative_base",
+        },
+        kallsyms="kbuild-kallsyms-6-12.config",
+        paravirt="",
+        wanted=("X86_64", "KALLSYMS", "KALLSYMS_ALL", "KALLSYMS_ABSOLUTE_PERCPU"),
+        unwanted=("DEBUG_INFO_BTF",),  # its link is one more, with tables of its own
+        emptied={},
+    ),
 )  # fmt: skip
 
 
@@ -87,12 +102,15 @@ def stage_of(tree: Path, *, paravirt: bool) -> LinkStage:
     if not (tree / SCRIPT).is_file() or len(found) != 2:
         raise BuildplugError(tree, "expected a source tree of Linux, found none", "name the folder of its sources")
     differences = {stage.version: list(stage.differences(tree, paravirt=paravirt)) for stage in STAGES}
-    nearest = min(STAGES, key=lambda stage: len(differences[stage.version]))
+    nearest = min(reversed(STAGES), key=lambda stage: len(differences[stage.version]))  # the newest of several
     if different := differences[nearest.version]:
         raise BuildplugError(
             tree, f"expected the link stage of Linux {nearest.version}, found Linux {'.'.join(found.values())}, where "
             f"{', '.join(different)}", "build it with its own link stage",
         )  # fmt: skip
+    if paravirt and not nearest.paravirt:
+        expected = f"expected .parainstructions, found the link stage of Linux {nearest.version}, which has none"
+        raise BuildplugError(tree, expected, "leave out --paravirt")
     return nearest
 
 

@@ -5,7 +5,7 @@ address: the linker relocates it alone, and with it KASLR moves all symbols. Off
 table was made from; in another image, verify overwrites them with the true ones.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,15 +33,23 @@ class KallsymsForm:
     parts: tuple[str, ...]  # in table order: offsets first, the part with an address last
     constant: tuple[str, ...]  # parts of constant size
     align: int  # bytes
+    printed: tuple[str, ...]  # the parts in the order that scripts/kallsyms prints them in
+    commented: bool  # whether it prints a symbol's type and name behind its offset, name and number
 
 
-FORMS = {  # by the rule's format
-    "kallsyms": KallsymsForm(
-        ("offsets", "num_syms", "names", "markers", "seqs_of_names", "token_table", "token_index", "relative_base"),
-        ("num_syms", "token_index", "relative_base"),
-        8,
-    ),
-}
+OF_6_1 = KallsymsForm(
+    ("offsets", "num_syms", "names", "markers", "seqs_of_names", "token_table", "token_index", "relative_base"),
+    ("num_syms", "token_index", "relative_base"),
+    8,
+    ("offsets", "relative_base", "num_syms", "names", "markers", "seqs_of_names", "token_table", "token_index"),
+    commented=False,
+)
+OF_6_12 = replace(
+    OF_6_1,
+    printed=("num_syms", "names", "markers", "token_table", "token_index", "offsets", "relative_base", "seqs_of_names"),
+    commented=True,
+)
+FORMS = {"kallsyms": OF_6_1, "kallsyms-6-12": OF_6_12}  # by the rule's format
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ class KallsymsTable(Packed):
 
 
 class KallsymsFormat(PackedFormat):
-    name = "kallsyms"
+    name = "kallsyms"  # and all others of FORMS
     rows = "symbols"
     template = "kallsyms_table.S.j2"
     contents = KallsymsTable
@@ -125,7 +133,8 @@ def _packed(rule: Rule, arch: Arch, tables: Kallsyms, home: Section | None) -> K
     data, starts = bytearray(), []
     for part in form.parts:
         starts.append(len(data))
-        content = bytes(contents[part])
+        # Since 6.12 the tables list their own parts. In a draft, whose parts are empty, these must be in order, too.
+        content = bytes(contents[part]) or bytes(1)
         data += content + bytes(-len(content) % (form.align if part in form.constant else ROOM))
     names, base_offset = ((home.name,), tables.relative_base - home.address) if home else ((), 0)
     return KallsymsTable(

@@ -1,7 +1,7 @@
-"""Encodes and decodes kallsyms of Linux 6.1 on 64-bit machines. See kernel/kallsyms.c there.
+"""Encodes and decodes kallsyms of Linux 6.1 to 6.12 on x86_64. See kernel/kallsyms.c there.
 
 Symbols are sorted by address, at equal addresses the most meaningful first. *offsets* holds their addresses: absolute
-and per-CPU symbols unchanged, any other address a as -1 - (a - relative_base), negative (KALLSYMS_BASE_RELATIVE with
+and per-CPU symbols unchanged, any other address a as -1 - (a - relative_base), negative (with
 KALLSYMS_ABSOLUTE_PERCPU). *names* holds per symbol a length, one or two bytes of LEB128, and as many codes, each a
 token number; the tokens' text is the letter of the symbol's type and its name. *token_table* holds the zero-terminated
 tokens, *token_index* their offsets in it, *markers* the offset of every 256th name. *seqs_of_names* holds the symbols'
@@ -14,8 +14,6 @@ of codes so far; ties go to the lowest second, then first code. The bytes theref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import accumulate, pairwise
-from typing import Any
 
 import numpy as np
 
@@ -230,30 +228,3 @@ def decode(tables: Kallsyms, where: object) -> Symbols:
 
 def _bad(where: object, found: str) -> BuildplugError:
     return BuildplugError(where, f"expected kallsyms tables, found {found}", "build the image again")
-
-
-def assembly(tables: Kallsyms, text: int) -> dict[str, Any]:
-    """The variables of template kallsyms.S.j2; `text` is the address of _text."""
-    behind = tables.relative_base - text
-    names = entries(tables, "kallsyms")
-    ends = list(accumulate(map(len, names), initial=0))
-    return {
-        "offsets": [f"{offset:#x}" if offset else "0" for offset in tables.offsets.view("<u4").tolist()],
-        "relative_base": f"_text {'-' if behind < 0 else '+'} {f'{abs(behind):#x}' if behind else 0}",
-        "names": _hex(tables.names, ends),
-        "markers": tables.markers.tolist(),
-        "seqs": _hex(tables.seqs_of_names, range(0, len(tables.seqs_of_names) + 1, 3)),
-        "tokens": [_quoted(token) for token in tables.token_table.split(b"\0")[:CODES]],
-        "token_index": tables.token_index.tolist(),
-    }
-
-
-def _hex(data: bytes, bounds: Sequence[int]) -> list[str]:
-    """The bytes between consecutive bounds, in assembler syntax."""
-    text, width = "0x" + data.hex(",").replace(",", ", 0x"), len("0x00, ")
-    return [text[width * start : width * end - 2] for start, end in pairwise(bounds)]
-
-
-def _quoted(token: bytes) -> str:
-    """Escaped for an assembler string."""
-    return "".join(chr(c) if 0x20 <= c < 0x7F and c not in b'\\"' else f"\\{c:03o}" for c in token)

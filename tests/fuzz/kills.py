@@ -21,7 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.linux.test_kbuild import TREE
+from buildplug.linux.versions import STAGES
+from tests.linux.test_kbuild import written
 from tests.samples import edit
 
 MARK = "BUILDPLUG_KILLS"
@@ -183,9 +184,7 @@ def _repro(work: Path) -> Scene:
 def _kbuild(work: Path) -> Scene:
     """Its output is the script that it patches; of a tree that has only what it looks at."""
     folder = work / "kbuild" / "linux"
-    for name, text in TREE.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
+    written(folder, STAGES[0])
     edit(folder / "Makefile", ("bzImage: ;", "bzImage: ; sleep 1 & wait;"))
     return Scene("kbuild", folder, ("kbuild", "."), "scripts/link-vmlinux.sh", lambda variant: None)
 

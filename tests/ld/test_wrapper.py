@@ -176,7 +176,7 @@ def test_folder_with_a_percent_sign_goes(work: Path) -> None:  # where lld itsel
 @pytest.mark.linux
 def test_linux_gets_a_table_in_at_most_twice_the_linkers_memory(vmlinux: Path, tmp_path: Path) -> None:
     (tmp_path / "buildplug.toml").write_text(CONFIG.replace("prog", "vmlinux"))
-    words = [*link_words(vmlinux.parent, "--build-id=none"), ".tmp_vmlinux.kallsyms2.o", "-o"]
+    words = [*link_words(vmlinux.parent, identity="--build-id=none"), ".tmp_vmlinux.kallsyms2.o", "-o"]
     peaks = []
     for command in (["ld"], [sys.executable, "-m", "buildplug", "ld", "--config", str(tmp_path)]):
         output = tmp_path / ("vmlinux" if len(command) > 1 else "plain")

@@ -6,28 +6,46 @@ from pathlib import Path
 
 import pytest
 
-from buildplug.linux.versions import SCRIPT, STAGES
+from buildplug.linux.versions import SCRIPT, STAGES, LinkStage
 from tests.conftest import tool
 from tests.samples import buildplug, edit, one_line
 
-(STAGE,) = STAGES
-EMPTIED = STAGE.emptied
-CONFIG = "".join(f"CONFIG_{option}=y\n" for option in STAGE.wanted)
-TREE = {
-    "Makefile": "VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 9\n"
-    f"bzImage: ; grep -c buildplug {SCRIPT}\nfails: ; exit 3\nconfig: ; cat .config\n",
-    SCRIPT: f'#!/bin/sh\nLD="$1"\nis_enabled() {{ false; }}\n{STAGE.hook}\n# buildplug is not here\n'
-    'vmlinux_link vmlinux "${kallsymso}"\n',
-    "scripts/kallsyms.c": '{"base-relative",   no_argument, &base_relative,   1},\n',
-    "kernel/kallsyms_internal.h": "extern const u8 kallsyms_seqs_of_names[] __weak;\n",
-    ".config": CONFIG,
-} | {name: f"first\n{anchor}\nlast\n" for name, (anchor, _) in EMPTIED.items()}
+OLD, NEW = STAGES
+EMPTIED = OLD.emptied
+
+
+def files(stage: LinkStage) -> dict[str, str]:
+    """What is looked at in a tree of a form."""
+    major, minor = stage.version.split(".")
+    found = {
+        "Makefile": f"VERSION = {major}\nPATCHLEVEL = {minor}\nSUBLEVEL = 9\n"
+        f"bzImage: ; grep -c buildplug {SCRIPT}\nfails: ; exit 3\nconfig: ; cat .config\n",
+        SCRIPT: f'#!/bin/sh\nLD="$1"\nis_enabled() {{ false; }}\n{stage.hook}\n# buildplug is not here\n'
+        f'vmlinux_link {stage.output} "${{kallsymso}}"\n',
+        ".config": "".join(f"CONFIG_{option}=y\n" for option in stage.wanted),
+    } | {name: f"first\n{anchor}\nlast\n" for name, (anchor, _) in stage.emptied.items()}
+    return found | {name: f"{found.get(name, '')}/* {text} */\n" for name, text in stage.says.items()}
+
+
+@pytest.fixture(params=STAGES, ids=lambda stage: stage.version)
+def stage(request: pytest.FixtureRequest) -> LinkStage:
+    found: LinkStage = request.param
+    return found
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    root = tmp_path / "linux"
-    for name, text in TREE.items():
+def tree(tmp_path: Path, stage: LinkStage) -> Path:
+    return written(tmp_path / "linux", stage)
+
+
+@pytest.fixture
+def old_tree(tmp_path: Path) -> Path:
+    """One with a list of paravirt sites."""
+    return written(tmp_path / "linux", OLD)
+
+
+def written(root: Path, stage: LinkStage) -> Path:
+    for name, text in files(stage).items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -42,17 +60,17 @@ def state(tree: Path) -> dict[str, tuple[bytes, int]]:
     }  # fmt: skip
 
 
-def added(tree: Path, name: str) -> list[str]:
+def added(tree: Path, stage: LinkStage, name: str) -> list[str]:
     """The lines that a file has and the tree as it was has not; none is gone."""
-    before, after = TREE[name].splitlines(), (tree / name).read_text().splitlines()
+    before, after = files(stage)[name].splitlines(), (tree / name).read_text().splitlines()
     lines = [line for line in after if line not in before]
     assert [line for line in after if line not in lines] == before
     return lines
 
 
-def test_the_patch_is_one_line_of_shell_that_makes_the_linker_ours(tree: Path) -> None:
+def test_the_patch_is_one_line_of_shell_that_makes_the_linker_ours(tree: Path, stage: LinkStage) -> None:
     assert buildplug("kbuild", "--apply", tree).returncode == 0
-    (line,) = added(tree, SCRIPT)
+    (line,) = added(tree, stage, SCRIPT)
     script = f"LD=the-linker\nis_enabled() {{ true; }}\n{line}\n"
     script += "is_enabled CONFIG_KALLSYMS || echo off\n$LD --version; $LD --help\necho $BUILDPLUG_LD\n"
     said = tool("sh", "-c", script.replace("-m buildplug ld", "-c 'import sys; print(sys.argv[1:])'"))
@@ -60,22 +78,26 @@ def test_the_patch_is_one_line_of_shell_that_makes_the_linker_ours(tree: Path) -
     assert said.endswith("the-linker\n")
     config = re.search(r"--config=(\S+)", line)
     assert config
+    assert Path(config[1]).name == stage.kallsyms
     assert Path(config[1]).is_file()
-    for name in EMPTIED:
-        assert not added(tree, name)
+    for name in stage.emptied:
+        assert not added(tree, stage, name)
 
 
-def test_the_annotations_are_emptied_on_demand(tree: Path) -> None:
+def test_the_annotations_are_emptied_on_demand(old_tree: Path) -> None:
+    tree = old_tree
     assert buildplug("kbuild", "--apply", "--paravirt", tree).returncode == 0
     source = tree / "macro.c"
     for name, (_, lines) in EMPTIED.items():
-        assert len(added(tree, name)) == len(lines)
-    define = next(line for line in added(tree, "arch/x86/include/asm/paravirt_types.h") if line.startswith("#define"))
+        assert len(added(tree, OLD, name)) == len(lines)
+    define = next(
+        line for line in added(tree, OLD, "arch/x86/include/asm/paravirt_types.h") if line.startswith("#define")
+    )
     source.write_text(f'{define}\n_paravirt_alt("call *pv_ops", "1", "2")\n')
     assert '"call *pv_ops" "\\n"' in tool("gcc", "-E", "-P", source)
 
 
-@pytest.mark.parametrize("options", [[], ["--paravirt"]])
+@pytest.mark.parametrize(("stage", "options"), [(OLD, []), (OLD, ["--paravirt"]), (NEW, [])])
 def test_what_is_taken_out_leaves_the_tree_as_it_was(tree: Path, options: list[str]) -> None:
     before = state(tree)
     for arguments in (["--apply", *options], ["--apply", *options], ["--revert"], ["--revert"]):
@@ -84,13 +106,14 @@ def test_what_is_taken_out_leaves_the_tree_as_it_was(tree: Path, options: list[s
         assert (state(tree) == before) == (arguments == ["--revert"])
 
 
-def test_applying_again_changes_no_file_and_without_paravirt_takes_its_part_out(tree: Path) -> None:
+def test_applying_again_changes_no_file_and_without_paravirt_takes_its_part_out(old_tree: Path) -> None:
+    tree = old_tree
     buildplug("kbuild", "--apply", "--paravirt", tree)
-    times = {name: (tree / name).stat().st_mtime_ns for name in TREE}
+    times = {name: (tree / name).stat().st_mtime_ns for name in files(OLD)}
     buildplug("kbuild", "--apply", "--paravirt", tree)
-    assert {name: (tree / name).stat().st_mtime_ns for name in TREE} == times
+    assert {name: (tree / name).stat().st_mtime_ns for name in files(OLD)} == times
     assert buildplug("kbuild", "--apply", tree).returncode == 0
-    assert [len(added(tree, name)) for name in (SCRIPT, *EMPTIED)] == [1, 0, 0]
+    assert [len(added(tree, OLD, name)) for name in (SCRIPT, *EMPTIED)] == [1, 0, 0]
 
 
 def test_one_command_makes_and_takes_the_patch_out(tree: Path) -> None:
@@ -111,25 +134,32 @@ def test_a_build_that_fails_is_an_error_and_leaves_the_tree_as_it_was(tree: Path
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new", "message"),
+    ("stage", "name", "old", "new", "message"),
     [
-        ("Makefile", "VERSION", "EDITION", "expected a source tree of Linux, found none"),
-        (SCRIPT, STAGE.hook, "kallsymso=", f"{SCRIPT} has 0 lines {STAGE.hook!r} instead of one"),
-        (SCRIPT, STAGE.hook, f"{STAGE.hook}\n{STAGE.hook}", f"{SCRIPT} has 2 lines {STAGE.hook!r} instead of one"),
-        (SCRIPT, "vmlinux_link vmlinux", 'vmlinux_link "$4"', f"the last link of {SCRIPT} is not vmlinux"),
-        ("scripts/kallsyms.c", "base-relative", "lto", 'scripts/kallsyms.c has no "base-relative"'),
-        ("kernel/kallsyms_internal.h", "_seqs_of", "", "kallsyms_internal.h has no kallsyms_seqs_of_names"),
-        ("arch/x86/include/asm/paravirt.h", "PARA_SITE", "PARA_SITES", "paravirt.h has 0 lines '#define PARA_SITE"),
-        (".config", "CONFIG_KALLSYMS=y", "# CONFIG_KALLSYMS is not set", "expected CONFIG_KALLSYMS=y, found it off"),
-        (".config", "CONFIG_KALLSYMS_ALL=y\n", "", "expected CONFIG_KALLSYMS_ALL=y, found it off"),
-        (".config", "CONFIG_X86_NEED_RELOCS=y\n", "", "expected CONFIG_X86_NEED_RELOCS=y, found it off"),
-        (".config", "CONFIG_X86_64=y", "CONFIG_X86_64=y\nCONFIG_LTO_CLANG=y", "expected CONFIG_LTO_CLANG off"),
+        (OLD, "Makefile", "VERSION", "EDITION", "expected a source tree of Linux, found none"),
+        (OLD, SCRIPT, OLD.hook, NEW.hook, f"{SCRIPT} has 0 lines {OLD.hook!r} instead of one"),
+        (NEW, SCRIPT, NEW.hook, OLD.hook, f"{SCRIPT} has 0 lines {NEW.hook!r} instead of one"),
+        (OLD, SCRIPT, OLD.hook, f"{OLD.hook}\n{OLD.hook}", f"{SCRIPT} has 2 lines {OLD.hook!r} instead of one"),
+        (OLD, SCRIPT, "vmlinux_link vmlinux", 'vmlinux_link "$4"', f"the last link of {SCRIPT} is not vmlinux"),
+        (NEW, SCRIPT, "vmlinux_link vmlinux", 'vmlinux_link "$4"', f"the last link of {SCRIPT} is not vmlinux"),
+        (OLD, "scripts/kallsyms.c", "base-relative", "lto", 'scripts/kallsyms.c has no "base-relative"'),
+        (NEW, "scripts/kallsyms.c", "absolute-percpu", "all", 'scripts/kallsyms.c has no "absolute-percpu"'),
+        (NEW, "scripts/mksysmap", "aNUw", "aNUwx", "scripts/mksysmap has no / [aNUw] /d"),
+        (OLD, "kernel/kallsyms_internal.h", "_seqs_of", "", "kallsyms_internal.h has no kallsyms_seqs_of_names"),
+        (OLD, "arch/x86/include/asm/paravirt.h", "PARA_SITE", "PARA_SITES", "paravirt.h has 0 lines '#define PARA_"),
+        (OLD, ".config", "CONFIG_KALLSYMS=y", "", "expected CONFIG_KALLSYMS=y, found it off"),
+        (NEW, ".config", "CONFIG_KALLSYMS_ALL=y\n", "", "expected CONFIG_KALLSYMS_ALL=y, found it off"),
+        (OLD, ".config", "CONFIG_X86_NEED_RELOCS=y\n", "", "expected CONFIG_X86_NEED_RELOCS=y, found it off"),
+        (OLD, ".config", "CONFIG_X86_64=y", "CONFIG_X86_64=y\nCONFIG_LTO_CLANG=y", "expected CONFIG_LTO_CLANG off"),
+        (NEW, ".config", "CONFIG_X86_64=y", "CONFIG_X86_64=y\nCONFIG_DEBUG_INFO_BTF=y", "expected CONFIG_DEBUG_INFO_"),
     ],
 )
-def test_a_tree_that_does_not_fit_is_left_alone(tree: Path, name: str, old: str, new: str, message: str) -> None:
+def test_a_tree_that_does_not_fit_is_left_alone(
+    tree: Path, stage: LinkStage, name: str, old: str, new: str, message: str
+) -> None:
     edit(tree / name, (old, new))
     before = state(tree)
-    done = buildplug("kbuild", "--paravirt", tree)
+    done = buildplug("kbuild", *(["--paravirt"] if stage.paravirt else []), tree)
     assert done.returncode == 1
     error = one_line(done.stderr)
     assert message in error
@@ -137,24 +167,32 @@ def test_a_tree_that_does_not_fit_is_left_alone(tree: Path, name: str, old: str,
     assert state(tree) == before
 
 
-def test_another_version_with_the_same_link_stage_is_taken(tree: Path) -> None:
-    edit(tree / "Makefile", ("PATCHLEVEL = 1", "PATCHLEVEL = 2"))
+def test_another_version_with_the_same_link_stage_is_taken(tree: Path, stage: LinkStage) -> None:
+    edit(tree / "Makefile", ("VERSION = 6", "VERSION = 5"))
     assert buildplug("kbuild", "--apply", tree).returncode == 0
-    assert len(added(tree, SCRIPT)) == 1
+    assert len(added(tree, stage, SCRIPT)) == 1
 
 
-def test_tree_of_the_form_of_6_12_is_refused_with_all_that_differs(tree: Path) -> None:
-    edit(tree / "Makefile", ("PATCHLEVEL = 1", "PATCHLEVEL = 12"))
-    edit(tree / SCRIPT, (STAGE.hook, "kallsymso="), ('vmlinux_link vmlinux "${kallsymso}"', "vmlinux_link vmlinux"))
-    edit(tree / "scripts/kallsyms.c", ('{"base-relative",   no_argument, &base_relative,   1},\n', ""))
-    for name in EMPTIED:
-        (tree / name).write_text("#define PVOP_CALL0\n")
+def test_a_tree_of_no_known_form_is_refused_with_all_that_differs_from_the_nearest(tmp_path: Path) -> None:
+    tree = written(tmp_path / "linux", NEW)
+    edit(tree / "Makefile", ("VERSION = 6\nPATCHLEVEL = 12", "VERSION = 7\nPATCHLEVEL = 2"))
+    edit(tree / SCRIPT, ("vmlinux_link vmlinux", 'vmlinux_link "${VMLINUX}"'))
+    (tree / "scripts/kallsyms.c").write_text('{"all-symbols", no_argument, &all_symbols, 1},\n')
     before = state(tree)
     assert one_line(buildplug("kbuild", "--apply", tree).stderr) == (
-        f"buildplug: {tree}: expected the link stage of Linux 6.1, found Linux 6.12, where {SCRIPT} has 0 lines "
-        f'{STAGE.hook!r} instead of one, scripts/kallsyms.c has no "base-relative"; build it with its own link stage'
+        f"buildplug: {tree}: expected the link stage of Linux 6.12, found Linux 7.2, where the last link of {SCRIPT} "
+        'is not vmlinux, scripts/kallsyms.c has no "absolute-percpu"; build it with its own link stage'
     )
-    assert all(name in one_line(buildplug("kbuild", "--apply", "--paravirt", tree).stderr) for name in EMPTIED)
+    assert state(tree) == before
+
+
+def test_a_form_without_a_list_of_paravirt_sites_has_no_option_for_it(tmp_path: Path) -> None:
+    tree = written(tmp_path / "linux", NEW)
+    before = state(tree)
+    assert one_line(buildplug("kbuild", "--paravirt", tree).stderr) == (
+        f"buildplug: {tree}: expected .parainstructions, found the link stage of Linux 6.12, which has none; "
+        "leave out --paravirt"
+    )
     assert state(tree) == before
 
 

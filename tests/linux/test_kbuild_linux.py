@@ -1,4 +1,4 @@
-"""Real Linux 6.1 with our link stage, booted: kallsyms and paravirt sites, as its own code sees and uses them."""
+"""Real Linux with our link stage, booted: kallsyms and paravirt sites, as its own code sees and uses them."""
 
 import os
 import shutil
@@ -9,9 +9,11 @@ import pytest
 
 from buildplug.base.data import build_system
 from buildplug.linux.versions import SCRIPT
+from buildplug.tables.kallsyms import FORMS
 from tests import linux_image
 from tests.conftest import tool
 from tests.linux_boot import boot
+from tests.linux_image import Linux
 from tests.linux_patching import CALL, Memory, members, patch, xen_ops
 from tests.samples import buildplug, logging_tool
 
@@ -28,10 +30,10 @@ def symbols(text: str) -> Symbols:
 
 
 @pytest.fixture(scope="module")
-def tree(vmlinux: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tree(linux_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the cached tree, its bzImage built with our stage; the linker's runs in ld.log."""
     folder = tmp_path_factory.mktemp("kbuild")
-    tree = linux_image.copy(vmlinux.parent, folder / "linux")
+    tree = linux_image.copy(linux_tree, folder / "linux")
     logging_tool(folder / "ld", "ld", folder / "ld.log")
     done = buildplug("kbuild", tree, "--", "bzImage", env={"PATH": f"{folder}:{os.environ['PATH']}"})
     assert done.returncode == 0, done.stdout + done.stderr
@@ -48,22 +50,39 @@ def paravirt_tree(vmlinux: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return tree
 
 
-def test_there_are_two_links(tree: Path) -> None:
+def links(tree: Path) -> int:
     log = (tree.parent / "ld.log").read_text().splitlines()
-    links = [line for line in log if "--script=./arch/x86/kernel/vmlinux.lds" in line]
-    assert len(links) == 2
+    return sum("--script=./arch/x86/kernel/vmlinux.lds" in line for line in log)
 
 
-def test_link_after_a_change_is_one_and_gives_the_same_bytes(tree: Path, tmp_path: Path) -> None:
+def test_there_are_two_links(tree: Path) -> None:
+    assert links(tree) == 2
+
+
+def test_make_with_the_patch_left_in_links_once_more_and_then_never(tree: Path) -> None:
+    log, image = tree.parent / "ld.log", (tree / "vmlinux").read_bytes()
+    make: list[str | Path] = ["env", f"PATH={tree.parent}:{os.environ['PATH']}", "make", "-C", tree, "bzImage"]
+    assert buildplug("kbuild", "--apply", tree).returncode == 0
+    try:
+        for number in (1, 0):
+            log.write_text("")
+            tool(*make)
+            assert links(tree) == number
+    finally:
+        assert buildplug("kbuild", "--revert", tree).returncode == 0
+    assert (tree / "vmlinux").read_bytes() == image
+
+
+def test_link_after_a_change_is_one_and_gives_the_same_bytes(linux: Linux, tree: Path, tmp_path: Path) -> None:
     """After a function more, once with the image of before in its place and once without."""
     (tmp_path / "more.S").write_text(".text\n.globl more\n.type more, @function\nmore: .fill 4095, 1, 0x90\nret\n")
     tool("gcc", "-c", "more.S", cwd=tmp_path)
     output, log, made = tmp_path / "vmlinux", tree.parent / "ld.log", []
-    words: list[str | Path] = [*linux_image.link_words(tree), tmp_path / "more.o", "-o", output]
+    words: list[str | Path] = [*linux_image.link_words(tree, linux), tmp_path / "more.o", "-o", output]
     shutil.copy(tree / "vmlinux", output)
     for links in (1, 2):
         log.unlink()
-        config = build_system("kbuild-kallsyms.config")
+        config = build_system(linux.stage.kallsyms)
         done = buildplug("ld", "--config", config, "--ld", tree.parent / "ld", *words, cwd=tree)
         assert done.returncode == 0, done.stderr
         assert len(log.read_text().splitlines()) == 1 + links  # and one that asks for the version
@@ -72,32 +91,36 @@ def test_link_after_a_change_is_one_and_gives_the_same_bytes(tree: Path, tmp_pat
     assert made[0] == made[1] != (tree / "vmlinux").read_bytes()
 
 
-def test_the_tree_is_as_it_was(tree: Path, vmlinux: Path) -> None:
-    for name in (SCRIPT, *linux_image.EMPTIED):
-        ours, theirs = tree / name, vmlinux.parent / name
+def test_the_tree_is_as_it_was(linux: Linux, tree: Path, linux_tree: Path) -> None:
+    for name in (SCRIPT, *linux.stage.emptied):
+        ours, theirs = tree / name, linux_tree / name
         assert ours.read_bytes() == theirs.read_bytes()
         assert ours.stat().st_mode == theirs.stat().st_mode
     assert not (tree / ".buildplug").exists()
 
 
-def test_kallsyms_of_the_booted_kernel_equals_system_map(tree: Path, vmlinux: Path, tmp_path: Path) -> None:
+def test_kallsyms_of_the_booted_kernel_equals_system_map(
+    linux: Linux, tree: Path, linux_tree: Path, tmp_path: Path
+) -> None:
     output, _ = boot(tree / BZIMAGE, "-- /proc/kallsyms", lambda _: (), tmp_path)
-    booted = symbols(output)
+    booted, parts = symbols(output), {f"kallsyms_{part}" for part in FORMS[linux.format].parts}
     listed = {name: address for address, _, name in symbols((tree / "System.map").read_text())}
     slide = next(address for address, _, name in booted if name == "_text") - listed["_text"]
     assert slide  # KASLR
     linked = Counter((a - slide * (a >= slide and kind != "A"), name) for a, kind, name in booted)
-    mapped = Counter((address, name) for address, _, name in symbols((tree / "System.map").read_text()))
-    assert not linked - mapped
-    stock = symbols((vmlinux.parent / "System.map").read_text())
+    # What is left out: absolute symbols, those of buildplug's tables, and those of Linux's own if it leaves them out.
+    unlisted = set() if linux.lists_itself else parts
+    mapped = Counter(
+        (address, name)
+        for address, kind, name in symbols((tree / "System.map").read_text())
+        if kind != "A" and name not in unlisted and not name.startswith(("__bp_", "____bp_"))
+    )
+    assert linked == mapped
+    stock = symbols((linux_tree / "System.map").read_text())
     percpu = next(address for address, _, name in stock if name == "__per_cpu_end")
-    named = Counter(("A" if address <= percpu else kind, name) for address, kind, name in stock)
-    found = Counter((kind, name) for _, kind, name in booted)
-    assert not found - named
-    # what scripts/kallsyms leaves out: absolute symbols, and its own
-    left = {name for kind, name in named - found}
-    absolute = {name for address, kind, name in stock if kind == "A"}
-    assert {name for name in left - absolute if not name.startswith("kallsyms_")} == set()
+    named = {("A" if address <= percpu else kind, name) for address, kind, name in stock if kind != "A"}
+    found = {(kind, name) for _, kind, name in booted}
+    assert {(kind, name) for kind, name in found ^ named if name not in parts} == set()
 
 
 @pytest.mark.slow  # its headers are patched: Linux is compiled anew

@@ -4,10 +4,8 @@ What is compared with is read by pyelftools and readelf, not by our reader.
 """
 
 import json
-import os
 import random
 import struct
-import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,8 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from buildplug.base.process import run
+from tests.conftest import tool
+from tests.linux_image import Linux
 from tests.samples import buildplug
 
 pytestmark = pytest.mark.linux
@@ -282,10 +282,6 @@ def test_relocations_equal_the_lists_of_linuxs_own_tool(vmlinux: Path) -> None:
     assert len(ours) == len(wide) + len(inverse) + len(narrow)
 
 
-def test_kallsyms_are_byte_for_byte_those_of_linux(vmlinux: Path, tmp_path: Path) -> None:
-    tree, listed = vmlinux.parent, tmp_path / "System.map"
-    environment = os.environ | {"NM": "nm", "LC_ALL": "C"}
-    subprocess.run(["sh", tree / "scripts/mksysmap", vmlinux, listed], env=environment, check=True, capture_output=True)
-    options = ("--all-symbols", "--absolute-percpu", "--base-relative")  # as the tree's .config and link-vmlinux.sh say
-    expected = subprocess.run([tree / "scripts/kallsyms", *options, listed], capture_output=True, text=True, check=True)
-    assert buildplug("ksyms", vmlinux, "--format", "kallsyms").stdout == expected.stdout
+def test_kallsyms_are_byte_for_byte_those_of_linux(linux: Linux, linux_tree: Path) -> None:
+    expected = tool(linux_tree / "scripts/kallsyms", *linux.kallsyms, linux_tree / "System.map")
+    assert buildplug("ksyms", linux_tree / "vmlinux", "--format", linux.format).stdout == expected

@@ -21,6 +21,7 @@ from buildplug.select.references import extract
 from buildplug.stage import render
 from buildplug.stage.proof import TableProof, rewrite, table_bytes, verify
 from buildplug.tables.fields import HEAD, Rows
+from buildplug.tables.kallsyms import FORMS
 from buildplug.tables.registry import format_of, load, save
 from tests.stage import many
 
@@ -90,7 +91,7 @@ def measured(folder: Path, functions: int) -> dict[str, int]:
     for rule in wanted:
         at, data = table_bytes(made, rule)
         previous = count(f"{rule.name}: restore", partial(format_of(rule).previous, made, rule, data, at))
-        assert previous is not None or rule.format in ("sites", "kallsyms"), rule.name
+        assert previous is not None or rule.format in ("sites", *FORMS), rule.name
 
     (memory, start, end), at = memory_of(made), made.address_of("bp_paravirt") or 0
     backend = made.address_of("bp_paravirt_native") or 0

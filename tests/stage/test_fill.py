@@ -22,6 +22,7 @@ from buildplug.stage.passes import FITS, Stage
 from buildplug.tables import registry
 from buildplug.tables.binary import address_of
 from buildplug.tables.format import Contents, Format, rounded
+from buildplug.tables.kallsyms import FORMS
 from tests.conftest import CC, LD, LOW, SCRIPT, tool
 
 RULES = {
@@ -121,8 +122,8 @@ class Project:
 
 
 def rule_of(folder: Path, name: str, arch: Arch = X86_64) -> Rule:
-    if name == "kallsyms":
-        return find("linux-kallsyms", folder)
+    if name in FORMS:
+        return find(f"linux-{name}", folder)
     table = TABLES.get(name, f'format = "{name}"\n').replace("%s", f"u{arch.word}")
     text = f'name = "{name}"\nabout = ""\n[select]\n{RULES[name]}[table]\n{table}'
     (folder / f"{name}.toml").write_text(text)
@@ -131,10 +132,10 @@ def rule_of(folder: Path, name: str, arch: Arch = X86_64) -> Rule:
 
 CASES = [
     (name, arch, linker)
-    for name in ("sites", "rows", "ksyms", "relocs", "absolute", "kallsyms")
+    for name in ("sites", "rows", "ksyms", "relocs", "absolute", *FORMS)
     for arch in ("x86_64", "i386")
     for linker in ("ld", "ld.lld", "mold")
-    if (name, arch) != ("kallsyms", "i386")  # that format is of 64 bits
+    if name not in FORMS or arch != "i386"  # those formats are of 64 bits
 ]
 
 

@@ -14,7 +14,10 @@ from buildplug.linker.script import Placed, Placement
 from buildplug.stage.linker import TableFiles
 from buildplug.stage.notes import Linked
 from buildplug.stage.passes import Stage
+from buildplug.tables.kallsyms import FORMS
+from buildplug.tables.kallsyms_format import decode
 from tests.conftest import LOW, SCRIPT, tool
+from tests.tables.test_kallsyms_format import tables_in
 
 SOURCE = """
     .globl pv_one
@@ -118,6 +121,7 @@ def test_table_must_be_loaded_and_once(stage: Stage, tmp_path: Path, segments: s
     assert not (tmp_path / "image").exists()
 
 
+RULES = [f"linux-{name}" for name in FORMS]
 KALLSYMS = """
     .text
     .globl {0}
@@ -130,11 +134,12 @@ KALLSYMS = """
 """
 
 
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("identity", ["none", "sha1", "md5"])
 def test_change_that_keeps_the_tables_size_takes_one_link_for_the_same_bytes(
-    links: list[list[str]], tmp_path: Path, identity: str
+    links: list[list[str]], tmp_path: Path, rule: str, identity: str
 ) -> None:
-    stage = made(tmp_path, links, "linux-kallsyms", identity)
+    stage = made(tmp_path, links, rule, identity)
     draft, relinked, last, again, anew = (tmp_path / name for name in ("draft", "relinked", "last", "again", "anew"))
     compile_kernel(tmp_path, KALLSYMS.format("first", 100))
     assert stage.run(draft, relinked, last).links == 2
@@ -145,8 +150,11 @@ def test_change_that_keeps_the_tables_size_takes_one_link_for_the_same_bytes(
     assert again.read_bytes() == anew.read_bytes() != last.read_bytes()
 
 
-def test_link_with_the_tables_of_before_is_the_draft_if_they_do_not_fit(links: list[list[str]], tmp_path: Path) -> None:
-    stage = made(tmp_path, links, "linux-kallsyms", "sha1")
+@pytest.mark.parametrize("rule", RULES)
+def test_link_with_the_tables_of_before_is_the_draft_if_they_do_not_fit(
+    links: list[list[str]], tmp_path: Path, rule: str
+) -> None:
+    stage = made(tmp_path, links, rule, "sha1")
     draft, relinked, last, again, anew = (tmp_path / name for name in ("draft", "relinked", "last", "again", "anew"))
     compile_kernel(tmp_path, KALLSYMS.format("first", 100))
     stage.run(draft, relinked, last)
@@ -154,6 +162,18 @@ def test_link_with_the_tables_of_before_is_the_draft_if_they_do_not_fit(links: l
     assert stage.run(draft, relinked, again, last).links == 2
     assert stage.run(draft, relinked, anew).links == 2
     assert again.read_bytes() == anew.read_bytes()
+
+
+def test_tables_that_list_their_own_parts_have_those_of_the_final_image(links: list[list[str]], tmp_path: Path) -> None:
+    stage, image = made(tmp_path, links, "linux-kallsyms-6-12"), tmp_path / "image"
+    compile_kernel(tmp_path, "".join(KALLSYMS.format(f"function_{n}", n) for n in range(300)))
+    stage.run(tmp_path / "draft", tmp_path / "relinked", image)
+    found = decode(tables_in(Image(image)), "image")
+    listed = [line.split() for line in tool("nm", "-n", "--defined-only", image).splitlines()]
+    expected = [(int(address, 16), kind, name) for address, kind, name in listed if "__bp_" not in name]
+    assert {f"kallsyms_{part}" for part in FORMS["kallsyms-6-12"].parts} < {name for *_, name in expected}
+    pairs = zip(found.addresses.tolist(), found.types.decode(), (name.decode() for name in found.names), strict=True)
+    assert sorted(pairs) == sorted(expected)
 
 
 def test_image_of_before_may_be_anything(links: list[list[str]], tmp_path: Path) -> None:

@@ -16,14 +16,15 @@ from buildplug.config.rule import find
 from buildplug.image.elf import Image
 from buildplug.image.headers import Array
 from buildplug.stage.render import render
-from buildplug.tables.kallsyms import kallsyms_of
-from buildplug.tables.kallsyms_format import LONGEST, Kallsyms, assembly, decode, encode
+from buildplug.tables.kallsyms import FORMS, kallsyms_of
+from buildplug.tables.kallsyms_assembly import assembly
+from buildplug.tables.kallsyms_format import LONGEST, Kallsyms, decode, encode
 from tests.conftest import Link, tool
+from tests.linux_image import Linux
 from tests.samples import buildplug, one_line
 
 BASE = 0xFFFFFFFF81000000
 PRINTABLE = bytes(range(0x21, 0x7F)).translate(None, b'"\\')
-OPTIONS = ("--all-symbols", "--absolute-percpu", "--base-relative")
 
 LABELS = (
     "offsets", "relative_base", "num_syms", "names", "markers", "seqs_of_names", "token_table", "token_index",
@@ -54,8 +55,26 @@ def some(seed: int, letters: bytes, longest: int = LONGEST) -> Symbols:
     return addresses, types, [row[2] for row in rows]
 
 
-def text_of(tables: Kallsyms) -> str:
-    return render("kallsyms.S.j2", Path(), **assembly(tables, BASE))
+def tables_in(image: Image) -> Kallsyms:
+    """The tables that an image has, by the symbols of their parts."""
+    section = image.section_at(image.address_of("kallsyms_offsets") or 0)
+    assert section
+    starts = {name: (image.address_of(f"kallsyms_{name}") or 0) - section.address for name in LABELS}
+    data = image.bytes_of(section).tobytes()
+    count = int.from_bytes(data[starts["num_syms"] :][:4], "little")
+    return Kallsyms(
+        np.frombuffer(data, "<i4", count, starts["offsets"]),
+        int.from_bytes(data[starts["relative_base"] :][:8], "little"),
+        data[starts["names"] : starts["markers"]],
+        np.frombuffer(data, "<u4", -(-count // 256), starts["markers"]),
+        data[starts["seqs_of_names"] :][: 3 * count],
+        data[starts["token_table"] : starts["token_index"]],
+        np.frombuffer(data, "<u2", 256, starts["token_index"]),
+    )
+
+
+def text_of(tables: Kallsyms, name: str) -> str:
+    return render("kallsyms.S.j2", Path(), **assembly(tables, BASE, FORMS[name]))
 
 
 @settings(max_examples=60)
@@ -76,14 +95,14 @@ def test_decoding_gives_back_what_was_encoded(seed: int, hostile: bool) -> None:
 @settings(max_examples=100)
 @given(seed=st.integers(0, 2**64 - 1))
 def test_assembly_of_any_symbols_is_that_of_scripts_kallsyms(
-    vmlinux: Path, tmp_path_factory: pytest.TempPathFactory, seed: int
+    linux: Linux, linux_tree: Path, tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:
     addresses, types, names = some(seed, PRINTABLE, LONGEST - 1)  # its buffer to sort names in is one byte too short
     listed = tmp_path_factory.mktemp("map") / "symbols"
     rows = [b"%016x %c %s\n" % row for row in zip(addresses.tolist(), types.tolist(), names, strict=True)]
     listed.write_bytes(b"".join(rows))
-    expected = subprocess.run([vmlinux.parent / "scripts/kallsyms", *OPTIONS, listed], capture_output=True, check=True)
-    assert text_of(encode(addresses, types, names, "test")) == expected.stdout.decode()
+    expected = tool(linux_tree / "scripts/kallsyms", *linux.kallsyms, listed)
+    assert text_of(encode(addresses, types, names, "test"), linux.format) == expected
 
 
 def test_no_symbols_are_tables_too() -> None:
@@ -91,30 +110,17 @@ def test_no_symbols_are_tables_too() -> None:
     assert (len(found.addresses), found.types, found.names, len(found.seqs)) == (0, b"", (), 0)
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("seed", range(3))
-def test_assembly_becomes_the_tables(tmp_path: Path, seed: int) -> None:
+def test_assembly_becomes_the_tables(tmp_path: Path, seed: int, form: str) -> None:
     addresses, types, names = some(seed, bytes(range(1, 256)))
     tables = encode(addresses, types, names, "test")
     (tmp_path / "asm").mkdir()
     (tmp_path / "asm/bitsperlong.h").write_text("#define BITS_PER_LONG 64\n")
-    (tmp_path / "kallsyms.S").write_text(text_of(tables))
+    (tmp_path / "kallsyms.S").write_text(text_of(tables, form))
     tool("gcc", "-I.", "-c", "kallsyms.S", cwd=tmp_path)
     tool("ld", "-e", "0", "-Ttext=0", f"--defsym=_text={BASE:#x}", "kallsyms.o", "-o", "image", cwd=tmp_path)
-    image = Image(tmp_path / "image")
-    rodata = image.section(".rodata")
-    starts = {name: (image.address_of(f"kallsyms_{name}") or 0) - rodata.address for name in LABELS}
-    data = image.bytes_of(rodata).tobytes()
-    count = int.from_bytes(data[starts["num_syms"] :][:4], "little")
-    linked = Kallsyms(
-        np.frombuffer(data, "<i4", count, starts["offsets"]),
-        int.from_bytes(data[starts["relative_base"] :][:8], "little"),
-        data[starts["names"] : starts["markers"]],
-        np.frombuffer(data, "<u4", -(-count // 256), starts["markers"]),
-        data[starts["seqs_of_names"] : starts["token_table"]],
-        data[starts["token_table"] : starts["token_index"]],
-        np.frombuffer(data, "<u2", 256, starts["token_index"]),
-    )
-    found, expected = decode(linked, "image"), decode(tables, "test")
+    found, expected = decode(tables_in(Image(tmp_path / "image")), "image"), decode(tables, "test")
     assert (found.types, found.names) == (expected.types, expected.names)
     assert np.array_equal(found.addresses, expected.addresses)
     assert np.array_equal(found.seqs, expected.seqs)
