@@ -1,6 +1,7 @@
 """Atomic writes: a file has its old or its new content, even if the process is killed."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +86,14 @@ def write(path: Path, content: str | bytes) -> None:
     data = content.encode(errors="surrogateescape") if isinstance(content, str) else content
     with replacing(path) as scratch:
         scratch.write_bytes(data)
+
+
+def is_special(path: Path) -> bool:
+    """Whether a path is of something that is no regular file, such as a pipe, whose reader would wait."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError):  # there is none: reading it says so
+        return False
 
 
 def digest(path: Path) -> str:

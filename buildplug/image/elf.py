@@ -100,7 +100,7 @@ class Image(SymbolTable):
             entry = int(entries[row]) - int(np.append(0, ends)[number])
             return self.bad(f"section {self.sections[int(tables[number])].name}, entry {entry}: {problem}")
 
-        if not known and int(symbol[entries].max(initial=0)) >= len(self.symbols):
+        if not known and len(entries) and int(symbol[entries].max()) >= len(self.symbols):
             raise bad(int(np.argmax(symbol[entries])), "its symbol lies outside the symbol table")
         if not known and against is not None:
             entries, types = (column[against[symbol[entries]]] for column in (entries, types))

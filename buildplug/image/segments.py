@@ -89,9 +89,9 @@ def kind(row: Array) -> str:
 
 def patterns_of(one: Segments) -> tuple[list[tuple[int, ...]], Array]:
     """The different sets of segments that sections are held by, and for each section which of them."""
-    words = np.zeros((len(one.names), -(-len(one.rows) // 64)), "u8")
+    words = np.zeros((len(one.names), max(1, -(-len(one.rows) // 64))), "u8")
     packed = np.packbits(one.held, axis=1)
-    words.view("u1").reshape(len(words), -1)[:, : packed.shape[1]] = packed
+    words.view("u1").reshape(len(words), 8 * words.shape[1])[:, : packed.shape[1]] = packed
     keys = words[:, 0] if words.shape[1] == 1 else words  # numbers are sorted much faster than rows
     _, first, which = np.unique(keys, return_index=True, return_inverse=True, axis=0)
     return [tuple(np.flatnonzero(one.held[row]).tolist()) for row in first.tolist()], which.ravel()

@@ -77,8 +77,9 @@ def headers_of(image: Image) -> tuple[Array, Array]:
     """Copies of the file header, shape (), and section headers, shape (n,). Raises BuildplugError."""
     file = np.frombuffer(image.data, record(FILE, image.arch), 1)[0].copy()
     sections = image.headers.copy()
-    if sections["link"].max() >= len(sections):
-        raise image.bad(f"expected links to {len(sections)} sections, found one to section {sections['link'].max()}")
+    linked = np.append(sections["link"], sections["info"][sections["flags"] & SHF_INFO_LINK != 0])
+    if linked.max() >= len(sections):
+        raise image.bad(f"expected links to {len(sections)} sections, found one to section {linked.max()}")
     return file, sections
 
 

@@ -147,8 +147,7 @@ def _image(path: Path, record: BuildRecord, name: str) -> Image:
     """Reads an image beside its record. Raises BuildplugError if its digest is not the recorded one."""
     if Path(name).name != name:
         raise BuildplugError(path, f"expected the name of a file beside it, found {name!r}")
-    special = path.with_name(name).exists() and not path.with_name(name).is_file()  # such as a pipe, which would wait
-    if special or files.digest(path.with_name(name)) != record.outputs.get(name):
+    if files.is_special(path.with_name(name)) or files.digest(path.with_name(name)) != record.outputs.get(name):
         raise BuildplugError(path.with_name(name), f"expected the file that {path.name} speaks of", "build again")
     return Image(path.with_name(name))
 

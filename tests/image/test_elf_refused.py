@@ -20,6 +20,12 @@ def test_a_relocation_outside_is_an_error(written: Written, row: Relocation) -> 
     refused(written(dataclasses.replace(SMALL, relocations={1: (row,)})), r"\.rela\.text, entry 0: .* lies outside")
 
 
+def test_removed_relocations_need_no_symbols(written: Written) -> None:
+    rela = Section(".rela.text", bytes(24), type=4, info=1, entsize=24)  # R_X86_64_NONE
+    image = Image(written(dataclasses.replace(SMALL, sections=(*SMALL.sections, rela), symbols=None, relocations={})))
+    assert len(image.relocations()) == 0
+
+
 def test_the_entry_that_a_message_names_counts_as_readelf_does(written: Written) -> None:
     rows = (Relocation(0x1000, 0), Relocation(0x1004, 2, 2), Relocation(0x1040, 2, 2))
     refused(written(dataclasses.replace(SMALL, relocations={1: rows})), r"\.rela\.text, entry 2: ")

@@ -10,6 +10,7 @@ from buildplug.image.compare import compare
 from buildplug.image.elf import Image
 from buildplug.image.loading import changed
 from tests.conftest import tool
+from tests.elfwriter import ALLOC, File, Section
 
 SOURCE = """
     .globl _start, other
@@ -173,3 +174,9 @@ def test_each_byte_of_unwind_tables_is_seen(links: tuple[Image, Image]) -> None:
         data = bytearray(final.data)
         data[at] ^= 0x41
         assert compare(draft, Image.of(final.path, bytes(data)), {".table"}).changed, hex(at)
+
+
+def test_an_image_that_loads_nothing_is_compared() -> None:
+    nothing = Image.of(Path("nothing"), File().write())
+    other = Image.of(Path("other"), File([Section(".text", bytes(16), 0x1000, ALLOC)]).write())
+    assert changed(nothing, other, set()) == changed(other, nothing, set()) == []  # they have no segments

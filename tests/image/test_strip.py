@@ -7,9 +7,13 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
+from buildplug.base.errors import BuildplugError
 from buildplug.image.elf import Image
 from buildplug.image.strip import drop
-from tests.conftest import tool
+from tests.conftest import Written, tool
+from tests.elfwriter import ALLOC, RELA, File, Section
+
+INFO_LINK = 0x40
 
 SOURCE = """
 int shared_value = 3;
@@ -92,3 +96,10 @@ def test_image_without_any_stays_what_it_is(program: Path, tmp_path: Path) -> No
     drop(program, tmp_path / "once")
     drop(tmp_path / "once", tmp_path / "twice")
     assert (tmp_path / "once").read_bytes() == (tmp_path / "twice").read_bytes()
+
+
+def test_relocations_of_a_section_that_does_not_exist_are_an_error(written: Written) -> None:
+    rela = Section(".rela.dyn", bytes(24), type=RELA, flags=ALLOC | INFO_LINK, info=99, entsize=24)
+    path = written(File([Section(".text", bytes(16), 0x1000, ALLOC), rela]))
+    with pytest.raises(BuildplugError, match="found one to section 99"):
+        drop(Image(path).path, path)

@@ -115,6 +115,7 @@ def test_names_are_text_whatever_they_hold(links: Links) -> None:
     [
         ({"links": "2"}, "links: expected an integer, found '2'"),
         ({"image": "../vmlinux"}, "expected the name of a file beside it"),
+        ({"image": "x" * 5000}, ".draft: cannot be read: File name too long"),
         ({"image": "other"}, "other.draft: cannot be read"),
         ({"outputs": {}}, "expected the file that vmlinux.buildplug.json speaks of"),
         ({"tables": {"x": {"rows": 1}}}, "tables.x: expected the key 'symbol'"),
