@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from buildplug.base.errors import BuildplugError
+from buildplug.base.interruption import to_the_end
 
 SCRATCH = ".buildplug-tmp"  # suffix of temporary files
 MOST = 64 << 20  # bytes of a text
@@ -78,7 +79,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise BuildplugError(path, f"cannot be written: {error.strerror}") from None
     finally:
-        scratch.unlink(missing_ok=True)
+        to_the_end(lambda: scratch.unlink(missing_ok=True))
 
 
 def write(path: Path, content: str | bytes) -> None:

@@ -9,7 +9,25 @@ from buildplug.base.errors import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
+_cleanups: list[Callable[[], None]] = []  # that run, each in the one before
+_waiting: list[int] = []  # signals that came meanwhile
+
 before_cleanup: list[Callable[[], None]] = []  # called when a signal comes, before Interrupted is raised
+
+
+def to_the_end(act: Callable[[], None]) -> None:
+    """Calls `act`, which must not end halfway, as it removes what was made: a signal that interruptible() takes waits
+    for it. (A mask of signals would not do: the threads of numpy take them, too.)"""
+    try:
+        _cleanups.append(act)
+    finally:  # also if one came just now: the others are ignored then
+        try:
+            act()
+        finally:
+            if act in _cleanups:
+                _cleanups.remove(act)
+            if _waiting and not _cleanups:
+                signal.raise_signal(_waiting.pop())
 
 
 @contextmanager
@@ -19,6 +37,9 @@ def interruptible() -> Iterator[None]:
     taken = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        if _cleanups:
+            _waiting[:] = [number]
+            return
         # Python drops an exception out of the callbacks of its imports, and prints it: so after the import
         if frame and frame.f_code.co_filename.startswith("<frozen importlib"):
             signal.signal(signal.SIGALRM, lambda _, now: interrupt(number, now))

@@ -12,28 +12,38 @@ from pathlib import Path
 
 from buildplug.base.errors import BuildplugError
 from buildplug.base.files import SCRATCH
+from buildplug.base.interruption import to_the_end
 
 
 @contextmanager
 def folder(output: Path) -> Iterator[Path]:
     """Yields the absolute path of a new hidden folder. Raises BuildplugError if it cannot be made."""
     prefix = f".{output.name}."
-    try:
-        for stale in output.parent.absolute().glob(f"{glob.escape(prefix)}*{SCRATCH}"):
-            if (lock := _lock(stale, fcntl.LOCK_NB)) is not None:
-                shutil.rmtree(stale, ignore_errors=True)
-                os.close(lock)
-        lock = None
-        while lock is None:  # another run may remove the folder as stale before it is locked
+    held: dict[Path, int] = {}  # the folder, and what locks it
+
+    def make() -> None:
+        while not held:  # another run may remove the folder as stale before it is locked
             made = Path(tempfile.mkdtemp(prefix=prefix, suffix=SCRATCH, dir=output.parent.absolute()))
-            lock = _lock(made, 0)
-    except OSError as error:
-        raise BuildplugError(output, f"cannot be written: {error.strerror}") from None
+            if (lock := _lock(made, 0)) is not None:
+                held[made] = lock
+
+    def remove() -> None:
+        for made, lock in held.items():
+            shutil.rmtree(made, ignore_errors=True)
+            os.close(lock)
+
     try:
-        yield made
+        try:
+            for stale in output.parent.absolute().glob(f"{glob.escape(prefix)}*{SCRATCH}"):
+                if (lock := _lock(stale, fcntl.LOCK_NB)) is not None:
+                    shutil.rmtree(stale, ignore_errors=True)
+                    os.close(lock)
+            to_the_end(make)
+        except OSError as error:
+            raise BuildplugError(output, f"cannot be written: {error.strerror}") from None
+        yield next(iter(held))
     finally:
-        shutil.rmtree(made, ignore_errors=True)
-        os.close(lock)
+        to_the_end(remove)
 
 
 def _lock(path: Path, flags: int) -> int | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from buildplug.base import files
 from buildplug.base.data import build_system
+from buildplug.base.interruption import to_the_end
 from buildplug.base.process import run_in_foreground
 from buildplug.linux.versions import SCRIPT, STAGES, stage_of
 
@@ -46,12 +47,12 @@ def build(tree: Path, arguments: list[str], *, paravirt: bool) -> None:
     try:
         apply(tree, paravirt=paravirt)
     except KeyboardInterrupt:
-        revert(tree)
+        to_the_end(lambda: revert(tree))
         raise
     try:
         run_in_foreground(["make", "-C", tree, *arguments], "build Linux")
     finally:
-        revert(tree)
+        to_the_end(lambda: revert(tree))
 
 
 def _hook(configuration: str) -> str:

@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import stat
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from buildplug.base import files, process
 from buildplug.base.errors import BuildplugError, Interrupted
-from buildplug.base.interruption import SIGNALS
+from buildplug.base.interruption import to_the_end
 from buildplug.base.process import run, run_isolated, serving, subreaper
 from buildplug.config.project import read
 from buildplug.config.rule import Rule, find_shipped
@@ -97,10 +96,12 @@ def _mounted(below: Path, settings: Settings, workspace: Workspace) -> Iterator[
         with serving(command, workspace.work, "order files", os.environ, log, lambda: os.path.ismount(settings.tree)):
             yield
     finally:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # unmounting must not be interrupted
-        with suppress(BuildplugError):  # it was never mounted
-            run(["fusermount", "-u", "-z", settings.tree], workspace.work, "unmount")
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        to_the_end(lambda: _unmount(settings.tree, workspace.work))
+
+
+def _unmount(tree: Path, work: Path) -> None:
+    with suppress(BuildplugError):  # it was never mounted
+        run(["fusermount", "-u", "-z", tree], work, "unmount")
 
 
 def digests(wanted: Project, tree: Path) -> dict[str, str]:
@@ -150,6 +151,13 @@ def temporary_workspace(work: Path, wanted: Project, env: Mapping[str, str]) -> 
     """Makes the temporary folder `work` to build in, with the environment `env`. At the end only kept trees remain in
     it; it is removed if there are none."""
     keep = False
+
+    def clean() -> None:
+        _unmount_below(work)
+        for path in work.iterdir() if keep else [work]:
+            if path.name != KEPT:
+                remove(path)
+
     work.mkdir(0o700)
     try:
         if work.resolve().is_relative_to(wanted.root):
@@ -161,10 +169,7 @@ def temporary_workspace(work: Path, wanted: Project, env: Mapping[str, str]) -> 
             yield Workspace(work, int(time.time()), wanted.is_buildplug, inside)
         keep = any((work / KEPT).iterdir())
     finally:
-        _unmount_below(work)
-        for path in work.iterdir() if keep else [work]:
-            if path.name != KEPT:
-                remove(path)
+        to_the_end(clean)
 
 
 def remove_leftovers(work: Path, running: Collection[int]) -> None:

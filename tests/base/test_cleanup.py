@@ -1,0 +1,72 @@
+"""What a run removes at its end is removed whole, whatever signal comes meanwhile."""
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from buildplug.base import files, scratch
+from buildplug.base.errors import Interrupted
+from buildplug.base.interruption import SIGNALS, interruptible, to_the_end
+
+
+def after_a_signal(number: int, act: Callable[..., object]) -> Callable[..., object]:
+    def acted(*words: object, **options: object) -> object:
+        os.kill(os.getpid(), number)
+        return act(*words, **options)
+
+    return acted
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_folder_is_removed_by_a_run_that_a_signal_ends_at_its_end(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "rmtree", after_a_signal(number, shutil.rmtree))
+    with pytest.raises(Interrupted), interruptible(), scratch.folder(tmp_path / "image") as folder:
+        (folder / "made").touch()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_file_is_removed_by_a_run_that_a_signal_ends_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "unlink", after_a_signal(signal.SIGTERM, Path.unlink))
+    with pytest.raises(Interrupted), interruptible():
+        files.write(tmp_path / "image", "text")
+    assert [path.name for path in tmp_path.iterdir()] == ["image"]
+
+
+def test_a_folder_is_removed_if_a_signal_comes_while_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "open", after_a_signal(signal.SIGTERM, os.open))
+    with pytest.raises(Interrupted), interruptible(), scratch.folder(tmp_path / "image"):
+        pytest.fail("it goes on")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cleanup_that_fails_is_the_last_that_signals_wait_for() -> None:
+    def fail() -> None:
+        raise OSError("none")
+
+    with interruptible():
+        with pytest.raises(OSError, match="none"):
+            to_the_end(fail)
+        with pytest.raises(Interrupted):
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_signals_wait_for_the_outer_of_two_cleanups() -> None:
+    done = []
+
+    def outer() -> None:
+        to_the_end(lambda: signal.raise_signal(signal.SIGTERM))
+        done.append("outer")
+
+    with pytest.raises(Interrupted), interruptible():
+        to_the_end(outer)
+    assert done == ["outer"]
