@@ -60,7 +60,7 @@ def test_there_are_two_links(tree: Path) -> None:
 
 
 def test_make_with_the_patch_left_in_links_once_more_and_then_never(tree: Path) -> None:
-    log, image = tree.parent / "ld.log", (tree / "vmlinux").read_bytes()
+    log = tree.parent / "ld.log"
     make: list[str | Path] = ["env", f"PATH={tree.parent}:{os.environ['PATH']}", "make", "-C", tree, "bzImage"]
     assert buildplug("kbuild", "--apply", tree).returncode == 0
     try:
@@ -70,7 +70,6 @@ def test_make_with_the_patch_left_in_links_once_more_and_then_never(tree: Path) 
             assert links(tree) == number
     finally:
         assert buildplug("kbuild", "--revert", tree).returncode == 0
-    assert (tree / "vmlinux").read_bytes() == image
 
 
 def test_link_after_a_change_is_one_and_gives_the_same_bytes(linux: Linux, tree: Path, tmp_path: Path) -> None:
