@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 
 from buildplug.base.data import build_system
+from buildplug.image.elf import Image
 from buildplug.linux.versions import SCRIPT
 from buildplug.tables.kallsyms import FORMS
+from buildplug.tables.kallsyms_format import decode
 from tests import linux_image
 from tests.conftest import tool
 from tests.linux_boot import boot
 from tests.linux_image import Linux
 from tests.linux_patching import CALL, Memory, members, patch, xen_ops
 from tests.samples import buildplug, logging_tool
+from tests.tables.test_kallsyms_format import tables_in
 
 pytestmark = pytest.mark.linux
 BZIMAGE = "arch/x86/boot/bzImage"
@@ -88,6 +91,20 @@ def test_link_after_a_change_is_one_and_gives_the_same_bytes(linux: Linux, tree:
         made.append(output.read_bytes())
         output.unlink()
     assert made[0] == made[1] != (tree / "vmlinux").read_bytes()
+
+
+def test_a_link_without_relocations_gets_none_for_kallsyms(linux: Linux, tree: Path, tmp_path: Path) -> None:
+    log = tree.parent / "ld.log"
+    log.write_text("")
+    words = [word for word in linux_image.link_words(tree, linux) if word != "--emit-relocs"]  # RANDOMIZE_BASE is off
+    config, output = build_system(linux.stage.kallsyms), tmp_path / "vmlinux"
+    done = buildplug("ld", "--config", config, "--ld", tree.parent / "ld", *words, "-o", output, cwd=tree)
+    assert done.returncode == 0, done.stderr
+    assert "--emit-relocs" not in log.read_text()
+    found = decode(tables_in(Image(output)), "vmlinux")
+    listed = {line.rpartition(" ")[2] for line in tool("nm", "--defined-only", output).splitlines()}
+    assert len(found.names) > 10000
+    assert {name.decode() for name in found.names} <= listed
 
 
 def test_the_tree_is_as_it_was(linux: Linux, tree: Path, linux_tree: Path) -> None:

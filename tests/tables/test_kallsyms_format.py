@@ -97,7 +97,8 @@ def test_decoding_gives_back_what_was_encoded(seed: int, hostile: bool) -> None:
 def test_assembly_of_any_symbols_is_that_of_scripts_kallsyms(
     linux: Linux, linux_tree: Path, tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:
-    addresses, types, names = some(seed, PRINTABLE, LONGEST - 1)  # its buffer to sort names in is one byte too short
+    # Its buffer to sort names in is one byte too short; and a name with */ would end its comment: ours does not.
+    addresses, types, names = some(seed, PRINTABLE.replace(b"*", b""), LONGEST - 1)
     listed = tmp_path_factory.mktemp("map") / "symbols"
     rows = [b"%016x %c %s\n" % row for row in zip(addresses.tolist(), types.tolist(), names, strict=True)]
     listed.write_bytes(b"".join(rows))
