@@ -200,6 +200,8 @@ def test_caches_are_maintained_in_the_order_of_the_manual(folder: Path, arch: Ar
     """QEMU has no caches, so the compiled code is read: in each function as many of each, in this order."""
     pattern, order = ORDER[arch.name]
     text = tool(f"{arch.target}-objdump", "-d", "--no-show-raw-insn", program(arch.name, folder).parent / "fixup.o")
+    # what objdump 2.44 calls it in an object for a machine without Zifencei, as clang 19 makes it of rv64gc
+    text = re.sub(r"\.insn\t4, 0x0*100f\b", "fence.i", text)
     functions = re.split(r"^[0-9a-f]+ <([\w.]+)>:$", text, flags=re.M)
     used = {
         name: re.findall(rf"\t({pattern})\b", code) for name, code in zip(functions[1::2], functions[2::2], strict=True)
