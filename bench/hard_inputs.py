@@ -79,7 +79,11 @@ CASES = {
     "thin archive": Case(MAIN, (f"{GCC} a.c b.c", "ar rcT l.a b.o"), f"{BFD} a.o l.a"),
     "archive, two members of one name": Case(
         MAIN
-        | {"x/b.c": OTHER, "b.c": "int other2(void); int filler(void) { return other2(); }", "c.c": "int other2(void) { return 3; }"},
+        | {
+            "x/b.c": OTHER,
+            "b.c": "int other2(void); int filler(void) { return other2(); }",
+            "c.c": "int other2(void) { return 3; }",
+        },
         (f"{GCC} a.c b.c c.c", f"{GCC} x/b.c -o x/b.o", "ar rc l.a b.o", "ar qc l.a x/b.o c.o"),
         f"{BFD} a.o --whole-archive l.a",
     ),
