@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.samples import edit
+from tests.samples import buildplug, edit, one_line
 
 HERE = Path(__file__).parent
 SECONDS = 120
@@ -62,3 +62,12 @@ RISCV64 = SmallKernel(
     ("-M", "virt"), {"native": ("-smp", "1"), "sbi": ("-smp", "2")}, r"\t(jalr?)\t",
 )  # fmt: skip
 KERNELS = (AARCH64, RISCV64)
+
+
+def built_or_refused(kernel: Path, message: str) -> None:
+    """Builds a copy of a kernel; with a message, the build must say it and fail."""
+    done = buildplug("build", kernel)
+    if message:
+        assert message in one_line(done.stderr)
+    else:
+        assert done.returncode == 0, done.stderr

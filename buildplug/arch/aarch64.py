@@ -122,7 +122,7 @@ _MNEMONICS = Mnemonics(
     load=frozenset({"ldr", "ldp", "ldur"}),
     store=frozenset({"str", "stp", "stur"}),
     literal=frozenset({"adr", "adrp", "ldr", "ldrsw", "prfm"}),
-    exclusive=_EXCLUSIVE,
+    writes_memory=_EXCLUSIVE,
     away=frozenset({"eret", "eretaa", "eretab", "drps", "svc"}),
     writes={
         "hvc": _SMCCC, "smc": _SMCCC, "msr": frozenset(), "msr nzcv": frozenset({"flags"}), "ic": frozenset(),

@@ -59,14 +59,14 @@ def writes(arch: Arch, instruction: capstone.CsInsn) -> set[str]:
             return set(known[name])
     if arch.mnemonics.reads:
         first = [instruction.reg_name(o.reg) for o in instruction.operands[:1] if o.type == REGISTER]
-        stored = {"memory"} if instruction.mnemonic in arch.mnemonics.exclusive else set()
+        stored = {"memory"} if instruction.mnemonic in arch.mnemonics.writes_memory else set()
         unwritten = instruction.mnemonic in arch.mnemonics.reads or first == [arch.zero]
         return stored if unwritten else stored | {register(arch, name) for name in first}
     written = {register(arch, instruction.reg_name(r)) for r in instruction.regs_access()[1]}
     for operand in instruction.operands:
         unsure = bool(arch.instruction) and operand.access == 0  # the decoder does not know
         if operand.type == MEMORY and (
-            operand.access & WRITE or unsure or instruction.mnemonic in arch.mnemonics.exclusive
+            operand.access & WRITE or unsure or instruction.mnemonic in arch.mnemonics.writes_memory
         ):
             written.add("memory")
         elif operand.type == REGISTER and unsure:

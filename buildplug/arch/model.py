@@ -26,7 +26,7 @@ class Mnemonics:
     load: frozenset[str] = frozenset()  # load whole registers from consecutive words
     store: frozenset[str] = frozenset()
     literal: frozenset[str] = frozenset()  # with a constant operand and none in memory, that is relative to the pc
-    exclusive: frozenset[str] = frozenset()  # store to memory, though the decoder does not say so
+    writes_memory: frozenset[str] = frozenset()  # store to memory, though the decoder does not say so
     # Where the decoder does not say how operands are used, an instruction writes its first one, but not these.
     reads: frozenset[str] = frozenset()
     page: frozenset[str] = frozenset()  # add a constant, in units of 4 KiB, to the pc

@@ -66,7 +66,7 @@ def move(arch: Arch, instruction: capstone.CsInsn, text: str, state: State, writ
     elif name in mnemonics.page and constant is not None:
         signed = ((constant * PAGE) ^ SIGN) - SIGN
         value = Value(address=(instruction.address + signed) % arch.modulus)
-    elif name in (*mnemonics.add, *mnemonics.load, *mnemonics.exclusive):
+    elif name in (*mnemonics.add, *mnemonics.load, *mnemonics.writes_memory):
         base = _value(arch, names[-1], state).distance
         at = None if base is None else base + (constant or 0)
         if name in mnemonics.add:

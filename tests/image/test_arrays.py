@@ -7,6 +7,7 @@ from hypothesis.extra.numpy import arrays
 
 from buildplug.image.elf import RELOCATION
 from buildplug.image.headers import Array, distinct, joined, within
+from buildplug.image.names import Names
 
 VALUES = arrays("u8", st.integers(0, 20), elements=st.integers(0, 2**64 - 1) | st.integers(0, 5))
 
@@ -29,3 +30,10 @@ def test_joined_is_concatenate(columns: list[Array]) -> None:
     whole = joined(parts, RELOCATION)
     assert whole.dtype == RELOCATION
     assert np.array_equal(whole, np.concatenate([np.zeros(0, RELOCATION), *parts]))
+
+
+@given(st.lists(st.binary(max_size=20).map(lambda text: text.replace(b"\0", b"x")), min_size=1, max_size=8))
+def test_a_name_is_found_among_names(texts: list[bytes]) -> None:
+    names = Names.of(texts)
+    for text in (*texts, b"absent"):
+        assert names.equal(text).tolist() == [number for number, each in enumerate(texts) if each == text]
