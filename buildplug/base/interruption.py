@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 
 from buildplug.base.errors import Interrupted
@@ -10,7 +11,7 @@ from buildplug.base.errors import Interrupted
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 _cleanups: list[Callable[[], None]] = []  # that run, each in the one before
-_waiting: list[int] = []  # signals that came meanwhile
+_waiting: list[Callable[[], None]] = []  # raises Interrupted for a signal that came meanwhile
 
 before_cleanup: list[Callable[[], None]] = []  # called when a signal comes, before Interrupted is raised
 
@@ -18,16 +19,13 @@ before_cleanup: list[Callable[[], None]] = []  # called when a signal comes, bef
 def to_the_end(act: Callable[[], None]) -> None:
     """Calls `act`, which must not end halfway, as it removes what was made: a signal that interruptible() takes waits
     for it. (A mask of signals would not do: the threads of numpy take them, too.)"""
+    _cleanups.append(act)
     try:
-        _cleanups.append(act)
-    finally:  # also if one came just now: the others are ignored then
-        try:
-            act()
-        finally:
-            if act in _cleanups:
-                _cleanups.remove(act)
-            if _waiting and not _cleanups:
-                signal.raise_signal(_waiting.pop())
+        act()
+    finally:
+        _cleanups.remove(act)
+        if _waiting and not _cleanups:
+            _waiting.pop()()
 
 
 @contextmanager
@@ -36,20 +34,23 @@ def interruptible() -> Iterator[None]:
     cleaned up. One that was ignored before, as nohup(1) does, stays so."""
     taken = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        if _cleanups:
-            _waiting[:] = [number]
-            return
-        # Python drops an exception out of the callbacks of its imports, and prints it: so after the import
-        if frame and frame.f_code.co_filename.startswith("<frozen importlib"):
-            signal.signal(signal.SIGALRM, lambda _, now: interrupt(number, now))
-            signal.setitimer(signal.ITIMER_REAL, 0.001)
-            return
+    def end(number: int) -> None:
         for other in taken:
             signal.signal(other, signal.SIG_IGN)
         for act in before_cleanup:
             act()
         raise Interrupted(signal.Signals(number).name, 128 + number)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        # Python calls this where functions begin, too: to_the_end() has its code then, and not yet its cleanup
+        if _cleanups or (frame and frame.f_code is to_the_end.__code__):
+            _waiting[:] = [partial(end, number)]
+        # Python drops an exception out of the callbacks of its imports, and prints it: so after the import
+        elif frame and frame.f_code.co_filename.startswith("<frozen importlib"):
+            signal.signal(signal.SIGALRM, lambda _, now: interrupt(number, now))
+            signal.setitimer(signal.ITIMER_REAL, 0.001)
+        else:
+            end(number)
 
     before = {number: signal.signal(number, interrupt) for number in taken}
     try:

@@ -3,8 +3,10 @@
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -79,3 +81,15 @@ def test_signals_wait_for_the_outer_of_two_cleanups() -> None:
     with pytest.raises(Interrupted), interruptible():
         to_the_end(outer)
     assert done == ["outer"]
+
+
+def test_a_signal_at_the_begin_of_a_cleanup_waits_for_its_end() -> None:
+    """Python calls the handler where a function begins, before its first line."""
+    frames, done = list[FrameType](), list[str]()
+    to_the_end(lambda: frames.append(sys._getframe(1)))
+    with pytest.raises(Interrupted), interruptible():
+        handler = signal.getsignal(signal.SIGTERM)
+        assert callable(handler)
+        handler(signal.SIGTERM, frames[0])
+        to_the_end(lambda: done.append("done"))
+    assert done == ["done"]
