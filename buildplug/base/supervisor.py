@@ -49,8 +49,10 @@ def supervise(clean: Callable[[], None] = lambda: None) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if status < 0:
-        end_children(others)
-        clean()
+        try:
+            end_children(others)
+        finally:
+            clean()
         raise BuildplugError(
             "buildplug", f"the process that does the work was killed by signal {-status}", status=128 - status
         )
@@ -107,10 +109,11 @@ def _childless() -> bool:
 
 
 def _children_of(pid: int | str) -> list[int]:
-    found = ""
-    for file in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):  # a thread that has just ended
-            found += file.read_text()
+    threads, found = Path(f"/proc/{pid}/task"), ""
+    with suppress(OSError):  # the process has just ended
+        for thread in threads.iterdir():
+            with suppress(OSError):  # the thread has
+                found += (thread / "children").read_text()
     return [*map(int, found.split())]
 
 

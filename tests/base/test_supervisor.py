@@ -127,3 +127,36 @@ def test_a_child_that_proc_leaves_out_is_ended(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_processes_that_end_while_they_are_looked_at_are_no_error(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, signal\n"
+        "from buildplug.base import supervisor\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"  # so that they are gone at once
+        "for _ in range(300):\n"
+        "    if not (pid := os.fork()):\n"
+        "        os._exit(0)\n"
+        "    while os.path.exists(f'/proc/{pid}'):\n"
+        "        supervisor._children_of(pid)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+
+
+def test_a_killed_worker_is_cleaned_up_after_also_if_ending_its_children_fails(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, signal\n"
+        "from buildplug.base import supervisor\n"
+        "def fail(*_): raise OSError('fails')\n"
+        "supervisor.end_children = fail\n"
+        "try:\n"
+        "    supervisor.supervise(lambda: print('cleaned'))\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "except OSError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("cleaned\nfails\n", "")
