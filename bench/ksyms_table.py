@@ -40,12 +40,14 @@ def from_files(folder: Path) -> "Ksyms":
     import numpy as np
 
     from buildplug.arch.x86 import X86_64
-    from buildplug.tables.ksyms_format import collect
+    from buildplug.tables.ksyms_format import SECTION, collect
 
     rows, kept, bases = (np.load(folder / f"{field}.npy") for field in ("rows", "sections", "bases"))
-    columns = (kept["size"].tolist(), kept["flags"].tolist(), bases.tolist())
-    sections = [(str(number), *fields) for number, fields in enumerate(zip(*columns, strict=True))]
-    return collect(X86_64, sections, rows, (folder / "names").read_bytes().split(b"\0"), "bench")
+    sections = np.zeros(len(kept), SECTION)
+    sections["size"], sections["flags"], sections["base"] = kept["size"], kept["flags"], bases.view("u8")
+    return collect(
+        X86_64, sections, [*map(str, range(len(kept)))], rows, (folder / "names").read_bytes().split(b"\0"), "bench"
+    )
 
 
 def write(folder: Path, table: "Ksyms") -> None:

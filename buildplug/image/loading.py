@@ -80,8 +80,18 @@ def _flags(draft: Segments, final: Segments, same: Array) -> list[str]:
 
 def _counterparts(draft: Segments, final: Segments, own: set[str]) -> Array:
     """For each of the final sections the one of its name in the draft, -1 for none, and for tables."""
-    index = {name: number for number, name in enumerate(draft.names) if name not in own}
-    return np.fromiter((index.get(name, -1) for name in final.names), "i8", len(final.names))
+    if draft.names == final.names:
+        found = np.arange(len(final.names))
+    else:
+        index = dict(zip(draft.names, range(len(draft.names)), strict=True))
+        found = np.fromiter((index.get(name, -1) for name in final.names), "i8", len(final.names))
+    found[_named(final, own)] = -1
+    return found
+
+
+def _named(one: Segments, names: set[str]) -> Array:
+    """Mask of the sections that have one of these names."""
+    return np.fromiter(map(names.__contains__, one.names), bool, len(one.names))
 
 
 def _moved_loads(draft: Segments, final: Segments, same: Array, own: set[str]) -> list[str]:
@@ -92,7 +102,7 @@ def _moved_loads(draft: Segments, final: Segments, same: Array, own: set[str]) -
     order = np.argsort(loads, kind="stable")
     previous = np.zeros(len(loads), "u8")  # where what is loaded before each section ends
     previous[order[1:]] = np.maximum.accumulate((loads + final.end - final.start)[order])[:-1]
-    tables = np.array([name in own for name in final.names], bool)
+    tables = _named(final, own)
     found = []
     for number, row in enumerate(final.rows):
         held = np.flatnonzero(final.held[:, number])

@@ -6,7 +6,7 @@ from buildplug.arch.model import Arch
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
-from buildplug.image.headers import SHF_ALLOC, SHN_ABS
+from buildplug.image.headers import SHF_ALLOC, SHN_ABS, distinct
 from buildplug.image.symbols import letters
 from buildplug.select.symbols import left_out, selected
 from buildplug.tables import ksyms_codec, ksyms_format
@@ -26,7 +26,8 @@ class KsymsFormat(PackedFormat):
         return _encoded(rule, collected(image, rule, address_of(image, rule))), left_out(image, rule)
 
     def empty(self, rule: Rule, arch: Arch) -> Packed:
-        return _encoded(rule, ksyms_format.collect(arch, [], np.zeros(0, ksyms_format.ROW), [], rule.name))
+        rows, sections = np.zeros(0, ksyms_format.ROW), np.zeros(0, ksyms_format.SECTION)
+        return _encoded(rule, ksyms_format.collect(arch, sections, (), rows, (), rule.name))
 
     def runtime(self, arch: Arch, *, has_ops: bool) -> dict[str, Source]:
         values = {"arch": arch, "ctype": CTYPE, "ksyms": ksyms_format}
@@ -34,9 +35,9 @@ class KsymsFormat(PackedFormat):
 
 
 def _encoded(rule: Rule, table: Ksyms) -> Packed:
-    stays = table.sections["flags"] & ksyms_format.ABSOLUTE > 0
-    names = tuple(name for name, stay in zip(table.section_names, stays, strict=True) if not stay)
-    return Packed.of(rule, table.arch, ksyms_codec.encode(table), len(table.rows), names, int(stays.sum()))
+    fixed = int((table.sections["flags"] & ksyms_format.ABSOLUTE > 0).sum())  # they come last
+    names = table.section_names[: len(table.sections) - fixed]
+    return Packed.of(rule, table.arch, ksyms_codec.encode(table), len(table.rows), names, fixed)
 
 
 def collected(image: Image, rule: Rule, at: int) -> Ksyms:
@@ -59,18 +60,23 @@ def collected(image: Image, rule: Rule, at: int) -> Ksyms:
     before = np.searchsorted(starts[loaded], values[outside], "right")
     nearest = np.append(np.uint64(0), loaded)[before]
     home[outside] = np.where(before, nearest, count + (values[outside] >> np.uint64(32)))
-    used, number = np.unique(home, return_inverse=True)
-    fixed = rule.select.fixed if rule.select.rows == "symbols" else {}
-    real = used[used < count].astype("i8")
-    named = [image.sections.names[index] for index in real.tolist()]
-    stays = [ksyms_format.ABSOLUTE * (name in fixed) for name in named]
-    sections = list(zip(named, sizes[real].tolist(), stays, starts[real].tolist(), strict=True))
-    sections += [("*ABS*", 0, ksyms_format.ABSOLUTE, (key - count) << 32) for key in used[used >= count].tolist()]
-    order = np.argsort([flags for _, _, flags, _ in sections], kind="stable")
+    used = distinct(home)
+    real, number = used < count, np.searchsorted(used, home)
+    known = used[real].astype("i8")
+    fixed = [name.encode() for name in rule.select.fixed] if rule.select.rows == "symbols" else []
+    sections = np.zeros(len(used), ksyms_format.SECTION)
+    sections["base"][~real] = used[~real] - np.uint64(count) << np.uint64(32)
+    sections["base"][real], sections["size"][real] = starts[known], sizes[known]
+    sections["flags"] = ksyms_format.ABSOLUTE
+    sections["flags"][real] *= image.sections.table.among(fixed)[known]
     rows = np.zeros(len(chosen), ksyms_format.ROW)
-    rows["section"] = ksyms_format.inverse(order)[number]
-    rows["offset"] = values - np.array([address for *_, address in sections], "u8")[number]
+    rows["offset"] = values - sections["base"][number]
     rows["size"], rows["type"] = image.symbols["size"][chosen], letters(image)[chosen]
-    homes = [(n, size, flags, address - at * (not flags)) for n, size, flags, address in (sections[i] for i in order)]
-    names = image.name_table.texts(chosen)
-    return ksyms_format.collect(image.arch, homes, rows, names, f"rule {rule.name}", by_name=rule.table.by_name)
+    order = np.argsort(sections["flags"], kind="stable")
+    rows["section"] = ksyms_format.inverse(order)[number]
+    sections["base"][sections["flags"] == 0] -= np.uint64(at)
+    section_names = [*map([*image.sections.names, "*ABS*"].__getitem__, np.minimum(used, count)[order].tolist())]
+    return ksyms_format.collect(
+        image.arch, sections.take(order), section_names, rows, image.name_table.texts(chosen), f"rule {rule.name}",
+        by_name=rule.table.by_name,
+    )  # fmt: skip

@@ -91,6 +91,7 @@ ERRORS = {
 }
 
 ROW = np.dtype([("section", "u4"), ("offset", "u8"), ("size", "u8"), ("type", "u1")])  # nm's letter is the type
+SECTION = np.dtype([("size", "u8"), ("flags", "u4"), ("base", "u8")])  # the base modulo 2**64
 
 
 dtype = dtypes(RECORDS)
@@ -121,16 +122,16 @@ class Ksyms:
 
 
 def collect(
-    arch: Arch, sections: Sequence[tuple[str, int, int, int]], rows: Array, names: Sequence[bytes], where: object,
+    arch: Arch, sections: Array, section_names: Sequence[str], rows: Array, names: Sequence[bytes], where: object,
     *, by_name: bool = True,
 ) -> Ksyms:  # fmt: skip
-    """A table of unsorted symbols: rows (dtype ROW) and their names; sections: (name, size, flags, base) each.
+    """A table of unsorted symbols: rows (dtype ROW), sections (dtype SECTION), and the names of both.
 
     `where` is for messages. Raises BuildplugError for a symbol that the format cannot hold.
     """
-    for name, size, *_ in sections:
-        if size >> 32:
-            raise BuildplugError(where, f"section {name}: expected less than 4 GiB, found {size:#x} bytes", "split it")
+    for i in np.flatnonzero(sections["size"] >> np.uint64(32)).tolist():
+        found = f"section {section_names[i]}: expected less than 4 GiB, found {sections['size'][i]:#x} bytes"
+        raise BuildplugError(where, found, "split it")
 
     def bad(wrong: Array, expected: str, remedy: str) -> None:
         if wrong.any():
@@ -157,12 +158,11 @@ def collect(
     group = np.append(0, np.cumsum((place[1:] != place[:-1]) | (extent[1:] != extent[:-1]))).astype("u8")
     last = np.argsort(group << np.uint64(32) | ranks)  # symbols of equal name keep this order, so do their ranks
     kept = np.zeros(len(sections), dtype("ksyms_section", arch.byteorder))
-    kept["size"], kept["flags"] = [section[1] for section in sections], [section[2] for section in sections]
+    kept["size"], kept["flags"] = sections["size"], sections["flags"]
     kept["symbols"] = np.bincount(rows["section"], minlength=len(sections))
-    modulus = arch.modulus
-    bases = np.array([base % modulus for *_, base in sections], "u8").astype(arch.base_type)
+    bases = (sections["base"] & np.uint64(arch.modulus - 1)).astype(arch.base_type)
     in_order = tuple(map(named.__getitem__, last.tolist()))
-    return Ksyms(arch, kept, bases, rows.take(last), in_order, ranks[last], by_name, tuple(s[0] for s in sections))
+    return Ksyms(arch, kept, bases, rows.take(last), in_order, ranks[last], by_name, tuple(section_names))
 
 
 def inverse(permutation: Array) -> Array:

@@ -1,14 +1,16 @@
 """Tables of random symbols, and questions to the C that reads them."""
 
 import random
+from collections.abc import Sequence
 
 import numpy as np
 from hypothesis import strategies as st
 
 from buildplug.arch.model import Arch
 from buildplug.arch.x86 import X86_64
+from buildplug.image.headers import Array
 from buildplug.runtime import ksyms as runtime_ksyms
-from buildplug.tables.ksyms_format import ABSOLUTE, LONGEST, NAMES, ROW, Ksyms, collect
+from buildplug.tables.ksyms_format import ABSOLUTE, LONGEST, NAMES, ROW, SECTION, Ksyms, collect
 from tests.ksyms_host import Question
 
 FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-mgeneral-regs-only")
@@ -24,6 +26,12 @@ def a_name(chance: random.Random, before: list[bytes]) -> bytes:
     fresh = bytes(chance.choices(letters, k=length))
     known = chance.choice(before) if before else b""
     return chance.choice((fresh, fresh, known, (known[: chance.randrange(len(known) + 1)] + fresh)[:LONGEST]))
+
+
+def sections_of(sections: Sequence[tuple[str, int, int, int]]) -> tuple[Array, list[str]]:
+    """What collect() takes, of (name, size, flags, base) each."""
+    fields = [(size, flags, base % (1 << 64)) for _, size, flags, base in sections]
+    return np.array(fields, SECTION), [name for name, *_ in sections]
 
 
 def a_table(seed: int, arch: Arch = X86_64, *, by_name: bool = True) -> Ksyms:
@@ -47,7 +55,7 @@ def a_table(seed: int, arch: Arch = X86_64, *, by_name: bool = True) -> Ksyms:
         if i and chance.random() < 0.2:
             section, offset = int(rows["section"][i - 1]), int(rows["offset"][i - 1])
         rows[i] = (section, offset, extent, chance.choice(letters))
-    return collect(arch, sections, rows, names, "test", by_name=by_name)
+    return collect(arch, *sections_of(sections), rows, names, "test", by_name=by_name)
 
 
 def questions(table: Ksyms, at: int, seed: int) -> list[Question]:
@@ -75,4 +83,4 @@ def many(count: int) -> Ksyms:
     names = ["_".join(chance.choices(words, k=chance.randint(1, 4))).encode() for _ in range(count)]
     rows = np.zeros(count, ROW)
     rows["offset"], rows["size"], rows["type"] = np.arange(count) * 64, np.arange(count) % 65, ord("t")
-    return collect(X86_64, [(".text", count * 64, 0, -(1 << 30))], rows, names, "test")
+    return collect(X86_64, *sections_of([(".text", count * 64, 0, -(1 << 30))]), rows, names, "test")

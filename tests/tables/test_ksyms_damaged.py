@@ -15,7 +15,7 @@ from buildplug.tables import ksyms_format
 from buildplug.tables.ksyms_codec import decode, encode, inspect
 from buildplug.tables.ksyms_format import ROW, collect
 from tests.ksyms_host import Host
-from tests.tables.ksyms_tables import a_table, questions, seeds
+from tests.tables.ksyms_tables import a_table, questions, sections_of, seeds
 
 
 def flipped(data: bytes, chance: random.Random) -> bytes:
@@ -114,11 +114,11 @@ def test_the_error_of_a_bad_table_names_file_and_remedy() -> None:
 )
 def test_a_symbol_that_does_not_fit_is_named(row: tuple[int, ...], name: bytes, message: str) -> None:
     with pytest.raises(BuildplugError, match=f"^rule ksyms: {message}"):
-        collect(X86_64, [(".text", 16, 0, 0)], np.array([row], ROW), [name], "rule ksyms")
+        collect(X86_64, *sections_of([(".text", 16, 0, 0)]), np.array([row], ROW), [name], "rule ksyms")
 
 
 def test_a_section_of_4_gib_is_named() -> None:
     with pytest.raises(
         BuildplugError, match=r"^rule ksyms: section \.big: expected less than 4 GiB, found 0x100000000"
     ):
-        collect(X86_64, [(".big", 1 << 32, 0, 0)], np.zeros(0, ROW), [], "rule ksyms")
+        collect(X86_64, *sections_of([(".big", 1 << 32, 0, 0)]), np.zeros(0, ROW), [], "rule ksyms")

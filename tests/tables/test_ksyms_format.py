@@ -16,7 +16,7 @@ from buildplug.tables.ksyms_codec import decode, encode
 from buildplug.tables.ksyms_format import ROW, Ksyms, collect
 from tests.conftest import tool
 from tests.ksyms_host import Host, Question, answer
-from tests.tables.ksyms_tables import FLAGS, a_table, many, questions, seeds
+from tests.tables.ksyms_tables import FLAGS, a_table, many, questions, sections_of, seeds
 
 
 def same(a: Ksyms, b: Ksyms) -> bool:
@@ -57,11 +57,11 @@ def test_the_order_of_the_input_does_not_matter(seed: int) -> None:
     sizes, flags = table.sections["size"].tolist(), table.sections["flags"].tolist()
     sections = list(zip(table.section_names, sizes, flags, table.bases.tolist(), strict=True))
     names = [table.names[i] for i in order.tolist()]
-    assert encode(collect(X86_64, sections, table.rows[order], names, "test")) == encode(table)
+    assert encode(collect(X86_64, *sections_of(sections), table.rows[order], names, "test")) == encode(table)
 
 
 def test_a_table_of_no_section_decodes(host: Host) -> None:
-    table = collect(X86_64, [], np.zeros(0, ROW), [], "test")
+    table = collect(X86_64, *sections_of([]), np.zeros(0, ROW), [], "test")
     compare(host, table)
     assert same(decode(encode(table), X86_64, "test"), table)
 
@@ -91,12 +91,12 @@ def test_a_name_of_many_symbols_is_found_for_each(host: Host) -> None:
     rows = np.zeros(100, ROW)
     rows["offset"], rows["type"] = np.arange(100), ord("t")
     names = [b"a", *[b"same" * 100] * 98, b"z"]
-    compare(host, collect(X86_64, [(".text", 100, 0, 64)], rows, names, "test"))
+    compare(host, collect(X86_64, *sections_of([(".text", 100, 0, 64)]), rows, names, "test"))
 
 
 def test_of_several_symbols_at_one_address_the_largest_is_found() -> None:
     rows = np.array([(0, 0, 8, ord("t")), (0, 0, 0, ord("T")), (0, 0, 8, ord("t"))], ROW)
-    table = collect(X86_64, [(".text", 16, 0, 0)], rows, [b"_alias", b"start", b"alias"], "test")
+    table = collect(X86_64, *sections_of([(".text", 16, 0, 0)]), rows, [b"_alias", b"start", b"alias"], "test")
     assert runtime_ksyms.format_address(table, 0x1000, 0x1004) == b"alias+0x4/0x8"
 
 
@@ -111,7 +111,7 @@ def test_names_that_share_nothing_stay_near_their_length() -> None:
     names = [bytes(chance.choices(range(1, 256), k=40)) for _ in range(1000)]
     rows = np.zeros(1000, ROW)
     rows["type"] = ord("t")
-    assert len(encode(collect(X86_64, [(".text", 16, 0, 0)], rows, names, "test"))) < 1000 * (40 * 2 + 8)
+    assert len(encode(collect(X86_64, *sections_of([(".text", 16, 0, 0)]), rows, names, "test"))) < 1000 * (40 * 2 + 8)
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
