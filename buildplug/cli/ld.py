@@ -5,8 +5,8 @@ import sys
 from buildplug.ld import wrapper
 
 HELP = """\
-usage: buildplug ld [--config FILE] [--arch NAME] [--ld PROGRAM] [--keep] LINKER-ARGUMENTS...
-       buildplug ld [--config FILE] [--arch NAME] [--ld PROGRAM] [--keep] --into DIR
+usage: buildplug ld [--config FILE] [--arch NAME] [--ld PROGRAM] [--keep] [--relink] LINKER-ARGUMENTS...
+       buildplug ld [--config FILE] [--arch NAME] [--ld PROGRAM] [--keep] [--relink] --into DIR
 
 Link in place of the linker: the output that has the name in [kernel] name of the configuration gets tables; any other
 link is passed on to the linker as it is.
@@ -16,11 +16,13 @@ options, which stand before the linker's:
   --arch NAME    the architecture; default: that in [kernel]
   --ld PROGRAM   the linker that links; default: that in [toolchain]
   --keep         keep what was made on the way in OUTPUT.buildplug: the draft, the tables' sources, a record
+  --relink       link twice, with empty tables and with the true ones, as if nothing was known of them before; the image
+                 is the same
   --into DIR     write programs into DIR that are this command with these options, by the names that compiler drivers
                  look for: ld, ld.bfd, ld.lld, ... for gcc -B DIR, clang --ld-path=DIR/ld, LD=DIR/ld
 
 environment:
-  BUILDPLUG_CONFIG, BUILDPLUG_ARCH, BUILDPLUG_LD, BUILDPLUG_KEEP=1
+  BUILDPLUG_CONFIG, BUILDPLUG_ARCH, BUILDPLUG_LD, BUILDPLUG_KEEP=1, BUILDPLUG_RELINK=1
                  the same, where the option is not given
   BUILDPLUG_LD_INSIDE
                  set for the linker, so that a wrapper that calls itself ends

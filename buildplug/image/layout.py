@@ -78,7 +78,8 @@ def _distances(pairs: Pairs) -> Array:
     addresses = [each.astype("u8") for each in pairs.columns("address")]
     moves, counts = np.unique(addresses[1] - addresses[0], return_counts=True)
     others = _other_moves(pairs)
-    moves = np.concatenate([[0], others[:MOVES], moves[np.argsort(-counts, kind="stable")[:MOVES]]]).astype("u8")
+    often = moves[np.argsort(-counts, kind="stable")[:MOVES]]
+    moves = np.concatenate([np.zeros(1, "u8"), others[:MOVES], often])
     return distinct(moves[:, None] - moves)
 
 

@@ -154,7 +154,8 @@ def _places(draft: Segments, final: Segments) -> list[str]:
                 found.append(f"{final.names[int(np.argmax(held & wrong))]}: segment {number} loads {what}")
         expected = usual.get(int(row["type"]), [{0}] * 3)
         odd = [edge not in those for edge, those in zip(final.edges(number), expected, strict=True)]
-        odd[0] &= row["offset"] != 0  # it starts with the headers
+        # it starts with the headers, or with a section without bytes, behind which others are aligned
+        odd[0] &= row["offset"] != 0 and int(row["vaddr"]) not in places
         for edge, extent in ((1, "memsz"), (2, "filesz")):  # up to a section without bytes, which may be aligned
             odd[edge] &= int(row["vaddr"]) + int(row[extent]) not in places
         if row["type"] == PT_GNU_RELRO and (int(row["vaddr"]) + int(row["memsz"])) % PAGE == 0:

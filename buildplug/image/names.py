@@ -72,7 +72,7 @@ class Names:
         """The indices of the names that start with a prefix."""
         at = np.arange(len(self))
         for place, byte in enumerate(prefix):
-            # past the end: the final zero byte, which no prefix contains
+            # past the end: the final zero byte, which a prefix contains only at its own end
             at = at[self._bytes[np.minimum(self._starts[at] + place, len(self._bytes) - 1)] == byte]
         return at
 

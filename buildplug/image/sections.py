@@ -56,16 +56,8 @@ class Sections(Sequence[Section]):
         return found
 
     def called(self, name: str) -> list[int]:
-        """The indices of the sections of a name. Cheap, but for the first time."""
-        first, last = (bounds.get(name, -1) for bounds in self._bounds)
-        if first == last:
-            return [first] if first >= 0 else []
-        return [i for i in range(first, last + 1) if self.names[i] == name]
-
-    @cached_property
-    def _bounds(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Name -> its first index; name -> its last index."""
-        numbers = range(len(self))
-        return dict(zip(reversed(self.names), reversed(numbers), strict=True)), dict(
-            zip(self.names, numbers, strict=True)
-        )
+        """The indices of the sections of a name."""
+        if {"\\", "\0"} & set(name):  # names have escaped bytes
+            return [index for index, other in enumerate(self.names) if other == name]
+        found: list[int] = self.table.prefixed(name.encode(errors="surrogateescape") + b"\0").tolist()
+        return found

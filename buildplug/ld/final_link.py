@@ -15,6 +15,7 @@ from buildplug.base.interruption import interruptible
 from buildplug.base.process import Completed
 from buildplug.config.project import Config, read
 from buildplug.image import strip
+from buildplug.image.elf import Image
 from buildplug.linker import command_line, depfile, response
 from buildplug.linker.command_line import LinkLine
 from buildplug.linker.depfile import Depfile
@@ -22,6 +23,7 @@ from buildplug.linker.family import Family
 from buildplug.linker.script import Placement, place
 from buildplug.pipeline import compiler
 from buildplug.stage import sources
+from buildplug.stage.forecast import forecast
 from buildplug.stage.linker import LinkFailed, TableFiles
 from buildplug.stage.notes import Linked
 from buildplug.stage.passes import Stage
@@ -45,6 +47,7 @@ class FinalLink:
     config: Config
     folder: Path
     keep: bool  # whether the folder is wanted, with texts for people
+    relink: bool  # whether to link twice in any case
     ended: dict[Path, Completed] = field(default_factory=dict)  # how the link of each image ended
 
     @property
@@ -84,6 +87,15 @@ class FinalLink:
     def _places(self) -> Placement:
         return place(self.config, *(list(map(Path, names)) for names in (self.line.scripts, self.line.folders)))
 
+    def _expected(self) -> Image | None:
+        """What the first link will make. Libraries give only what others want of them, mostly nothing; what
+        --gc-sections leaves out is not known before the link."""
+        names = [name for name in self.line.inputs if not name.endswith(".a") or name in self.line.whole]
+        paths = [Path(name) for name in names if not name.startswith("-")]
+        if self.relink or "gc-sections" in self.line:
+            return None
+        return forecast(paths, self._places, [table.rule for table in self.config.tables], self.family)
+
     @property
     def _map(self) -> str:
         return self.line.map(percent_is_output=self.family.percent_is_output)
@@ -91,8 +103,8 @@ class FinalLink:
     def run(self) -> None:
         """Links, and puts what the command asked for in its place. Raises BuildplugError."""
         image = self.folder / self.output.name
-        last = self.output if self.output.is_file() else None
-        done = self.stage.run(self.draft, self.relinked, image, last)
+        last = self.output if self.output.is_file() and not self.relink else None
+        done = self.stage.run(self.draft, self.relinked, image, last, self._expected)
         made = self.draft if done.links == 1 else self.relinked
         self.say(self.ended[made])
         if self.keep:
@@ -193,11 +205,11 @@ class FinalLink:
 
 def link(
     ld: str, config: Path, arch: str, words: list[str], line: LinkLine, env: Mapping[str, str], family: Family, *,
-    keep: bool,
+    keep: bool, relink: bool,
 ) -> int:  # fmt: skip
     """Makes the output of a link with tables; returns the exit status. Raises BuildplugError."""
     with interruptible(), scratch.folder(Path(line.output)) as folder:
-        final = FinalLink(ld, family, words, line, env, read(config, folder, arch), folder, keep)
+        final = FinalLink(ld, family, words, line, env, read(config, folder, arch), folder, keep, relink)
         try:
             final.run()
         except LinkFailed as failed:

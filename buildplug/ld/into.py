@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from buildplug.base import files
@@ -18,7 +18,7 @@ NAMES = ("ld", "buildplug-ld")  # besides those of the families
 COPY = ".buildplug.toml"  # the configuration as it was
 
 
-def write(folder: Path, config: Path, arch: str, ld: str, image: str, *, keep: bool) -> None:
+def write(folder: Path, config: Path, arch: str, ld: str, image: str, flags: Mapping[str, bool]) -> None:
     """Writes the programs. Under a family's name they run the linker `ld` if it is of that family, else the one that
     has the name if there is one: `gcc -fuse-ld=lld` means lld. `image`: the name of the output that gets tables, empty
     if none does. Raises BuildplugError."""
@@ -38,7 +38,7 @@ def write(folder: Path, config: Path, arch: str, ld: str, image: str, *, keep: b
     for name, real in programs.items():
         command = [sys.executable, "-P", "-m", "buildplug", "ld", "--config", str(config)]
         command += ["--arch", arch] if arch else []
-        command += ["--ld", real or program, *(["--keep"] if keep else [])]
+        command += ["--ld", real or program, *(f"--{name}" for name, given in flags.items() if given)]
         with files.replacing(folder / name) as scratch:
             text = shell.text(command, real or program, config, copy, image, symbols)
             scratch.write_text(text, errors="surrogateescape")

@@ -11,7 +11,7 @@ from buildplug.linker import command_line
 from buildplug.linker.command_line import LinkLine
 
 INSIDE = "BUILDPLUG_LD_INSIDE"  # in the environment of the linker that we run
-VALUED = ("config", "arch", "ld", "into")  # options of ours
+VALUED, FLAGS = ("config", "arch", "ld", "into"), ("keep", "relink")  # options of ours
 
 
 def main(words: list[str], called: str) -> int:
@@ -34,13 +34,14 @@ def main(words: list[str], called: str) -> int:
 
     config = settings.find(own["config"], called, line.output)
     image, ld = settings.image_and_linker(config, own["arch"], own["ld"])
-    keep, output = own["keep"] not in ("", "0"), Path(line.output)
+    flags = {name: own[name] not in ("", "0") for name in FLAGS}
+    output = Path(line.output)
     if "into" in own:
         from buildplug.base.supervisor import supervise
         from buildplug.ld import into
 
         supervise()
-        into.write(Path(own["into"]), config, own["arch"], ld, image, keep=keep)
+        into.write(Path(own["into"]), config, own["arch"], ld, image, flags)
         return 0
     line = line if own["ld"] else _parse(ld, words, env)
     special = not output.parent.is_dir() or (output.exists() and not output.is_file())  # the linker says what is wrong
@@ -62,7 +63,7 @@ def main(words: list[str], called: str) -> int:
     try:
         family = refusals.usable_family(ld, line, config, own["arch"])
         arch = own["arch"] or architecture.of(config, line)
-        status = final_link.link(ld, config, arch, words, line, env, family, keep=keep)
+        status = final_link.link(ld, config, arch, words, line, env, family, **flags)
     except BuildplugError:
         final_link.remove_outputs(line)
         raise
@@ -86,11 +87,11 @@ def _parse(ld: str, words: list[str], env: dict[str, str]) -> LinkLine:
 
 def _own(words: list[str]) -> tuple[dict[str, str], list[str]]:
     """Our own options, which stand before the linker's, or else the environment's; and the linker's words."""
-    own = {name: os.environ.get(f"BUILDPLUG_{name.upper()}", "") for name in ("config", "arch", "ld", "keep")}
+    own = {name: os.environ.get(f"BUILDPLUG_{name.upper()}", "") for name in (*VALUED[:3], *FLAGS)}
     while words:
         name, equals, value = words[0].removeprefix("--").partition("=")
-        if words[0] == "--keep":
-            own["keep"], words = "1", words[1:]
+        if name in FLAGS and words[0] == f"--{name}":
+            own[name], words = "1", words[1:]
         elif name not in VALUED or not words[0].startswith("--"):
             break
         elif equals:

@@ -38,6 +38,7 @@ class LinkLine:
     def __init__(self, words: list[str]) -> None:
         self.words = words  # with those of response files in place
         self.inputs: list[str] = []
+        self.whole: list[str] = []  # the inputs under --whole-archive
         self.scripts: list[str] = []
         self.default_script = ""  # that of -dT, empty if there is none
         self.folders = ["."]  # in which the linker looks for scripts
@@ -77,14 +78,17 @@ class LinkLine:
 def parse(words: list[str], asked: Callable[[str], bool] = lambda text: False) -> LinkLine:
     """The command line that the words after the linker's name are. asked: whether the linker finds --version in a
     response file with a text, if linkers read one otherwise."""
-    line = LinkLine(_expanded(words, asked, 0))
+    line, whole = LinkLine(_expanded(words, asked, 0)), False
     for written, value, spelled in _options(line.words):
         name = SAME.get(written, written)
         if name:
             line.options[name] = value
             line.given.append((name, value))
+        if name in ("whole-archive", "no-whole-archive"):
+            whole = name == "whole-archive"
         if not name or name == "l":
             line.inputs.append(spelled[0])
+            line.whole += spelled[:1] * whole
         if name == "script":
             line.scripts.append(value)
             line.default_script = value if written in DEFAULT_SCRIPTS else line.default_script

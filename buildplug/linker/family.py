@@ -16,6 +16,8 @@ class Family:
     inserts: bool = True  # takes INSERT beside a linker script, which places the tables there
     refused: str = ""  # why not even a link without a linker script gets tables
     percent_is_output: bool = False  # in the name of a map
+    keeps_assigned: bool = False  # output sections without inputs stay if symbols are assigned in them
+    dot_moves_on: bool = False  # behind an assignment to the dot, symbols belong to the next output section
 
     def unusable(self, *, placed: bool) -> str:
         """Why a link gets no tables, empty if it does. placed: by a linker script or the configuration."""
@@ -26,8 +28,8 @@ class Family:
 FAMILIES = (  # the first that fits: some call themselves compatible with another
     Family("mold", "ld.mold", inserts=False),
     Family("GNU gold", "ld.gold", inserts=False, refused="it has no INSERT, which places tables"),
-    Family("LLD", "ld.lld"),
-    Family("GNU ld", "ld.bfd", percent_is_output=True),
+    Family("LLD", "ld.lld", keeps_assigned=True),
+    Family("GNU ld", "ld.bfd", percent_is_output=True, dot_moves_on=True),
 )
 
 

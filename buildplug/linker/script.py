@@ -6,7 +6,7 @@ braces. Settings override what it finds. Source: the manual of GNU ld, "Linker S
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from buildplug.config.rule import Rule
 AFTER = {"a": (".rodata", ".text", ".data"), "aw": (".data",)}
 INTO = r"(> ?[\w.]+ ?)?(AT ?> ?[\w.]+ ?)?(:[\w.]+ ?)*"
 MEMORY = r"\bMEMORY\s*\{[^}]*\}|\bREGION_ALIAS\s*\([^)]*\)\s*;?"
+CONSTANT = r"[\dA-Fa-fxKM()+*/<>|&~-]+"
 INCLUDES = 10  # nesting depth, as in GNU ld
 
 
@@ -33,12 +34,34 @@ class Placed:
 
 
 @dataclass(frozen=True)
+class Assigned:
+    """A symbol that a script assigns, by the tokens of its value; `provided`: only if an input wants it; `first`: in
+    front of all inputs of its output section; `moved`: behind one, and behind an assignment to the dot."""
+
+    name: str
+    value: tuple[str, ...]
+    provided: bool
+    first: bool = False
+    moved: bool = False
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is no address in a section."""
+        return self.value[:1] == ("ABSOLUTE",) or all(re.fullmatch(CONSTANT, word) for word in self.value)
+
+
+@dataclass(frozen=True)
 class Output:
-    """An output section of a script; `takes` are patterns of input sections."""
+    """An output section of a script; `takes` are patterns of input sections, `assigns` the symbols in it and up to the
+    next one, `address` its own if it is a number. It has parts besides inputs: symbols, or assignments to the dot."""
 
     name: str
     takes: tuple[str, ...]
-    into: str
+    into: str = ""
+    assigns: tuple[Assigned, ...] = ()
+    address: int | None = None
+    has_symbols: bool = False
+    has_dots: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +75,7 @@ class Placement:
     tables: tuple[Placed, ...] = ()
     memory: str = ""
     script: str = ""
+    outputs: tuple[Output, ...] = ()  # of the kernel's scripts
 
 
 def place(config: Config, scripts: Sequence[Path], folders: Sequence[Path]) -> Placement:
@@ -67,7 +91,7 @@ def place(config: Config, scripts: Sequence[Path], folders: Sequence[Path]) -> P
     memory = "\n".join(re.findall(MEMORY, text))
     wanted = [table for table in config.tables if not table.rule.table.placed]
     placed = tuple(_place(config, where, found, table) for table in wanted)
-    return Placement(placed, memory, re.sub(MEMORY, "", text) if memory else "")
+    return Placement(placed, memory, re.sub(MEMORY, "", text) if memory else "", tuple(found))
 
 
 def _place(config: Config, where: Path, found: Sequence[Output], table: WantedTable) -> Placed:
@@ -121,7 +145,7 @@ def outputs(text: str) -> list[Output]:
     tokens = re.findall(r'"[^"]*"|[{}();:>=,]|[^\s{}();:>=,"]+', text) + [""] * 2
     loads = set[str]()
     found: list[Output] = []
-    at, inherited = 0, ""
+    at, assigned, inherited = 0, 0, ""  # assigned: the symbols before it are known
     while at < len(tokens) - 2:
         word, opened = tokens[at : at + 2]
         if (word, opened) == ("PHDRS", "{"):
@@ -142,9 +166,37 @@ def outputs(text: str) -> list[Output]:
                 takes = tuple(_taken(tokens, start + 1, end - 1))
                 end, into, segments = _tail(tokens, end)
                 inherited = " ".join(f":{name}" for name in segments if name in loads) if segments else inherited
-                found.append(Output(word.strip('"'), takes, f"{into} {inherited}".strip()))
+                between = tuple(_assigned(tokens, assigned, at))
+                found[-1:] = [replace(last, assigns=last.assigns + between) for last in found[-1:]]
+                inputs = next((i for i in range(start + 1, end) if _takes(tokens, i)), end)
+                front = tuple(replace(one, first=True, moved=False) for one in _assigned(tokens, start + 1, inputs))
+                inner = [replace(one, moved=False) for one in _assigned(tokens, inputs, end)]
+                dots = any(tokens[i : i + 2] in ([".", "="], [".", "+"]) for i in range(start, end))
+                own = (*(() if found else between), *front, *inner)
+                address = int(opened, 0) if re.fullmatch(r"0[xX][\dA-Fa-f]+|[1-9]\d*|0", opened) else None
+                found.append(
+                    Output(
+                        word.strip('"'), takes, f"{into} {inherited}".strip(), own, address, bool(front or inner), dots
+                    )
+                )
+                assigned = end
             at = max(end, at + 1)
-    return found
+    after = tuple(_assigned(tokens, assigned, len(tokens) - 2))
+    return [*found[:-1], *(replace(last, assigns=last.assigns + after) for last in found[-1:])]
+
+
+def _assigned(tokens: Sequence[str], at: int, end: int) -> Iterable[Assigned]:
+    """The symbols that a part of a script assigns."""
+    moved = False
+    for index in range(at + 1, end):
+        name, before = tokens[index - 1], tokens[index - 2] if index - 2 >= 0 else ""
+        moved |= tokens[index] == "=" and "." in (name, before)
+        if tokens[index] == "=" and re.fullmatch(r"[A-Za-z_$][\w$.]*", name) and "=" not in tokens[index + 1][:1]:
+            call = tokens[index - 3] if before == "(" else ""
+            value = tokens[index + 1 : next((i for i in range(index, end) if tokens[i] in (";", ",")), end)]
+            value = value[:-1] if call else value  # without the bracket
+            if before != "(" or call in ("PROVIDE", "PROVIDE_HIDDEN", "HIDDEN"):
+                yield Assigned(name, tuple(value), call.startswith("PROVIDE"), moved=moved)
 
 
 def _after_bracket(tokens: Sequence[str], at: int) -> int:
@@ -163,9 +215,14 @@ def _taken(tokens: Sequence[str], at: int, end: int) -> Iterable[str]:
     while at < end:
         if tokens[at] == "=":
             at = next((i for i in range(at, end) if tokens[i] == ";"), end)
-        after = _after_bracket(tokens, at + 1) if tokens[at + 1] == "(" and set(tokens[at]) & set("*.") else at + 1
+        after = _after_bracket(tokens, at + 1) if _takes(tokens, at) else at + 1
         yield from (word.strip('"') for word in tokens[at + 2 : after])
         at = after
+
+
+def _takes(tokens: Sequence[str], at: int) -> bool:
+    """Whether a token is a pattern of files, with input sections behind it."""
+    return tokens[at + 1] == "(" and bool(set(tokens[at]) & set("*."))
 
 
 def _tail(tokens: Sequence[str], at: int) -> tuple[int, str, list[str]]:

@@ -4,6 +4,7 @@ An integration calls them one by one, with files in between (pipeline/doit_tasks
 """
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +24,7 @@ from buildplug.tables import registry
 from buildplug.tables.format import Contents
 from buildplug.tables.registry import format_of
 
-FITS = "the tables fit into the room of the previous ones"
+FITS = "the tables fit into the room of the previous ones, or of those that were expected"
 
 
 def blob_path(text: Path) -> Path:
@@ -52,10 +53,16 @@ class Stage(Build):
 
     _extracted: dict[Path, Contents] = field(default_factory=dict, init=False, repr=False)  # by this process
 
-    def run(self, draft: Path, relinked: Path, image: Path, last: Path | None = None) -> Done:
-        """All passes in order. `last`: the previous image of the same link. Raises BuildplugError."""
+    def run(
+        self, draft: Path, relinked: Path, image: Path, last: Path | None = None,
+        expected: Callable[[], Image | None] = lambda: None,
+    ) -> Done:  # fmt: skip
+        """All passes in order. `last`: the previous image of the same link. `expected`: what the link is expected to
+        make, if that is known. Raises BuildplugError."""
         self.prepare()
         why = self.restore(last) if last else "there is no previous image"
+        if why and self.foretell(expected):
+            why = ""
         restored = {text: _content(text) for text in self.assembled}
         first = self.link_draft(draft, why)
         self.extract(draft, save=False)
@@ -80,6 +87,19 @@ class Stage(Build):
         self._generate(contents)
         self.assemble_all(self.assembled)
         return ""
+
+    def foretell(self, expected: Callable[[], Image | None]) -> bool:
+        """Generates the objects of tables as large as the true ones should be. Returns whether that was possible."""
+        if any(table.ops or table.rule.select.rows != "symbols" for table in self.tables):
+            return False
+        try:
+            if (image := expected()) is None:
+                return False
+            self._generate([format_of(table.rule).make(image, table.rule, None)[0] for table in self.tables])
+        except BuildplugError:  # the link says what is wrong
+            return False
+        self.assemble_all(self.assembled)
+        return True
 
     def prepare(self) -> None:
         """Writes the empty tables of the draft, and the script that places them."""

@@ -15,12 +15,14 @@ from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
 
+SPARE = 32  # bytes at least, so that a section more, as the relink may have one, is no error
+
 
 def rounded(size: int) -> int:
     """Bytes to reserve for a table of `size` bytes, with some spare for growth. Depends on the size alone, as an image
     must not depend on earlier builds."""
     granule = max(64, 1 << max(0, size.bit_length() - 4))
-    return -(-size // granule) * granule
+    return -(-(size + SPARE) // granule) * granule
 
 
 class Contents(Protocol):
@@ -88,6 +90,10 @@ class Format(ABC):
     @abstractmethod
     def empty(self, rule: Rule, arch: Arch) -> Contents:
         """The contents of the table in the draft link."""
+
+    def defines(self, rule: Rule) -> tuple[str, ...]:
+        """The symbols of a rule's table."""
+        return (rule.symbol,)
 
     def previous(self, image: Image, rule: Rule, data: bytes, at: int) -> Contents | None:
         """The contents of a previous image's table, bytes `data` at address `at`, to link with again; None if they

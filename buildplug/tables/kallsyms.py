@@ -94,6 +94,9 @@ class KallsymsFormat(PackedFormat):
     def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
         return {}  # Linux ships its own
 
+    def defines(self, rule: Rule) -> tuple[str, ...]:
+        return (rule.symbol, *(f"kallsyms_{part}" for part in FORMS[rule.format].parts))
+
     def previous(self, image: Image, rule: Rule, data: bytes, at: int) -> KallsymsTable | None:
         found = [image.address_of(f"kallsyms_{part}") for part in FORMS[rule.format].parts]
         starts = tuple(address - at for address in found if address is not None)

@@ -1,6 +1,7 @@
 """Encodes and decodes symbol tables. Format and rationale: ksyms_format."""
 
 import re
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -37,7 +38,7 @@ def encode(table: Ksyms) -> bytes:
     """The table's bytes in memory."""
     order, symbols = table.arch.byteorder, len(table.rows)
     blocks, types, places = _places(table.rows, table.sections["symbols"], order)
-    index, starts, names, text, endings = _names(list(map(table.names.__getitem__, table.order.tolist())))
+    index, starts, names, text, endings = _names(tuple(map(table.names.__getitem__, table.order.tolist())))
     columns = [_bits(table.ranks), _bits(table.order) if table.by_name else b""]
     head = np.zeros((), dtype("ksyms", order))
     counts = len(table.sections), symbols, len(blocks), len(places), len(names), len(text), endings
@@ -89,7 +90,8 @@ def _places(rows: Array, counts: Array, order: str) -> tuple[Array, bytes, bytes
     return blocks, bytes(types).ljust(LITERAL, b"\0"), stream.tobytes()
 
 
-def _names(names: list[bytes]) -> tuple[Array, Array, bytes, bytes, int]:
+@lru_cache(maxsize=1)  # a draft, or what is expected of it, and the final image mostly have the same names
+def _names(names: tuple[bytes, ...]) -> tuple[Array, Array, bytes, bytes, int]:
     """Encodes sorted names: the index, tokens' starts, stream, tokens' text, first code whose token ends a name."""
     flat = np.frombuffer(b"\0".join([*names, b""]), "u1")
     ends = np.flatnonzero(flat == 0)

@@ -29,3 +29,15 @@ def work(objects: Path, tmp_path: Path) -> Path:
     for path in objects.iterdir():
         (tmp_path / path.name).symlink_to(path)
     return tmp_path
+
+
+@pytest.fixture(params=["", "1"], ids=["foretold", "relinked"])
+def links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test is for one link, if the tables' room is known from the inputs, and for two."""
+    monkeypatch.setenv("BUILDPLUG_RELINK", request.param)
+
+
+@pytest.fixture
+def relinked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the test is about shows only if there are two links."""
+    monkeypatch.setenv("BUILDPLUG_RELINK", "1")

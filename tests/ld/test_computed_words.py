@@ -10,6 +10,8 @@ from tests.conftest import tool
 from tests.ld.test_everyday_links import CONFIG, FLAGS, KERNEL, addresses, assert_found, link
 from tests.samples import buildplug, one_line
 
+pytestmark = pytest.mark.usefixtures("relinked")
+
 HEAD = "LONG(0x1badb002)"
 SCRIPT = """
 ENTRY(_start)

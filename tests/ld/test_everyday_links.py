@@ -8,6 +8,8 @@ import pytest
 from tests.conftest import tool
 from tests.samples import buildplug
 
+pytestmark = pytest.mark.usefixtures("links")
+
 FLAGS = ("-O1", "-ffreestanding", "-fno-pie", "-fcf-protection=none", "-fno-asynchronous-unwind-tables")
 KERNEL = """
 extern const char bp_ksyms[] __attribute__((visibility("hidden")));

@@ -27,7 +27,8 @@ def stopping_linker(work: Path) -> Path:
 def test_link_that_is_killed_half_way_leaves_the_old_output(work: Path, number: signal.Signals) -> None:
     (work / "prog").write_text("precious")
     command = [sys.executable, "-m", "buildplug", "ld", "--config", "buildplug.toml", "--ld", stopping_linker(work)]
-    with subprocess.Popen([*map(str, command), *INPUTS, "-o", "prog"], cwd=work, process_group=0) as process:
+    words = [*map(str, command), "--relink", *INPUTS, "-o", "prog"]
+    with subprocess.Popen(words, cwd=work, process_group=0) as process:
         while not (work / "at-relink").exists() and process.poll() is None:
             time.sleep(0.01)
         if number == signal.SIGKILL:

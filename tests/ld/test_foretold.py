@@ -1,0 +1,113 @@
+"""The first link is the only one where the room of the tables is known from the inputs; the image is that of two."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import tool
+from tests.samples import buildplug, logging_tool
+
+FLAGS = ("-O1", "-ffreestanding", "-fno-pie", "-fcommon", "-fno-asynchronous-unwind-tables", "-ffunction-sections")
+SOURCES = {
+    "k.c": """
+extern const char bp_ksyms[] __attribute__((visibility("hidden")));
+extern char here[], provided[], alias[];
+int shared[20];
+const int numbers[] = {1, 2, 3};
+static int counter;
+__attribute__((weak)) int hook(void) { return 0; }
+int twice(int x) { return 2 * x + counter++; }
+int _start(void) { return twice(bp_ksyms[3]) + numbers[counter] + shared[2] + here[0] + provided[0] + alias[1]; }
+""",
+    "more.c": "int shared[20]; int hook(void) { return 3; } int more(int x) { return x * shared[1]; }",
+    "library.c": 'int wanted_by_all(void) { return 5; } __attribute__((section(".note.x"))) int gone = 3;',
+}
+SCRIPTS = {
+    "simple": """
+	.text : { *(.text .text.*) } .rodata : { *(.rodata*) } .data : { *(.data*) } .bss : { *(.bss*) *(COMMON) }
+""",
+    "orphans": ".text : { *(.text) } .data : { *(.data*) }",
+    "symbols": """
+	first = .; constant = 0x1234;
+	.head : { begin = .; *(.text.twice) middle = .; *(.text.hook) }
+	.text : { *(.text .text.*) } . = ALIGN(4096); after_text = .;
+	.rodata : { *(.rodata*) } PROVIDE(unwanted = .);
+	.nothing : { nothing_start = .; *(.nothing) nothing_end = .; }
+	.data : { *(.data*) } .bss : { *(.bss*) *(COMMON) } . = ALIGN(64); _end = .;
+""",
+}
+ALL = "here = .; PROVIDE(provided = .); alias = numbers; /DISCARD/ : { *(.note* .comment .eh_frame*) }"
+CONFIG = '[kernel]\nname = "k.elf"\n[toolchain]\nld = "{0}/ld"\n'
+TABLES = {"ksyms": ["ksyms"], "both": ["ksyms", "functions"]}
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Path:
+    """A folder with the objects of a kernel and an archive of one; a linker that notes its runs in `log`."""
+    for name, text in SOURCES.items():
+        (tmp_path / name).write_text(text)
+    tool("gcc", *FLAGS, "-c", *SOURCES, cwd=tmp_path)
+    tool("ar", "rcs", "library.a", "library.o", cwd=tmp_path)
+    tool("ar", "rcsT", "thin.a", "library.o", cwd=tmp_path)
+    return tmp_path
+
+
+def made(kernel: Path, *words: str, ld: str = "ld", rules: tuple[str, ...] = ("ksyms",)) -> tuple[bytes, int]:
+    """The image of a first link, and how often the linker ran for it."""
+    logging_tool(kernel / "ld", ld, kernel / "log")
+    tables = "".join(f'[[table]]\nrule = "{rule}"\n' for rule in rules)
+    (kernel / "buildplug.toml").write_text(CONFIG.format(kernel) + tables)
+    for name in ("log", "k.elf"):
+        (kernel / name).unlink(missing_ok=True)
+    common = ("-z", "noexecstack", "-o", "k.elf", "k.o", "more.o")
+    done = buildplug("ld", "--config", "buildplug.toml", *words, *common, cwd=kernel)
+    assert done.returncode == 0, done.stderr
+    log = (kernel / "log").read_text().splitlines()
+    return (kernel / "k.elf").read_bytes(), len([line for line in log if " -o " in line])
+
+
+@pytest.mark.parametrize(
+    ("script", "ld"),
+    [("simple", "ld"), ("simple", "ld.lld"), ("orphans", "ld"), ("symbols", "ld"), ("symbols", "ld.lld")],
+)
+@pytest.mark.parametrize("tables", TABLES)
+def test_one_link_makes_the_image_of_two(kernel: Path, script: str, tables: str, ld: str) -> None:
+    (kernel / "k.lds").write_text(f"ENTRY(_start) SECTIONS {{ . = 0x100000; {SCRIPTS[script]} {ALL} }}")
+    rules = tuple(TABLES[tables])
+    words = ("-T", "k.lds", "--whole-archive", "library.a", "--no-whole-archive")
+    image, links = made(kernel, *words, ld=ld, rules=rules)
+    assert links == 1
+    assert made(kernel, "--relink", *words, ld=ld, rules=rules) == (image, 2)
+
+
+def test_a_thin_archive_is_read(kernel: Path) -> None:
+    (kernel / "k.lds").write_text(f"ENTRY(_start) SECTIONS {{ . = 0x100000; {SCRIPTS['simple']} {ALL} }}")
+    image, links = made(kernel, "-T", "k.lds", "--whole-archive", "thin.a", "--no-whole-archive")
+    assert links == 1
+    assert b"wanted_by_all" in image
+
+
+def test_the_linkers_own_order_of_sections_makes_the_image_of_two_links(kernel: Path) -> None:
+    (kernel / "k.lds").write_text(f"ENTRY(_start) SECTIONS {{ . = 0x100000; {SCRIPTS['orphans']} {ALL} }}")
+    image, _ = made(kernel, "-T", "k.lds", ld="ld.lld")
+    assert made(kernel, "--relink", "-T", "k.lds", ld="ld.lld") == (image, 2)
+
+
+@pytest.mark.parametrize("words", [("--gc-sections",), ("--defsym=other=0x5000000000",), ("--whole-archive", "lto.a")])
+def test_where_the_room_is_another_the_image_is_that_of_two_links(kernel: Path, words: tuple[str, ...]) -> None:
+    (kernel / "k.lds").write_text(f"ENTRY(_start) SECTIONS {{ . = 0x100000; {SCRIPTS['simple']} {ALL} }}")
+    tool("gcc", *FLAGS, "-flto", "-ffat-lto-objects", "-c", "library.c", "-o", "lto.o", cwd=kernel)
+    tool("ar", "rcs", "lto.a", "lto.o", cwd=kernel)
+    image, _ = made(kernel, "-T", "k.lds", *words)
+    assert made(kernel, "--relink", "-T", "k.lds", *words) == (image, 2)
+
+
+def test_a_broken_archive_is_the_linkers_to_report(kernel: Path) -> None:
+    (kernel / "broken.a").write_bytes((kernel / "library.a").read_bytes()[:8] + b"x" * 100)
+    (kernel / "buildplug.toml").write_text(CONFIG.format(kernel) + '[[table]]\nrule = "ksyms"\n')
+    logging_tool(kernel / "ld", "ld", kernel / "log")
+    words = ("--whole-archive", "broken.a", "-o", "k.elf", "more.o")
+    done = buildplug("ld", "--config", "buildplug.toml", *words, cwd=kernel)
+    assert done.returncode
+    assert "broken.a" in done.stderr
+    assert "Traceback" not in done.stderr
