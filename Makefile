@@ -49,7 +49,8 @@ setup-test: setup
 		aarch64-linux-gnu-ld=binutils-aarch64-linux-gnu riscv64-linux-gnu-ld=binutils-riscv64-linux-gnu \
 		powerpc64-linux-gnu-ld=binutils-powerpc64-linux-gnu s390x-linux-gnu-ld=binutils-s390x-linux-gnu \
 		mips-linux-gnu-ld=binutils-mips-linux-gnu qemu-system-aarch64=qemu-system-arm \
-		qemu-system-riscv64=qemu-system-riscv,qemu-system-misc
+		qemu-system-riscv64=qemu-system-riscv,qemu-system-misc \
+		aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu riscv64-linux-gnu-gcc=gcc-riscv64-linux-gnu
 
 $(VENV)/ready: pyproject.toml
 	@.ci/packages $(PYTHON)=python3 $(PYTHON):ensurepip=python3-venv

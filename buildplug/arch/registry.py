@@ -7,7 +7,7 @@ from buildplug.arch.symbols_only import MACHINES, unnamed
 from buildplug.arch.x86 import I386, X86_64
 from buildplug.base.schema import unknown
 
-ARCHES = {arch.name: arch for arch in (X86_64, I386)}  # for every kind of rule, with a kernel of `buildplug new`
+ARCHES = {arch.name: arch for arch in (X86_64, I386)}  # for every kind of rule, with a sample kernel
 WITHOUT_KERNEL = {arch.name: arch for arch in (AARCH64, RISCV64)}
 SYMBOLS_ONLY = {arch.name: arch for arch in (AARCH64_BE, RISCV32, *MACHINES)}
 

@@ -23,7 +23,10 @@ from buildplug.config.project import Link, Toolchain, read, read_file
 from buildplug.linker.family import by_version
 
 PYTHON = (3, 11)
-QEMU = "qemu-system-x86_64"
+QEMU = {  # what boots a kernel of `buildplug new`
+    "x86_64": "qemu-system-x86_64", "i386": "qemu-system-x86_64", "aarch64": "qemu-system-aarch64",
+    "riscv64": "qemu-system-riscv64",
+}  # fmt: skip
 PACKAGES = (  # program -> Debian's package
     (r"g?cc", "gcc"),
     (r"(?:gcc|clang)(?:-\d+)?|ccache|distcc", r"\g<0>"),
@@ -31,7 +34,9 @@ PACKAGES = (  # program -> Debian's package
     (r"ld(?:\.bfd)?", "binutils"),
     (r"(\w+-linux-gnu\w*)-gcc", r"gcc-\1"),
     (r"(\w+-linux-gnu\w*)-ld(?:\.bfd)?", r"binutils-\1"),
-    (QEMU, "qemu-system-x86"),
+    (r"qemu-system-(?:x86_64|i386)", "qemu-system-x86"),
+    (r"qemu-system-aarch64", "qemu-system-arm"),
+    (r"qemu-system-riscv64", "qemu-system-misc"),
 )
 SOURCE = """
 	.section .bp_doctor, "a", %progbits
@@ -108,7 +113,8 @@ def examine(path: Path | None, arch: str = "") -> list[Finding]:
         if not found[-1].problem:
             found.append(_tried(toolchain.ld, "links", words, folder))
         found += [_there(program, "goes before the compiler", needed=True) for program in toolchain.launcher[:1]]
-        found.append(_there(QEMU, "boots the kernel of `buildplug new`", needed=False))
+        if emulator := QEMU.get(file.kernel.arch if file else "x86_64"):
+            found.append(_there(emulator, "boots the kernel of `buildplug new`", needed=False))
     return [*found, *_bypassed(path, arch)] if path and file and file.table else found
 
 

@@ -4,7 +4,6 @@ import shlex
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from buildplug.arch.registry import ARCHES
 from buildplug.base import files
 from buildplug.base.data import shipped
 from buildplug.base.errors import BuildplugError
@@ -14,12 +13,15 @@ BOOT = (
     "qemu-system-x86_64 -accel tcg -no-reboot -display none -serial stdio "
     "-device isa-debug-exit,iobase=0xf4,iosize=1 -append backend=native -kernel"
 )
-PARTS = {"x86_64": ("common", "x86", "x86_64"), "i386": ("common", "x86", "i386")}  # folders of templates/kernel/
+PARTS = {  # folders of templates/kernel/
+    "x86_64": ("common", "x86", "x86_64"), "i386": ("common", "x86", "i386"),
+    "aarch64": ("common", "aarch64"), "riscv64": ("common", "riscv64"),
+}  # fmt: skip
 
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--arch", choices=sorted(ARCHES), help="the kernel's architecture; default: x86_64")
+    parser.add_argument("--arch", choices=sorted(PARTS), help="the kernel's architecture; default: x86_64")
     parser.add_argument(
         "--full", action="store_true",
         help="copy the sample kernel, for all architectures, which uses every rule and tests itself",

@@ -48,9 +48,18 @@ def test_what_is_only_for_the_sample_kernel_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "cc").symlink_to("gcc")
     done = buildplug("doctor", cwd=tmp_path, env={"PATH": str(tmp_path)})
     assert done.returncode == 0, done.stderr
-    (line,) = (line for line in done.stdout.splitlines() if QEMU in line)
+    (line,) = (line for line in done.stdout.splitlines() if QEMU["x86_64"] in line)
     assert line.startswith("optional")
     assert line.endswith("is missing; apt-get install qemu-system-x86")
+
+
+@pytest.mark.parametrize("arch", QEMU)
+def test_a_new_kernel_names_the_emulator_that_boots_it(tmp_path: Path, arch: str) -> None:
+    buildplug("new", tmp_path / "kernel", "--arch", arch)
+    emulators = {tool for tool in findings(tmp_path / "kernel") if tool.startswith("qemu")}
+    assert emulators == {QEMU[arch]}
+    makefile = (tmp_path / "kernel" / "machine.mk").read_text()
+    assert f"QEMU ?= {QEMU[arch]}\n" in makefile
 
 
 @pytest.mark.parametrize("ld", ["ld.gold", "mold"])

@@ -3,6 +3,9 @@
 #define MULTIBOOT_HEADER 0x1badb002
 #define MULTIBOOT_FLAGS 0 /* load addresses are in the ELF header */
 
+	.globl load_address /* for kernel.lds */
+	.set load_address, 0x100000
+
 	.section .multiboot, "a"
 	.balign 4
 	.long MULTIBOOT_HEADER, MULTIBOOT_FLAGS, -(MULTIBOOT_HEADER + MULTIBOOT_FLAGS)

@@ -11,6 +11,9 @@
 #define MSR_EFER 0xc0000080
 #define EFER_LME 0x100
 
+	.globl load_address /* for kernel.lds */
+	.set load_address, 0x100000
+
 	.section .note.Xen, "a", @note
 	.balign 4
 	.long 4, 8, XEN_ELFNOTE_PHYS32_ENTRY
