@@ -44,8 +44,8 @@ setup-test: setup
 	@.ci/packages g++=g++ ld.gold=binutils-gold,binutils ld.lld=lld ld.lld-19=lld-19 mold=mold clang=clang \
 		clang-format=clang-format ccache=ccache chromium=chromium distcc=distcc faketime=faketime \
 		disorderfs=disorderfs fusermount=fuse reprotest=reprotest diffoscope=diffoscope-minimal \
-		locale-gen=locales cpio=cpio make=make rustc=rustc \
-		clang-19=clang-19 qemu-arm=qemu-user arm-linux-gnueabi-ld=binutils-arm-linux-gnueabi \
+		locale-gen=locales cpio=cpio make=make cargo=cargo rustc=rustc \
+		clippy-driver=rust-clippy clang-19=clang-19 qemu-arm=qemu-user arm-linux-gnueabi-ld=binutils-arm-linux-gnueabi \
 		aarch64-linux-gnu-ld=binutils-aarch64-linux-gnu riscv64-linux-gnu-ld=binutils-riscv64-linux-gnu \
 		powerpc64-linux-gnu-ld=binutils-powerpc64-linux-gnu s390x-linux-gnu-ld=binutils-s390x-linux-gnu \
 		mips-linux-gnu-ld=binutils-mips-linux-gnu qemu-system-aarch64=qemu-system-arm \

@@ -14,6 +14,10 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, default=Path("buildplug.toml"), help="default: buildplug.toml")
     add_architecture(parser)
     parser.add_argument(
+        "--language", choices=sources.LANGUAGES, default="c",
+        help="rust: modules for the tables of format ksyms, and C for the others; default: c",
+    )  # fmt: skip
+    parser.add_argument(
         "--depfile", type=Path, help="write what the files and tables are made from, for make and ninja"
     )
     parser.add_argument(
@@ -25,7 +29,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     config = project.read(options.config, arch=options.arch)
-    made = sources.write(config, options.folder)
+    made = sources.write(config, options.folder, options.language)
     if options.depfile:
         files.write(options.depfile, sources.depfile(made, config))
     if options.makefile:

@@ -128,6 +128,12 @@ def table_files(arch: Arch, rule: Rule, declared: Ops | None, base: Path) -> Tex
     return {name: _of_rule(source.template, base, rule, source.values) for name, source in sources.items()}
 
 
+def rust(arch: Arch, rule: Rule, base: Path) -> Texts:
+    """The modules of a kernel in Rust for this table: file name -> text; empty if its format has none."""
+    sources = format_of(rule).rust(rule, arch)
+    return {name: _of_rule(source.template, base, rule, source.values) for name, source in sources.items()}
+
+
 def table(rule: Rule, contents: Contents, slack: int, base: Path, blob: str = "") -> str:
     """The source of a table, assembly or C by its template's name, with `slack` spare bytes.
 

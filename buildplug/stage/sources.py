@@ -1,4 +1,4 @@
-"""The generated C, assembly and headers that a kernel compiles in to use its tables. Knows no pass."""
+"""The generated C, assembly, headers and Rust that a kernel compiles in to use its tables. Knows no pass."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,8 @@ from buildplug.tables.registry import format_of
 
 
 def texts(tables: Sequence[WantedTable], arch: Arch, root: Path) -> dict[str, str]:
-    """The sources for these tables: file name -> text. `root`: base of the user's templates. Raises BuildplugError."""
+    """The sources in C for these tables: file name -> text. `root`: base of the user's templates. Raises
+    BuildplugError."""
     formats = [format_of(table.rule) for table in tables]
     found = render.runtime(arch, root, formats, has_ops=any(table.ops for table in tables))
     for table in tables:
@@ -20,9 +21,21 @@ def texts(tables: Sequence[WantedTable], arch: Arch, root: Path) -> dict[str, st
     return found
 
 
-def write(config: Config, folder: Path) -> list[Path]:
+def rust_texts(tables: Sequence[WantedTable], arch: Arch, root: Path) -> dict[str, str]:
+    """texts() for a kernel in Rust: C for those tables only that have no reader in Rust."""
+    found, in_c = dict[str, str](), list[WantedTable]()
+    for table in tables:
+        found |= (made := render.rust(arch, table.rule, root))
+        in_c += [] if made else [table]
+    return found | (texts(in_c, arch, root) if in_c else {})
+
+
+LANGUAGES = {"c": texts, "rust": rust_texts}
+
+
+def write(config: Config, folder: Path, language: str = "c") -> list[Path]:
     """Writes the sources that changed; returns the paths of all."""
-    made = texts(config.tables, config.arch, config.root)
+    made = LANGUAGES[language](config.tables, config.arch, config.root)
     for name, text in made.items():
         files.write(folder / name, text)
     return [folder / name for name in made]
@@ -39,8 +52,9 @@ def inputs(config: Config) -> list[Path]:
 
 
 def makefile(made: Sequence[Path], config: Config, path: Path) -> str:
-    """A makefile to include: BUILDPLUG_SOURCES and BUILDPLUG_OBJECTS, and what makes make renew it, as `path`."""
-    compiled = [name for name in map(str, made) if not name.endswith(".h")]
+    """A makefile to include: BUILDPLUG_SOURCES and BUILDPLUG_OBJECTS, and what makes make renew it, as `path`. Modules
+    in Rust are in neither: rustc finds them by itself."""
+    compiled = [name for name in map(str, made) if not name.endswith((".h", ".rs"))]
     lines = [
         f"BUILDPLUG_SOURCES := {' '.join(map(escaped, compiled))}",
         f"BUILDPLUG_OBJECTS := {' '.join(escaped(str(Path(name).with_suffix('.o'))) for name in compiled)}",

@@ -122,3 +122,8 @@ class Format(ABC):
     def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
         """File name -> source for the table of `rule`."""
         return {}
+
+    def rust(self, rule: Rule, arch: Arch) -> dict[str, Source]:
+        """File name -> source for the table of `rule` in a kernel in Rust, in place of all C; empty if the format is
+        read by C only."""
+        return {}

@@ -10,7 +10,7 @@ from buildplug.image.headers import SHF_ALLOC, SHN_ABS, distinct
 from buildplug.image.symbols import letters
 from buildplug.select.symbols import left_out, selected
 from buildplug.tables import ksyms_codec, ksyms_format
-from buildplug.tables.binary import CTYPE, address_of
+from buildplug.tables.binary import CTYPE, RUST_TYPE, address_of
 from buildplug.tables.format import Source
 from buildplug.tables.ksyms_format import Ksyms
 from buildplug.tables.packed import Packed, PackedFormat
@@ -32,6 +32,10 @@ class KsymsFormat(PackedFormat):
     def runtime(self, arch: Arch, *, has_ops: bool) -> dict[str, Source]:
         values = {"arch": arch, "ctype": CTYPE, "ksyms": ksyms_format}
         return {name: Source(f"{name}.j2", values) for name in ("ksyms.h", "ksyms.c")}
+
+    def rust(self, rule: Rule, arch: Arch) -> dict[str, Source]:
+        values = {"rule": rule, "arch": arch, "rust_type": RUST_TYPE, "ksyms": ksyms_format}
+        return {f"{rule.symbol}.rs": Source("ksyms.rs.j2", values)}
 
 
 def _encoded(rule: Rule, table: Ksyms) -> Packed:

@@ -117,3 +117,20 @@ def test_the_depfile_of_the_runtime_names_what_says_what_the_tables_are(tmp_path
         ["make", "-sB", "gen/fixup.c"], cwd=tmp_path, capture_output=True, text=True, check=True
     ).stdout
     assert said.split() == f"{kernel}/buildplug.toml {kernel}/paravirt.toml".split()
+
+
+def test_in_rust_are_the_tables_of_symbols_and_the_others_are_in_c(tmp_path: Path) -> None:
+    kernel = copy_sample(tmp_path / "kernel")
+    names = {}
+    for language in "c", "rust":
+        done = buildplug("runtime", tmp_path / language, "--config", kernel, "--language", language)
+        names[language] = {Path(name).name for name in done.stdout.splitlines()}
+    assert names["c"] - names["rust"] == {"ksyms.c", "ksyms.h", "bp_ksyms.h"}
+    assert names["rust"] - names["c"] == {"bp_ksyms.rs"}
+
+
+def test_a_makefile_compiles_no_module_of_rust(tmp_path: Path) -> None:
+    kernel = copy_sample(tmp_path / "kernel")
+    buildplug("runtime", "gen", "--config", kernel, "--language", "rust", "--makefile", "m", cwd=tmp_path)
+    assert "fixup.o" in (text := (tmp_path / "m").read_text())
+    assert "bp_ksyms." not in text.replace("ksyms.rs.j2", "")
