@@ -65,8 +65,8 @@ def forecast(inputs: Sequence[Path], placement: Placement, rules: Sequence[Rule]
     """The image that a linker is expected to make of `inputs` and of the tables of `rules`. Raises BuildplugError for
     inputs that say too little."""
     objects = [image for path in inputs for image in archive.objects(path)]
-    if not objects:
-        raise BuildplugError("forecast", "expected objects, found none")
+    if not objects or any(image.type != "ET_REL" or image.arch != objects[0].arch for image in objects):
+        raise BuildplugError("forecast", "expected objects of one architecture, found others or none")
     outputs = _outputs(placement)
     found = _read(objects, rules)
     homes, titles, numbers = _homes(found, outputs)
@@ -88,7 +88,7 @@ def forecast(inputs: Sequence[Path], placement: Placement, rules: Sequence[Rule]
     symbols["section"][inside] = homes[own] + 1
     gone = [number + 1 for number, title in enumerate(titles) if title == DISCARDED]
     kept = np.flatnonzero(~among(symbols["section"], gone) & ~found.overridden)
-    symbols, names = symbols.take(kept), [found.names[i] for i in kept.tolist()]
+    symbols, names = symbols.take(kept), list(map(found.names.__getitem__, kept.tolist()))
     assigned = [
         (one, _home(one, number, used, family))
         for output, number in zip(outputs, numbers, strict=True)
@@ -158,16 +158,16 @@ def _read(objects: Sequence[Image], rules: Sequence[Rule]) -> _Inputs:
 
 
 def _overridden(symbols: Array, names: Sequence[bytes], common: Array) -> Array:
-    """Mask of the definitions that give way to another of the same name."""
+    """Mask of the definitions that give way to another of the same name: weak ones to common ones, these to others."""
     found = np.zeros(len(symbols), bool)
     weak = symbols["bind"] == STB_WEAK
-    yielding = [*np.flatnonzero(common).tolist(), *np.flatnonzero(weak & ~common).tolist()]
-    if yielding:
-        strong = np.flatnonzero((symbols["bind"] == STB_GLOBAL) & ~common).tolist()
-        taken = {names[i] for i in strong}
-        for i in yielding:
-            found[i] = names[i] in taken
-            taken.add(names[i])
+    if (weak | common).any():
+        rank = np.where(common, 1, np.where(weak, 2, 0))
+        bound = np.flatnonzero(symbols["bind"] != 0)
+        bound = bound[np.argsort(rank[bound], kind="stable")]
+        texts = list(map(names.__getitem__, bound.tolist()))
+        first = dict(zip(reversed(texts), range(len(texts) - 1, -1, -1), strict=True))
+        found[bound] = np.fromiter(map(first.__getitem__, texts), "i8", len(texts)) != np.arange(len(texts))
     return found
 
 

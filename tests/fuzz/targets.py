@@ -11,11 +11,14 @@ from buildplug.config.rule import find, find_shipped
 from buildplug.image import build_id, loading, strip
 from buildplug.image.compare import compare
 from buildplug.image.elf import Image
+from buildplug.linker.family import FAMILIES
+from buildplug.linker.script import Placement, outputs
 from buildplug.record import build as record_build
 from buildplug.record import provenance
 from buildplug.record.report import read as read_report
 from buildplug.runtime.fixup import fixup
 from buildplug.runtime.memory import memory_of
+from buildplug.stage.forecast import forecast
 from buildplug.stage.notes import Verified
 from buildplug.stage.proof import verify
 from buildplug.tables.kallsyms import kallsyms_of
@@ -26,6 +29,14 @@ from tests.fuzz.kernel import Kernel, written
 
 Read = Callable[[bytes], object]
 Mutate = Callable[[random.Random, bytes], bytes]
+
+
+SCRIPT = b"""
+SECTIONS { first = .; PHYS = 0x1000; . = 0x100000; .head 0x4000 : AT(0x1000) { head = .; KEEP(*(.head)) tail = .; }
+.text : { *(.text .text.*) } . = ALIGN(4096); end = .; PROVIDE(provided = .); alias = pv_a;
+.none : { none = .; . += 8; }
+.data : { *(.data*) *(COMMON) } /DISCARD/ : { *(.comment) } last = ABSOLUTE(.); }
+"""
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,20 @@ def targets(kernel: Kernel, scratch: Path) -> dict[str, Target]:
 
         return look
 
+    def of_input(name: str) -> Read:
+        return in_file(name, lambda path: forecast([path], Placement(), [listing], FAMILIES[-1]))
+
+    def script(data: bytes) -> None:
+        placement = Placement(outputs=tuple(outputs(data.decode(errors="replace"))))
+        forecast(objects[:1], placement, [listing], FAMILIES[-1])
+
     folder, image = kernel.folder, mutate.binary
+    objects = sorted((folder / "build/obj").rglob("*.o"))
+    inputs = tuple(path.read_bytes() for path in objects)
+    archive = b"!<arch>\n" + b"".join(
+        f"{'o/':<16}{0:<12}{0:<6}{0:<6}{0:<8}{len(data):<10}`\n".encode() + data + b"\n" * (len(data) % 2)
+        for data in inputs
+    )
     kernel_images = (kernel.final.read_bytes(),)
     notes = tuple(path.read_bytes() for path in sorted((folder / "build").rglob("notes/*.json")))
     record = (folder / "build/k.buildplug.json").read_bytes()
@@ -103,6 +127,9 @@ def targets(kernel: Kernel, scratch: Path) -> dict[str, Target]:
         "verify": Target(proof, kernel_images, image, 8),
         "draft": Target(other_draft, (kernel.draft.read_bytes(),), image, 6),
         "apply": Target(patched, kernel_images, image, 6),
+        "object": Target(of_input("input.o"), inputs, image, 6),
+        "archive": Target(of_input("input.a"), (archive,), image, 2),
+        "script": Target(script, ((folder / "k.lds").read_bytes(), SCRIPT), mutate.binary, 4),
         "strip": Target(dropped, kernel_images, image, 4),
         "project": Target(in_file("buildplug.toml", project.read), text["buildplug.toml"], mutate.of_toml, 8),
         "ops": Target(in_file("ops.toml", lambda p: ops.read(p, X86_64)), text["ops.toml"], mutate.of_toml, 8),
