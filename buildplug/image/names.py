@@ -15,6 +15,7 @@ from buildplug.image.headers import Array, name_lengths, within
 STEP = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits all over, so that keys differ in all of theirs
 WORD = 8
 PIECE = 1 << 15  # names
+FEW = 10  # questions that take less time than sorting
 
 
 def _key(name: bytes) -> np.uint64:
@@ -32,6 +33,7 @@ class Names:
         """`strings` ends with a zero byte, and no offset is outside of it."""
         self._strings, self._starts = strings, starts.astype("i8")
         self._bytes = np.frombuffer(strings, np.uint8)
+        self._asked = 0  # how many names
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -109,9 +111,12 @@ class Names:
         return order, self._keys[order]
 
     def equal(self, name: bytes) -> Array:
-        """The indices of the names that equal `name`, ascending. Cheap, but for the first time."""
+        """The indices of the names that equal `name`, ascending. Sorts all names once many have been asked for."""
         if b"\0" in name:
             return np.zeros(0, "i8")
+        self._asked += 1
+        if self._asked <= FEW:
+            return self.prefixed(name + b"\0")
         order, keys = self._by_key
         key = _key(name)
         near = order[np.searchsorted(keys, key) : np.searchsorted(keys, key, "right")]
