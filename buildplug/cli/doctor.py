@@ -115,6 +115,7 @@ def examine(path: Path | None, arch: str = "") -> list[Finding]:
         found += [_there(program, "goes before the compiler", needed=True) for program in toolchain.launcher[:1]]
         if emulator := QEMU.get(file.kernel.arch if file else "x86_64"):
             found.append(_there(emulator, "boots the kernel of `buildplug new`", needed=False))
+        found += [_there(name, "compiles a kernel in Rust", needed=False) for name in ("rustc",) if which(name)]
     return [*found, *_bypassed(path, arch)] if path and file and file.table else found
 
 

@@ -8,8 +8,8 @@ HELP = """\
 usage: buildplug ld [--config FILE] [--arch NAME] [--ld PROGRAM] [--keep] [--relink] LINKER-ARGUMENTS...
        buildplug ld [--config FILE] [--arch NAME] [--ld PROGRAM] [--keep] [--relink] --into DIR
 
-Link in place of the linker: the output that has the name in [kernel] name of the configuration gets tables; any other
-link is passed on to the linker as it is.
+Link in place of the linker: the output that has the name in [kernel] name of the configuration, or the one that Cargo
+makes of it, gets tables; any other link is passed on to the linker as it is.
 
 options, which stand before the linker's:
   --config FILE  the configuration, or its folder
@@ -28,7 +28,7 @@ environment:
                  set for the linker, so that a wrapper that calls itself ends
 
 Without --config and BUILDPLUG_CONFIG the configuration is the first buildplug.toml of: beside the program as it was
-called, in the folder of the output, in the current folder, in its parents.
+called, in the folder of the output, in that of the package if Cargo links it, in the current folder, in its parents.
 
 For the linker's own help: buildplug ld --ld PROGRAM --help
 """

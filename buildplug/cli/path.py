@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 from buildplug.base.data import build_system
 
 SYSTEMS = {  # build system -> what of rules/build_systems/ it takes
+    "cargo": "cargo-config.toml",
     "cmake": "",  # the folder that find_package() looks into
     "doit": "dodo.py",
     "make": "buildplug.mk",

@@ -28,7 +28,11 @@ Architecture = Annotated[str, OneOf("architecture", names())]
 class Kernel:
     """The image."""
 
-    name: Annotated[str, "Its file name, in the build directory."] = "vmlinux"
+    name: Annotated[
+        str,
+        "Its file name, in the build directory. For `buildplug ld` it is also the name of the program whose output by "
+        "Cargo is `deps/NAME-` and 16 hexadecimal digits, where Rust writes `_` for each `-` of `NAME`.",
+    ] = "vmlinux"
     arch: Annotated[
         Architecture,
         "Its architecture, unless `--arch` chooses another. If left out, `buildplug ld` takes that of the "

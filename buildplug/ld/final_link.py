@@ -40,6 +40,7 @@ class FinalLink:
     """
 
     ld: str
+    flavor: list[str]  # words that the linker needs before all others
     family: Family
     words: list[str]
     line: LinkLine
@@ -152,7 +153,8 @@ class FinalLink:
         else:  # the linker places orphans behind .rodata; this keeps them from --gc-sections
             ours = [f"--undefined={table.rule.symbol}" for table in self.config.tables]
         elf = ["--format=default"] if "format" in self.line else []  # what a last -b binary would make of our objects
-        command = [self.ld, *ours, *words, *last, *self.config.link_options, *elf, *map(str, tables.inputs)]
+        command = [self.ld, *self.flavor, *ours, *words, *last, *self.config.link_options, *elf]
+        command += map(str, tables.inputs)
         if self._map:
             # where a % in the name of our folder would be taken for the output, the whole name is said by that
             named = self.family.percent_is_output and "%" in str(self.linked)
@@ -204,12 +206,12 @@ class FinalLink:
 
 
 def link(
-    ld: str, config: Path, arch: str, words: list[str], line: LinkLine, env: Mapping[str, str], family: Family, *,
-    keep: bool, relink: bool,
+    ld: str, flavor: list[str], config: Path, arch: str, words: list[str], line: LinkLine, env: Mapping[str, str],
+    family: Family, *, keep: bool, relink: bool,
 ) -> int:  # fmt: skip
     """Makes the output of a link with tables; returns the exit status. Raises BuildplugError."""
     with interruptible(), scratch.folder(Path(line.output)) as folder:
-        final = FinalLink(ld, family, words, line, env, read(config, folder, arch), folder, keep, relink)
+        final = FinalLink(ld, flavor, family, words, line, env, read(config, folder, arch), folder, keep, relink)
         try:
             final.run()
         except LinkFailed as failed:

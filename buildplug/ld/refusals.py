@@ -5,15 +5,16 @@ from pathlib import Path
 from buildplug.base.errors import BuildplugError
 from buildplug.config.project import read_file
 from buildplug.config.rule import find
+from buildplug.ld import cargo
 from buildplug.linker import family, unusable
 from buildplug.linker.command_line import LinkLine
 from buildplug.linker.family import Family
 
 
-def usable_family(ld: str, line: LinkLine, config: Path, arch: str) -> Family:
+def usable_family(ld: str, flavor: list[str], line: LinkLine, config: Path, arch: str) -> Family:
     """The linker's family. Raises BuildplugError if it, or an option, keeps the kernel's link from getting tables."""
     unusable.check(line)
-    found, file = family.of(ld), read_file(config, arch)
+    found, file = family.of(ld, flavor), read_file(config, arch)
     placed = "script" in line or any((file.link.after, *(table.after for table in file.table)))
     if reason := found.unusable(placed=placed):
         raise BuildplugError(ld, f"{found.says} cannot be used: {reason}", "use GNU ld or lld")
@@ -30,8 +31,8 @@ def check_name(config: Path, line: LinkLine, image: str, status: int) -> None:
     for name in line.inputs:
         for symbol in symbols if Path(name).is_file() else ():
             if f"{symbol}\0".encode() in Path(name).read_bytes():
+                found = cargo.crate(line.output) or Path(line.output).name
                 raise BuildplugError(
                     line.output, f"was linked without the table {symbol}, which {name} refers to: expected the output "
-                    f"{image}, found {Path(line.output).name}", f"make [kernel] name in {config} the output's name",
-                    status=status,
+                    f"{image}, found {found}", f"make [kernel] name in {config} the output's name", status=status,
                 )  # fmt: skip

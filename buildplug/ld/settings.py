@@ -1,20 +1,26 @@
 """The configuration that a link belongs to, and what must be known of it to pass a link on."""
 
+import os
 import tomllib
 from pathlib import Path
 
 from buildplug.base.errors import BuildplugError
+from buildplug.ld import cargo
 
 NAME = "buildplug.toml"
+PACKAGE = "CARGO_MANIFEST_DIR"  # the variable in which Cargo says the folder of a package
 
 
 def find(named: str, called: str, output: str) -> Path:
     """The configuration: the one that is named, or the first of those beside the program as it was `called`, in the
-    folder of the output, in the current folder and its parents. Raises BuildplugError."""
+    folder of the output, in that of the package if Cargo links it, in the current folder and its parents. Raises
+    BuildplugError."""
     if named:
         return Path(named, NAME) if Path(named).is_dir() else Path(named)
     here = Path.cwd()
-    for folder in (Path(called).parent, Path(output).parent, here, *here.parents):
+    package = os.environ.get(PACKAGE) if cargo.crate(output) else None
+    packages = [Path(package)] if package else []
+    for folder in (Path(called).parent, Path(output).parent, *packages, here, *here.parents):
         if (folder / NAME).is_file():
             return folder / NAME
     raise BuildplugError(

@@ -2,11 +2,14 @@
 
 Most links of a build are not the kernel's, and starting Python takes longer than many of them. So the shell passes on
 every link that cannot be the kernel's, and of which nothing is to be said if it fails; Python gets all others. Knows no
-options of linkers: a link is the kernel's only if a word ends with the kernel's name, or is a response file.
+options of linkers: a link is the kernel's only if a word ends with the kernel's name, or with what Cargo makes of it,
+or is a response file.
 """
 
 from collections.abc import Iterable
 from pathlib import Path
+
+from buildplug.ld import cargo
 
 DEFAULT = "a.out"  # the output of a link that names none
 
@@ -18,11 +21,11 @@ buildplug() {{ exec {command} "$@"; }}
 _PASS_ON = """\
 # Links that are not the kernel's go to the linker from here: starting Python takes longer than many of them.
 case ${{BUILDPLUG_LD_INSIDE-}}${{BUILDPLUG_ARCH-}} in ?*) buildplug "$@" ;; esac
-case ${{1-}} in --config* | --arch* | --ld* | --into* | --keep*) buildplug "$@" ;; esac
+case ${{1-}} in --config* | --arch* | --ld* | --into* | --keep* | -flavor) buildplug "$@" ;; esac
 [ -x {ld} ] || buildplug "$@"
 cmp -s {config} {copy} 2>/dev/null || buildplug "$@" # the names below may be others by now
 for word do
-	case $word in {image} | */{image} | -o{image} | -*={image} | @*) buildplug "$@" ;; esac
+	case $word in {image} | */{image} | -o{image} | -*={image} | {cargo} | @*) buildplug "$@" ;; esac
 	if [ -e "$word" ] && [ ! -f "$word" ] && [ ! -d "$word" ]; then buildplug "$@"; fi # no reading of pipes
 done
 # An input that refers to a table: if the link fails for lack of it, Python says why it has none.
@@ -44,7 +47,11 @@ def text(
         return head + _ALWAYS
     wanted = " ".join(f"-e {_quoted(symbol)}" for symbol in symbols)
     quoted = {"ld": ld, "config": str(config), "copy": str(copy), "image": image}
-    return head + _PASS_ON.format(symbols=wanted, **{name: _quoted(value) for name, value in quoted.items()})
+    crate = _quoted(cargo.as_crate(image))
+    by_cargo = " | ".join(f"*{output.format(crate=crate, hash='?' * 16)}" for output in cargo.OUTPUTS)
+    return head + _PASS_ON.format(
+        symbols=wanted, cargo=by_cargo, **{name: _quoted(value) for name, value in quoted.items()}
+    )
 
 
 def _quoted(word: str) -> str:

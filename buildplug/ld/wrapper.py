@@ -20,6 +20,7 @@ def main(words: list[str], called: str) -> int:
     Raises BuildplugError.
     """
     own, words = _own(words)
+    flavor, words = (words[:2], words[2:]) if words[:1] == ["-flavor"] else ([], words)
     if "into" not in own and INSIDE in os.environ:
         raise BuildplugError(
             own["ld"] or called, "expected the real linker, found this wrapper again", "name it with --ld"
@@ -27,7 +28,7 @@ def main(words: list[str], called: str) -> int:
     env = os.environ | {INSIDE: "1"}
     line = _parse(own["ld"], words, env)
     if "into" not in own and own["ld"] and not line.is_final:
-        return passing.exec_program([own["ld"], *words], env)
+        return passing.exec_program([own["ld"], *_needed(flavor, own["ld"]), *words], env)
     from pathlib import Path
 
     from buildplug.ld import settings
@@ -43,15 +44,17 @@ def main(words: list[str], called: str) -> int:
         supervise()
         into.write(Path(own["into"]), config, own["arch"], ld, image, flags)
         return 0
-    line = line if own["ld"] else _parse(ld, words, env)
+    line, flavor = line if own["ld"] else _parse(ld, words, env), _needed(flavor, ld)
     special = not output.parent.is_dir() or (output.exists() and not output.is_file())  # the linker says what is wrong
     if not line.is_final or not image or special:
-        return passing.exec_program([ld, *words], env)
+        return passing.exec_program([ld, *flavor, *words], env)
     from buildplug.base.supervisor import supervise
 
     supervise()
-    if image != output.name:
-        status = passing.run([ld, *words], env)
+    from buildplug.ld import cargo
+
+    if not cargo.is_of(line.output, image):
+        status = passing.run([ld, *flavor, *words], env)
         if 0 < status < 128:  # else a signal has ended it, whatever the inputs name
             from buildplug.ld import refusals
 
@@ -61,9 +64,9 @@ def main(words: list[str], called: str) -> int:
     from buildplug.ld import architecture, final_link, refusals
 
     try:
-        family = refusals.usable_family(ld, line, config, own["arch"])
+        family = refusals.usable_family(ld, flavor, line, config, own["arch"])
         arch = own["arch"] or architecture.of(config, line)
-        status = final_link.link(ld, config, arch, words, line, env, family, **flags)
+        status = final_link.link(ld, flavor, config, arch, words, line, env, family, **flags)
     except BuildplugError:
         final_link.remove_outputs(line)
         raise
@@ -83,6 +86,17 @@ def _parse(ld: str, words: list[str], env: dict[str, str]) -> LinkLine:
         return bool(ld) and response.finds_version(ld, env, text)
 
     return command_line.parse(words, asked)
+
+
+def _needed(flavor: list[str], ld: str) -> list[str]:
+    """The words `-flavor gnu`, by which rustc makes any linker lld for ELF; none for a linker that is one without."""
+    if not flavor:
+        return []
+    from pathlib import Path
+
+    from buildplug.base.process import version
+
+    return [] if version(ld, Path.cwd()) else flavor
 
 
 def _own(words: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -1,5 +1,6 @@
 """Families of linkers that take the same options, as data."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,9 +39,9 @@ def by_version(text: str) -> Family | None:
     return next((family for family in FAMILIES if family.says in text), None)
 
 
-def of(ld: str) -> Family:
-    """The family of a linker. Raises BuildplugError."""
-    text = run([ld, "--version"], Path.cwd(), "say its version").output.partition("\n")[0]
+def of(ld: str, flavor: Sequence[str] = ()) -> Family:
+    """The family of a linker; flavor: the words without which rust-lld is none. Raises BuildplugError."""
+    text = run([ld, *flavor, "--version"], Path.cwd(), "say its version").output.partition("\n")[0]
     if (family := by_version(text)) is None:
         raise BuildplugError(
             ld, f"expected GNU ld, lld or mold, found a linker that says {text!r}", "name one with --ld"

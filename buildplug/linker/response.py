@@ -8,6 +8,7 @@ from pathlib import Path
 
 from buildplug.base.process import capture
 
+_PLAIN = re.compile(r"""[^'"\\ \t\n\v\f\r]+""")  # nothing to any linker but a part of a word
 Asked = Callable[[str], bool]  # whether the linker finds --version in a response file with that text
 
 
@@ -25,6 +26,9 @@ class Quoting:
         word: str | None = None
         quote, at = "", 0
         while at < len(text):
+            if plain := _PLAIN.match(text, at):  # as a whole: a word may be long, and a text millions of characters
+                word, at = (word or "") + plain[0], plain.end()
+                continue
             character = text[at]
             escape = self.escapes[quote].match(text, at) if character == "\\" else None
             at = escape.end() if escape else at + 1

@@ -62,6 +62,17 @@ def test_a_new_kernel_names_the_emulator_that_boots_it(tmp_path: Path, arch: str
     assert f"QEMU ?= {QEMU[arch]}\n" in makefile
 
 
+@pytest.mark.parametrize("said", ["rustc 1.63.0", ""])
+def test_rustc_is_named_with_its_version_if_there_is_one(tmp_path: Path, said: str) -> None:
+    if said:
+        (tmp_path / "rustc").write_text(f"#!/bin/sh\necho {said}\n")
+        (tmp_path / "rustc").chmod(0o755)
+    for tool in ("cc", "ld", "as"):
+        (tmp_path / tool).symlink_to(shutil.which(tool) or "")
+    found = findings(cwd=tmp_path, env={"PATH": str(tmp_path)})
+    assert [finding["found"] for tool, finding in found.items() if tool == "rustc"] == [said][: len(said)]
+
+
 @pytest.mark.parametrize("ld", ["ld.gold", "mold"])
 def test_a_linker_that_takes_no_scripts_is_told_apart(tmp_path: Path, ld: str) -> None:
     found = findings(config(tmp_path, ld=ld))[ld]

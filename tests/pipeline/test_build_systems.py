@@ -210,6 +210,6 @@ def test_build_system_makes_the_same_kernel_and_nothing_twice(tmp_path: Path, re
 
 
 def test_each_system_is_told_where_its_rules_are() -> None:
-    for system in ("make", "ninja", "cmake", "meson", "doit"):
+    for system in ("make", "ninja", "cargo", "cmake", "meson", "doit"):
         assert Path(path_of(system)).exists()
         assert Path(path_of(system)).is_relative_to(build_system(""))
