@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -18,6 +19,7 @@ from buildplug.base.supervisor import adopt_orphans, children, end_children
 LAST_SECOND = 253402300799  # of the year 9999, since 1970
 WAIT = 10  # seconds until a server must be ready
 SHARED_MEMORY = Path("/dev/shm")
+MOST = {resource.RLIMIT_AS: 1 << 30, resource.RLIMIT_FSIZE: 1 << 30, resource.RLIMIT_CPU: 10}  # of a filter: bytes, s
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,35 @@ def version(program: str, cwd: Path) -> str:
         return run([program, "--version"], cwd, "print its version").output.partition("\n")[0]
     except BuildplugError:
         return ""
+
+
+def filtered(command: Sequence[str], data: bytes, what: str, remedy: str) -> bytes:
+    """What a program makes of hostile data: its output, of which it may make no more than MOST. Its standard input and
+    output are files. Raises BuildplugError if it cannot be run, or fails."""
+    with os.fdopen(os.memfd_create("input"), "w+b") as given, os.fdopen(os.memfd_create("output"), "w+b") as made:
+        given.write(data)
+        given.seek(0)
+        try:
+            process = subprocess.Popen(
+                command, stdin=given, stdout=made, stderr=subprocess.PIPE, env=environment() | {"LC_ALL": "C"}
+            )
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise BuildplugError(command[0], f"cannot be run to {what}: {reason}", remedy) from None
+        with process:
+            try:
+                with suppress(ProcessLookupError):  # it has ended
+                    for limit, most in MOST.items():
+                        resource.prlimit(process.pid, limit, (most, most + 1))
+                _, said = process.communicate()
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode:
+            output = said.decode(errors="backslashreplace")
+            raise BuildplugError(command[0], f"{what} failed with {_reason(process.returncode)}", remedy, output=output)
+        made.seek(0)
+        return made.read()
 
 
 @dataclass(frozen=True)

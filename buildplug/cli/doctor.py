@@ -34,6 +34,7 @@ PACKAGES = (  # program -> Debian's package
     (r"ld(?:\.bfd)?", "binutils"),
     (r"(\w+-linux-gnu\w*)-gcc", r"gcc-\1"),
     (r"(\w+-linux-gnu\w*)-ld(?:\.bfd)?", r"binutils-\1"),
+    (r"c\+\+filt", "binutils"),
     (r"qemu-system-(?:x86_64|i386)", "qemu-system-x86"),
     (r"qemu-system-aarch64", "qemu-system-arm"),
     (r"qemu-system-riscv64", "qemu-system-misc"),
@@ -116,7 +117,10 @@ def examine(path: Path | None, arch: str = "") -> list[Finding]:
         if emulator := QEMU.get(file.kernel.arch if file else "x86_64"):
             found.append(_there(emulator, "boots the kernel of `buildplug new`", needed=False))
         found += [_there(name, "compiles a kernel in Rust", needed=False) for name in ("rustc",) if which(name)]
-    return [*found, *_bypassed(path, arch)] if path and file and file.table else found
+    if not (path and file and file.table):
+        return found
+    found += [_there(program, "makes names readable", needed=True) for program in read(path, arch=arch).table_programs]
+    return [*found, *_bypassed(path, arch)]
 
 
 def _bypassed(path: Path, arch: str) -> Iterator[Finding]:

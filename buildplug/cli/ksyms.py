@@ -3,11 +3,13 @@
 import os
 import sys
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from pathlib import Path
 
 from buildplug.base.errors import BuildplugError, printable
 from buildplug.cli.shared import print_json
-from buildplug.config.rule import Rule, find
+from buildplug.config.rule import Rule, adjusted, find
+from buildplug.image.demangle import demangled
 from buildplug.image.elf import Image
 from buildplug.runtime import ksyms as runtime_ksyms
 from buildplug.tables.kallsyms import FORMS, KallsymsForm, kallsyms_of
@@ -28,6 +30,9 @@ def arguments(parser: ArgumentParser) -> None:
         default="nm",
         help="of the list without a query; nm: as nm -n; kallsyms: assembly as of Linux 6.1; kallsyms-6-12: of 6.12",
     )
+    parser.add_argument(
+        "--demangle", action="store_true", help="names of C++ and Rust are readable: the list as nm -nC, queries, too"
+    )
     parser.add_argument("--sizes", action="store_true", help="of format nm: also sizes, as nm -nS")
 
 
@@ -35,10 +40,18 @@ def run(options: Namespace) -> None:
     image = Image(options.image)
     if options.sizes and (options.format != "nm" or options.query):
         raise BuildplugError("ksyms", "--sizes is for the list in format nm", "leave it out", status=2)
+    if options.demangle and options.format in FORMS:
+        raise BuildplugError("ksyms", "--demangle is not for kallsyms", "leave it out", status=2)
     if options.format in FORMS and not options.query:
         _kallsyms(image, find(options.rule or f"linux-{options.format}", Path.cwd()), FORMS[options.format])
         return
-    table = collected(image, find(options.rule or "ksyms", Path.cwd()), 0)
+    rule = find(options.rule or "ksyms", Path.cwd())
+    if options.demangle:
+        rule = adjusted(rule, {"demangle": True}, "--demangle")
+    if not options.query:
+        _list(image, rule, options.format, sizes=options.sizes)
+        return
+    table = collected(image, rule, 0)
     for query in options.query:
         if query.startswith("0x"):
             found = [_address_in(table, _address(query))]
@@ -50,17 +63,23 @@ def run(options: Namespace) -> None:
             raise image.bad(f"expected a symbol {query}, found none", "list them without a query")
         for line in found:
             print(printable(line.decode(errors="backslashreplace")))
-    if options.query:
-        return
+
+
+def _list(image: Image, rule: Rule, form: str, *, sizes: bool) -> None:
+    """Prints all symbols, like nm in the order of their names in the image."""
+    table = collected(image, adjusted(rule, {"demangle": False, "hashes": False}, rule.name), 0)
     symbols = [runtime_ksyms.symbol(table, 0, index) for index in range(len(table.rows))]
     symbols.sort(key=lambda symbol: (symbol.address, symbol.name))
-    if options.format == "json":
+    if rule.table.demangle:
+        readable = demangled([symbol.name for symbol in symbols], hashes=rule.table.hashes)
+        symbols = [replace(symbol, name=name) for symbol, name in zip(symbols, readable, strict=True)]
+    if form == "json":
         rows = [(s.address, s.size, s.type, s.name.decode(errors="backslashreplace")) for s in symbols]
         print_json([{"address": a, "size": size, "type": kind, "name": name} for a, size, kind, name in rows])
         return
     digits = image.arch.bits // 4
     for symbol in symbols:
-        extent = f" {symbol.size:0{digits}x}" if symbol.size and options.sizes else ""
+        extent = f" {symbol.size:0{digits}x}" if symbol.size and sizes else ""
         line = f"{symbol.address:0{digits}x}{extent} {symbol.type} ".encode()
         sys.stdout.buffer.write(line + _shown(symbol.name) + b"\n")
 

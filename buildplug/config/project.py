@@ -16,6 +16,7 @@ from buildplug.config import ops
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Output, Rule, adjusted, check_arch, find
 from buildplug.config.select import Select
+from buildplug.image.demangle import PROGRAM as DEMANGLER
 
 STATE = ".doit.json"  # the build's state, in the build directory
 DEFAULT = "x86_64"  # architecture
@@ -161,6 +162,11 @@ class Config:
     def relative(self, path: Path) -> str:
         """A path for tools: relative to the project's root, so that no build path gets into an object."""
         return os.path.relpath(path, self.root)
+
+    @property
+    def table_programs(self) -> tuple[str, ...]:
+        """The programs that make tables, in addition to those that compile and link."""
+        return (DEMANGLER,) if any(table.rule.table.demangle for table in self.tables) else ()
 
     def object_of(self, source: Path) -> Path:
         """The path of a source's object; `../` in the source's path becomes `__/`."""

@@ -36,6 +36,10 @@ class Output:
         str, OneOf("format"), "By default `rows` if there are fields, else `sites`, for the boot-time fixup."
     ] = ""
     by_name: Annotated[bool, "Of format `ksyms`: symbols can be looked up by name, too."] = True
+    demangle: Annotated[bool, "Of format `ksyms`: names of C++ and Rust are readable, as `nm -C` prints them."] = False
+    hashes: Annotated[
+        bool, "With `demangle`: names have all that `c++filt` knows of them, such as the hashes of Rust."
+    ] = False
     fields: Annotated[tuple[Field, ...], "Of format `rows`: the fields of a row."] = ()
     sort: Annotated[
         tuple[str, ...],
@@ -156,6 +160,13 @@ def _checked(rule: Rule, where: object) -> Rule:
         raise BuildplugError(f"{where}: select", "absolute and fixed are for symbols without fields", "leave them out")
     if rule.table.align < 1 or rule.table.align & (rule.table.align - 1):
         raise BuildplugError(f"{where}: table: align", f"expected a power of two, found {rule.table.align}")
+    for key, given, goes in (
+        ("demangle", rule.table.demangle, rule.format == "ksyms"),
+        ("hashes", rule.table.hashes, rule.table.demangle),
+    ):
+        if given and not goes:
+            needs = "format ksyms" if key == "demangle" else "demangle"
+            raise BuildplugError(f"{where}: table", f"{key} is for tables with {needs}", "leave it out")
     _check_fields(rule, f"{where}: table")
     return rule
 

@@ -75,6 +75,7 @@ class Pipeline:
         rules = [path for table in c.tables for path in table.files]
         links = [[c.toolchain.ld, *c.link.flags], c.link, fingerprints.program(c.toolchain.ld)]
         templates = [*data.templates(), *sources.templates(c)]
+        wanted = [c.tables, *map(fingerprints.program, c.table_programs)]
         assembler = [compiler.compiler(c, suffix) for suffix in (".c", ".S")] + [fingerprints.program(c.toolchain.cc)]
         draft, relink = (self._read_by(output) for output in (self.draft_link, self.relinked))
         s, inputs = self.stage, [*(c.root / name for name in c.sources), c.root / c.path.name, *rules]
@@ -88,12 +89,12 @@ class Pipeline:
             links,
             self.draft_link,
         )
-        yield self._task("extract", self.extract, [self.draft_link, *rules], s.extracted, c.tables)
+        yield self._task("extract", self.extract, [self.draft_link, *rules], s.extracted, wanted)
         yield self._task("generate", self.generate, [*s.extracted, *templates], [*s.texts, s.anchors], c.tables)
         yield self._task("assemble", self.assemble, s.assembled, s.objects, assembler)
         yield self._task("relink", self.relink, [*relink, *tables], [self.relinked], links, self.relinked)
         verified = self._task(
-            "verify", self.verify, [self.draft_link, self.relinked, *rules], [c.image, c.draft], c.tables
+            "verify", self.verify, [self.draft_link, self.relinked, *rules], [c.image, c.draft], wanted
         )
         yield verified | {"uptodate": [*verified["uptodate"], self._image_is_untouched]}
         notes = [path for name, path in self.notes.items() if name != "record"]

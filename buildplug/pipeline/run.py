@@ -133,7 +133,8 @@ def _write_stamps(pipeline: Pipeline, began: int, options: dict[str, str], tasks
     made |= {name for name in read if Path(name).is_relative_to(c.build)}
     stamps.write(
         c.build / stamps.NAME, began, options=options, variables=fingerprints.VARIABLES,
-        programs=(c.toolchain.cc, c.toolchain.ld, *c.toolchain.launcher[:1]), inputs=read - made, made=made,
+        programs=(c.toolchain.cc, c.toolchain.ld, *c.toolchain.launcher[:1], *c.table_programs),
+        inputs=read - made, made=made,
         folders=map(str, project.source_folders(c)), said=[str(pipeline.record_path), *NOTHING_TO_DO],
     )  # fmt: skip
 

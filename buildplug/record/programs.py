@@ -31,6 +31,7 @@ def programs(config: Config) -> dict[str, Program]:
     """
     tools, root = config.toolchain, config.root
     names = {"cc": tools.cc, "ld": tools.ld} | ({"launcher": tools.launcher[0]} if tools.launcher else {})
+    names |= {name: name for name in config.table_programs}
     for part in ("cc1", "as"):
         said = run([tools.cc, *config.compile.cflags, f"-print-prog-name={part}"], root, f"say which {part} it runs")
         if _find(said.output.strip(), root) is None:

@@ -81,9 +81,10 @@ def statement(wanted: Config, record: BuildRecord) -> Statement:
     sources = [*(wanted.root / name for name in wanted.sources), *wanted.generated.glob("*.[cS]")]
     objects = [path for source in sources if (path := wanted.object_of(source)).exists()]
     oldest = min(objects, key=lambda path: path.stat().st_mtime_ns)
+    later = {"ld", *wanted.table_programs}  # if one of these changes, a build runs it again
     for name, tool in tools.items():
-        # ctime, as packages install files with old mtimes. Not of ld: a changed linker relinks anyway.
-        if tool.path and name != "ld" and tool.path.stat().st_ctime_ns > oldest.stat().st_mtime_ns:
+        # ctime, as packages install files with old mtimes
+        if tool.path and name not in later and tool.path.stat().st_ctime_ns > oldest.stat().st_mtime_ns:
             raise BuildplugError(
                 oldest, f"expected objects made by the {name} that is there, found {tool.path} to be newer",
                 "build into an empty directory",

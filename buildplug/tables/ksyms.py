@@ -5,6 +5,7 @@ import numpy as np
 from buildplug.arch.model import Arch
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
+from buildplug.image.demangle import demangled
 from buildplug.image.elf import Image
 from buildplug.image.headers import SHF_ALLOC, SHN_ABS, distinct
 from buildplug.image.symbols import letters
@@ -81,6 +82,14 @@ def collected(image: Image, rule: Rule, at: int) -> Ksyms:
     sections["base"][sections["flags"] == 0] -= np.uint64(at)
     section_names = [*map([*image.sections.names, "*ABS*"].__getitem__, np.minimum(used, count)[order].tolist())]
     return ksyms_format.collect(
-        image.arch, sections.take(order), section_names, rows, image.name_table.texts(chosen), f"rule {rule.name}",
-        by_name=rule.table.by_name,
+        image.arch, sections.take(order), section_names, rows, _names(image.name_table.texts(chosen), rule),
+        f"rule {rule.name}", by_name=rule.table.by_name,
     )  # fmt: skip
+
+
+def _names(names: list[bytes], rule: Rule) -> list[bytes]:
+    """The names in the table; one whose readable form is too long for the format stays as it is."""
+    if not rule.table.demangle:
+        return names
+    readable = demangled(names, hashes=rule.table.hashes)
+    return [new if len(new) <= ksyms_format.LONGEST else old for old, new in zip(names, readable, strict=True)]

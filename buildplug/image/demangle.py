@@ -1,0 +1,43 @@
+"""Readable names of C++ and Rust, as nm -C prints them. Knows no images: names in, names out.
+
+By c++filt of binutils, which is there wherever GNU ld is, has the demangler of nm, and knows all three manglings:
+Itanium's of C++, and both of Rust. It runs once for all names. It would read them from lines, too, but that takes three
+times as long, and there it ends a name at whatever is not a letter, such as a byte of UTF-8.
+"""
+
+import re
+import shutil
+from collections.abc import Sequence
+
+from buildplug.base.errors import BuildplugError
+
+PROGRAM = "c++filt"
+REMEDY = "leave demangle out"
+
+# As nm: dots and dollars before a name, and @plt or a version after it, are not part of what is mangled.
+MANGLED = re.compile(rb"([.$]*)((?:_|_{3,4})Z[^@\n]*|_(?:R|GLOBAL_)[^@\n]*)(@.*)?", re.DOTALL)
+SPECIAL = re.compile(rb"([\s'\"\\])")  # in a file of arguments
+
+
+def demangled(names: Sequence[bytes], *, hashes: bool = False) -> list[bytes]:
+    """The names, those that are mangled in their readable form. `hashes`: with all that c++filt knows of them, such as
+    the hash of a function in Rust.
+
+    Raises BuildplugError if c++filt is missing or fails, as it does if a name would become endless.
+    """
+    from buildplug.base.process import filtered  # lazy: who reads a configuration needs only the program's name
+
+    parts = {name: match.groups(b"") for name in names if (match := MANGLED.fullmatch(name))}
+    if not parts:
+        return list(names)
+    if not shutil.which(PROGRAM):
+        raise BuildplugError(PROGRAM, "expected a program, found none", f"install binutils, or {REMEDY}")
+    words = b"\n".join(SPECIAL.sub(rb"\\\1", core) for _, core, _ in parts.values())
+    command = [PROGRAM, *([] if hashes else ["--no-verbose"]), "@/dev/stdin"]
+    lines = filtered(command, words, "demangle names", REMEDY).split(b"\n")[:-1]
+    if len(lines) != len(parts):
+        found = f"expected {len(parts)} names, found {len(lines)}"
+        raise BuildplugError(PROGRAM, found, REMEDY)
+    readable = dict(zip(parts, lines, strict=True))
+    known = {name: b"".join((before, readable[name], after)) for name, (before, _, after) in parts.items()}
+    return [known.get(name, name) for name in names]
