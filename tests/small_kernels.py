@@ -1,5 +1,6 @@
 """Kernels of one file of C for QEMU's machines `virt`, with a backend for each of two machines."""
 
+import json
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ class SmallKernel:
     machine: tuple[str, ...]
     backends: dict[str, tuple[str, ...]]  # backend -> words for the machine that it is for
     call: str  # a pattern of objdump's calls
+    pair: tuple[str, ...]  # words for a machine of two processors
 
     @property
     def folder(self) -> Path:
@@ -29,7 +31,7 @@ class SmallKernel:
     def copy(self, folder: Path, build: tuple[str, str] | None = None) -> Path:
         """A copy of the kernel, for a build."""
         shutil.copytree(self.folder, folder)
-        shutil.copy(HERE / "kernel_parts" / "host.h", folder)
+        shutil.copytree(HERE / "kernel_parts", folder, dirs_exist_ok=True)
         (first, usual), (linker, flag) = self.builds[0], build or self.builds[0]
         edit(folder / "buildplug.toml", (f'"{first}"', f'"{linker}"'))
         if flag != usual:
@@ -38,13 +40,24 @@ class SmallKernel:
             (folder / "buildplug.toml").write_text(text.replace(usual, flag))
         return folder
 
+    def copy_that_switches(self, folder: Path, *flags: str) -> Path:
+        """A copy that switches backends in use, compiled with more flags."""
+        self.copy(folder)
+        edit(folder / "buildplug.toml", ('"main.c"', '"switch.S", "switch.c"'), ("paravirt.toml", "switch.toml"),
+             ("cflags = [", f"cflags = {json.dumps(flags)[:-1]}{',' * bool(flags)}"))  # fmt: skip
+        return folder
+
+    def run(self, kernel: Path, *machine: str, seconds: int = SECONDS) -> subprocess.CompletedProcess[str]:
+        """Runs a built copy on a machine until it ends."""
+        emulator = [f"qemu-system-{self.name}", "-accel", "tcg", *self.machine, *machine]
+        return subprocess.run(
+            [*emulator, "-m", "64", "-nographic", "-semihosting", "-kernel", "build/vmlinux"], cwd=kernel, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, check=False,
+        )  # fmt: skip
+
     def boot(self, kernel: Path, backend: str) -> list[str]:
         """Runs a built copy until it traps; the lines that it prints, after those of the firmware."""
-        machine = [f"qemu-system-{self.name}", "-accel", "tcg", *self.machine, *self.backends[backend]]
-        done = subprocess.run(
-            [*machine, "-m", "64", "-nographic", "-semihosting", "-kernel", "build/vmlinux"], cwd=kernel, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS, check=False,
-        )  # fmt: skip
+        done = self.run(kernel, *self.backends[backend])
         assert done.returncode == TRAPPED, done.stdout
         lines = done.stdout.splitlines()
         return lines[next(n for n, line in enumerate(lines) if line.startswith(f"{backend}: ")) :]
@@ -53,6 +66,7 @@ class SmallKernel:
 AARCH64 = SmallKernel(
     "aarch64", (("ld.lld", ""), ("aarch64-linux-gnu-ld", "")), ("-cpu", "cortex-a72"),
     {"hvc": ("-M", "virt,virtualization=off"), "smc": ("-M", "virt,virtualization=on")}, r"\tbl\t",
+    ("-M", "virt", "-smp", "2"),
 )  # fmt: skip
 # GNU as gets no -mno-relax from clang, so its objects are for relaxation.
 RISCV64 = SmallKernel(
@@ -60,6 +74,7 @@ RISCV64 = SmallKernel(
     (("ld.lld-19", "-mno-relax"), ("riscv64-linux-gnu-ld", "-mno-relax"), ("ld.lld-19", "-mrelax"),
      ("riscv64-linux-gnu-ld", "-fno-integrated-as")),
     ("-M", "virt"), {"native": ("-smp", "1"), "sbi": ("-smp", "2")}, r"\t(jalr?)\t",
+    ("-smp", "2"),
 )  # fmt: skip
 KERNELS = (AARCH64, RISCV64)
 

@@ -163,6 +163,9 @@ AARCH64 = Arch(
         "ret", "bl", ("str {}, [sp, #-16]!", "ldr {}, [sp], #16"),
         ("mrs x16, nzcv; str x16, [sp, #-16]!", "ldr x16, [sp], #16; msr nzcv, x16"),
         ("adrp x16, {}", "ldr x16, [x16, :lo12:{}]", "blr x16"),
+        pause="yield",
+        publish="dsb ishst",
+        increment="1: ldxr %w0, %2; add %w0, %w0, #1; stlxr %w1, %w0, %2; cbnz %w1, 1b",
     ),
     line=64,
     aliases=dict(zip(_REGISTERS, _REGISTERS, strict=True)) | {f"w{n}": f"x{n}" for n in range(31)}

@@ -54,6 +54,10 @@ class Assembly:
     slot_call: tuple[str, ...] = ()  # where compilers' calls through a slot are no sites: one that is; `{}` is the slot
     jump: str = ""  # to a function anywhere; "": Arch.jump
     room: str = ""  # the nop of padding, where `.inst` does not emit it
+    pause: str = ""  # in a loop that waits for another processor
+    publish: str = ""  # between a write to memory and a request of an interrupt whose handler must see it
+    # adds 1 to the word %2, with release; %0 and %1 are registers to use. Where compilers may call a function for it
+    increment: str = ""
     kept: tuple[str, str] = ("", "")  # around code whose instructions neither assembler nor linker may change
 
 

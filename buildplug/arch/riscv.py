@@ -166,6 +166,8 @@ RISCV64 = Arch(
         ),
         jump="tail",
         room="slti zero, zero, 0x5b",
+        pause=".4byte 0x100000f",  # "Zihintpause", which not all assemblers know; elsewhere a fence of nothing
+        publish="fence w, ow",
         kept=_KEPT,
     ),
     line=64,

@@ -103,7 +103,7 @@ X86_64 = Arch(
     frame="rbp",
     frame_record=(0, 1),
     mnemonics=_MNEMONICS,
-    assembly=Assembly("ret", "call", ("push %{}", "pop %{}"), ("pushf", "popf")),
+    assembly=Assembly("ret", "call", ("push %{}", "pop %{}"), ("pushf", "popf"), pause="pause"),
     line=64,
     aliases=_x86_registers("r") | {f"r{number}{part}": f"r{number}" for number in range(8, 16) for part in "dwb"},
 )

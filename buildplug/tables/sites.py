@@ -78,8 +78,7 @@ class SitesFormat(Format):
             "fields": sorted({form.field for form in arch.forms}, key=arch.fields.index),  # the usual first
             "longest": max(form.length for form in arch.forms),
         }
-        live = () if arch.instruction else ("live.h", "live.c")
-        names = ("buildplug.h", *(("fixup.c", *live) if has_ops else ()))
+        names = ("buildplug.h", *(("fixup.c", "live.h", "live.c") if has_ops else ()))
         return {name: Source(f"{name}.j2", values) for name in names}
 
     def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:

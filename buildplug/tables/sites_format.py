@@ -87,6 +87,7 @@ ERRORS = {
     "bad_bytes": "site does not hold what the table says",
     "no_function": "neither backend nor kernel has a function for the op",
     "out_of_range": "function is out of reach of the site",
+    "split": "part of an address, of which another site is the rest",
 }
 
 

@@ -71,4 +71,5 @@ def test_c_refuses_what_the_reference_refuses(native: Native, regions: tuple[int
             seen[both(native, corrupted(rng, layout))[0].error] += 1
 
     run()
-    assert all(seen[error] for error in ERRORS if error not in ("no_function", "out_of_range")), seen
+    # split is of bp_changes
+    assert all(seen[error] for error in ERRORS if error not in ("no_function", "out_of_range", "split")), seen

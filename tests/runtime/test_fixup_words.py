@@ -97,7 +97,7 @@ def test_c_refuses_what_the_reference_refuses(folder: Path, arch: Arch) -> None:
     rng = random.Random(1)
     made = [corrupted(rng, layout) for layout in layouts(arch, 3 * COUNT, 1)]
     seen = Counter(status.error for status, _ in agree(folder, [(layout, 0, layout.backend) for layout in made]))
-    assert all(seen[error] for error in ERRORS if error != "no_function"), seen
+    assert all(seen[error] for error in ERRORS if error not in ("no_function", "split")), seen
 
 
 TEXT, SITE, INLINE, DEFAULT = LOW + 0x400, LOW + 0x410, LOW + 0x300, LOW + 0x480
