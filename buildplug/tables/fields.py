@@ -21,7 +21,7 @@ from buildplug.image.elf import Image
 from buildplug.image.headers import Array, check_names, distinct
 from buildplug.image.names import Names
 from buildplug.select.rows import columns_of
-from buildplug.tables.binary import CTYPE, DIRECTIVE, address_of
+from buildplug.tables.binary import CTYPE, DIRECTIVE, RUST_TYPE, address_of
 from buildplug.tables.format import Format, Source, rounded
 
 HEAD = 8  # bytes
@@ -196,6 +196,17 @@ class RowsFormat(Format):
         values = {"rule": rule, "arch": arch, "ctype": CTYPE | {"string": "int32_t"}, "word": DIRECTIVE[str(arch.word)]}
         templates = ("rows.h.j2", *rule.table.runtime)
         return {f"{rule.symbol}{Path(Path(name).stem).suffix}": Source(name, values) for name in templates}
+
+    def rust(self, rule: Rule, arch: Arch) -> dict[str, Source]:
+        if rule.table.runtime:  # these are in C
+            return {}
+        kind = self.empty(rule, arch).dtype
+        values = {
+            "rule": rule, "arch": arch, "rust_type": RUST_TYPE, "head": HEAD * rule.table.head,
+            "row_size": kind.itemsize, "offsets": {name: place[1] for name, place in (kind.fields or {}).items()},
+            "strings": [field.name for field in rule.table.fields if rule.holds[field.value] == "string"],
+        }  # fmt: skip
+        return {f"{rule.symbol}.rs": Source("rows.rs.j2", values)}
 
 
 def rows_of(image: Image, rule: Rule) -> tuple[Rows, dict[str, int]]:
