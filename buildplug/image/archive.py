@@ -3,6 +3,7 @@ manual of ar."""
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from buildplug.base import files
@@ -15,10 +16,22 @@ NAME, SIZE = slice(0, 16), slice(48, 58)  # in the header
 INDICES = ("/", "/SYM64/")  # of symbols
 
 
-def objects(path: Path) -> Iterator[Image]:
+@dataclass(frozen=True)
+class Member:
+    """An object: a file, or the part of an archive that `content` is."""
+
+    path: Path
+    content: bytes | None = None
+
+    @property
+    def image(self) -> Image:
+        return Image(self.path) if self.content is None else Image.of(self.path, self.content)
+
+
+def objects(path: Path) -> Iterator[Member]:
     """The object that a linker's input is, or those in it if it is an archive. Raises BuildplugError."""
     if files.read(path, len(MAGIC)) not in (MAGIC, THIN):
-        yield Image(path)
+        yield Member(path)
         return
     data = files.read(path)
     thin, long_names, at = data.startswith(THIN), b"", len(MAGIC)
@@ -36,7 +49,7 @@ def objects(path: Path) -> Iterator[Image]:
         if name == "//":
             long_names = content
         elif name not in INDICES:
-            if re.fullmatch(r"/\d+", name):
-                name = long_names[int(name[1:]) :].partition(b"\n")[0].decode(errors="surrogateescape")
-            member = path.parent / name.removesuffix("/")
-            yield Image(member) if thin else Image.of(path.with_name(f"{path.name}({member.name})"), content)
+            if long := re.fullmatch(r"/(\d+) *(/|:\d+)?", name):
+                name = long_names[int(long[1]) :].partition(b"\n")[0].decode(errors="surrogateescape")
+            name = name.removesuffix("/")
+            yield Member(path.parent / name) if thin else Member(path.with_name(f"{path.name}({name})"), content)

@@ -62,7 +62,8 @@ class Pipeline:
             wanted.tables, wanted.arch, wanted.root, self._places, wanted.generated,
             wanted.object_of, ProjectLinker(wanted, self.sources), bool(self._line.scripts),
         )  # fmt: skip
-        made = repr((fingerprints.own_digest(), fingerprints.variables(), wanted.tables))
+        assembler = [compiler.compiler(wanted, ".S"), fingerprints.program(wanted.toolchain.cc)]
+        made = repr((fingerprints.own_digest(), fingerprints.variables(), wanted.tables, assembler))
         self.settings = sha256(made.encode(errors="surrogateescape")).hexdigest()
         self.objects = [wanted.object_of(source) for source in self.sources]
         self.link_inputs = self.objects + [wanted.root / name for name in wanted.link.objects]
@@ -174,7 +175,7 @@ class Pipeline:
         noted = read_note(self.notes["relink"], Linked)
         why = "nothing was linked here before" if noted is None else ""
         if noted and noted.settings != self.settings:
-            why = "the previous tables were made by other rules, or by another buildplug"
+            why = "the previous tables were made by other rules, another compiler, or another buildplug"
         elif noted and (not noted.inputs or noted.inputs != self.stage.digests()):
             why = "the previous tables are not as they were linked"
         elif (verified := read_note(self.notes["verify"], Verified)) and verified.moved:

@@ -43,6 +43,7 @@ from buildplug.tables.registry import format_of
 
 SHT_PROGBITS = 1
 SHN_COMMON = headers.RESERVED | 0xFFF2
+MOST_OBJECTS = 300  # reading more takes longer than the link that it saves
 BASE, PAGE = 0x1000000, 0x1000  # where the image starts, and what its sections are aligned to
 # what linkers do without a script
 OUTPUTS = tuple(Output(name, (name, f"{name}.*")) for name in (".text", ".rodata", ".data", ".bss"))
@@ -64,7 +65,10 @@ class Forecast(Image):
 def forecast(inputs: Sequence[Path], placement: Placement, rules: Sequence[Rule], family: Family) -> Forecast:
     """The image that a linker is expected to make of `inputs` and of the tables of `rules`. Raises BuildplugError for
     inputs that say too little."""
-    objects = [image for path in inputs for image in archive.objects(path)]
+    members = [member for path in inputs for member in archive.objects(path)]
+    if len(members) > MOST_OBJECTS:
+        raise BuildplugError("forecast", f"expected at most {MOST_OBJECTS} objects, found {len(members)}")
+    objects = [member.image for member in members]
     if not objects or any(image.type != "ET_REL" or image.arch != objects[0].arch for image in objects):
         raise BuildplugError("forecast", "expected objects of one architecture, found others or none")
     outputs = _outputs(placement)

@@ -1,5 +1,6 @@
 """The first link is the only one where the room of the tables is known from the inputs; the image is that of two."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,7 @@ def test_a_broken_archive_is_the_linkers_to_report(kernel: Path) -> None:
     (kernel / "buildplug.toml").write_text(CONFIG.format(kernel) + '[[table]]\nrule = "ksyms"\n')
     logging_tool(kernel / "ld", "ld", kernel / "log")
     words = ("--whole-archive", "broken.a", "-o", "k.elf", "more.o")
+    alone = subprocess.run(["ld", *words], cwd=kernel, capture_output=True, text=True, check=False)
     done = buildplug("ld", "--config", "buildplug.toml", *words, cwd=kernel)
-    assert done.returncode
-    assert "broken.a" in done.stderr
+    assert done.returncode == alone.returncode
     assert "Traceback" not in done.stderr

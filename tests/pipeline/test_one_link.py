@@ -79,16 +79,19 @@ def test_previous_tables_that_somebody_changed_are_not_linked(kernel: Path) -> N
     assert (record["links"], record["why"]) == (2, "the previous tables are not as they were linked")
 
 
-def test_tables_of_other_rules_are_not_linked(kernel: Path) -> None:
+@pytest.mark.parametrize("other", ["rules", "compiler"])
+def test_tables_that_others_have_made_are_not_linked(kernel: Path, other: str) -> None:
     built(kernel)
     change(kernel)
-    with (kernel / "buildplug.toml").open("a") as file:
-        file.write('[[table]]\nrule = "functions"\n')
+    if other == "rules":
+        with (kernel / "buildplug.toml").open("a") as file:
+            file.write('[[table]]\nrule = "functions"\n')
+    else:
+        (kernel / "gcc").symlink_to(shutil.which("gcc") or "")
+        edit(kernel / "buildplug.toml", ('cc = "gcc"', 'cc = "./gcc"'))
     record = built(kernel)
-    assert (record["links"], record["why"]) == (
-        2,
-        "the previous tables were made by other rules, or by another buildplug",
-    )
+    why = "the previous tables were made by other rules, another compiler, or another buildplug"
+    assert (record["links"], record["why"]) == (2, why)
 
 
 def test_linker_that_moves_parts_of_sections_is_run_twice(kernel: Path) -> None:
