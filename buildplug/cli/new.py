@@ -1,12 +1,13 @@
-"""buildplug new: a small kernel with a backtrace, or a copy of the sample kernel."""
+"""buildplug new: a small kernel with a backtrace, in C or Rust, or a copy of the sample kernel."""
 
 import shlex
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from buildplug.base import files
-from buildplug.base.data import shipped
+from buildplug.base.data import build_system, shipped
 from buildplug.base.errors import BuildplugError
+from buildplug.cli.path import SYSTEMS
 
 SUFFIXES = (".c", ".h", ".S", ".lds", ".toml")
 BOOT = (
@@ -22,6 +23,7 @@ PARTS = {  # folders of templates/kernel/
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--arch", choices=sorted(PARTS), help="the kernel's architecture; default: x86_64")
+    parser.add_argument("--rust", action="store_true", help="a kernel in Rust, built by Cargo, for x86_64")
     parser.add_argument(
         "--full", action="store_true",
         help="copy the sample kernel, for all architectures, which uses every rule and tests itself",
@@ -30,7 +32,12 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     folder = shlex.quote(str(options.folder))
-    if options.full:
+    if options.rust:
+        if options.full or options.arch not in (None, "x86_64"):
+            raise BuildplugError("new", "--rust makes a small kernel for x86_64", "leave the others out", status=2)
+        made = create(options.folder, rust())
+        commands = [f"make -C {folder} run"]
+    elif options.full:
         if options.arch:
             raise BuildplugError("new", "--full makes a kernel for all architectures", "leave --arch out", status=2)
         made = create(options.folder, full())
@@ -47,6 +54,14 @@ def small(arch: str) -> dict[Path, Path]:
         raise BuildplugError("new", f"expected one of {', '.join(PARTS)}, found {arch}", "write its boot code yourself")
     folders = [shipped("templates") / "kernel" / part for part in PARTS[arch]]
     return {Path(path.name): path for folder in folders for path in sorted(folder.iterdir())}
+
+
+def rust() -> dict[Path, Path]:
+    """The files of the small kernel in Rust: name -> path."""
+    kernel = shipped("templates") / "kernel"
+    own = {path.relative_to(kernel / "rust"): path for path in sorted(kernel.glob("rust/**/*")) if path.is_file()}
+    parts = {Path("boot.S"): kernel / "x86_64" / "boot.S", Path("kernel.lds"): kernel / "common" / "kernel.lds"}
+    return own | parts | {Path(".cargo", "config.toml"): build_system(SYSTEMS["cargo"])}
 
 
 def full() -> dict[Path, Path]:
