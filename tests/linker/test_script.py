@@ -82,6 +82,27 @@ def test_sections_of_a_script_are_read() -> None:
     assert taken == [{"SORT", ".one*", "EXCLUDE_FILE", "*y.o", ".z"}, {".two"}, set(), {".four", "COMMON"}, {".c"}]
 
 
+def test_symbols_of_a_script_are_read() -> None:
+    text = """
+    before = .; constant = 0x1000 * (2 + 3); absolute = ABSOLUTE(a - b);
+    SECTIONS { . = 1M; .text 4096 : { start = .; *(.text) end = .; a.o(.x) } . = ALIGN(64); moved = .; PROVIDE(p = q);
+        .data : { . += 8; HIDDEN(hidden = . + 8); } ASSERT(x == 1, "no") last = other; }
+    """
+    found = {one.name: (output.name, one) for output in outputs(text) for one in output.assigns}
+    assert {name: home for name, (home, _) in found.items()} == {
+        "before": ".text", "constant": ".text", "absolute": ".text", "start": ".text", "end": ".text",
+        "moved": ".text", "p": ".text", "hidden": ".data", "last": ".data",
+    }  # fmt: skip
+    assert {name for name, (_, one) in found.items() if one.is_constant} == {"constant", "absolute"}
+    assert {name for name, (_, one) in found.items() if one.provided} == {"p"}
+    assert {name for name, (_, one) in found.items() if one.first} == {"start", "hidden"}
+    assert {name for name, (_, one) in found.items() if one.moved} >= {"moved", "p"}
+    assert found["last"][1].value == ("other",)
+    assert [(one.address, one.has_symbols, one.has_dots) for one in outputs(text)] == [
+        (4096, True, False), (None, True, True),
+    ]  # fmt: skip
+
+
 @given(st.text('{}();:>=,"* ATSECTIONS.PHDRSx\n') | st.text())
 def test_any_text_is_read_as_some_script(text: str) -> None:
     assert all(output.name for output in outputs(text))
