@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from buildplug.ld import cargo
+from buildplug.ld.wrapper import FLAGS, VALUED
 
 DEFAULT = "a.out"  # the output of a link that names none
 
@@ -21,7 +22,7 @@ buildplug() {{ exec {command} "$@"; }}
 _PASS_ON = """\
 # Links that are not the kernel's go to the linker from here: starting Python takes longer than many of them.
 case ${{BUILDPLUG_LD_INSIDE-}}${{BUILDPLUG_ARCH-}} in ?*) buildplug "$@" ;; esac
-case ${{1-}} in --config* | --arch* | --ld* | --into* | --keep* | -flavor) buildplug "$@" ;; esac
+case ${{1-}} in {own} | -flavor) buildplug "$@" ;; esac
 [ -x {ld} ] || buildplug "$@"
 cmp -s {config} {copy} 2>/dev/null || buildplug "$@" # the names below may be others by now
 for word do
@@ -49,8 +50,9 @@ def text(
     quoted = {"ld": ld, "config": str(config), "copy": str(copy), "image": image}
     crate = _quoted(cargo.as_crate(image))
     by_cargo = " | ".join(f"*{output.format(crate=crate, hash='?' * 16)}" for output in cargo.OUTPUTS)
+    own = " | ".join(f"--{name}*" for name in (*VALUED, *FLAGS))
     return head + _PASS_ON.format(
-        symbols=wanted, cargo=by_cargo, **{name: _quoted(value) for name, value in quoted.items()}
+        own=own, symbols=wanted, cargo=by_cargo, **{name: _quoted(value) for name, value in quoted.items()}
     )
 
 

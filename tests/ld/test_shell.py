@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from buildplug.ld.wrapper import FLAGS
 from tests.conftest import tool
 from tests.ld.programs import CONFIG, INPUTS, finds_its_functions
 from tests.samples import buildplug, edit, one_line
@@ -55,6 +56,12 @@ def test_other_links_are_passed_on_without_python(programs: Path, words: tuple[s
     assert (done.returncode, done.stdout, done.stderr) == (plain.returncode, plain.stdout, plain.stderr)
     assert noted(programs) == list(words)
     assert (programs.parent / "inside").read_text() == "1\n"
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_options_of_ours_are_not_passed_on(programs: Path, flag: str) -> None:
+    assert run(programs, f"--{flag}", "-r", "extra.o", "-o", "other", python=True).returncode == 0
+    assert noted(programs) == ["-r", "extra.o", "-o", "other"]
 
 
 def test_words_are_passed_on_as_they_are(programs: Path) -> None:
