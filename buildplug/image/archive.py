@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from buildplug.base import files
-from buildplug.base.errors import BuildplugError
+from buildplug.base.errors import BuildplugError, printable
 from buildplug.image.elf import Image
 
 MAGIC, THIN = b"!<arch>\n", b"!<thin>\n"
@@ -52,4 +52,4 @@ def objects(path: Path) -> Iterator[Member]:
             if long := re.fullmatch(r"/(\d+) *(/|:\d+)?", name):
                 name = long_names[int(long[1]) :].partition(b"\n")[0].decode(errors="surrogateescape")
             name = name.removesuffix("/")
-            yield Member(path.parent / name) if thin else Member(path.with_name(f"{path.name}({name})"), content)
+            yield Member(path.parent / name) if thin else Member(Path(f"{path}({printable(name)})"), content)

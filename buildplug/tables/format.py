@@ -22,7 +22,7 @@ def rounded(size: int) -> int:
     """Bytes to reserve for a table of `size` bytes, with some spare for growth. Depends on the size alone, as an image
     must not depend on earlier builds."""
     granule = max(64, 1 << max(0, size.bit_length() - 4))
-    return -(-(size + SPARE) // granule) * granule
+    return -(-(size + SPARE) // granule) * granule if size else 0
 
 
 class Contents(Protocol):

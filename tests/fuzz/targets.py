@@ -115,6 +115,8 @@ def targets(kernel: Kernel, scratch: Path) -> dict[str, Target]:
         f"{'o/':<16}{0:<12}{0:<6}{0:<6}{0:<8}{len(data):<10}`\n".encode() + data + b"\n" * (len(data) % 2)
         for data in inputs
     )
+    thin = b"!<thin>\n" + f"{'//':<48}{8:<10}`\none.o/\n\n".encode()
+    thin += b"".join(f"{name:<48}{100:<10}`\n".encode() for name in ("two.o/", "/0"))
     kernel_images = (kernel.final.read_bytes(),)
     notes = tuple(path.read_bytes() for path in sorted((folder / "build").rglob("notes/*.json")))
     record = (folder / "build/k.buildplug.json").read_bytes()
@@ -128,7 +130,7 @@ def targets(kernel: Kernel, scratch: Path) -> dict[str, Target]:
         "draft": Target(other_draft, (kernel.draft.read_bytes(),), image, 6),
         "apply": Target(patched, kernel_images, image, 6),
         "object": Target(of_input("input.o"), inputs, image, 6),
-        "archive": Target(of_input("input.a"), (archive,), image, 2),
+        "archive": Target(of_input("input.a"), (archive, thin), image, 2),
         "script": Target(script, ((folder / "k.lds").read_bytes(), SCRIPT), mutate.binary, 4),
         "strip": Target(dropped, kernel_images, image, 4),
         "project": Target(in_file("buildplug.toml", project.read), text["buildplug.toml"], mutate.of_toml, 8),
