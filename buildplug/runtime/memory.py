@@ -74,12 +74,16 @@ class Memory:
 
 def memory_of(image: Image, slide: int = 0) -> tuple[Memory, int, int]:
     """The memory of an image that is loaded `slide` bytes from its link address: the allocated sections with content;
-    and the start and end addresses of all allocated sections."""
+    and the start and end addresses of all allocated sections. Raises BuildplugError if no word can hold the end."""
     alloc = list(image.sections.at((image.headers["flags"] & SHF_ALLOC != 0) & (image.headers["size"] > 0)))
     if not alloc:
         raise image.bad("expected sections in memory, found none", "name a linked image")
     regions = [(s.address + slide, bytearray(image.bytes_of(s).tobytes())) for s in alloc if s.type != SHT_NOBITS]
     start, end = min(s.address for s in alloc), max(s.address + s.size for s in alloc)
+    if end + slide >= image.arch.modulus:
+        raise image.bad(
+            f"expected an image below the top of the address space, found one up to {end + slide:#x}", "link it lower"
+        )
     return Memory(tuple(regions)), start + slide, end + slide
 
 
