@@ -23,7 +23,6 @@ from buildplug.linker.family import Family
 from buildplug.linker.script import Placement, place
 from buildplug.pipeline import compiler
 from buildplug.stage import sources
-from buildplug.stage.forecast import forecast
 from buildplug.stage.linker import LinkFailed, TableFiles
 from buildplug.stage.notes import Linked
 from buildplug.stage.passes import Stage
@@ -95,6 +94,8 @@ class FinalLink:
         paths = [Path(name) for name in names if not name.startswith("-")]
         if self.relink or "gc-sections" in self.line:
             return None
+        from buildplug.stage.forecast import forecast  # lazy, as only a first link needs it
+
         return forecast(paths, self._places, [table.rule for table in self.config.tables], self.family)
 
     @property
