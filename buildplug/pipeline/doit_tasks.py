@@ -62,8 +62,9 @@ class Pipeline:
             wanted.tables, wanted.arch, wanted.root, self._places, wanted.generated,
             wanted.object_of, ProjectLinker(wanted, self.sources), bool(self._line.scripts),
         )  # fmt: skip
-        assembler = [compiler.compiler(wanted, ".S"), fingerprints.program(wanted.toolchain.cc)]
-        made = repr((fingerprints.own_digest(), fingerprints.variables(), wanted.tables, assembler))
+        compilers = [compiler.compiler(wanted, suffix) for suffix in (".c", ".S")]
+        self.assembler = (compilers, fingerprints.program(wanted.toolchain.cc))  # what assembles tables
+        made = repr((fingerprints.own_digest(), fingerprints.variables(), wanted.tables, self.assembler))
         self.settings = sha256(made.encode(errors="surrogateescape")).hexdigest()
         self.objects = [wanted.object_of(source) for source in self.sources]
         self.link_inputs = self.objects + [wanted.root / name for name in wanted.link.objects]
@@ -77,7 +78,6 @@ class Pipeline:
         links = [[c.toolchain.ld, *c.link.flags], c.link, fingerprints.program(c.toolchain.ld)]
         templates = [*data.templates(), *sources.templates(c)]
         wanted = [c.tables, *map(fingerprints.program, c.table_programs)]
-        assembler = [compiler.compiler(c, suffix) for suffix in (".c", ".S")] + [fingerprints.program(c.toolchain.cc)]
         draft, relink = (self._read_by(output) for output in (self.draft_link, self.relinked))
         s, inputs = self.stage, [*(c.root / name for name in c.sources), c.root / c.path.name, *rules]
         tables = [s.placement, s.script, *s.objects, s.anchors, self.draft_link]
@@ -92,7 +92,7 @@ class Pipeline:
         )
         yield self._task("extract", self.extract, [self.draft_link, *rules], s.extracted, wanted)
         yield self._task("generate", self.generate, [*s.extracted, *templates], [*s.texts, s.anchors], c.tables)
-        yield self._task("assemble", self.assemble, s.assembled, s.objects, assembler)
+        yield self._task("assemble", self.assemble, s.assembled, s.objects, self.assembler)
         yield self._task("relink", self.relink, [*relink, *tables], [self.relinked], links, self.relinked)
         verified = self._task(
             "verify", self.verify, [self.draft_link, self.relinked, *rules], [c.image, c.draft], wanted
