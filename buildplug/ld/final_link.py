@@ -92,7 +92,7 @@ class FinalLink:
         --gc-sections leaves out is not known before the link."""
         names = [name for name in self.line.inputs if not name.endswith(".a") or name in self.line.whole]
         paths = [Path(name) for name in names if not name.startswith("-")]
-        if self.relink or "gc-sections" in self.line:
+        if self.relink or "gc-sections" in self.line or any(map(files.is_special, paths)):  # a pipe is read but once
             return None
         from buildplug.stage.forecast import forecast  # lazy, as only a first link needs it
 
