@@ -1,34 +1,32 @@
-"""The program: python -m buildplug, and the commands that are installed.
+"""The program: python -m buildplug, and what the installed commands start.
 
 Imports nothing before an early Ctrl-C ends it without a traceback. One that comes while Python itself starts is
-Python's to report.
+Python's to report, unless it is started with SIGINT blocked, as the programs of bin/ and of `ld --into` do.
 """
 
 import sys
 
 
-def build() -> None:
-    """buildplug"""
-    _run([])
+def start() -> None:
+    """buildplug-start: of bin/, whose name comes first."""
+    del sys.argv[0]
+    run()
 
 
-def link() -> None:
-    """buildplug-ld: the one word that build systems want of a linker."""
-    _run(["ld"])
-
-
-def _run(command: list[str]) -> None:
+def run() -> None:
+    """python -m buildplug"""
     try:
         import signal  # takes longer than what was before
 
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, and stays so
             signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
     except KeyboardInterrupt:
         sys.exit(130)
     from buildplug.cli.main import main
 
-    sys.exit(main([*command, *sys.argv[1:]]))
+    sys.exit(main(sys.argv[1:]))
 
 
 if __name__ == "__main__":
-    build()
+    run()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from buildplug.base import files
 from buildplug.base.errors import BuildplugError
-from buildplug.base.process import version
+from buildplug.base.process import capture, version
 from buildplug.config.project import read_file
 from buildplug.config.rule import find
 from buildplug.ld import shell
@@ -16,6 +16,7 @@ from buildplug.linker.family import FAMILIES, by_version
 
 NAMES = ("ld", "buildplug-ld")  # besides those of the families
 COPY = ".buildplug.toml"  # the configuration as it was
+_BLOCKED = ("env", "--block-signal=INT")  # as buildplug/bin/buildplug does, where env is GNU's
 
 
 def write(folder: Path, config: Path, arch: str, ld: str, image: str, flags: Mapping[str, bool]) -> None:
@@ -33,10 +34,11 @@ def write(folder: Path, config: Path, arch: str, ld: str, image: str, flags: Map
         programs[family.program] = "" if family == chosen else _program(family.program, folder, names)
     programs |= {name: _program(name, folder, names) for name in names if name not in programs}
     config, copy = config.absolute(), (folder / COPY).absolute()
+    python = [*(_BLOCKED if capture((*_BLOCKED, "true"), os.environ).status == 0 else ()), sys.executable]
     files.write(copy, files.read(config))
     symbols = _symbols(config, arch)
     for name, real in programs.items():
-        command = [sys.executable, "-P", "-m", "buildplug", "ld", "--config", str(config)]
+        command = [*python, "-P", "-m", "buildplug", "ld", "--config", str(config)]
         command += ["--arch", arch] if arch else []
         command += ["--ld", real or program, *(f"--{name}" for name, given in flags.items() if given)]
         with files.replacing(folder / name) as scratch:

@@ -106,7 +106,7 @@ def test_an_early_interrupt_prints_nothing(tmp_path: Path) -> None:
     """Here while the first module is imported."""
     (tmp_path / "signal.py").write_text("import os\nos.kill(os.getpid(), 2)\nwhile True:\n    pass\n")
     done = subprocess.run(
-        ["env", "--default-signal", sys.executable, "-c", "from buildplug.__main__ import build; build()", "new"],
+        ["env", "--default-signal", sys.executable, "-c", "from buildplug.__main__ import run; run()", "new"],
         env=os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
