@@ -104,6 +104,10 @@ class Field:
         """The field's bits in the word."""
         return sum(s.mask << s.at for part in self.parts for s in part.slices)
 
+    def seen(self, bits: int) -> int:
+        """The bits of an address of `bits` bits that the field holds."""
+        return (1 << bits) - self.step & self.modulus - 1
+
     def _base(self, pc: Value) -> Value:
         if self.base is Base.ABSOLUTE:
             return 0
@@ -127,9 +131,7 @@ class Field:
         for part in self.parts:
             made = made | part.encode(value)
         bias = max(part.bias for part in self.parts) if self.step > 1 else 0
-        wanted = (value + bias) & (ALL - self.step + 1)
-        seen = (1 << bits) - 1 & self.modulus - 1
-        return made, (self.value(made) ^ wanted) & seen == 0
+        return made, (self.value(made) ^ (value + bias)) & self.seen(bits) == 0
 
     def holds(self, word: Value, pc: Value, address: Value, bits: int = 64) -> Value:
         """Whether a word already holds an address."""

@@ -50,7 +50,8 @@ class Output:
     template: Annotated[str, "A template of your own for the table, relative to `buildplug.toml`."] = ""
     runtime: Annotated[
         tuple[str, ...],
-        "Templates of what a kernel compiles in, `*.c.j2` or `*.S.j2`, or `*.h.j2` for the plain header.",
+        "Templates of what a kernel compiles in: `*.c.j2` or `*.S.j2`, `*.h.j2` for the plain header, and `*.rs.j2` "
+        "for the plain module of a kernel in Rust.",
     ] = ()
     flags: Annotated[str, OneOf("flags", ("a", "aw")), "Of the section: `aw` if it is writable."] = "a"
     align: Annotated[int, "Of the section: bytes, a power of two."] = 16
@@ -183,5 +184,7 @@ def _check_fields(rule: Rule, where: str) -> None:
         if name not in rule.values:
             raise unknown(f"{where}: sort", "value", name, rule.values)
     for name in rule.table.runtime:
-        if not name.endswith((".h.j2", ".c.j2", ".S.j2")):
-            raise BuildplugError(f"{where}: runtime", f"expected templates *.h.j2, *.c.j2 or *.S.j2, found {name!r}")
+        if not name.endswith((".h.j2", ".c.j2", ".S.j2", ".rs.j2")):
+            raise BuildplugError(
+                f"{where}: runtime", f"expected templates *.h.j2, *.c.j2, *.S.j2 or *.rs.j2, found {name!r}"
+            )

@@ -25,6 +25,7 @@ from buildplug.tables.binary import CTYPE, DIRECTIVE, RUST_TYPE, address_of
 from buildplug.tables.format import Format, Source, rounded
 
 HEAD = 8  # bytes
+RUST = ".rs.j2"  # ends the names of templates of modules in Rust
 
 
 class Address(NamedTuple):
@@ -194,19 +195,21 @@ class RowsFormat(Format):
 
     def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
         values = {"rule": rule, "arch": arch, "ctype": CTYPE | {"string": "int32_t"}, "word": DIRECTIVE[str(arch.word)]}
-        templates = ("rows.h.j2", *rule.table.runtime)
+        templates = ("rows.h.j2", *(name for name in rule.table.runtime if not name.endswith(RUST)))
         return {f"{rule.symbol}{Path(Path(name).stem).suffix}": Source(name, values) for name in templates}
 
     def rust(self, rule: Rule, arch: Arch) -> dict[str, Source]:
-        if rule.table.runtime:  # these are in C
+        templates = [name for name in rule.table.runtime if name.endswith(RUST)]
+        if rule.table.runtime and not templates:  # these are in C
             return {}
         kind = self.empty(rule, arch).dtype
         values = {
-            "rule": rule, "arch": arch, "rust_type": RUST_TYPE, "head": HEAD * rule.table.head,
-            "row_size": kind.itemsize, "offsets": {name: place[1] for name, place in (kind.fields or {}).items()},
+            "rule": rule, "arch": arch, "rust_type": RUST_TYPE, "word": DIRECTIVE[str(arch.word)],
+            "head": HEAD * rule.table.head, "row_size": kind.itemsize,
+            "offsets": {name: place[1] for name, place in (kind.fields or {}).items()},
             "strings": [field.name for field in rule.table.fields if rule.holds[field.value] == "string"],
         }  # fmt: skip
-        return {f"{rule.symbol}.rs": Source("rows.rs.j2", values)}
+        return {f"{rule.symbol}.rs": Source(name, values) for name in templates or ("rows.rs.j2",)}
 
 
 def rows_of(image: Image, rule: Rule) -> tuple[Rows, dict[str, int]]:

@@ -124,6 +124,6 @@ class Format(ABC):
         return {}
 
     def rust(self, rule: Rule, arch: Arch) -> dict[str, Source]:
-        """File name -> source for the table of `rule` in a kernel in Rust, in place of all C; empty if the format is
-        read by C only."""
+        """File name -> source for the table of `rule` in a kernel in Rust, in place of all C; empty if it is read by C
+        only."""
         return {}

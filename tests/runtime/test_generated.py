@@ -1,5 +1,5 @@
-"""The C that comes with tables of rows, compiled for this machine: searches against Python, switching of static calls
-against what the bytes must become, and all of it on spoilt tables under sanitizers."""
+"""The C and the Rust that come with tables of rows, compiled for this machine: searches against Python, switching of
+static calls against what the bytes must become, and all of it on spoilt tables, under sanitizers and with checks."""
 
 import random
 import struct
@@ -14,6 +14,7 @@ from buildplug.config.rule import find
 from buildplug.stage import render
 from tests.conftest import tool
 from tests.ksyms_host import SANITIZERS
+from tests.runtime.rust import CHECKED
 from tests.tables.ksyms_tables import FLAGS
 
 # Reads lines "kind table query…" with bytes in hexadecimal, prints an answer each. Everything has exactly its size, so
@@ -75,34 +76,44 @@ int main(void)
 
 
 class Host:
-    """The generated C: asked all questions at once."""
+    """The generated code: asked all questions at once."""
 
     def __init__(self, program: Path):
         self.program = program
 
     def ask(self, questions: list[str]) -> list[str]:
-        done = subprocess.run([self.program], input="\n".join(questions), capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        answers = done.stdout.splitlines()
+        asked = "\n".join(questions)
+        done = subprocess.run([self.program], input=asked.encode(), capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        answers = done.stdout.decode(errors="replace").splitlines()
         assert len(answers) == len(questions)
         return answers
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the generated C."""
+    """The folder with the generated C and Rust."""
     folder = tmp_path_factory.mktemp("runtime")
     for name in ("extable", "exports", "static_calls"):
-        for file, text in render.table_files(X86_64, find(name, folder), None, folder).items():
+        rule = find(name, folder)
+        for file, text in (render.table_files(X86_64, rule, None, folder) | render.rust(X86_64, rule, folder)).items():
             (folder / file).write_text(text)
     return folder
 
 
 @pytest.fixture(scope="module")
-def host(source: Path) -> Host:
+def hosts(source: Path) -> dict[str, Host]:
+    """By language."""
     (source / "host.c").write_text(HOST)
     tool("gcc", *SANITIZERS, *sorted(source.glob("*.c")), "-o", source / "host")
-    return Host(source / "host")
+    (source / "host.rs").write_text(Path(__file__).with_name("rows_host.rs").read_text())
+    tool("rustc", *CHECKED, "host.rs", "-o", "rust_host", cwd=source)
+    return {"c": Host(source / "host"), "rust": Host(source / "rust_host")}
+
+
+@pytest.fixture(params=["c", "rust"])
+def host(hosts: dict[str, Host], request: pytest.FixtureRequest) -> Host:
+    return hosts[request.param]
 
 
 @pytest.mark.parametrize("flags", [("-m64",), ("-m32",)])

@@ -17,21 +17,10 @@ from buildplug.tables.ksyms_codec import encode, inspect
 from buildplug.tables.ksyms_format import Ksyms
 from tests.conftest import tool
 from tests.ksyms_host import PRINTS, Host, Question, answer, write
+from tests.runtime.rust import CHECKED, missing
 from tests.tables.ksyms_tables import a_table, many, questions, seeds
 from tests.tables.test_ksyms_damaged import flipped, forged
 
-CHECKED = (
-    "--edition",
-    "2021",
-    "-D",
-    "warnings",
-    "-C",
-    "debug-assertions",
-    "-C",
-    "overflow-checks",
-    "-C",
-    "panic=abort",
-)
 BARE = "#![no_std]\npub mod bp_ksyms;\n"
 
 
@@ -41,7 +30,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rust")
     for name, text in render.rust(X86_64, find("ksyms", folder), folder).items():
         (folder / name).write_text(text)
-    (folder / "bare.rs").write_text(BARE)
     (folder / "host.rs").write_text(Path(__file__).with_name("rust_host.rs").read_text())
     return folder
 
@@ -125,40 +113,10 @@ def test_a_name_with_a_zero_byte_is_not_found(rust: Host) -> None:
     assert rust.ask([("l", table.names[0] + b"\0", 0), ("l", b"\0", 0)]) == ["", ""]
 
 
-def test_it_needs_no_allocator_and_cannot_panic(folder: Path) -> None:
-    tool(
-        "rustc",
-        "--edition",
-        "2021",
-        "-D",
-        "warnings",
-        "-O",
-        "--crate-type",
-        "lib",
-        "--emit",
-        "obj",
-        "bare.rs",
-        cwd=folder,
-    )
-    wanted = [line.split()[-1] for line in tool("nm", "-u", folder / "bare.o").splitlines()]
+def test_it_needs_no_allocator_cannot_panic_and_clippy_has_nothing_to_say(folder: Path) -> None:
+    wanted = missing(folder, ["bp_ksyms"])
     assert wanted
     assert [name for name in wanted if "panic" in name or "alloc" in name] == []
-
-
-def test_clippy_has_nothing_to_say(folder: Path) -> None:
-    tool(
-        "clippy-driver",
-        "--edition",
-        "2021",
-        "-D",
-        "warnings",
-        "--crate-type",
-        "lib",
-        "--emit",
-        "metadata",
-        "bare.rs",
-        cwd=folder,
-    )
 
 
 @pytest.mark.parametrize("arch", sorted(ARCHES))
