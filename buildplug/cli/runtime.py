@@ -15,7 +15,7 @@ def arguments(parser: ArgumentParser) -> None:
     add_architecture(parser)
     parser.add_argument(
         "--language", choices=sources.LANGUAGES, default="c",
-        help="rust: modules for tables of symbols and plain ones, and C for the others; default: c",
+        help="rust: modules for tables of symbols, plain ones and sites of ops, and C for the others; default: c",
     )  # fmt: skip
     parser.add_argument(
         "--depfile", type=Path, help="write what the files and tables are made from, for make and ninja"

@@ -128,9 +128,9 @@ def table_files(arch: Arch, rule: Rule, declared: Ops | None, base: Path) -> Tex
     return {name: _of_rule(source.template, base, rule, source.values) for name, source in sources.items()}
 
 
-def rust(arch: Arch, rule: Rule, base: Path) -> Texts:
+def rust(arch: Arch, rule: Rule, base: Path, declared: Ops | None = None) -> Texts:
     """The modules of a kernel in Rust for this table: file name -> text; empty if its format has none."""
-    sources = format_of(rule).rust(rule, arch)
+    sources = format_of(rule).rust(rule, arch, declared)
     return {name: _of_rule(source.template, base, rule, source.values) for name, source in sources.items()}
 
 

@@ -25,7 +25,7 @@ def rust_texts(tables: Sequence[WantedTable], arch: Arch, root: Path) -> dict[st
     """texts() for a kernel in Rust: C for those tables only that have no reader in Rust."""
     found, in_c = dict[str, str](), list[WantedTable]()
     for table in tables:
-        found |= (made := render.rust(arch, table.rule, root))
+        found |= (made := render.rust(arch, table.rule, root, table.ops))
         in_c += [] if made else [table]
     return found | (texts(in_c, arch, root) if in_c else {})
 

@@ -198,7 +198,7 @@ class RowsFormat(Format):
         templates = ("rows.h.j2", *(name for name in rule.table.runtime if not name.endswith(RUST)))
         return {f"{rule.symbol}{Path(Path(name).stem).suffix}": Source(name, values) for name in templates}
 
-    def rust(self, rule: Rule, arch: Arch) -> dict[str, Source]:
+    def rust(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
         templates = [name for name in rule.table.runtime if name.endswith(RUST)]
         if rule.table.runtime and not templates:  # these are in C
             return {}

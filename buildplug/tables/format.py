@@ -123,7 +123,7 @@ class Format(ABC):
         """File name -> source for the table of `rule`."""
         return {}
 
-    def rust(self, rule: Rule, arch: Arch) -> dict[str, Source]:
+    def rust(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
         """File name -> source for the table of `rule` in a kernel in Rust, in place of all C; empty if it is read by C
         only."""
         return {}

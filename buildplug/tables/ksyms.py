@@ -34,7 +34,7 @@ class KsymsFormat(PackedFormat):
         values = {"arch": arch, "ctype": CTYPE, "ksyms": ksyms_format}
         return {name: Source(f"{name}.j2", values) for name in ("ksyms.h", "ksyms.c")}
 
-    def rust(self, rule: Rule, arch: Arch) -> dict[str, Source]:
+    def rust(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
         values = {"rule": rule, "arch": arch, "rust_type": RUST_TYPE, "ksyms": ksyms_format}
         return {f"{rule.symbol}.rs": Source("ksyms.rs.j2", values)}
 

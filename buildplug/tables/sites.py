@@ -1,6 +1,7 @@
 """References to ops -> the table of sites for the fixup."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from buildplug.image.headers import Array, within
 from buildplug.select.references import References, extract
 from buildplug.select.words import by_veneer
 from buildplug.tables import sites_format
-from buildplug.tables.binary import CTYPE, address_of, anchored
+from buildplug.tables.binary import CTYPE, RUST_TYPE, address_of, anchored
 from buildplug.tables.format import Contents, Format, Source
 from buildplug.tables.sites_format import NONE, Table, backend_checksum, decode, dtype
 
@@ -86,10 +87,23 @@ class SitesFormat(Format):
         header = {f"{rule.symbol}.h": Source("tables.h.j2", {"rule": rule, "backends": backends})}
         if ops is None:
             return header
-        values = {"arch": arch, "rule": rule, "table": sites_format, "ops": ops.ops, "backends": backends}
-        values["copies"] = {backend: ops.copies(backend) for backend in backends}
-        values["kept"] = {name: op.kept(arch) for name, op in ops.ops.items()}
-        return header | {f"{rule.symbol}_backends.S": Source("backends.S.j2", values)}
+        return header | {f"{rule.symbol}_backends.S": Source("backends.S.j2", _of_backends(rule, arch, ops))}
+
+    def rust(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
+        if ops is None:
+            return {}
+        longest = max(form.length for form in arch.forms)
+        values = _of_backends(rule, arch, ops) | {"rust_type": RUST_TYPE, "longest": longest}
+        return {f"{rule.symbol}.rs": Source("fixup.rs.j2", values)}
+
+
+def _of_backends(rule: Rule, arch: Arch, ops: Ops) -> dict[str, Any]:
+    """What the assembly of backends is rendered from."""
+    return {
+        "arch": arch, "rule": rule, "table": sites_format, "ops": ops.ops, "backends": ops.backends,
+        "copies": {backend: ops.copies(backend) for backend in ops.backends},
+        "kept": {name: op.kept(arch) for name, op in ops.ops.items()},
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,30 +1,44 @@
-"""Fixtures: the C of the fixup, rendered and compiled."""
+"""Fixtures: the fixup in C and in Rust, rendered and compiled."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from buildplug.arch import x86
+from buildplug.config.ops import Op, Ops
+from buildplug.config.rule import find
 from buildplug.stage import render
 from tests.conftest import tool
 from tests.layouts import HIGH, LOW, SIZE
 from tests.runtime.native import FLAGS, Native
+from tests.runtime.rust import CHECKED
+
+OPS = Ops({"op": Op("pv_op")}, {"native": {}})  # of the module; those of a table are in its layout
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the generated C."""
+    """The folder with the generated C and Rust."""
     folder = tmp_path_factory.mktemp("runtime")
-    for name, text in render.runtime(x86.X86_64, folder).items():
+    made = render.runtime(x86.X86_64, folder) | render.rust(x86.X86_64, find("paravirt", folder), folder, OPS)
+    for name, text in made.items():
         (folder / name).write_text(text)
     return folder
 
 
-@pytest.fixture(scope="module")
-def native(source: Path) -> Iterator[Native]:
-    tool("gcc", *FLAGS, "-O2", "-shared", "-fPIC", source / "fixup.c", "-o", source / "fixup.so")
-    native = Native(source / "fixup.so")
+LIBRARIES = {
+    "c": ("gcc", *FLAGS, "-O2", "-shared", "-fPIC", "fixup.c", "-o", "c.so"),
+    "rust": ("rustc", *CHECKED, "--crate-type", "cdylib", "fixup_host.rs", "-o", "rust.so"),
+}
+
+
+@pytest.fixture(scope="module", params=LIBRARIES)
+def native(source: Path, request: pytest.FixtureRequest) -> Iterator[Native]:
+    shutil.copy(Path(__file__).with_name("fixup_host.rs"), source)
+    tool(*LIBRARIES[request.param], cwd=source)
+    native = Native(source / f"{request.param}.so")
     yield native
     for address in (LOW, HIGH):
         native.unmap(address, SIZE)

@@ -38,7 +38,7 @@ MEMORY = {"low": (LOW,), "high": (HIGH,), "both": (LOW, HIGH), "both, table high
 
 
 @pytest.mark.parametrize("regions", MEMORY.values(), ids=MEMORY.keys())
-def test_c_does_what_the_reference_does(native: Native, regions: tuple[int, ...]) -> None:
+def test_it_does_what_the_reference_does(native: Native, regions: tuple[int, ...]) -> None:
     seen = Counter[str]()
 
     @settings(max_examples=700)
@@ -59,7 +59,7 @@ def test_c_does_what_the_reference_does(native: Native, regions: tuple[int, ...]
 
 
 @pytest.mark.parametrize("regions", MEMORY.values(), ids=MEMORY.keys())
-def test_c_refuses_what_the_reference_refuses(native: Native, regions: tuple[int, ...]) -> None:
+def test_it_refuses_what_the_reference_refuses(native: Native, regions: tuple[int, ...]) -> None:
     seen = Counter[str]()
 
     @settings(max_examples=600)

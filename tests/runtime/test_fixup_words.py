@@ -1,4 +1,5 @@
-"""The fixup on aarch64 and riscv64: the C, compiled for each and run by QEMU, against the reference, byte for byte."""
+"""The fixup on aarch64 and riscv64, against the reference, byte for byte: the C, compiled for each and run by QEMU, and
+the Rust, compiled for this machine, which needs the same sizes and byte order of it."""
 
 import random
 import re
@@ -12,13 +13,16 @@ import pytest
 
 from buildplug.arch import aarch64, riscv
 from buildplug.arch.model import Arch
+from buildplug.config.rule import find
 from buildplug.runtime.memory import Status
 from buildplug.stage import render
 from buildplug.tables.sites_format import ERRORS
 from tests import aarch64_code, riscv_code
 from tests.conftest import tool
 from tests.layouts import LOW, SITES, SIZE, Layout, Op, Site, Way, corrupted, from_seed, lay_out
+from tests.runtime.conftest import OPS
 from tests.runtime.fixup_host import HOST
+from tests.runtime.rust import CHECKED
 
 COUNT = 600  # layouts of each kind
 ARCHES = {arch.name: arch for arch in (aarch64.AARCH64, riscv.RISCV64)}
@@ -40,9 +44,30 @@ def program(name: str, folder: Path) -> Path:
     return own / "host"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("fixup")
+@cache
+def rust_program(name: str, folder: Path) -> Path:
+    """The same of the Rust."""
+    own = folder / name
+    own.mkdir()
+    for file, text in render.rust(ARCHES[name], find("paravirt", own), own, OPS).items():
+        (own / file).write_text(text.partition("core::arch::global_asm!")[0])  # backends are in the other's assembly
+    places = {"LOW": LOW, "FAR": FAR[name], "SIZE": SIZE}
+    (own / "places.rs").write_text("".join(f"pub const {n}: usize = {value};\n" for n, value in places.items()))
+    (own / "host.rs").write_text(Path(__file__).with_name("fixup_words_host.rs").read_text())
+    tool("rustc", *CHECKED, "host.rs", "-o", "host", cwd=own)
+    return own / "host"
+
+
+PROGRAMS = {"c": program, "rust": rust_program}
+RUNNERS = {"c": "qemu-{}", "rust": ""}
+
+
+@pytest.fixture(scope="module", params=PROGRAMS)
+def folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A folder for programs, named after their language."""
+    made = tmp_path_factory.mktemp("fixup") / str(request.param)
+    made.mkdir()
+    return made
 
 
 @pytest.fixture(params=ARCHES.values(), ids=list(ARCHES))
@@ -57,13 +82,13 @@ Task = tuple[Layout, int, int]  # with the backends of before and after
 def agree(folder: Path, tasks: list[Task]) -> list[tuple[Status, Layout]]:
     """What C and the reference make of layouts, which must be the same; after an error, nothing."""
     arch = tasks[0][0].table.arch
-    host = program(arch.name, folder)
+    host, runner = PROGRAMS[folder.name](arch.name, folder), RUNNERS[folder.name].format(arch.name)
     packed, answers = host.with_suffix(".in"), host.with_suffix(".out")
     with packed.open("wb") as file:
         for layout, before, after in tasks:
             contents = [*(content for _, content in layout.regions), bytes(SIZE)][:2]
             file.write(struct.pack("<5Q", layout.at, before, after, layout.start, layout.end) + b"".join(contents))
-    tool("sh", "-c", f"exec qemu-{arch.name} '{host}' <'{packed}' >'{answers}'")
+    tool("sh", "-c", f"exec {runner} '{host}' <'{packed}' >'{answers}'")
     said, results, length = answers.read_bytes(), [], 8 + 2 * SIZE
     assert len(said) == len(tasks) * length
     for place, (layout, before, after) in enumerate(tasks):
@@ -82,7 +107,7 @@ def layouts(arch: Arch, count: int, seed: int = 0) -> list[Layout]:
     return [from_seed(random.Random(f"{seed} {n}"), regions[n % 4 == 0], arch) for n in range(count)]
 
 
-def test_c_does_what_the_reference_does(folder: Path, arch: Arch) -> None:
+def test_it_does_what_the_reference_does(folder: Path, arch: Arch) -> None:
     made = layouts(arch, COUNT)
     results = agree(folder, [(layout, 0, layout.backend) for layout in made])
     seen = Counter(status.error for status, _ in results)
@@ -93,7 +118,7 @@ def test_c_does_what_the_reference_does(folder: Path, arch: Arch) -> None:
     assert sum(status.error == "ok" for status, _ in restored) > COUNT // 2
 
 
-def test_c_refuses_what_the_reference_refuses(folder: Path, arch: Arch) -> None:
+def test_it_refuses_what_the_reference_refuses(folder: Path, arch: Arch) -> None:
     rng = random.Random(1)
     made = [corrupted(rng, layout) for layout in layouts(arch, 3 * COUNT, 1)]
     seen = Counter(status.error for status, _ in agree(folder, [(layout, 0, layout.backend) for layout in made]))
@@ -196,6 +221,7 @@ ORDER = {
 }
 
 
+@pytest.mark.parametrize("folder", ["c"], indirect=True)
 def test_caches_are_maintained_in_the_order_of_the_manual(folder: Path, arch: Arch) -> None:
     """QEMU has no caches, so the compiled code is read: in each function as many of each, in this order."""
     pattern, order = ORDER[arch.name]
