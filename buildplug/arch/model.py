@@ -106,6 +106,7 @@ class Arch:
     others: str = ""  # what each other processor needs before it executes changed code
     capstone: tuple[int, int] = (0, 0)  # CS_ARCH_*, CS_MODE_*
     general: tuple[str, ...] = ()  # general-purpose registers, without the stack pointer and the frame pointer
+    reserved: str = ""  # the one of those that LLVM keeps for itself: inline assembly in Rust takes no operand in it
     caller_saved: frozenset[str] = frozenset()  # what a function may write by the C calling convention, "flags" too
     called: frozenset[str] = frozenset()  # what a direct call itself may write, by way of veneers too
     link: str = ""  # of those, the register with the return address
