@@ -1,4 +1,4 @@
-"""Feeds mutated files to all that reads files, and mutated tables to the C runtime under sanitizers:
+"""Feeds mutated files to all that reads files, and mutated tables to the runtime in C and in Rust, under sanitizers:
 `python -m tests.fuzz MINUTES`, `MINUTES=5 make fuzz`.
 
 A fault is anything but success or a BuildplugError: another exception, an error of several lines, much memory, an
@@ -27,7 +27,6 @@ from tests.fuzz.targets import targets
 
 LONGEST = 20  # seconds an input may take, on a machine that does other things, too
 MEMORY = 4 << 30  # bytes of address space
-RUNTIME_SHARE = 60
 SHOWN = 20
 
 
@@ -81,17 +80,17 @@ def fuzz(seconds: float, keep: Path, seed: int = 0, most: int | None = None) -> 
         for path in (scratch, host_folder):
             path.mkdir()
         every = targets(kernel.build(folder / "kernel"), scratch)
-        host = runtime.Host(host_folder)
-        names = [*every, "runtime"]
-        shares = [*(target.share for target in every.values()), RUNTIME_SHARE]
+        hosts = {name: runtime.Host(made(host_folder)) for name, (made, _, _) in runtime.HOSTS.items()}
+        names = [*every, *hosts]
+        shares = [*(target.share for target in every.values()), *(share for _, _, share in runtime.HOSTS.values())]
         end = time.monotonic() + seconds
         try:
             while time.monotonic() < end and (most is None or found.inputs.total() < most):
                 (target,) = rng.choices(names, shares)
                 found.inputs[target] += 1
-                if target == "runtime":
-                    data = runtime.an_input(rng)
-                    if says := host.fault(data):
+                if target in hosts:
+                    data = runtime.an_input(rng, runtime.HOSTS[target][1])
+                    if says := hosts[target].fault(data):
                         found.fault(target, data, says)
                     continue
                 chosen = every[target]
@@ -99,7 +98,8 @@ def fuzz(seconds: float, keep: Path, seed: int = 0, most: int | None = None) -> 
                 if says := fault_of(chosen.read, data):
                     found.fault(target, data, says)
         finally:
-            host.close()
+            for host in hosts.values():
+                host.close()
     return found
 
 

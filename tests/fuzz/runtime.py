@@ -1,4 +1,4 @@
-"""The C runtime under sanitizers: a process that is given memory with a table in it, and calls it."""
+"""The runtime in C and in Rust, under sanitizers: a process that is given memory with a table in it, and calls it."""
 
 import random
 import re
@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from buildplug.arch.x86 import X86_64
+from buildplug.config.rule import find
 from buildplug.stage import render
 from buildplug.tables.ksyms_codec import encode
 from buildplug.tables.ksyms_format import checksum, dtype
@@ -16,7 +17,16 @@ from tests.fuzz.mutate import binary
 from tests.ksyms_host import SANITIZERS
 from tests.layouts import LOW, Layout, corrupted, from_seed
 from tests.runtime import relocations
+from tests.runtime.conftest import OPS
+from tests.runtime.rust import CHECKED
+from tests.runtime.test_generated import OLD, TRAMPOLINES, exports, extable, image
 from tests.tables.ksyms_tables import a_table
+
+PLAIN = {  # kinds of plain tables, whole
+    "x": exports([(f"name{i}", i, "NS" * (i % 3)) for i in range(20)]),
+    "f": extable([(insn, 5) for insn in range(0, 60, 3)]),
+    "c": image(TRAMPOLINES[0], OLD),
+}
 
 # The memory has exactly its size. A call that returns an error must leave it as it was.
 HOST = r"""
@@ -77,17 +87,39 @@ int main(void)
 """
 
 
+def in_c(folder: Path) -> Path:
+    """The program in C."""
+    for name, text in render.runtime(X86_64, folder).items():
+        (folder / name).write_text(text)
+    (folder / "host.c").write_text(HOST)
+    # tables may lie at any address that their kernel is loaded to, and fields are not aligned
+    flags = (*SANITIZERS, "-fno-sanitize=alignment")
+    tool("gcc", *flags, "host.c", "fixup.c", "relocs.c", "ksyms.c", "-o", "c_host", cwd=folder)
+    return folder / "c_host"
+
+
+def in_rust(folder: Path) -> Path:
+    """The program in Rust, with debug assertions; with the sanitizer, too, if its library came with rustc."""
+    for rule in "paravirt", "ksyms", "exports", "extable", "static_calls":
+        for name, text in render.rust(X86_64, find(rule, folder), folder, OPS).items():
+            (folder / name).write_text(text)
+    (folder / "host.rs").write_text(Path(__file__).with_name("rust_host.rs").read_text())
+    libraries = Path(tool("rustc", "--print", "sysroot").strip()).glob("lib/rustlib/x86_64-*/lib/*asan.a")
+    # the flag is for nightly compilers, or for those that are told to be one
+    flags = ("RUSTC_BOOTSTRAP=1", "rustc", *CHECKED, "-O", "-g", *(["-Zsanitizer=address"] if any(libraries) else []))
+    tool("env", *flags, "host.rs", "-o", "rust_host", cwd=folder)
+    return folder / "rust_host"
+
+
+# A name in fuzz() -> the program, the kinds of its inputs, and its share of all inputs.
+HOSTS = {"runtime": (in_c, "ssssrrk", 60), "rust": (in_rust, "sssskkxfc", 40)}
+
+
 class Host:
     """The process; it is started again after a fault."""
 
-    def __init__(self, folder: Path):
-        for name, text in render.runtime(X86_64, folder).items():
-            (folder / name).write_text(text)
-        (folder / "host.c").write_text(HOST)
-        # tables may lie at any address that their kernel is loaded to, and fields are not aligned
-        flags = (*SANITIZERS, "-fno-sanitize=alignment")
-        tool("gcc", *flags, "host.c", "fixup.c", "relocs.c", "ksyms.c", "-o", "host", cwd=folder)
-        self._words, self._process = [str(folder / "host")], None
+    def __init__(self, program: Path):
+        self._words, self._process = [str(program)], None
 
     _process: subprocess.Popen[bytes] | None
 
@@ -107,8 +139,8 @@ class Host:
             return ""
         self._process = None
         said = process.stderr.read().decode(errors="replace")
-        frames = re.findall(r"#\d+ \S+ in (\w+) .*/(?:fixup|relocs|ksyms|host)\.c", said)
-        what = re.findall(r"ERROR: \w+: ([\w-]+)|runtime error: (.*)", said)
+        frames = re.findall(r"#\d+ \S+ in ([\w:]+) .*/(?:(?:fixup|relocs|ksyms|host)\.c|\w+\.rs)", said)
+        what = re.findall(r"ERROR: \w+: ([\w-]+)|runtime error: (.*)|panicked at (.*):", said)
         problem = "".join(what[0]) if what else f"status {process.wait()}"
         return f"{problem} in {' of '.join(frames[:2])}"
 
@@ -118,9 +150,9 @@ class Host:
             self._process.communicate()
 
 
-def an_input(rng: random.Random) -> bytes:
+def an_input(rng: random.Random, kinds: str) -> bytes:
     """Memory with a damaged table, as the process wants it; often with right checksums, or other checks see nothing."""
-    kind = rng.choice("ssssrrk")
+    kind = rng.choice(kinds)
     at, other = 0, rng.getrandbits(64)
     if kind == "s":
         layout = from_seed(rng, [LOW])
@@ -132,6 +164,10 @@ def an_input(rng: random.Random) -> bytes:
         wrong = relocations.lay_out(rng)
         wrong = relocations.corrupted(rng, wrong) if rng.random() < 0.8 else wrong
         content, at, other = wrong.content, wrong.at, wrong.slide
+    elif kind in PLAIN:
+        content = PLAIN[kind]
+        content, at = content[:8] + binary(rng, content[8:]) if rng.random() < 0.8 else binary(rng, content), 0x80
+        content = content.ljust(8, b"\0")
     else:
         content = encode(a_table(rng.randrange(1000), by_name=rng.random() < 0.8))
         size = dtype("ksyms", "<").itemsize

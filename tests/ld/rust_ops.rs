@@ -12,6 +12,7 @@ mod panic;
 
 use bp_paravirt::{Backend, Image};
 use core::arch::{asm, global_asm};
+use core::ptr::addr_of;
 
 // The defaults of the ops, and the functions of the backend `shim`.
 global_asm!(
@@ -61,7 +62,7 @@ unsafe extern "C" fn main(info: usize) -> ! {
     // volatile, as there is no strlen()
     let last = (0..).map(|offset| words.add(offset).read_volatile()).take_while(|byte| *byte != 0).last();
     let backend = Backend::ALL.into_iter().find(|backend| backend.name().bytes().last() == last);
-    let image = Image::new(&raw const kernel_start as usize, &raw const kernel_end as usize);
+    let image = Image::new(addr_of!(kernel_start) as usize, addr_of!(kernel_end) as usize);
     ops("linked");
     if let Some(backend) = backend {
         assert!(image.check(Some(backend), None).is_err());
@@ -87,6 +88,6 @@ unsafe fn ops(name: &str) {
     let sum = pv_op!(sum, rsi = 4, rdi = 3);
     let [a, b, c, d] = pv_op!(cpuid, rax = 0x4000_0000, rcx = 9);
     let vendor = (a, b, c, d);
-    println!("{name}: {flags:#x} {cr3:#x} {twice} {} {sum} {:?}", (&raw const cell).read_volatile(), kept);
+    println!("{name}: {flags:#x} {cr3:#x} {twice} {} {sum} {:?}", addr_of!(cell).read_volatile(), kept);
     println!("{name}: {:#x} {:#x} {:#x} {:#x}", vendor.0, vendor.1, vendor.2, vendor.3);
 }

@@ -54,8 +54,8 @@ fn called(n: u32) -> u32 {
 }
 
 extern "C" {
-    static __executable_start: u8;
-    static _end: u8;
+    static __executable_start: [u8; 0];
+    static _end: [u8; 0];
     fn mprotect(at: usize, size: usize, kind: i32) -> i32;
 }
 
@@ -64,7 +64,7 @@ fn main() {
     for name in ["twice", "LIMIT", "thrice"] {
         println!("{:?}", table.find(name).map(|row| (row.address, String::from_utf8_lossy(row.ns).into_owned())));
     }
-    println!("{} {}", twice as *const () as usize, &raw const LIMIT as usize);
+    println!("{} {}", twice as *const () as usize, &LIMIT as *const u32 as usize);
 
     let (at, after): (usize, usize);
     unsafe {
@@ -76,7 +76,7 @@ fn main() {
     let table = bp_extable::Table::linked();
     println!("{:?} {:?}", table.find(at).map(|found| found == after), table.find(after));
 
-    let image = (&raw const __executable_start as usize, &raw const _end as usize);
+    let image = unsafe { (__executable_start.as_ptr() as usize, _end.as_ptr() as usize) };
     let table = bp_static_calls::Table::linked();
     let set = |function: extern "C" fn(u32) -> u32| unsafe {
         let write = |to: *mut u8, from: &[u8]| {
