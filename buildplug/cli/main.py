@@ -97,7 +97,12 @@ def _run(words: list[str]) -> int:
     command.arguments(parser)
     # the words behind repro's -- are a command's: argparse would take them for its own
     mark = words.index("--") if name == "repro" and "--" in words else len(words)
-    options = parser.parse_args(words[:mark])
+    options, rest = parser.parse_known_args(words[:mark])
+    if rest:  # where an option stands between them, only this takes the words that come after it
+        options, rest = parser.parse_known_intermixed_args(words[:mark])
+    if rest:
+        unknown = [word for word in rest if word.startswith("-")] or rest
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     options.command = words[mark + 1 :]
     with interruptible():
         command.run(options)
