@@ -9,7 +9,7 @@ from pathlib import Path
 from buildplug.base.errors import BuildplugError, printable
 from buildplug.cli.shared import print_json
 from buildplug.config.rule import Rule, adjusted, find
-from buildplug.image.demangle import demangled
+from buildplug.image.demangle import TRIM, demangled
 from buildplug.image.elf import Image
 from buildplug.runtime import ksyms as runtime_ksyms
 from buildplug.tables.kallsyms import FORMS, KallsymsForm, kallsyms_of
@@ -33,6 +33,9 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--demangle", action="store_true", help="names of C++ and Rust are readable: the list as nm -nC, queries, too"
     )
+    parser.add_argument(
+        "--trim", choices=tuple(TRIM), help="--demangle, with ... in place of generics' arguments, parameters, or both"
+    )
     parser.add_argument("--sizes", action="store_true", help="of format nm: also sizes, as nm -nS")
 
 
@@ -40,14 +43,15 @@ def run(options: Namespace) -> None:
     image = Image(options.image)
     if options.sizes and (options.format != "nm" or options.query):
         raise BuildplugError("ksyms", "--sizes is for the list in format nm", "leave it out", status=2)
-    if options.demangle and options.format in FORMS:
-        raise BuildplugError("ksyms", "--demangle is not for kallsyms", "leave it out", status=2)
+    for option, given in (("--demangle", options.demangle), ("--trim", options.trim)):
+        if given and options.format in FORMS:
+            raise BuildplugError("ksyms", f"{option} is not for kallsyms", "leave it out", status=2)
     if options.format in FORMS and not options.query:
         _kallsyms(image, find(options.rule or f"linux-{options.format}", Path.cwd()), FORMS[options.format])
         return
     rule = find(options.rule or "ksyms", Path.cwd())
-    if options.demangle:
-        rule = adjusted(rule, {"demangle": True}, "--demangle")
+    if options.demangle or options.trim:
+        rule = adjusted(rule, {"demangle": True, "trim": options.trim or rule.table.trim}, "--demangle")
     if not options.query:
         _list(image, rule, options.format, sizes=options.sizes)
         return
@@ -67,11 +71,11 @@ def run(options: Namespace) -> None:
 
 def _list(image: Image, rule: Rule, form: str, *, sizes: bool) -> None:
     """Prints all symbols, like nm in the order of their names in the image."""
-    table = collected(image, adjusted(rule, {"demangle": False, "hashes": False}, rule.name), 0)
+    table = collected(image, adjusted(rule, {"demangle": False, "hashes": False, "trim": ""}, rule.name), 0)
     symbols = [runtime_ksyms.symbol(table, 0, index) for index in range(len(table.rows))]
     symbols.sort(key=lambda symbol: (symbol.address, symbol.name))
     if rule.table.demangle:
-        readable = demangled([symbol.name for symbol in symbols], hashes=rule.table.hashes)
+        readable = demangled([symbol.name for symbol in symbols], hashes=rule.table.hashes, trim=rule.table.trim)
         symbols = [replace(symbol, name=name) for symbol, name in zip(symbols, readable, strict=True)]
     if form == "json":
         rows = [(s.address, s.size, s.type, s.name.decode(errors="backslashreplace")) for s in symbols]

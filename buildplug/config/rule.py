@@ -13,6 +13,7 @@ from buildplug.base.errors import BuildplugError
 from buildplug.base.keys import OneOf, keys_of, union_of
 from buildplug.base.schema import convert, load, misplaced, unknown
 from buildplug.config.select import TYPES, Base, References, Select, check_names, with_functions
+from buildplug.image.demangle import TRIM
 
 RECORDS = ".bp_records."  # prefix of the record sections that buildplug's macros emit
 Kind = TypeVar("Kind", bound=Select)
@@ -40,6 +41,11 @@ class Output:
     hashes: Annotated[
         bool, "With `demangle`: names have all that `c++filt` knows of them, such as the hashes of Rust."
     ] = False
+    trim: Annotated[
+        str,
+        OneOf("trim", tuple(TRIM)),
+        "With `demangle`: names have `...` for the arguments of generics, for the parameters of C++, or for both.",
+    ] = ""
     fields: Annotated[tuple[Field, ...], "Of format `rows`: the fields of a row."] = ()
     sort: Annotated[
         tuple[str, ...],
@@ -164,6 +170,7 @@ def _checked(rule: Rule, where: object) -> Rule:
     for key, given, goes in (
         ("demangle", rule.table.demangle, rule.format == "ksyms"),
         ("hashes", rule.table.hashes, rule.table.demangle),
+        ("trim", rule.table.trim, rule.table.demangle),
     ):
         if given and not goes:
             needs = "format ksyms" if key == "demangle" else "demangle"

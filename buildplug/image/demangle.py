@@ -13,15 +13,16 @@ from buildplug.base.errors import BuildplugError
 
 PROGRAM = "c++filt"
 REMEDY = "leave demangle out"
+TRIM = {"generics": b"<", "parameters": b"(", "all": b"<("}  # what is trimmed -> the brackets around it
 
 # As nm: dots and dollars before a name, and @plt or a version after it, are not part of what is mangled.
 MANGLED = re.compile(rb"([.$]*)((?:_|_{3,4})Z[^@\n]*|_(?:R|GLOBAL_)[^@\n]*)(@.*)?", re.DOTALL)
 SPECIAL = re.compile(rb"([\s'\"\\])")  # in a file of arguments
 
 
-def demangled(names: Sequence[bytes], *, hashes: bool = False) -> list[bytes]:
+def demangled(names: Sequence[bytes], *, hashes: bool = False, trim: str = "") -> list[bytes]:
     """The names, those that are mangled in their readable form. `hashes`: with all that c++filt knows of them, such as
-    the hash of a function in Rust.
+    the hash of a function in Rust. `trim`: a key of TRIM, for what is left out of names that are mangled.
 
     Raises BuildplugError if c++filt is missing or fails, as it does if a name would become endless.
     """
@@ -38,6 +39,10 @@ def demangled(names: Sequence[bytes], *, hashes: bool = False) -> list[bytes]:
     if len(lines) != len(parts):
         found = f"expected {len(parts)} names, found {len(lines)}"
         raise BuildplugError(PROGRAM, found, REMEDY)
+    if trim:
+        from buildplug.image.trim import trimmed  # lazy, as its pattern takes long to compile
+
+        lines = trimmed(lines, TRIM[trim])
     readable = dict(zip(parts, lines, strict=True))
     known = {name: b"".join((before, readable[name], after)) for name, (before, _, after) in parts.items()}
     return [known.get(name, name) for name in names]

@@ -91,5 +91,5 @@ def _names(names: list[bytes], rule: Rule) -> list[bytes]:
     """The names in the table; one whose readable form is too long for the format stays as it is."""
     if not rule.table.demangle:
         return names
-    readable = demangled(names, hashes=rule.table.hashes)
+    readable = demangled(names, hashes=rule.table.hashes, trim=rule.table.trim)
     return [new if len(new) <= ksyms_format.LONGEST else old for old, new in zip(names, readable, strict=True)]

@@ -92,3 +92,13 @@ def test_address_behind_a_function_may_be_a_return_address(written: Written) -> 
     image = written(File([Section(".text", bytes(16), 0x1000, ALLOC | EXEC)], [Symbol("f", 0x1000, 16, FUNC)]))
     said = [buildplug("ksyms", image, address).stdout for address in ("0x100f", "0x1010", "0x1011")]
     assert said == ["f+0xf/0x10\n", "0x1010, or as a return address f+0xf/0x10\n", "0x1011\n"]
+
+
+def test_trimmed_names_are_listed_and_found(tmp_path: Path, written: Written) -> None:
+    symbols = [Symbol("_Z1fIiEvi", 0x1000, 4, FUNC), Symbol("_Z1fIcEvi", 0x1004, 4, FUNC)]
+    image = written(File([Section(".text", bytes(16), 0x1000, ALLOC | EXEC)], symbols))
+    listed = buildplug("ksyms", image, "--trim", "generics").stdout.splitlines()
+    assert [line.split(" ", 2)[2] for line in listed] == ["void f<...>(int)"] * 2
+    found = buildplug("ksyms", image, "--trim", "all", "void f<...>(...)", "0x1005").stdout.splitlines()
+    assert found == ["0x1000 T", "0x1004 T", "void f<...>(...)+0x1/0x4"]
+    assert buildplug("ksyms", image, "--trim", "all", "--format", "kallsyms").returncode == 2

@@ -38,6 +38,14 @@ def test_the_table_has_the_names_of_nm(kernel: Path) -> None:
     assert "odd::first" in names(kernel) <= listed
 
 
+def test_trimmed_names_are_in_the_table(kernel: Path) -> None:
+    edit(kernel / "buildplug.toml", ("demangle = true", 'demangle = true\ntrim = "all"'))
+    with (kernel / "main.c").open("a") as file:
+        file.write('\nint queue[9] __asm__("_ZN5QueueIiE3addEic") = {7};\n')
+    built(kernel)
+    assert "Queue<...>::add(...)" in names(kernel)
+
+
 def test_after_a_change_the_image_is_that_of_a_first_build(kernel: Path, tmp_path: Path) -> None:
     built(kernel)
     change(kernel, "6second")
@@ -72,6 +80,7 @@ def test_provenance_names_the_demangler(kernel: Path, tmp_path: Path) -> None:
     [
         ('rule = "functions"\ndemangle = true', "demangle is for tables with format ksyms; leave it out"),
         ('rule = "ksyms"\nhashes = true', "hashes is for tables with demangle; leave it out"),
+        ('rule = "ksyms"\ntrim = "all"', "trim is for tables with demangle; leave it out"),
     ],
 )
 def test_a_key_without_effect_is_an_error(kernel: Path, keys: str, message: str) -> None:
