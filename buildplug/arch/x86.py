@@ -51,6 +51,10 @@ _MNEMONICS = Mnemonics(
     stop=frozenset({"ud2"}),
 )
 
+# A `syscall` of a kernel is a hypercall of Xen (xen/include/public/arch-x86/xen-x86_64.h), which may destroy its
+# arguments, too; the processor writes rcx and r11.
+_HYPERCALL = frozenset({"rax", "rcx", "r11", "rdi", "rsi", "rdx", "r10", "r8", "r9", "flags", "memory"})
+
 X86_64 = Arch(
     name="x86_64",
     machine=62,
@@ -103,7 +107,7 @@ X86_64 = Arch(
     control=("cr", "dr"),
     frame="rbp",
     frame_record=(0, 1),
-    mnemonics=_MNEMONICS,
+    mnemonics=replace(_MNEMONICS, writes={"syscall": _HYPERCALL}),
     assembly=Assembly("ret", "call", ("push %{}", "pop %{}"), ("pushf", "popf"), pause="pause"),
     line=64,
     aliases=_x86_registers("r") | {f"r{number}{part}": f"r{number}" for number in range(8, 16) for part in "dwb"},
@@ -152,5 +156,6 @@ I386 = replace(
     stack="esp",
     pc=frozenset({"eip"}),
     frame="ebp",
+    mnemonics=_MNEMONICS,
     aliases=_x86_registers("e"),
 )

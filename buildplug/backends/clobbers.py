@@ -38,7 +38,8 @@ def check(image: Image, rule: Rule, declared: Ops, table: Table) -> None:
     # A call of another op counts as writing whatever that op may clobber.
     follower = Follower(
         image,
-        {a: Effect(dict.fromkeys(may, "an op")) for a, may in zip(defaults, allowed, strict=True) if a is not None},
+        {a: Effect(dict.fromkeys(may, "an op")) for a, may in zip(defaults, allowed, strict=True) if a is not None}
+        | _believed(image, rule, declared),
     )
     room, sites = _room(arch, table), _sites(image, rule, table)
     for number, (name, op) in enumerate(declared.ops.items()):
@@ -49,14 +50,48 @@ def check(image: Image, rule: Rule, declared: Ops, table: Table) -> None:
             where, implementation = f"backend {backend}, op {name}", implementations.get(name)
             if implementation is None or implementation.nothing:
                 continue
+            if implementation.writes is not None:
+                _check_believed(arch, where, implementation.writes, allowed[number])
             if implementation.inline:
                 address, content = _code(image, where, f"{rule.symbol}_{backend}__{name}")
                 code = content[: len(content) - len(arch.ret)]
                 _check_no_site(arch, where, address, len(code), sites, declared)
-                _check_code(arch, where, code, address, allowed[number], len(code) <= room.get(number, -1))
+                if implementation.writes is None:
+                    _check_code(arch, where, code, address, allowed[number], len(code) <= room.get(number, -1))
+                continue
+            if implementation.writes is not None and not implementation.preserve:
+                _code(image, where, implementation.function)
                 continue
             function = f"{rule.symbol}_{backend}__{name}" if implementation.preserve else implementation.function
             _check_function(image, follower, where, _code(image, where, function)[0], op, allowed[number])
+
+
+def _believed(image: Image, rule: Rule, declared: Ops) -> dict[int, Effect]:
+    """The code whose effect is said in the ops file, by address."""
+    found = [
+        (image.address_of(declared.backends[backend][op].function or f"{rule.symbol}_{backend}__{op}"), writes)
+        for backend, ops in declared.believed().items()
+        for op, writes in ops.items()
+    ]
+    return {
+        address: Effect(dict.fromkeys(image.arch.full(writes or ()), "as it is declared"))
+        for address, writes in found
+        if address is not None
+    }
+
+
+def _check_believed(arch: Arch, where: str, writes: tuple[str, ...], allowed: frozenset[str]) -> None:
+    """Raises BuildplugError if what an implementation is said to write is more than the op may."""
+    for name in writes:
+        if name not in arch.registers and name not in arch.aliases:
+            raise unknown(f"{where}: writes", "register", name, arch.registers | arch.aliases.keys())
+    wrong = sorted(arch.full(writes) - allowed)
+    if wrong:
+        raise BuildplugError(
+            f"{where}: writes",
+            f"found {', '.join(wrong)}; expected only {', '.join(sorted(allowed)) or 'nothing'}",
+            "declare it in the op's clobbers, too",
+        )
 
 
 def _code(image: Image, where: str, name: str) -> tuple[int, bytes]:

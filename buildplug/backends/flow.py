@@ -39,7 +39,7 @@ class Follower:
 
     def __init__(self, image: Image, known: Mapping[int, Effect]):
         self.image, self.arch = image, image.arch
-        self.effects = dict(known)
+        self.known, self.effects = known, dict(known)
         self.word = image.arch.word
 
     def _called(self, address: int) -> Effect:
@@ -71,7 +71,10 @@ class Follower:
                 return Effect(written, f"no instruction at {address:#x}" if steps <= STEPS else "it is too long")
             text = f"{instruction.mnemonic} {instruction.op_str}".strip()
             state = states[address].copy()
-            if instruction.group(capstone.CS_GRP_RET) or text in self.arch.mnemonics.returns:
+            known = self.known.get(address) if address != entry else None
+            if known:
+                self._apply(known, "what it jumps to", state, written)
+            if known or instruction.group(capstone.CS_GRP_RET) or text in self.arch.mnemonics.returns:
                 if self.arch.link and state.registers[self.arch.link] != Value(initial=self.arch.link):
                     return Effect(written, f"'{text}' at {address:#x} with another return address")
                 if state.registers[stack] != Value(distance=0):
@@ -112,11 +115,7 @@ class Follower:
             effect = self._called(target) if target is not None else Effect(dict.fromkeys(self.arch.caller_saved, text))
             for name in self.arch.called:
                 state.registers[name] = Value(writer=text)
-            for name in effect.written:
-                if name == "memory":
-                    written.setdefault(name, text)
-                else:
-                    state.registers[name] = Value(writer=text)
+            self._apply(effect, text, state, written)
             return [following], f"{text}: {effect.unsure}" if effect.unsure else ""
         if transfers_control(self.arch, instruction):
             return [], f"'{text}' has an unknown target"
@@ -125,6 +124,14 @@ class Follower:
         else:
             self._move(instruction, text, state, written)
         return [following], ""
+
+    def _apply(self, effect: Effect, text: str, state: State, written: dict[str, str]) -> None:
+        """Applies what a call, or a jump, changes to a state."""
+        for name in effect.written:
+            if name == "memory":
+                written.setdefault(name, text)
+            else:
+                state.registers[name] = Value(writer=text)
 
     def _branch(self, instruction: capstone.CsInsn) -> Branch | None:
         """Where an instruction leads; None if it only continues at the next."""
@@ -173,6 +180,8 @@ class Follower:
         elif name in self.arch.mnemonics.add and full[0] and operands[1].type == IMMEDIATE:
             base, sign = registers.get(names[0], value).distance, self.arch.mnemonics.add[name]
             value = Value(distance=base + sign * operands[1].imm) if base is not None else value
+        elif name in self.arch.mnemonics.address and self._is_nop(instruction, names[0]):
+            return
         elif name in self.arch.mnemonics.address:
             distance = self._distance(instruction, operands[1], state)
             value = Value(distance=distance) if distance is not None and full[0] else value
@@ -181,6 +190,8 @@ class Follower:
                 registers[changed] = (
                     replace(value, writer=text) if names[:1] == [changed] and full[0] else Value(writer=text)
                 )
+        if "memory" in self.arch.mnemonics.writes.get(name, ()):
+            written.setdefault("memory", text)
         for operand, distance in zip(operands, distances, strict=True):
             if operand.type != MEMORY or not operand.access & WRITE or name in self.arch.mnemonics.address:
                 continue
@@ -191,6 +202,12 @@ class Follower:
                 stack[at] = Value(writer=text)
             if operand.size == self.word:
                 stack[distance] = value
+
+    def _is_nop(self, instruction: capstone.CsInsn, name: str) -> bool:
+        """Whether an address that is stored in `name` is that register's own value: padding of compilers."""
+        address, zero = instruction.operands[1].mem, ("eiz", "riz")
+        index = instruction.reg_name(address.index) if address.index else zero[0]
+        return not address.disp and index in zero and bool(address.base) and instruction.reg_name(address.base) == name
 
     def _distance(self, instruction: capstone.CsInsn, operand: capstone.x86.X86Op, state: State) -> int | None:
         """The distance of a memory operand on the stack; None for others."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from buildplug.arch.model import Arch
+from buildplug.arch.registry import by_name
 from buildplug.base.errors import BuildplugError
 from buildplug.base.schema import convert, load, unknown
 
@@ -50,6 +51,11 @@ class Implementation:
     preserve: Annotated[
         bool, "Of a function: code is generated that calls it and saves what the op may not clobber."
     ] = False
+    writes: Annotated[
+        tuple[str, ...] | None,
+        "What it may write, as in clobbers, where its code cannot be followed: it is believed, not proved, and the "
+        "build's record says so.",
+    ] = None
 
     @property
     def is_copied(self) -> bool:
@@ -66,6 +72,15 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Additions:
+    """What only that architecture has, besides: ops, backends, and what a backend has for an op."""
+
+    ops: dict[str, Op] = field(default_factory=dict)
+    backends: dict[str, dict[str, Implementation]] = field(default_factory=dict)
+    groups: dict[str, Group] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Ops:
     """The ops of a kernel, and the backends that one is chosen from when it boots.
 
@@ -78,6 +93,7 @@ class Ops:
         dict[str, dict[str, Implementation]], "For each backend its ops by name; one left out keeps its default."
     ]
     groups: dict[str, Group] = field(default_factory=dict)
+    arch: dict[str, Additions] = field(default_factory=dict)
 
     def copies(self, backend: str) -> list[list[str]]:
         """The ops of a backend that need generated code, by group, then the rest. Each list starts a cache line."""
@@ -90,6 +106,14 @@ class Ops:
         ]
         grouped = {op for group in groups for op in group}
         return [group for group in [*groups, [op for op in made if op not in grouped]] if group]
+
+    def believed(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Backend -> op -> what its code is said to write, where it is not followed."""
+        found = {
+            backend: {op: way.writes for op, way in ways.items() if way.writes is not None}
+            for backend, ways in self.backends.items()
+        }
+        return {backend: ops for backend, ops in found.items() if ops}
 
 
 def _named(data: Any, arch: Arch, where: str) -> Any:
@@ -145,7 +169,12 @@ def _each(declared: Ops, arch: Arch, path: Path) -> Ops:
     }
     backends = {
         backend: {
-            new: replace(way, inline=put(way.inline, word), function=put(way.function, word))
+            new: replace(
+                way,
+                inline=put(way.inline, word),
+                function=put(way.function, word),
+                writes=way.writes and tuple(put(name, word) for name in way.writes),
+            )
             for name, way in ways.items()
             for new, word in several(name)
         }
@@ -154,9 +183,28 @@ def _each(declared: Ops, arch: Arch, path: Path) -> Ops:
     return replace(declared, ops=ops, backends=backends)
 
 
+def _of_architecture(data: dict[str, Any], arch: Arch, path: Path) -> Ops:
+    """The file's records, those of one architecture merged into the others."""
+    for name in data.get("arch", ()):
+        by_name(name, f"{path}: arch")
+    convert(Ops, data, str(path))
+    own = data.get("arch", {}).get(arch.name, {})
+    common = {key: value for key, value in data.items() if key != "arch"}
+    declared = convert(Ops, _named(common, arch, str(path)), str(path))
+    added = convert(Additions, _named(own, arch, f"{path}: arch.{arch.name}"), f"{path}: arch.{arch.name}")
+    for kind in ("ops", "groups"):
+        for name in getattr(added, kind).keys() & getattr(declared, kind).keys():
+            raise BuildplugError(f"{path}: arch.{arch.name}.{kind}.{name}", "expected another name", "it is used above")
+    backends = {
+        name: declared.backends.get(name, {}) | added.backends.get(name, {})
+        for name in (declared.backends | added.backends)
+    }
+    return Ops(declared.ops | added.ops, backends, declared.groups | added.groups)
+
+
 def read(path: Path, arch: Arch) -> Ops:
     """Reads the ops file for an architecture. Raises BuildplugError."""
-    declared = _each(convert(Ops, _named(load(path), arch, str(path)), str(path)), arch, path)
+    declared = _each(_of_architecture(load(path), arch, path), arch, path)
     for name in (*declared.ops, *declared.backends):
         if not name.isidentifier() or not name.isascii():
             raise BuildplugError(path, f"expected a C identifier, found {name!r}", "rename it")
@@ -172,6 +220,10 @@ def read(path: Path, arch: Arch) -> Ops:
                 raise unknown(where, "op", name, declared.ops)
             if bool(way.inline) + bool(way.function) + way.nothing != 1:
                 raise BuildplugError(f"{where}.{name}", "expected one of inline, function and nothing = true")
+            if way.writes is not None and way.nothing:
+                raise BuildplugError(f"{where}.{name}", "writes is for code, found nothing = true", "drop it")
+            if way.writes is not None and declared.ops[name].clobbers is None:
+                raise BuildplugError(f"{where}.{name}", "writes is for an op with clobbers, found none", "declare them")
             if way.preserve and not way.function:
                 raise BuildplugError(f"{where}.{name}", "preserve is for a function, found none", "drop it")
             if way.preserve and declared.ops[name].clobbers is None:

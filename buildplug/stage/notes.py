@@ -62,7 +62,7 @@ class Assembled:
 @dataclass(frozen=True)
 class TableRecord:
     """A table of the final image. ops: names of the ops that its rows refer to, by number; targets: backend -> op ->
-    what cache_lines.about() returns."""
+    what cache_lines.about() returns; believed: backend -> op -> what its code is said to write, which is not proved."""
 
     symbol: str
     section: str
@@ -70,6 +70,7 @@ class TableRecord:
     bytes: int
     ops: tuple[str, ...] = ()
     targets: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    believed: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

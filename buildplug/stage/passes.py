@@ -286,4 +286,5 @@ def _about(final: Image, proof: TableProof, ops: Ops | None) -> TableRecord:
         from buildplug.backends import cache_lines  # lazy, as few tables have ops
 
         targets = cache_lines.about(final, rule, ops)
-    return TableRecord(rule.symbol, rule.section, len(proof.truth), size, proof.truth.op_names, targets)
+    believed = ops.believed() if ops else {}
+    return TableRecord(rule.symbol, rule.section, len(proof.truth), size, proof.truth.op_names, targets, believed)
