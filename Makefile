@@ -51,6 +51,7 @@ setup-test: setup
 		mips-linux-gnu-ld=binutils-mips-linux-gnu qemu-system-aarch64=qemu-system-arm \
 		qemu-system-riscv64=qemu-system-riscv,qemu-system-misc \
 		aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu riscv64-linux-gnu-gcc=gcc-riscv64-linux-gnu
+	@.ci/packages '/boot/xen-*-amd64.gz=xen-hypervisor-4.17-amd64,xen-hypervisor-4.20-amd64'
 
 $(VENV)/ready: pyproject.toml
 	@.ci/packages $(PYTHON)=python3 $(PYTHON):ensurepip=python3-venv

@@ -41,15 +41,22 @@ def boot(
     Raises BuildplugError if it does not end.
     """
     program, *words = command(image, arguments, processors)
+    return run([program, *options, *words], image, seconds)
+
+
+def run(qemu: list[str], image: Path, seconds: int, folder: Path | None = None) -> tuple[int, str]:
+    """Runs a QEMU with its serial line on stdout until it ends; its status and output. Raises BuildplugError if it
+    does not end."""
     try:
         done = subprocess.run(
-            [program, *options, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            qemu, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors="replace", timeout=seconds, check=False,
         )  # fmt: skip
     except FileNotFoundError:
         raise BuildplugError(QEMU, "expected QEMU, found none", "apt-get install qemu-system-x86") from None
     except subprocess.TimeoutExpired as error:
-        raise BuildplugError(image, f"did not end within {seconds} s: {error.stdout!r:.200}") from None
+        said = f"it said {error.stdout!r:.200}" if error.stdout else "it said nothing"
+        raise BuildplugError(image, f"did not end within {seconds} s: {said}") from None
     return done.returncode, done.stdout
 
 
@@ -85,10 +92,12 @@ def memory(
 
 
 def read_memory_at(
-    qemu: list[str], last: str, regions: Callable[[str], Iterable[tuple[int, int]]], seconds: int = SECONDS
-) -> tuple[str, list[bytes]]:
-    """Runs a QEMU with its serial line on stdout until it prints the line `last`, and reads the regions (virtual
-    address, size) of memory that `regions` computes from the output. Returns the output and the contents.
+    qemu: list[str], last: str, regions: Callable[[str], Iterable[tuple[int, int]]], seconds: int = SECONDS,
+    where: Path | None = None,
+) -> tuple[str, list[bytes]]:  # fmt: skip
+    """Runs a QEMU with its serial line on stdout, in the folder `where`, until it prints the line `last`, and reads the
+    regions (virtual address, size) of memory that `regions` computes from the output. Returns the output and the
+    contents.
 
     Raises BuildplugError if QEMU ends, or exceeds the time.
     """
@@ -96,7 +105,7 @@ def read_memory_at(
         control = Path(folder) / "qmp"
         full = [*qemu, "-qmp", f"unix:{control},server=on,wait=off"]
         with subprocess.Popen(
-            full, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace"
+            full, cwd=where, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace"
         ) as process:  # fmt: skip
             watchdog = threading.Timer(seconds, process.kill)
             watchdog.start()

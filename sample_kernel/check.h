@@ -7,7 +7,7 @@
 #include "report.h"
 
 /* check.c */
-bool checks_run(bool shim);
+bool checks_run(bool shim, bool xen);
 
 /* check_ops.c, check_sites.c, check_traps.c */
 void check_ops(struct report *report);

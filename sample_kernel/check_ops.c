@@ -12,7 +12,7 @@ static char pages[2][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
 static void check_irq(struct report *report)
 {
-	unsigned long on = KERNEL_IF | PROCESSOR_IF, off = irq_state_off(report->shim);
+	unsigned long on = KERNEL_IF | PROCESSOR_IF, off = report->irq_off;
 	unsigned long flags;
 
 	pv_irq_enable();
@@ -33,21 +33,20 @@ static void check_pte(struct report *report)
 	volatile char *page = pages[0];
 	unsigned long value, other, pte;
 
-	/* Stored by paging.c: in the format of the processor, not of make_pte. Bits 5, 6:
-	 * accessed, dirty. */
-	check(report, "paging", *paging_entry(text_start) & ~0x60ul,
+	/* Stored by paging.c. Bits 5, 6: accessed, dirty. */
+	check(report, "paging", pv_pte_val(*paging_entry(text_start)) & ~0x60ul,
 	      physical(text_start) | PTE_PRESENT);
 
 	pages[1][0] = 2;
 	*page = 1; /* makes the processor set the accessed and the dirty bit */
-	value = *entry;
+	value = pv_pte_val(*entry);
 	other = (value & ~PTE_ADDRESS) | physical(pages[1]);
 
 	pte = pv_make_pte(other);
-	check_op(report, "make_pte", SHIM_MAKE_PTE, pte != other, report->shim);
+	check_op(report, "make_pte", SHIM_MAKE_PTE, pte != other, report->hypervisor);
 	check_op(report, "pte_val", SHIM_PTE_VAL, pv_pte_val(pte), other);
 	pv_set_pte((unsigned long *)entry, pte);
-	check_op(report, "set_pte", SHIM_SET_PTE, *entry, other);
+	check_op(report, "set_pte", SHIM_SET_PTE, pv_pte_val(*entry), other);
 	pv_flush_tlb();
 	check_op(report, "flush_tlb", SHIM_FLUSH_TLB, *page, 2);
 
@@ -58,13 +57,15 @@ static void check_pte(struct report *report)
 
 static void check_registers(struct report *report)
 {
-	unsigned long root = read_cr3();
+	unsigned long root = paging_root();
 
 	check_op(report, "read_cr3", SHIM_READ_CR3, pv_read_cr3(), root);
 	memcpy(pages[0], virtual(root), PAGE_SIZE);
+	paging_protect(pages[0], false);
 	pv_write_cr3(physical(pages[0]));
-	check_op(report, "write_cr3", SHIM_WRITE_CR3, read_cr3(), physical(pages[0]));
-	write_cr3(root);
+	check_op(report, "write_cr3", SHIM_WRITE_CR3, pv_read_cr3(), physical(pages[0]));
+	pv_write_cr3(root);
+	paging_protect(pages[0], true);
 	write_cr2(0x1234567);
 	check_op(report, "read_cr2", SHIM_READ_CR2, pv_read_cr2(), 0x1234567);
 }
@@ -73,10 +74,11 @@ static void check_cpu(struct report *report)
 {
 	struct cpuid id = pv_cpuid(SHIM_LEAF, 0);
 
-	check_op(report, "cpuid", SHIM_CPUID, !memcmp(&id.ebx, SHIM_VENDOR, 12), report->shim);
+	check_op(report, "cpuid", SHIM_CPUID, !memcmp(&id.ebx, report->vendor, 12),
+		 report->hypervisor);
 	check_op(report, "rdmsr", SHIM_RDMSR, pv_rdmsr(MSR_EFER), rdmsr(MSR_EFER));
-	pv_wrmsr(MSR_SYSENTER_EIP, KERNEL_BASE);
-	check_op(report, "wrmsr", SHIM_WRMSR, rdmsr(MSR_SYSENTER_EIP), KERNEL_BASE);
+	pv_wrmsr(MSR_SCRATCH, KERNEL_BASE);
+	check_op(report, "wrmsr", SHIM_WRMSR, rdmsr(MSR_SCRATCH), KERNEL_BASE);
 	pv_io_delay();
 	check_op(report, "io_delay", SHIM_IO_DELAY, 0, 0);
 }

@@ -8,7 +8,7 @@
 
 static void check_jumps(struct report *report)
 {
-	unsigned long on = KERNEL_IF | PROCESSOR_IF, off = irq_state_off(report->shim);
+	unsigned long on = KERNEL_IF | PROCESSOR_IF, off = report->irq_off;
 
 	pv_irq_enable();
 	check_op(report, "site-tail", SHIM_IRQ_SAVE, site_tail() & FLAGS_IF, FLAGS_IF);
@@ -32,7 +32,7 @@ static void check_jumps(struct report *report)
 static void check_rooms(struct report *report)
 {
 	__asm__ volatile(IRQ_CALL("pv_irq_disable") : : : "memory");
-	check(report, "site-room-irq_disable", irq_state(), irq_state_off(report->shim));
+	check(report, "site-room-irq_disable", irq_state(), report->irq_off);
 	__asm__ volatile(IRQ_CALL("pv_irq_enable") : : : "memory");
 	check(report, "site-room-irq_enable", irq_state(), KERNEL_IF | PROCESSOR_IF);
 }
@@ -42,21 +42,21 @@ static void check_slots(struct report *report)
 	unsigned long efer = rdmsr(MSR_EFER);
 
 	check_op(report, "site-slot-call", SHIM_RDMSR, site_slot_call(MSR_EFER), efer);
-	site_slot_jump(MSR_SYSENTER_EIP, 0x5678);
-	check_op(report, "site-slot-jump", SHIM_WRMSR, rdmsr(MSR_SYSENTER_EIP), 0x5678);
+	site_slot_jump(MSR_SCRATCH, 0x5678);
+	check_op(report, "site-slot-jump", SHIM_WRMSR, rdmsr(MSR_SCRATCH), 0x5678);
 	check_op(report, "site-slot-call-absolute", SHIM_RDMSR, site_slot_call_absolute(MSR_EFER),
 		 efer);
-	site_slot_jump_absolute(MSR_SYSENTER_EIP, 0x9abc);
-	check_op(report, "site-slot-jump-absolute", SHIM_WRMSR, rdmsr(MSR_SYSENTER_EIP), 0x9abc);
+	site_slot_jump_absolute(MSR_SCRATCH, 0x9abc);
+	check_op(report, "site-slot-jump-absolute", SHIM_WRMSR, rdmsr(MSR_SCRATCH), 0x9abc);
 }
 
 static void check_addresses(struct report *report)
 {
 	unsigned long pte;
 
-	check_op(report, "site-address-read_cr3", SHIM_READ_CR3, site_address_cr3(), read_cr3());
+	check_op(report, "site-address-read_cr3", SHIM_READ_CR3, site_address_cr3(), paging_root());
 	pte = site_address_make(0x1003);
-	check_op(report, "site-address-make_pte", SHIM_MAKE_PTE, pte != 0x1003, report->shim);
+	check_op(report, "site-address-make_pte", SHIM_MAKE_PTE, pte != 0x1003, report->hypervisor);
 	check_op(report, "site-address-pte_val", SHIM_PTE_VAL, site_address_val(pte), 0x1003);
 	write_cr2(0x89abcde);
 	check_op(report, "site-address-read_cr2", SHIM_READ_CR2, site_address_cr2(), 0x89abcde);
@@ -65,13 +65,13 @@ static void check_addresses(struct report *report)
 static void check_pointers(struct report *report)
 {
 	site_pointers[1]();
-	check(report, "site-pointer-irq_disable", irq_state(), irq_state_off(report->shim));
+	check(report, "site-pointer-irq_disable", irq_state(), report->irq_off);
 	site_pointers[0]();
 	check(report, "site-pointer-irq_enable", irq_state(), KERNEL_IF | PROCESSOR_IF);
 	site_pointers[2]();
 	check_op(report, "site-pointer-io_delay", SHIM_IO_DELAY, 0, 0);
 	check_op(report, "site-pointer-read_cr3", SHIM_READ_CR3, site_pointers_data[0](),
-		 read_cr3());
+		 paging_root());
 	check_op(report, "site-pointer-irq_save", SHIM_IRQ_SAVE, site_pointers_data[1]() & FLAGS_IF,
 		 FLAGS_IF);
 }

@@ -34,7 +34,7 @@ static void breakpoint(void)
 
 static void check_exceptions(struct report *report)
 {
-	unsigned long on = KERNEL_IF | PROCESSOR_IF, off = irq_state_off(report->shim);
+	unsigned long on = KERNEL_IF | PROCESSOR_IF, off = report->irq_off;
 	uint32_t before = breakpoints;
 
 	breakpoint();

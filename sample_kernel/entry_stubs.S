@@ -2,9 +2,6 @@
 /* The entry point of each vector: makes all frames alike, and continues in entry.S. */
 #include "x86.h"
 
-/* The vectors for which the processor pushes an error code: 8, 10 to 14, 17, 21, 29, 30. */
-#define WITH_ERROR 0x60227d00
-
 	.text
 	.balign 16
 	.globl entry_stubs

@@ -4,6 +4,7 @@
 #include "kernel.h"
 #include "paravirt.h"
 #include "smp.h"
+#include "xen.h"
 
 enum { INTERRUPT_GATE = 0x8e, TRAP_GATE = 0x8f };
 
@@ -17,19 +18,17 @@ unsigned long irq_state(void)
 	       (read_flags() & FLAGS_IF ? PROCESSOR_IF : 0);
 }
 
-/* The value of irq_state after irq_disable; after irq_enable both bits are set. */
-unsigned long irq_state_off(bool shim)
-{
-	return shim ? PROCESSOR_IF : 0;
-}
-
-void interrupts_init(void)
+void pv_load_traps(void)
 {
 	struct {
 		uint16_t limit;
 		uintptr_t base;
 	} __attribute__((packed)) pointer = {sizeof(idt) - 1, (uintptr_t)idt};
 
+	if (xen_running) {
+		xen_load_traps();
+		return;
+	}
 	for (unsigned i = 0; i < VECTORS; i++)
 		idt[i] = gate(KERNEL_CS, (uintptr_t)entry_stubs[i],
 			      i < VECTOR_IRQ ? TRAP_GATE : INTERRUPT_GATE,

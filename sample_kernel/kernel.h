@@ -39,12 +39,12 @@ bool command_line_has(const char *word);
 /* poke.c: the bp_write_fn for fixup. */
 void poke(void *context, void *site, const void *bytes, uint32_t length);
 
-/* segments.c */
-#define IST_DOUBLE_FAULT 1
-void segments_init(void);
+#define IST_DOUBLE_FAULT 1 /* segments.c has its stack */
 
 /* paging.c */
 void paging_init(void);
+unsigned long paging_root(void); /* what read_cr3 returns */
+void paging_protect(const void *page, bool writable);
 unsigned long *paging_entry(const void *address);
 
 /* entry.S */
@@ -60,7 +60,6 @@ extern unsigned long breakpoint_irq_state; /* irq_state() while the last one was
 /* The kernel's interrupt flag and the processor's. */
 enum { KERNEL_IF = 1, PROCESSOR_IF = 2 };
 unsigned long irq_state(void);
-unsigned long irq_state_off(bool shim);
 void interrupts_init(void);
 void interrupts_gate(unsigned vector, const char *entry); /* one that keeps interrupts off */
 
@@ -71,9 +70,14 @@ bool extable_recover(struct frame *frame);
 extern volatile unsigned long ticks; /* delivered so far */
 void timer_init(void);
 void timer_start(void);
-void timer_once(void);
+void timer_once(void); /* requests one interrupt, in a microsecond or two */
+void timer_stop(void);
 void timer_interrupt(unsigned long irq);
-bool timer_pending(void);
+bool timer_pending(void); /* whether a tick is pending until interrupts are enabled */
+struct timer {
+	void (*init)(void), (*start)(void), (*once)(void), (*stop)(void);
+	bool (*pending)(void), (*acknowledge)(void); /* acknowledge: whether it was the timer's */
+};
 
 /* backtrace.c: from the instruction at `ip` on, whose function's frame is at `bp`. */
 void backtrace(unsigned long ip, unsigned long bp);

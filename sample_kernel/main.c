@@ -3,23 +3,25 @@
 #include "bp_paravirt.h"
 #include "check.h"
 #include "kernel.h"
+#include "paravirt.h"
 #include "shim.h"
 #include "smp.h"
+#include "xen.h"
 
 static const struct choice {
 	const char *name;
 	const struct bp_backend *backend;
-} choices[] = {
-    {"native", &bp_paravirt_native},
-    {"shim", &bp_paravirt_shim},
-};
+} choices[] = {{"native", &bp_paravirt_native}, {"shim", &bp_paravirt_shim}, XEN_CHOICE};
 
 static const struct choice *choose(void)
 {
 	const char *name = command_line_value("backend=");
 
 	if (!name)
-		return &choices[0];
+		name = xen_running ? "xen" : "native";
+	if (xen_running != !strcmp(name, "xen"))
+		panic(xen_running ? "a PV domain of Xen runs by the backend xen only"
+				  : "the backend xen is for a PV domain of Xen only");
 	for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++)
 		if (!strcmp(choices[i].name, name))
 			return &choices[i];
@@ -70,12 +72,13 @@ _Noreturn void kernel_main(uint32_t command_line)
 
 	serial_init();
 	command_line_init(command_line);
+	print("machine: %s\n", xen_running ? "Xen PV" : xen_pvh() ? "Xen PVH" : "bare");
 	shim = !strcmp(fix_up(), "shim");
 
-	segments_init();
-	interrupts_init();
-	timer_init();
+	pv_load_segments();
+	pv_load_traps();
 	paging_init();
+	timer_init();
 	times = command_line_value("switch=");
 	if (times && !switch_test(times, command_line_has("fixup=off") ? NULL : choose()->backend))
 		finish(false);
@@ -87,11 +90,11 @@ _Noreturn void kernel_main(uint32_t command_line)
 	if (command_line_value("work="))
 		work_run(command_line_value("work="));
 
-	good = checks_run(shim);
+	good = checks_run(shim, xen_running);
 	if (command_line_has("hold")) {
 		print("hold\n");
 		for (;;)
-			__asm__ volatile("hlt");
+			pv_stop();
 	}
 	finish(good);
 }

@@ -100,6 +100,11 @@ static inline void pv_halt(void)
 {
 	__asm__ volatile("sti; hlt" : : : "memory");
 }
+
+static inline void pv_stop(void)
+{
+	__asm__ volatile("cli; hlt" : : : "memory");
+}
 #endif
 
 #endif

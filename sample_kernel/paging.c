@@ -6,13 +6,14 @@
  */
 #include "kernel.h"
 #include "paravirt.h"
+#include "xen.h"
 
 typedef unsigned long page_table[1 << PAGING_INDEX];
 
 enum { INDEX = (1 << PAGING_INDEX) - 1 };
 
 static page_table root __attribute__((aligned(PAGE_SIZE)));
-static page_table tables[4] __attribute__((aligned(PAGE_SIZE)));
+static page_table tables[6] __attribute__((aligned(PAGE_SIZE)));
 static unsigned tables_used;
 
 /* Rarely needed, and a separate function, so that plain lookups need not save registers for it. */
@@ -27,7 +28,7 @@ static unsigned long *next_level(unsigned long *entry)
 {
 	if (!(*entry & PTE_PRESENT))
 		add_table(entry);
-	return virtual(*entry & PTE_ADDRESS);
+	return virtual(pv_pte_val(*entry) & PTE_ADDRESS);
 }
 
 unsigned long *paging_entry(const void *address)
@@ -45,6 +46,19 @@ static void map(const char *start, const char *end, unsigned long bits)
 		pv_set_pte(paging_entry(start), pv_make_pte(physical(start) | bits));
 }
 
+unsigned long paging_root(void)
+{
+	return physical(root);
+}
+
+void paging_protect(const void *page, bool writable)
+{
+	unsigned long bits = PTE_PRESENT | PTE_NX | (writable ? PTE_WRITE : 0);
+
+	pv_set_pte(paging_entry(page), pv_make_pte(physical(page) | bits));
+	pv_flush_tlb();
+}
+
 void paging_init(void)
 {
 	/* Up to the next start, not to a section's own end: buildplug's tables are in between. */
@@ -54,6 +68,8 @@ void paging_init(void)
 
 	if (PTE_NX)
 		pv_wrmsr(MSR_EFER, pv_rdmsr(MSR_EFER) | EFER_NXE);
-	write_cr0(read_cr0() | CR0_WP);
-	pv_write_cr3(physical(root));
+	if (xen_running)
+		xen_paging_init(root, tables, sizeof(tables));
+	else
+		pv_write_cr3(physical(root));
 }

@@ -6,10 +6,12 @@ void native_cpuid(void);
 void native_rdmsr(void);
 void native_wrmsr(void);
 void native_halt(void);
+void native_stop(void);
 
 struct pv_cpu_ops pv_cpu_ops = {
     .cpuid = native_cpuid,
     .rdmsr = native_rdmsr,
     .wrmsr = native_wrmsr,
     .halt = native_halt,
+    .stop = native_stop,
 };

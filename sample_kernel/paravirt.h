@@ -24,6 +24,7 @@ struct pv_cpu_ops {
 	void (*rdmsr)(void);
 	void (*wrmsr)(void);
 	void (*halt)(void); /* enables interrupts and waits for one */
+	void (*stop)(void); /* waits for good */
 };
 extern struct pv_cpu_ops pv_cpu_ops;
 #endif
@@ -40,7 +41,13 @@ extern struct pv_cpu_ops pv_cpu_ops;
 
 #define PV_OP static inline __attribute__((always_inline))
 
-/* Between make_pte and set_pte an entry is in the backend's format: only pte_val may read it. */
+/*
+ * Page table entries are in the backend's format, from make_pte on and in the tables, too: whoever
+ * reads one, stored or not, does so by pte_val. Only the present bit is everywhere where the
+ * processor has it. Only set_pte may change an entry of a table in use. A page that becomes a
+ * table, by an entry of one or by write_cr3, is first mapped read-only: a hypervisor refuses it
+ * otherwise. Addresses of tables, and what read_cr3 and write_cr3 say, are physical().
+ */
 PV_OP unsigned long pv_make_pte(unsigned long value)
 {
 	__asm__("call pv_make_pte_%V0" : "+r"(value) : : "cc");
@@ -165,6 +172,21 @@ PV_OP void pv_halt(void)
 			 : [slot] "i"(offsetof(struct pv_cpu_ops, halt))
 			 : "memory", "cc");
 }
+
+PV_OP void pv_stop(void)
+{
+	__asm__ volatile(PV_SLOT_CALL
+			 :
+			 : [slot] "i"(offsetof(struct pv_cpu_ops, stop))
+			 : "memory", "cc");
+}
+#endif
+
+#ifndef __ASSEMBLER__
+/* These are called once, by the C convention. */
+void pv_load_segments(
+    void); /* segments.c: the descriptors of segments, and the double fault's stack */
+void pv_load_traps(void); /* interrupts.c: the entry of each vector */
 #endif
 
 #endif

@@ -4,13 +4,19 @@
  * sites it changes.
  */
 #include "kernel.h"
+#include "xen.h"
 
 void poke(void *context, void *site, const void *bytes, uint32_t length)
 {
-	unsigned long flags = read_flags();
-	unsigned long cr0 = read_cr0();
+	unsigned long flags, cr0;
 
 	(void)context;
+	if (xen_running) {
+		xen_write(site, bytes, length);
+		return;
+	}
+	flags = read_flags();
+	cr0 = read_cr0();
 	__asm__ volatile("cli");
 	write_cr0(cr0 & ~(unsigned long)CR0_WP);
 	memcpy(site, bytes, length);

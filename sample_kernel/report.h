@@ -6,7 +6,10 @@
 #include "shim.h"
 
 struct report {
-	bool shim; /* whether the backend is the shim */
+	bool shim;	       /* whether the backend is the shim */
+	bool hypervisor;       /* whether it is a hypervisor's: entries and cpuid are its own */
+	const char *vendor;    /* what cpuid then says */
+	unsigned long irq_off; /* irq_state() after irq_disable; after irq_enable: both bits */
 	unsigned made, failed;
 	uint32_t calls[SHIM_OPS]; /* the shim's counts at the end of the last check */
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A backend like that of a hypervisor such as lguest: the kernel's interrupt flag is a word in
- * memory and the processor's stays on, page table entries have a format of their own until they are
- * stored, and every call is counted. This is the hypervisor's side; most ops are in shim_entry.S.
+ * memory and the processor's stays on, page table entries have a format of their own, and every
+ * call is counted. This is the hypervisor's side; most ops are in shim_entry.S.
  */
 #include "shim.h"
 #include "kernel.h"

@@ -23,7 +23,7 @@
 #define SHIM_LEAF 0x40000000 /* the cpuid leaf where hypervisors identify themselves */
 #define SHIM_VENDOR "buildplugshm"
 
-/* Marks a page table entry that is not stored yet; the processor ignores the bit. */
+/* Inverted in page table entries; the processor ignores the bit. */
 #define PTE_PSEUDO_BIT 9
 #define PTE_PSEUDO (1ul << PTE_PSEUDO_BIT)
 

@@ -47,10 +47,7 @@
 
 	function shim_set_pte_\register
 	count SHIM_SET_PTE
-	push %\register
-	btc $PTE_PSEUDO_BIT, %\register
 	mov %\register, (AX)
-	pop %\register
 	end shim_set_pte_\register
 	.endr
 

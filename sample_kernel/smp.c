@@ -7,6 +7,7 @@
 #define APIC_PHYSICAL 0xfee00000
 
 enum { END_OF_INTERRUPT = 0xb0, SPURIOUS = 0xf0, COMMAND = 0x300, TIMER = 0x320 }; /* registers */
+enum { REQUESTS = 0x200 };
 enum { TIMER_COUNT = 0x380, TIMER_DIVISOR = 0x3e0 };
 enum { ENABLED = 1 << 8 };							/* in SPURIOUS */
 enum { ALL_OTHERS = 3 << 18, ASSERT = 1 << 14, INIT = 0x500, STARTUP = 0x600 }; /* in COMMAND */
@@ -47,16 +48,27 @@ void smp_end_of_interrupt(void)
 	*apic_register(END_OF_INTERRUPT) = 0;
 }
 
-void smp_timer(uint32_t period)
+bool smp_requested(uint8_t vector)
+{
+	return *apic_register(REQUESTS + vector / 32 * 16) >> vector % 32 & 1;
+}
+
+void smp_timer(uint32_t period, uint8_t vector)
 {
 	*apic_register(TIMER_DIVISOR) = BY_ONE;
-	*apic_register(TIMER) = VECTOR_LOCAL_TIMER | (period ? PERIODIC : MASKED);
+	*apic_register(TIMER) = vector | (period ? PERIODIC : MASKED);
 	*apic_register(TIMER_COUNT) = period;
 }
 
 static void enable(void)
 {
 	*apic_register(SPURIOUS) = ENABLED | VECTOR_SPURIOUS;
+}
+
+void smp_apic_init(void)
+{
+	map_page(apic, APIC_PHYSICAL);
+	enable();
 }
 
 /* Called by ap.S. */
@@ -73,12 +85,11 @@ _Noreturn void ap_main(void)
 
 bool smp_start(void)
 {
-	map_page(apic, APIC_PHYSICAL);
 	map_page(low_page, AP_BASE);
 	memcpy(low_page, ap_start, ap_end - ap_start);
 	ap_root = read_cr3();
 	__asm__ volatile("sgdt %0; sidt %1" : "=m"(ap_gdt), "=m"(ap_idt));
-	enable();
+	smp_apic_init();
 	*apic_register(COMMAND) = ALL_OTHERS | ASSERT | INIT;
 	for (unsigned i = 0; i < WAITS; i++) /* a microsecond each */
 		outb(0x80, 0);

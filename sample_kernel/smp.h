@@ -12,11 +12,14 @@
 #include "kernel.h"
 
 /* smp.c: the local APICs. */
+void smp_apic_init(void);
+bool smp_requested(uint8_t vector); /* whether an interrupt waits to be delivered */
 bool smp_start(void); /* starts smp_main on the second processor; false if there is none */
 void smp_interrupt_others(uint8_t vector);
 void smp_end_of_interrupt(void);
-void smp_timer(uint32_t period); /* this processor's timer, in bus cycles; 0: stops it */
-extern char ap_stack[AP_STACK];	 /* the second processor's */
+/* This processor's timer, in bus cycles; 0: stops it. */
+void smp_timer(uint32_t period, uint8_t vector);
+extern char ap_stack[AP_STACK]; /* the second processor's */
 
 /* ap.S: from the start of a processor to ap_main. */
 extern const char ap_start[], ap_end[];

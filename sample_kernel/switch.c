@@ -59,14 +59,14 @@ void smp_timer_interrupt(void)
 
 void smp_main(void)
 {
-	smp_timer(PERIOD);
+	smp_timer(PERIOD, VECTOR_LOCAL_TIMER);
 	while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
 		load();
 		load_entry();
 		if (++loads % HALTS == 0)
 			pv_halt(); /* until the timer's next interrupt */
 	}
-	smp_timer(0);
+	smp_timer(0, VECTOR_LOCAL_TIMER);
 	load_flags_off();
 	__atomic_store_n(&stopped, true, __ATOMIC_RELEASE);
 }
@@ -133,7 +133,7 @@ bool switch_test(const char *times, const struct bp_backend *chosen)
 	    .summon = summon,
 	    .inside = inside,
 	};
-	smp_timer(PERIOD);
+	smp_timer(PERIOD, VECTOR_LOCAL_TIMER);
 	for (uint32_t i = 0; i < number; i++) {
 		switch_to(current == &bp_paravirt_native ? &bp_paravirt_shim : &bp_paravirt_native,
 			  plain);
@@ -145,7 +145,7 @@ bool switch_test(const char *times, const struct bp_backend *chosen)
 	__atomic_store_n(&stop, true, __ATOMIC_RELEASE);
 	while (live.others && !__atomic_load_n(&stopped, __ATOMIC_ACQUIRE))
 		__asm__ volatile("pause");
-	smp_timer(0);
+	smp_timer(0, VECTOR_LOCAL_TIMER);
 	load_flags_off();
 	/* Restored for the other checks. */
 	shim_if = shim_pending = 0;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Ticks: the 8254 timer, through the 8259 controllers; the shim may delay their delivery. */
+/* Ticks: of the 8254 timer, through the 8259 controllers, or of Xen; the shim may delay their
+ * delivery. */
 #include "kernel.h"
 #include "paravirt.h"
 #include "shim.h"
+#include "xen.h"
 
 enum {
 	PIC1 = 0x20,
@@ -15,6 +17,7 @@ enum {
 };
 
 volatile unsigned long ticks;
+static const struct timer *timer;
 
 static void pic_write(uint16_t port, uint8_t value)
 {
@@ -23,7 +26,7 @@ static void pic_write(uint16_t port, uint8_t value)
 }
 
 /* Gives the controllers vectors of their own, and masks every line. */
-void timer_init(void)
+static void pit_init(void)
 {
 	pic_write(PIC1, 0x11); /* ICW1: initialise, ICW4 follows */
 	pic_write(PIC2, 0x11);
@@ -37,7 +40,7 @@ void timer_init(void)
 	pic_write(PIC2_DATA, 0xff);
 }
 
-void timer_start(void)
+static void pit_start(void)
 {
 	unsigned divisor = 1193182 / HERTZ;
 
@@ -49,8 +52,7 @@ void timer_start(void)
 	pic_write(PIC1_DATA, 0xfe);
 }
 
-/* Requests one interrupt, in a microsecond or two. */
-void timer_once(void)
+static void pit_once(void)
 {
 	outb(PIT_CONTROL, 0x30); /* channel 0, both bytes, interrupt on terminal count */
 	pv_io_delay();
@@ -60,15 +62,54 @@ void timer_once(void)
 	pic_write(PIC1_DATA, 0xfe);
 }
 
-void timer_interrupt(unsigned long irq)
+static void pit_stop(void)
 {
-	ticks += shim_deliver(irq & FLAGS_IF);
-	outb(PIC1, 0x20); /* end of interrupt */
+	pic_write(PIC1_DATA, 0xff);
 }
 
-/* Whether a tick is pending until interrupts are enabled. */
-bool timer_pending(void)
+static bool pit_pending(void)
 {
 	outb(PIC1, 0x0a); /* OCW3: the next read returns the requests */
-	return (inb(PIC1) & 1) || shim_pending;
+	return inb(PIC1) & 1;
+}
+
+static bool pit_acknowledge(void)
+{
+	outb(PIC1, 0x20); /* end of interrupt */
+	return true;
+}
+
+static const struct timer pit = {pit_init, pit_start,	pit_once,
+				 pit_stop, pit_pending, pit_acknowledge};
+
+void timer_init(void)
+{
+	timer = XEN_TIMER_OR(&pit);
+	timer->init();
+}
+
+void timer_start(void)
+{
+	timer->start();
+}
+
+void timer_once(void)
+{
+	timer->once();
+}
+
+void timer_stop(void)
+{
+	timer->stop();
+}
+
+void timer_interrupt(unsigned long irq)
+{
+	if (timer->acknowledge())
+		ticks += shim_deliver(irq & FLAGS_IF);
+}
+
+bool timer_pending(void)
+{
+	return timer->pending() || shim_pending;
 }

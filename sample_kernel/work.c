@@ -107,7 +107,7 @@ static void mixed(unsigned long rounds)
 		pv_flush_tlb();
 		page[i % PAGE_SIZE]++;
 		sum += pv_pte_val(entry) + pv_cpuid(0, 0).ebx;
-		pv_wrmsr(MSR_SYSENTER_EIP, pv_rdmsr(MSR_SYSENTER_EIP) + i);
+		pv_wrmsr(MSR_SCRATCH, pv_rdmsr(MSR_SCRATCH) + i);
 		pv_write_cr3(pv_read_cr3());
 		pv_irq_restore(flags);
 		pv_io_delay();

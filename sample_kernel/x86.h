@@ -46,12 +46,16 @@
 
 #define VECTOR_BREAKPOINT 3
 #define VECTOR_DOUBLE_FAULT 8
+#define VECTOR_PROTECTION 13
 #define VECTOR_PAGE_FAULT 14
 #define VECTOR_IRQ 32
 #define VECTOR_LOCAL_TIMER 45
 #define VECTOR_SPURIOUS 46
 #define VECTOR_SUMMONS 47
 #define VECTORS 48
+
+/* The vectors for which the processor pushes an error code: 8, 10 to 14, 17, 21, 29, 30. */
+#define WITH_ERROR 0x60227d00
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>

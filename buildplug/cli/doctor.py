@@ -39,6 +39,7 @@ PACKAGES = (  # program -> Debian's package
     (r"qemu-system-aarch64", "qemu-system-arm"),
     (r"qemu-system-riscv64", "qemu-system-misc"),
 )
+XEN = Path("/boot"), "xen-*-amd64.gz", "apt-get install xen-hypervisor-4.17-amd64, or xen-hypervisor-4.20-amd64"
 SOURCE = """
 	.section .bp_doctor, "a", %progbits
 	.incbin "input.bin"
@@ -116,6 +117,8 @@ def examine(path: Path | None, arch: str = "") -> list[Finding]:
         found += [_there(program, "goes before the compiler", needed=True) for program in toolchain.launcher[:1]]
         if emulator := QEMU.get(file.kernel.arch if file else "x86_64"):
             found.append(_there(emulator, "boots the kernel of `buildplug new`", needed=False))
+        if not file or file.kernel.arch == "x86_64":
+            found.append(_hypervisor())
         found += [_there(name, "compiles a kernel in Rust", needed=False) for name in ("rustc",) if which(name)]
     if not (path and file and file.table):
         return found
@@ -176,6 +179,15 @@ def _there(program: str, use: str, *, needed: bool) -> Finding:
     if which(program):
         return Finding(program, use, process.version(program, Path.cwd()), needed=needed)
     return Finding(program, use, "", "is missing", _install(program), needed)
+
+
+def _hypervisor() -> Finding:
+    """Xen, which is no program of this machine but a file to boot in QEMU."""
+    folder, pattern, remedy = XEN
+    use = "the sample kernel runs in a domain of it"
+    if found := sorted(folder.glob(pattern), key=lambda path: _numbers(path.name)):
+        return Finding("xen", use, str(found[-1]), needed=False)
+    return Finding("xen", use, "", "is missing", remedy, needed=False)
 
 
 def _tried(program: str, use: str, command: list[str], folder: Path) -> Finding:

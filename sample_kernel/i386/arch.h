@@ -60,6 +60,8 @@
 #define PTE_ADDRESS 0xfffff000ul
 #define PTE_NX 0ul /* this page table format has no such bit */
 
+#define MSR_SCRATCH MSR_SYSENTER_EIP /* nothing depends on it */
+
 /* The words that entry.S pushes, lowest address first. */
 #define FRAME(word)                                                                                \
 	word(edi) word(esi) word(bp) word(ebx) word(edx) word(ecx) word(cr2) word(irq) word(eax)   \

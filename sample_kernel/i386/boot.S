@@ -40,7 +40,7 @@ start:
 
 	movl $CR4_PSE, %eax
 	movl %eax, %cr4
-	movl $(CR0_PG | CR0_PE), %eax
+	movl $(CR0_PG | CR0_WP | CR0_PE), %eax
 	movl %eax, %cr0
 	leal FROM_EBP(stack_top), %esp
 	use_descriptors high_half

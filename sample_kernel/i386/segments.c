@@ -2,13 +2,14 @@
 /* The GDT, where paging.c keeps it mapped. There is no task, so a double fault has no stack of
  * its own. */
 #include "kernel.h"
+#include "paravirt.h"
 
 static const uint64_t gdt[] = {
     [KERNEL_CS / 8] = DESCRIPTOR_CODE,
     [KERNEL_DS / 8] = DESCRIPTOR_DATA,
 };
 
-void segments_init(void)
+void pv_load_segments(void)
 {
 	struct {
 		uint16_t limit;

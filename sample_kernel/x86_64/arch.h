@@ -60,6 +60,9 @@
 #define PTE_ADDRESS 0x000ffffffffff000ul
 #define PTE_NX 0x8000000000000000ul
 
+/* One that nothing depends on, and that Xen emulates: the base of gs behind swapgs. */
+#define MSR_SCRATCH 0xc0000102
+
 /* The words that entry.S pushes, lowest address first. */
 #define FRAME(word)                                                                                \
 	word(r15) word(r14) word(r13) word(r12) word(r11) word(r10) word(r9) word(r8) word(rdi)    \

@@ -54,7 +54,7 @@ start:
 	movl $EFER_LME, %eax
 	xorl %edx, %edx
 	wrmsr
-	movl $(CR0_PG | CR0_PE), %eax
+	movl $(CR0_PG | CR0_WP | CR0_PE), %eax
 	movl %eax, %cr0
 	use_descriptors long_mode
 
@@ -93,6 +93,7 @@ boot_pdpt:
 boot_pd:
 	.skip PAGE_SIZE
 	.skip 4 * PAGE_SIZE
+	.globl stack_top
 stack_top:
 
 	.section .note.GNU-stack, "", @progbits

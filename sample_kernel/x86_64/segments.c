@@ -4,6 +4,8 @@
  * .bss, as loading the task register writes to its descriptor.
  */
 #include "kernel.h"
+#include "paravirt.h"
+#include "xen.h"
 
 struct tss {
 	uint32_t reserved0;
@@ -18,7 +20,7 @@ static uint64_t gdt[5];
 static struct tss tss;
 static char double_fault_stack[PAGE_SIZE] __attribute__((aligned(16)));
 
-void segments_init(void)
+void pv_load_segments(void)
 {
 	uint64_t base = (uintptr_t)&tss;
 	struct {
@@ -26,6 +28,8 @@ void segments_init(void)
 		uint64_t base;
 	} __attribute__((packed)) pointer = {sizeof(gdt) - 1, (uintptr_t)gdt};
 
+	if (xen_running)
+		return;
 	tss.ist[IST_DOUBLE_FAULT - 1] = (uintptr_t)(double_fault_stack + PAGE_SIZE);
 	tss.io_map = sizeof(tss);
 	gdt[KERNEL_CS / 8] = DESCRIPTOR_CODE;

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from buildplug.cli import doctor
 from buildplug.cli.doctor import QEMU
 from tests.samples import SAMPLE, buildplug, one_line
 
@@ -51,6 +52,19 @@ def test_what_is_only_for_the_sample_kernel_is_no_error(tmp_path: Path) -> None:
     (line,) = (line for line in done.stdout.splitlines() if QEMU["x86_64"] in line)
     assert line.startswith("optional")
     assert line.endswith("is missing; apt-get install qemu-system-x86")
+
+
+@pytest.mark.parametrize(("names", "problem"), [(["xen-4.9-amd64.gz", "xen-4.20-amd64.gz"], ""), ([], "is missing")])
+def test_the_newest_xen_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str], problem: str
+) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    monkeypatch.setattr(doctor, "XEN", (tmp_path, *doctor.XEN[1:]))
+    (found,) = [finding for finding in doctor.examine(None) if finding.tool == "xen"]
+    assert (found.found, found.problem) == (str(tmp_path / names[-1]) if names else "", problem)
+    assert not found.needed
+    assert found.remedy.startswith("apt-get install xen-hypervisor-") == bool(problem)
 
 
 @pytest.mark.parametrize("arch", QEMU)

@@ -47,7 +47,7 @@ def test_every_site_has_the_native_instructions_and_nops(kernels: loss.Kernels, 
     longer = set()
     for address, number, op in loss.sites(Image(kernels.patched.image)):
         form, name = forms[number], names[op]
-        if not form.kind.inline:
+        if not form.kind.inline or native[name].function:
             continue
         expected = wanted[name] + ["ret"] * form.kind.returns
         found = [code[place] for place in range(address, address + form.length) if place in code]

@@ -1,0 +1,39 @@
+"""Which Xen the sample kernel is booted under, and what is said of one that does not serve."""
+
+from pathlib import Path
+
+import pytest
+
+from buildplug.base.errors import BuildplugError
+from sample_kernel import xen
+
+
+def hypervisors(folder: Path, *versions: str) -> Path:
+    for version in versions:
+        (folder / f"xen-{version}-amd64.gz").write_bytes(b"")
+    return folder
+
+
+def test_the_newest_is_taken(tmp_path: Path) -> None:
+    assert xen.find(hypervisors(tmp_path, "4.9", "4.20", "4.17")).name == "xen-4.20-amd64.gz"
+
+
+def test_none_says_how_to_install_it(tmp_path: Path) -> None:
+    with pytest.raises(
+        BuildplugError, match=r"expected a hypervisor xen-\*-amd64.gz, found none; apt-get install xen-"
+    ):
+        xen.find(tmp_path)
+
+
+def test_an_old_one_is_refused_by_its_name_and_by_its_first_lines(tmp_path: Path) -> None:
+    with pytest.raises(BuildplugError, match=r"expected Xen 4.17 or later, found 4.14; apt-get install xen-"):
+        xen.find(hypervisors(tmp_path, "4.9", "4.14"))
+    with pytest.raises(BuildplugError, match=r"xen.gz: expected Xen 4.17 or later, found 4.11"):
+        xen.explain(tmp_path / "vmlinux", tmp_path / "xen.gz", "Xen version 4.11.4 (Debian 4.11.4+107) (gcc)\n")
+
+
+def test_a_file_that_is_not_packed_is_refused(tmp_path: Path) -> None:
+    path = hypervisors(tmp_path, "4.20") / "xen-4.20-amd64.gz"
+    path.write_bytes(b"\x7fELF not packed")
+    with pytest.raises(BuildplugError, match="expected a hypervisor, packed by gzip, found: Not a gzipped file"):
+        xen.boot(tmp_path / "vmlinux", "", hypervisor=path)
