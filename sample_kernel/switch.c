@@ -5,6 +5,7 @@
 #include "paravirt.h"
 #include "shim.h"
 #include "smp.h"
+#include "xen.h"
 
 enum { ROOM = 256, PERIOD = 500000, PATIENCE = 200, PAUSES = 1000, HALTS = 256 };
 
@@ -122,6 +123,8 @@ bool switch_test(const char *times, const struct bp_backend *chosen)
 
 	while (*times)
 		number = 10 * number + (*times++ - '0');
+	if (xen_running)
+		return xen_switch_test(number, chosen);
 	inside_never = command_line_has("inside=never");
 	current = chosen;
 	interrupts_gate(VECTOR_BREAKPOINT, breakpoint_entry);

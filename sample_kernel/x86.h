@@ -73,6 +73,14 @@ static inline uint8_t inb(uint16_t port)
 	return value;
 }
 
+static inline uint64_t rdtsc(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+	return (uint64_t)high << 32 | low;
+}
+
 static inline unsigned long read_flags(void)
 {
 	unsigned long flags;

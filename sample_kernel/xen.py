@@ -125,10 +125,10 @@ def memory(
             raise
 
 
-def installed() -> bool:
-    """Whether there is a hypervisor to boot under."""
+def missing() -> str:
+    """Why there is no hypervisor to boot under; empty if there is one."""
     try:
         find()
-    except BuildplugError:
-        return False
-    return True
+    except BuildplugError as error:
+        return str(error)
+    return ""

@@ -19,6 +19,13 @@ static inline bool xen_pvh(void)
 	return false;
 }
 
+struct bp_backend;
+static inline bool xen_switch_test(uint32_t number, const struct bp_backend *chosen)
+{
+	(void)number, (void)chosen;
+	return false;
+}
+
 static inline void xen_load_traps(void)
 {
 }

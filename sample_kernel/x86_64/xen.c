@@ -22,7 +22,7 @@ struct xen_trap {
 };
 
 bool xen_running;
-struct xen_vcpu xen_vcpu __attribute__((aligned(64)));
+volatile struct xen_vcpu xen_vcpu __attribute__((aligned(64)));
 unsigned long xen_pages, xen_machine_end, xen_root;
 const unsigned long *xen_machine_pages;
 static uint8_t ports[PORTS / 8]; /* 0: the domain may use the port; Xen executes the instruction */
@@ -45,7 +45,7 @@ uint32_t xen_start_c(const void *from)
 	xen_machine_pages = (const unsigned long *)info->machine_pages;
 	xen_root = physical((const void *)info->root);
 	xen_machine_end = xen_call(XEN_MEMORY_OP, 2, 0, 0, 0); /* maximum_ram_page */
-	vcpu.page = xen_machine_pages[physical(&xen_vcpu) / PAGE_SIZE];
+	vcpu.page = xen_machine_pages[physical((const void *)&xen_vcpu) / PAGE_SIZE];
 	xen_must(XEN_VCPU_OP, VCPU_REGISTER_INFO, 0, (uintptr_t)&vcpu, 0);
 	xen_must(XEN_SET_SEGMENT_BASE, GS_KERNEL, (uintptr_t)&xen_vcpu, 0, 0);
 	xen_must(XEN_PHYSDEV_OP, PORTS_ALLOWED, (uintptr_t)&access, 0, 0);

@@ -79,7 +79,7 @@ extern const char xen_traps[][16], xen_upcall[], xen_failsafe[];
 
 /* xen.c */
 extern bool xen_running; /* as a PV domain */
-extern struct xen_vcpu xen_vcpu;
+extern volatile struct xen_vcpu xen_vcpu;
 extern volatile struct xen_shared *const xen_shared;
 void xen_load_traps(void);
 void xen_write(void *to, const void *from, uint32_t size); /* to pages that are mapped read-only */
@@ -88,8 +88,14 @@ void xen_write(void *to, const void *from, uint32_t size); /* to pages that are 
 void xen_paging_start(const void *start_info);
 void xen_paging_init(const void *root, const void *tables, unsigned long size);
 void xen_map_writable(const void *page, bool writable);
+void xen_writable(bool writable); /* all pages of the image that are mapped read-only */
+
+/* xen_switch.c: switches to `chosen`'s sites and back, so often; NULL: what was linked. */
+struct bp_backend;
+bool xen_switch_test(uint32_t number, const struct bp_backend *chosen);
 
 /* xen_pvh.c */
+#define XEN_LEAF 0x40000000
 #define XEN_VENDOR "XenVMMXenVMM" /* what cpuid says */
 bool xen_pvh(void); /* whether the kernel is a PVH domain */
 extern const struct timer xen_pvh_timer;

@@ -46,6 +46,12 @@ void xen_map_writable(const void *page, bool writable)
 		map(page, machine_of(page) | bits | (writable ? PTE_WRITE : 0));
 }
 
+void xen_writable(bool writable)
+{
+	for (const char *page = text_start; page < data_start; page += PAGE_SIZE)
+		xen_map_writable(page, writable);
+}
+
 /* In both trees: a table is refused while any of them has a writable mapping of it. */
 static void protect(const char *table)
 {

@@ -8,8 +8,6 @@
 #include "smp.h"
 #include "xen.h"
 
-#define XEN_LEAF 0x40000000
-
 enum { PERIOD = 400000, SOON = 100 };
 
 bool xen_pvh(void)

@@ -1,13 +1,35 @@
 /* SPDX-License-Identifier: MIT */
-/* Ticks under Xen: each processor's virtual timer, whose interrupts are events. */
+/*
+ * Ticks under Xen: each processor's virtual timer, whose interrupts are events. One shot requests
+ * the next, as the periodic timer does not wake a processor that waits.
+ */
 #include "kernel.h"
 #include "xen.h"
 
 enum { BIND_VIRQ = 1, UNMASK = 9, VIRQ_TIMER = 0 };
-enum { SET_PERIODIC = 6, STOP_PERIODIC = 7, SET_SINGLE = 8, STOP_SINGLE = 9 };
+enum { STOP_PERIODIC = 7, SET_SINGLE = 8, STOP_SINGLE = 9 };
 enum { PERIOD = 4000000 }; /* nanoseconds */
 
 static uint32_t port;
+static bool periodic;
+
+/* Nanoseconds since Xen's start: struct vcpu_time_info, and the cycles since it was written. */
+static uint64_t now(void)
+{
+	const volatile uint64_t *time = xen_vcpu.time;
+	uint64_t version, cycles, base, factor;
+	int8_t shift;
+
+	do {
+		version = time[0];
+		cycles = rdtsc() - time[1];
+		base = time[2];
+		factor = time[3];
+	} while (version & 1 || version != time[0]);
+	shift = factor >> 32;
+	cycles = shift < 0 ? cycles >> -shift : cycles << shift;
+	return base + (uint64_t)((unsigned __int128)cycles * (uint32_t)factor >> 32);
+}
 
 static void vcpu_op(unsigned command, const void *argument)
 {
@@ -16,6 +38,7 @@ static void vcpu_op(unsigned command, const void *argument)
 
 static void stop(void)
 {
+	periodic = false;
 	vcpu_op(STOP_PERIODIC, NULL);
 	vcpu_op(STOP_SINGLE, NULL);
 }
@@ -32,21 +55,25 @@ static void init(void)
 	xen_must(XEN_EVENT_CHANNEL_OP, UNMASK, (uintptr_t)&port, 0, 0);
 }
 
+static void request(uint64_t time)
+{
+	struct {
+		uint64_t time;
+		uint32_t flags, padding;
+	} shot = {.time = time};
+
+	vcpu_op(SET_SINGLE, &shot);
+}
+
 static void start(void)
 {
-	uint64_t period = PERIOD;
-
-	vcpu_op(SET_PERIODIC, &period);
+	periodic = true;
+	request(now() + PERIOD);
 }
 
 static void once(void)
 {
-	struct {
-		uint64_t at;
-		uint32_t flags, padding;
-	} now = {0};
-
-	vcpu_op(SET_SINGLE, &now);
+	request(0); /* a time in the past */
 }
 
 static bool pending(void)
@@ -59,6 +86,8 @@ static bool acknowledge(void)
 {
 	uint64_t bit = 1ul << port % 64;
 
+	if (periodic)
+		request(now() + PERIOD);
 	__atomic_store_n(&xen_vcpu.pending, 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&xen_vcpu.pending_words, 0, __ATOMIC_SEQ_CST);
 	return __atomic_fetch_and(&xen_shared->pending[port / 64], ~bit, __ATOMIC_SEQ_CST) & bit;

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Switches from Xen's backend to what was linked, and back, in a PV domain with the timer running.
+ * Each time, sites of every kind must act as their ops: the defaults of native_entry.S go to Xen's
+ * code, too.
+ */
+#include "bp_paravirt.h"
+#include "kernel.h"
+#include "paravirt.h"
+#include "sites.h"
+#include "xen.h"
+
+static uint32_t wrong, wrong_line, loads;
+
+static void expect(bool good, uint32_t line)
+{
+	if (!good) {
+		wrong++;
+		wrong_line = line;
+	}
+}
+#define EXPECT(good) expect(good, __LINE__)
+
+static bool is_on(void)
+{
+	return !xen_vcpu.mask;
+}
+
+static void load_irq(void)
+{
+	unsigned long flags;
+
+	pv_irq_enable();
+	EXPECT(is_on() && site_tail() & FLAGS_IF && site_pointers_data[1]() & FLAGS_IF);
+	flags = pv_irq_save();
+	pv_irq_disable();
+	EXPECT(!is_on() && flags & FLAGS_IF && !(pv_irq_save() & FLAGS_IF));
+	pv_irq_restore(flags);
+	EXPECT(is_on());
+	site_jb(10);
+	EXPECT(is_on());
+	site_jb(9);
+	EXPECT(!is_on());
+	site_jnz(1);
+	EXPECT(is_on());
+	site_pointers[1]();
+	EXPECT(!is_on());
+	site_pointers[0]();
+	EXPECT(is_on());
+	__asm__ volatile(IRQ_CALL("pv_irq_disable") : : : "memory");
+	EXPECT(!is_on());
+	__asm__ volatile(IRQ_CALL("pv_irq_enable") : : : "memory");
+	EXPECT(is_on());
+}
+
+static void load_paging(void)
+{
+	unsigned long *entry = paging_entry(data_start), value = *entry;
+	unsigned long own = physical(data_start) | PTE_PRESENT;
+
+	EXPECT(pv_pte_val(pv_make_pte(own)) == own && pv_make_pte(own) != own);
+	EXPECT(site_address_val(site_address_make(own)) == own);
+	EXPECT((pv_pte_val(value) & PTE_ADDRESS) == physical(data_start));
+	pv_set_pte(entry, value);
+	EXPECT(*entry == value);
+	pv_flush_tlb();
+	site_tail_long();
+	EXPECT(pv_read_cr3() == paging_root() && site_address_cr3() == paging_root());
+	EXPECT(site_pointers_data[0]() == paging_root());
+	pv_write_cr3(paging_root());
+}
+
+static void load_cpu(uint32_t round)
+{
+	struct cpuid id = pv_cpuid(XEN_LEAF, 0);
+
+	EXPECT(!memcmp(&id.ebx, XEN_VENDOR, 12));
+	pv_wrmsr(MSR_SCRATCH, round);
+	EXPECT(pv_rdmsr(MSR_SCRATCH) == round && site_slot_call(MSR_SCRATCH) == round);
+	site_slot_jump(MSR_SCRATCH, round + 1);
+	EXPECT(site_slot_call_absolute(MSR_SCRATCH) == round + 1);
+	site_slot_jump_absolute(MSR_SCRATCH, round + 2);
+	EXPECT(pv_rdmsr(MSR_SCRATCH) == round + 2);
+	write_cr2(round);
+	EXPECT(pv_read_cr2() == round && site_address_cr2() == round);
+	pv_io_delay();
+	site_pointers[2]();
+	EXPECT(site_tail_nothing() == 42 && site_jz_nothing(0) == 42 && site_jz_nothing(1) == 43);
+}
+
+static void load(void)
+{
+	load_irq();
+	load_paging();
+	load_cpu(++loads);
+	__asm__ volatile("int3");
+}
+
+/* Nothing that is a site runs meanwhile: one processor, events masked. */
+static void switch_to(const struct bp_backend *from, const struct bp_backend *to)
+{
+	xen_vcpu.mask = 1;
+	xen_writable(true);
+	if (bp_switch(&bp_paravirt, from, to, kernel_start, kernel_end, bp_write, NULL).error)
+		panic("switch failed");
+	xen_writable(false);
+	xen_vcpu.mask = 0;
+	if (xen_vcpu.pending)
+		xen_must(XEN_XEN_VERSION, 0, 0, 0, 0);
+}
+
+static bool as_linked(void)
+{
+	return !bp_fixup(&bp_paravirt, &bp_paravirt_xen, kernel_start, kernel_end, NULL, NULL)
+		    .error;
+}
+
+bool xen_switch_test(uint32_t number, const struct bp_backend *chosen)
+{
+	const struct bp_backend *other = chosen ? NULL : &bp_paravirt_xen;
+	uint32_t linked = 0;
+
+	timer_start();
+	for (uint32_t i = 0; i < number; i++) {
+		switch_to(chosen, other);
+		linked += as_linked() == !other;
+		load();
+		switch_to(other, chosen);
+		linked += as_linked() == !chosen;
+		load();
+	}
+	pv_halt();
+	timer_stop();
+	pv_irq_disable();
+	print("switches %u, loads %u, ticks %lu\n", 2 * number, loads, ticks);
+	print("switches: %u wrong, the last at line %u, %s\n", wrong, wrong_line,
+	      linked == 2 * number ? "as linked" : "not as linked");
+	return !wrong && linked == 2 * number;
+}
