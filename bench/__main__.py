@@ -4,7 +4,7 @@ and if the small Linux is built (make test-linux), our tables and our link stage
 
 import sys
 
-from bench import costs, cycles, fixup, growth, ksyms, linux, loss, small
+from bench import costs, cycles, fixup, growth, ksyms, linux, long_names, loss, small
 from buildplug.base.errors import BuildplugError
 from tests.linux_image import cached
 
@@ -20,6 +20,7 @@ def main() -> None:
         print("no figures beside Linux: `make test-linux` builds it")
         return
     ksyms.main([])
+    long_names.main([])
     linux.main()
 
 

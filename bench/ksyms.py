@@ -16,6 +16,7 @@ from pathlib import Path
 from bench import ksyms_lookups, ksyms_table
 from buildplug.base.errors import BuildplugError
 from buildplug.base.process import run
+from buildplug.image.elf import Image
 from buildplug.tables import ksyms_codec
 from buildplug.tables.ksyms_format import Ksyms
 
@@ -62,14 +63,20 @@ def measure_seconds(vmlinux: Path, folder: Path) -> None:
         print(f"seconds, {way}: kallsyms {theirs:.3f}, ours {ours:.3f}: {ours / theirs:.2f}", flush=True)
 
 
-def measure_bytes(table: Ksyms, folder: Path) -> None:
-    """Prints the bytes of both sides, with what only one of them has."""
+def kallsyms_parts(folder: Path) -> dict[str, int]:
+    """The bytes of each part of kallsyms.o."""
     lines = [line.split() for line in run(["nm", "-n", "kallsyms.o"], folder, "find tables").output.splitlines()]
-    starts = {line[2]: int(line[0], 16) for line in lines if len(line) == 3}
+    starts = {line[2].removeprefix("kallsyms_"): int(line[0], 16) for line in lines if len(line) == 3}
     sizes = run(["size", "-A", "kallsyms.o"], folder, "measure tables").output.splitlines()
     size = next(int(line.split()[1]) for line in sizes if line.startswith(".rodata"))
-    by_name = starts["kallsyms_token_table"] - starts["kallsyms_seqs_of_names"]
-    theirs = (starts["kallsyms_relative_base"] - starts["kallsyms_offsets"]) // 4
+    return {name: end - starts[name] for name, end in zip(starts, [*starts.values(), size][1:], strict=True)}
+
+
+def measure_bytes(table: Ksyms, folder: Path) -> None:
+    """Prints the bytes of both sides, with what only one of them has."""
+    parts = kallsyms_parts(folder)
+    size, by_name = sum(parts.values()), parts["seqs_of_names"]
+    theirs = parts["offsets"] // 4
     if theirs != len(table.rows):
         raise BuildplugError("bench", f"expected the same symbols, found {theirs} and {len(table.rows)}")
     unsized = table.rows.copy()
@@ -100,7 +107,7 @@ def main(arguments: Sequence[str]) -> None:
         print(f"{vmlinux}: {len(table.rows)} symbols")
         measure_seconds(vmlinux, folder)
         measure_bytes(table, folder)
-        ksyms_lookups.measure(vmlinux, table, folder)
+        ksyms_lookups.measure(vmlinux.parent, Image(vmlinux).address_of("_text") or 0, table, folder)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import numpy as np
 
 from buildplug.arch.x86 import X86_64
 from buildplug.base.process import run
-from buildplug.image.elf import Image
 from buildplug.runtime import ksyms as runtime_ksyms
 from buildplug.stage import render
 from buildplug.tables import ksyms_format
@@ -94,8 +93,8 @@ int main(int argc, char **argv)
 """
 
 
-def measure(vmlinux: Path, table: ksyms_format.Ksyms, folder: Path) -> None:
-    """Prints the instructions of a lookup on both sides, which must find the same."""
+def measure(tree: Path, start: int, table: ksyms_format.Ksyms, folder: Path) -> None:
+    """Prints the instructions of a lookup on both sides, which must find the same. `start`: the address of _text."""
     chance = random.Random(1)
     moved = [s for s, flags in enumerate(table.sections["flags"].tolist()) if not flags]
     seen = Counter(table.names)
@@ -109,16 +108,19 @@ def measure(vmlinux: Path, table: ksyms_format.Ksyms, folder: Path) -> None:
     )
     for name, text in render.runtime(X86_64, folder, [KsymsFormat()]).items():
         (folder / name).write_text(text)
-    code = (vmlinux.parent / "kernel/kallsyms.c").read_text()
+    code = (tree / "kernel/kallsyms.c").read_text()
     taken = [re.search(rf"^\w[^;{{}}]*\b{name}\([^;{{}}]*\)\n{{.*?^}}", code, re.M | re.S) for name in FUNCTIONS]
     functions = "\n".join(found[0] for found in taken if found)
     (folder / "their_main.c").write_text(KALLSYMS + functions + KALLSYMS_LOOKUPS + MAIN)
     (folder / "our_main.c").write_text(OUR_LOOKUPS + MAIN)
     bases = [f"-Wl,--defsym,section_{i}={base % 2**64:#x}" for i, base in enumerate(table.bases.tolist())]
-    start = f"-Wl,--defsym,_text={Image(vmlinux).address_of('_text') or 0:#x}"
     build = ("gcc", "-O2", "-mgeneral-regs-only", "-w", "-static", "-I.", "-o")
     run([*build, "ours", "our_main.c", "ksyms.c", "table.o", *bases], folder, "build our lookups")
-    run([*build, "theirs", "their_main.c", "kallsyms.o", start], folder, "build their lookups")
+    run(
+        [*build, "theirs", "their_main.c", "kallsyms.o", f"-Wl,--defsym,_text={start:#x}"],
+        folder,
+        "build their lookups",
+    )
     found = [run([f"./{side}", "print"], folder, "look up").output for side in ("theirs", "ours")]
     same = sum(a == b for a, b in zip(*(text.splitlines() for text in found), strict=True))
     print(f"lookups: {len(wanted)} of each, the same answers for {same}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from buildplug.image.headers import Array
     from buildplug.tables.ksyms_format import Ksyms
 
 
@@ -39,15 +40,20 @@ def save(folder: Path, table: "Ksyms") -> None:
 def from_files(folder: Path) -> "Ksyms":
     import numpy as np
 
+    rows, kept, bases = (np.load(folder / f"{field}.npy") for field in ("rows", "sections", "bases"))
+    return again(kept, bases, rows, (folder / "names").read_bytes().split(b"\0"))
+
+
+def again(kept: "Array", bases: "Array", rows: "Array", names: list[bytes]) -> "Ksyms":
+    """A table of rows and names, with the sections and bases of another table."""
+    import numpy as np
+
     from buildplug.arch.x86 import X86_64
     from buildplug.tables.ksyms_format import SECTION, collect
 
-    rows, kept, bases = (np.load(folder / f"{field}.npy") for field in ("rows", "sections", "bases"))
     sections = np.zeros(len(kept), SECTION)
     sections["size"], sections["flags"], sections["base"] = kept["size"], kept["flags"], bases.view("u8")
-    return collect(
-        X86_64, sections, [*map(str, range(len(kept)))], rows, (folder / "names").read_bytes().split(b"\0"), "bench"
-    )
+    return collect(X86_64, sections, [*map(str, range(len(kept)))], rows, names, "bench")
 
 
 def write(folder: Path, table: "Ksyms") -> None:
