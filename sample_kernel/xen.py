@@ -4,6 +4,7 @@ says, but no kernel."""
 import gzip
 import re
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,7 +60,7 @@ def _machine(image: Path, arguments: str, kind: str, hypervisor: Path | None, pr
         folder = Path(name)
         try:
             (folder / "xen").write_bytes(gzip.decompress(path.read_bytes()))
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise BuildplugError(path, f"expected a hypervisor, packed by gzip, found: {error}", PACKAGE) from None
         (folder / "vmlinux").symlink_to(image.resolve())
         module = f"vmlinux {arguments}".strip().replace(",", ",,")  # QEMU takes a list

@@ -1,5 +1,6 @@
 """Which Xen the sample kernel is booted under, and what is said of one that does not serve."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,17 @@ def test_an_old_one_is_refused_by_its_name_and_by_its_first_lines(tmp_path: Path
         xen.explain(tmp_path / "vmlinux", tmp_path / "xen.gz", "Xen version 4.11.4 (Debian 4.11.4+107) (gcc)\n")
 
 
-def test_a_file_that_is_not_packed_is_refused(tmp_path: Path) -> None:
+WHOLE = gzip.compress(bytes(range(256)), mtime=0)
+DAMAGED = {
+    "Not a gzipped file": b"\x7fELF not packed",
+    "Compressed file ended": WHOLE[:-20],
+    "Error -3": WHOLE[:10] + b"\xff" * 20 + WHOLE[30:],
+}
+
+
+@pytest.mark.parametrize("found", DAMAGED)
+def test_a_damaged_file_is_refused(tmp_path: Path, found: str) -> None:
     path = hypervisors(tmp_path, "4.20") / "xen-4.20-amd64.gz"
-    path.write_bytes(b"\x7fELF not packed")
-    with pytest.raises(BuildplugError, match="expected a hypervisor, packed by gzip, found: Not a gzipped file"):
+    path.write_bytes(DAMAGED[found])
+    with pytest.raises(BuildplugError, match=f"expected a hypervisor, packed by gzip, found: {found}"):
         xen.boot(tmp_path / "vmlinux", "", hypervisor=path)
