@@ -84,13 +84,14 @@ static bool pending(void)
 
 static bool acknowledge(void)
 {
-	uint64_t bit = 1ul << port % 64;
+	uint64_t bit = 1ul << port % 64, was;
 
-	if (periodic)
-		request(now() + PERIOD);
 	__atomic_store_n(&xen_vcpu.pending, 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&xen_vcpu.pending_words, 0, __ATOMIC_SEQ_CST);
-	return __atomic_fetch_and(&xen_shared->pending[port / 64], ~bit, __ATOMIC_SEQ_CST) & bit;
+	was = __atomic_fetch_and(&xen_shared->pending[port / 64], ~bit, __ATOMIC_SEQ_CST);
+	if (periodic) /* at last: an event that is pending already is not told again */
+		request(now() + PERIOD);
+	return was & bit;
 }
 
 const struct timer xen_timer = {init, start, once, stop, pending, acknowledge};
