@@ -55,6 +55,12 @@ _MNEMONICS = Mnemonics(
 # arguments, too; the processor writes rcx and r11.
 _HYPERCALL = frozenset({"rax", "rcx", "r11", "rdi", "rsi", "rdx", "r10", "r8", "r9", "flags", "memory"})
 
+
+def _answered(register: str) -> dict[str, frozenset[str]]:
+    """What all hypervisors' calls by a virtual machine write: the register with the answer, and memory."""
+    return dict.fromkeys(("vmcall", "vmmcall"), frozenset({register, "memory"}))
+
+
 X86_64 = Arch(
     name="x86_64",
     machine=62,
@@ -107,7 +113,7 @@ X86_64 = Arch(
     control=("cr", "dr"),
     frame="rbp",
     frame_record=(0, 1),
-    mnemonics=replace(_MNEMONICS, writes={"syscall": _HYPERCALL}),
+    mnemonics=replace(_MNEMONICS, writes={"syscall": _HYPERCALL} | _answered("rax")),
     assembly=Assembly("ret", "call", ("push %{}", "pop %{}"), ("pushf", "popf"), pause="pause"),
     line=64,
     aliases=_x86_registers("r") | {f"r{number}{part}": f"r{number}" for number in range(8, 16) for part in "dwb"},
@@ -156,6 +162,6 @@ I386 = replace(
     stack="esp",
     pc=frozenset({"eip"}),
     frame="ebp",
-    mnemonics=_MNEMONICS,
+    mnemonics=replace(_MNEMONICS, writes=_answered("eax")),
     aliases=_x86_registers("e"),
 )

@@ -59,6 +59,12 @@ def test_a_hypercall_may_destroy_its_arguments_and_memory(link: Link) -> None:
     assert X86_64.registers >= set(found.written)
 
 
+@pytest.mark.parametrize("name", ["vmcall", "vmmcall"])
+def test_a_call_of_any_hypervisor_writes_its_answer_and_memory(link: Link, name: str) -> None:
+    image = link(f".text\n.globl f\n.type f, @function\nf: mov $1, %eax; {name}; xor %eax, %eax; ret\n.size f, . - f")
+    assert set(Follower(image, {}).follow(image.address_of("f") or 0).written) == {"rax", "flags", "memory"}
+
+
 def test_an_op_whose_code_makes_a_hypercall_must_say_so(drafted: Drafted) -> None:
     with pytest.raises(BuildplugError, match="'syscall' writes flags, memory, r10, r11, r8, r9, rdi, rsi; expected"):
         checked(drafted, 'inline = "mov $17, %eax; syscall"')
