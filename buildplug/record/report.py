@@ -1,7 +1,7 @@
 """Reports of a build or of rebuilds, for people: read from the records and the images beside them."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from buildplug.record import rebuilds
 from buildplug.record.build import RECORD, BuildRecord, parse_record, read_json
 from buildplug.record.rebuilds import Rebuilds
 from buildplug.record.section_map import Drawing, Extent, draw
+from buildplug.runtime.outcomes import OUTCOMES, outcomes
 from buildplug.stage import render
 from buildplug.stage.notes import TableRecord
 from buildplug.tables.sites_format import decode
@@ -46,10 +47,12 @@ class Placed:
 
 @dataclass(frozen=True)
 class Sites:
-    """The number of sites in a table: op -> kind -> count."""
+    """The number of sites in a table: op -> kind -> count; and what becomes of them: backend -> op -> outcome, one of
+    OUTCOMES -> count."""
 
     kinds: tuple[str, ...]
     ops: dict[str, dict[str, int]]
+    became: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
 
     @property
     def used(self) -> dict[str, dict[str, int]]:
@@ -117,6 +120,10 @@ def summary(report: Report) -> str:
         counts = [[op, *(str(n or ".") for n in by.values()), str(sum(by.values()))] for op, by in of.used.items()]
         lines += [f"sites of {rule}:", *_aligned([["", *of.kinds, "all"], *counts])]
         lines += [f"  and {len(of.unused)} ops without a site"] if of.unused else []
+        totals = [[b, *(str(sum(n[o] for n in ops.values()) or ".") for o in OUTCOMES)] for b, ops in of.became.items()]
+        lines += [f"what becomes of them under each backend of {rule}:", *_aligned([["", *OUTCOMES], *totals])]
+        believed = [f"{backend} {op}" for backend, ops in record.tables[rule].believed.items() for op in ops]
+        lines += [f"believed, not proved: what {', '.join(believed)} writes, {len(believed)}"] if believed else []
     lines += ["moved or resized by the relink:"]
     lines += _aligned([[section.name, section.moved] for section in report.sections if section.moved]) or ["  nothing"]
     lines += ["seconds:", *_aligned([[name, f"{seconds:.3f}"] for name, seconds in record.seconds.items()])]
@@ -156,7 +163,8 @@ def _sites(image: Image, about: TableRecord) -> Sites:
     """Counts the sites of a table by op and kind."""
     section, at = image.section(about.section), image.address_of(about.symbol)
     data = image.bytes_of(section)[(at or section.address) - section.address :].tobytes()
-    info = decode(data, image.arch, f"{image.path}: {about.symbol}").sites["info"]
+    table = decode(data, image.arch, f"{image.path}: {about.symbol}")
+    info = table.sites["info"]
     counts: dict[str, Counter[str]] = {name: Counter() for name in about.ops}
     for value, count in zip(*(column.tolist() for column in np.unique(info, return_counts=True)), strict=True):
         form, op = value >> OP_BITS, value & ((1 << OP_BITS) - 1)
@@ -164,7 +172,14 @@ def _sites(image: Image, about: TableRecord) -> Sites:
             raise image.bad(f"{about.symbol}: expected sites of known forms and ops, found {value:#x}", "build again")
         counts[about.ops[op]][image.arch.forms[form].kind.name] += count
     kinds = tuple(kind for kind in KIND_NAMES if any(kind in of for of in counts.values()))
-    return Sites(kinds, {op: {kind: of[kind] for kind in kinds} for op, of in counts.items()})
+    became = {}
+    for backend in about.targets:
+        named = image.address_of(f"{about.symbol}_{backend}")
+        if at is None or named is None:
+            raise image.bad(f"{about.symbol}: expected the backend {backend}, found none", "build again")
+        rows = outcomes(image, table, at, named).tolist()
+        became[backend] = {op: dict(zip(OUTCOMES, row, strict=True)) for op, row in zip(about.ops, rows, strict=True)}
+    return Sites(kinds, {op: {kind: of[kind] for kind in kinds} for op, of in counts.items()}, became)
 
 
 def _placed(draft: Image, final: Image, own: set[str], inside: dict[str, str]) -> tuple[Placed, ...]:
