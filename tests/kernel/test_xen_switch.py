@@ -20,7 +20,9 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "build" / "vmlinux"
 
 
-@pytest.mark.parametrize("arguments", ["switch=10000", "fixup=off switch=100"])
+@pytest.mark.parametrize(
+    "arguments", [pytest.param("switch=10000", marks=pytest.mark.slow), "switch=500", "fixup=off switch=100"]
+)
 def test_sites_are_unpatched_and_patched_again(kernel: Path, arguments: str) -> None:
     status, said = xen.boot(kernel, arguments, seconds=1800)
     assert (status, said.splitlines()[-1].endswith(" 0 failed")) == (EXIT_OK, True), said
