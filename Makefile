@@ -17,10 +17,10 @@ test: setup-test
 test-kernels: setup-test
 	$(RUN) -m pytest tests/kernel/test_foreign_kernels.py
 
-# The tests with real Linux: builds that version once into the cache folder (five minutes), then as `make test`.
+# The tests with real Linux, and those that take many minutes: builds that version once into the cache folder (five minutes), then as `make test`.
 test-linux: VERSION ?= 6.1
 test-linux: setup-test
-	BUILDPLUG_LINUX=$(VERSION) $(RUN) -m pytest -m linux
+	BUILDPLUG_LINUX=$(VERSION) $(RUN) -m pytest -m "linux or slow"
 
 # All figures; those beside Linux's own kallsyms and link stage need what test-linux builds.
 bench: setup-test
