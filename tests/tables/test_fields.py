@@ -64,8 +64,9 @@ def test_functions_are_those_of_nm(kernel: Path) -> None:
         start = place + 8 + name
         found.append((at + place + address, length, data[start : data.index(0, start)].decode()))
     image = Image(kernel / "build" / "vmlinux")
-    functions = {name for name, row in zip(image.names, image.symbols, strict=True) if row["type"] == 2}
-    assert sorted(found) == sorted(row for row in nm(kernel) if row[2] in functions)
+    named = zip(image.symbols, image.names, strict=True)
+    functions = {(int(row["value"]), name) for row, name in named if row["type"] == 2}
+    assert sorted(found) == sorted(row for row in nm(kernel) if (row[0], row[2]) in functions)
     assert found == sorted(found, key=lambda row: (row[0], row[2]))
 
 
