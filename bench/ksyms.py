@@ -9,7 +9,8 @@ import os
 import resource
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,17 +92,25 @@ def measure_bytes(table: Ksyms, folder: Path) -> None:
         print(f"bytes, {what}: kallsyms {a} ({a / count:.1f} a symbol), ours {b} ({b / count:.1f}): {b / a:.2f}")
 
 
-def main(arguments: Sequence[str]) -> None:
+@contextmanager
+def beside_linux(vmlinux: Path | None) -> Iterator[tuple[Path, Path]]:
+    """The built Linux, by default the small one, and a folder where its assembly finds the header that it includes.
+    Raises BuildplugError if there is none."""
     from tests.linux_image import cached
 
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program has its bytecode
-    vmlinux = Path(arguments[0]) if arguments else cached()
+    vmlinux = vmlinux or cached()
     if vmlinux is None:
         raise BuildplugError("bench", "expected a built Linux, found none", "python -m tests.linux_image")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "asm").mkdir()
         (folder / "asm/bitsperlong.h").write_text("#define BITS_PER_LONG 64\n")
+        yield vmlinux, folder
+
+
+def main(arguments: Sequence[str]) -> None:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program has its bytecode
+    with beside_linux(Path(arguments[0]) if arguments else None) as (vmlinux, folder):
         table = ksyms_table.from_image(vmlinux)
         ksyms_table.save(folder, table)
         print(f"{vmlinux}: {len(table.rows)} symbols")

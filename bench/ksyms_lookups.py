@@ -116,11 +116,8 @@ def measure(tree: Path, start: int, table: ksyms_format.Ksyms, folder: Path) -> 
     bases = [f"-Wl,--defsym,section_{i}={base % 2**64:#x}" for i, base in enumerate(table.bases.tolist())]
     build = ("gcc", "-O2", "-mgeneral-regs-only", "-w", "-static", "-I.", "-o")
     run([*build, "ours", "our_main.c", "ksyms.c", "table.o", *bases], folder, "build our lookups")
-    run(
-        [*build, "theirs", "their_main.c", "kallsyms.o", f"-Wl,--defsym,_text={start:#x}"],
-        folder,
-        "build their lookups",
-    )
+    text = f"-Wl,--defsym,_text={start:#x}"
+    run([*build, "theirs", "their_main.c", "kallsyms.o", text], folder, "build their lookups")
     found = [run([f"./{side}", "print"], folder, "look up").output for side in ("theirs", "ours")]
     same = sum(a == b for a, b in zip(*(text.splitlines() for text in found), strict=True))
     print(f"lookups: {len(wanted)} of each, the same answers for {same}")

@@ -6,7 +6,6 @@ same symbols: those that kallsyms can hold, with another letter for each space a
 """
 
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -76,24 +75,13 @@ def measure(tree: Path, program: Path, folder: Path) -> None:
         names = at["types"] - at["index"] + at["bases"] - at["names"]  # with what they are decoded by
         print(f"{program.name}, {shape}: {count} symbols, {plain / count:.1f} bytes a name")
         theirs = sum(parts[part] for part in ("names", "markers", "token_table", "token_index"))
-        for what, a, b in (
-            ("names", theirs, names),
-            ("all", sum(parts.values()), len(data)),
-        ):
+        for what, a, b in (("names", theirs, names), ("all", sum(parts.values()), len(data))):
             print(f"bytes a symbol, {what}: kallsyms {a / count:.1f}, ours {b / count:.1f}: {b / a:.2f}", flush=True)
         ksyms_lookups.measure(tree, 0, table, folder)
 
 
 def main(arguments: Sequence[str]) -> None:
-    from tests.linux_image import cached
-
-    vmlinux = cached()
-    if vmlinux is None:
-        raise BuildplugError("bench", "expected a built Linux, found none", "python -m tests.linux_image")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "asm").mkdir()
-        (folder / "asm/bitsperlong.h").write_text("#define BITS_PER_LONG 64\n")
+    with ksyms.beside_linux(None) as (vmlinux, folder):
         for program in [*map(Path, arguments)] or programs():
             measure(vmlinux.parent, program, folder)
 

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from buildplug.base.errors import BuildplugError
+from buildplug.cli.doctor import XEN
 from sample_kernel.boot import QEMU, SECONDS, read_memory_at, run
 
-BOOT = Path("/boot")
-PACKAGE = "apt-get install xen-hypervisor-4.17-amd64, or xen-hypervisor-4.20-amd64"
+BOOT, HYPERVISOR, PACKAGE = XEN
 LEAST = (4, 17)
 LOG = "xen.log"
 KINDS = {  # how the domain runs -> QEMU's options, Xen's options; MiB for QEMU and for the domain
@@ -35,9 +35,9 @@ def numbers(name: str) -> tuple[int, ...]:
 
 def find(folder: Path = BOOT) -> Path:
     """The newest hypervisor that is installed. Raises BuildplugError if there is none, or only older ones."""
-    found = sorted(folder.glob("xen-*-amd64.gz"), key=lambda path: numbers(path.name))
+    found = sorted(folder.glob(HYPERVISOR), key=lambda path: numbers(path.name))
     if not found:
-        raise BuildplugError(folder, "expected a hypervisor xen-*-amd64.gz, found none", PACKAGE)
+        raise BuildplugError(folder, f"expected a hypervisor {HYPERVISOR}, found none", PACKAGE)
     _check_version(found[-1], found[-1].name)
     return found[-1]
 
