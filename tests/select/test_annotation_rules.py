@@ -68,7 +68,7 @@ def test_rules_show_says_the_members(tmp_path: Path) -> None:
         ('sections = [".handlers"]', "", "select: expected sections or ranges, found none; add one"),
         ('rows = "records"', 'functions = ["f"]', "members is for rows that are records, found references"),
         ('rows = "records"', 'rows = "record"', "unknown rows 'record'; did you mean 'records'?"),
-        ("[table]", '[table]\nruntime = ["mine.py"]', "expected templates *.h.j2, *.c.j2 or *.S.j2, found 'mine.py'"),
+        ("[table]", '[table]\nruntime = ["mine.py"]', "templates *.h.j2, *.c.j2, *.S.j2 or *.rs.j2, found 'mine.py'"),
         ("[table]", '[table]\nformat = "sites"', "expected fields for format rows, and no other"),
     ],
 )  # fmt: skip
