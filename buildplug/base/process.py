@@ -150,7 +150,14 @@ def faketimes() -> dict[int, list[Path]]:
     """What libfaketime has in shared memory for processes of this user: pid -> files."""
     pids = {path.name.rpartition("_")[2] for path in SHARED_MEMORY.glob("*faketime_s*_*")}
     every = {int(pid): _of_faketime(int(pid)) for pid in pids if pid.isdecimal()}
-    return {pid: [p for p in paths if p.exists() and p.stat().st_uid == os.getuid()] for pid, paths in every.items()}
+    return {pid: [path for path in paths if _is_ours(path)] for pid, paths in every.items()}
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return path.stat().st_uid == os.getuid()
+    except FileNotFoundError:  # its process has ended meanwhile
+        return False
 
 
 def _result(command: Sequence[str | Path], what: str, status: int, output: str, statuses: Sequence[int] = (0,)) -> Ran:

@@ -1,11 +1,13 @@
 """The runner of other programs."""
 
 import os
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from buildplug.base import process
 from buildplug.base.errors import BuildplugError
 from buildplug.base.process import environment, run, run_isolated, version
 
@@ -107,3 +109,23 @@ def test_source_date_epoch_that_is_no_time_is_an_error(monkeypatch: pytest.Monke
     monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
     with pytest.raises(BuildplugError, match="SOURCE_DATE_EPOCH: expected seconds since 1970, found"):
         environment()
+
+
+def test_shared_memory_that_goes_meanwhile_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "SHARED_MEMORY", tmp_path)
+    gone, seconds = tmp_path / "faketime_shm_7", time.monotonic() + 0.5
+    ended = threading.Event()
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            gone.touch()
+            gone.unlink()
+
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    try:
+        while time.monotonic() < seconds:
+            assert process.faketimes().keys() <= {7}
+    finally:
+        ended.set()
+        other.join()
