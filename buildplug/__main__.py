@@ -23,6 +23,9 @@ def run() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
     except KeyboardInterrupt:
         sys.exit(130)
+    import gc
+
+    gc.set_threshold(100_000)  # there are few cycles to find, and at its default the search takes a tenth of a link
     from buildplug.cli.main import main
 
     sys.exit(main(sys.argv[1:]))

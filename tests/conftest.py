@@ -17,6 +17,7 @@ from buildplug.config import ops as ops_module
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule, find
 from buildplug.image.elf import Image
+from buildplug.linker import fragment
 from buildplug.linker.script import Placed, Placement
 from buildplug.stage import render
 from buildplug.tables.sites_format import empty
@@ -123,7 +124,7 @@ def drafted(tmp_path: Path) -> Drafted:
         files = render.table_files(X86_64, found, declared, tmp_path)
         files |= {"stub.S": render.table(found, empty(X86_64), 0, tmp_path), "kernel.S": source}
         files |= {
-            "ours.lds": render.placement([found], Placement((Placed(found, ".rodata", ""),)), tmp_path),
+            "ours.lds": fragment.placement([found], Placement((Placed(found, ".rodata", ""),))),
             "kernel.lds": SCRIPT % LOW,
         }
         for name, text in files.items():

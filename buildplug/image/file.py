@@ -57,20 +57,17 @@ class File:
     def _read_headers(self) -> None:
         if self._file[:4] != b"\x7fELF":
             raise self.bad(f"expected an ELF file, found the first bytes {self._file[:4].hex(' ')}")
-        elf = headers.elf_file(self._file)
-        order, machine = (
-            "<" if elf.little_endian else ">",
-            int.from_bytes(self._file[18:20], "little" if elf.little_endian else "big"),
-        )
-        self.arch = arch = by_header(machine, elf.elfclass, order)
+        bits, order, header = headers.file_header(self._file)
+        machine = int.from_bytes(self._file[18:20], "little" if order == "<" else "big")
+        self.arch = arch = by_header(machine, bits, order)
         self.header = np.frombuffer(self._file, headers.record(headers.FILE, arch), 1)[0]  # of the file
-        self.type = str(elf.header["e_type"])
+        self.type = str(header["e_type"])
         try:
-            self.headers = headers.sections(self._file, elf, arch)
+            self.headers, names = headers.sections(self._file, header, arch)
         except ValueError:
             raise self.bad("expected section headers, found none or a file that ends before them") from None
         self._check_extents(self.headers)
-        strings = self.headers[elf.get_shstrndx()]
+        strings = self.headers[names]
         start, size = int(strings["offset"]), int(strings["size"])
         self.sections = Sections(self.headers, bytes(self._file[start : start + size]))
 

@@ -1,13 +1,15 @@
 """ELF headers as numpy records, and their constants. Source: System V gABI, chapters 4 and 5."""
 
 import io
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO, Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from elftools.elf.elffile import ELFFile
+from elftools.common.utils import struct_parse
+from elftools.elf.structs import ELFStructs  # not elffile: it imports all of DWARF
 
 from buildplug.arch.model import Arch
 
@@ -128,24 +130,38 @@ def name_lengths(strings: Array, starts: Array) -> Array:
     return lengths
 
 
-def check_names(strings: Array, starts: Array) -> None:
-    """Raises ValueError for a name outside a string table, or for names that share so many bytes that together they are
-    much longer than the table: linkers share only the ends of some."""
+def checked_lengths(strings: Array, starts: Array) -> Array:
+    """name_lengths(). Raises ValueError for a name outside a string table, or for names that share so many bytes that
+    together they are much longer than the table: linkers share only the ends of some."""
     if int(starts.max(initial=0)) > len(strings):
         raise ValueError("a name outside the string table")
-    most = 3 * len(strings) + PIECE
-    if int(name_lengths(strings, starts).sum()) > most < int(name_lengths(strings, distinct(starts)).sum()):
+    lengths, most = name_lengths(strings, starts), 3 * len(strings) + PIECE
+    if int(lengths.sum()) > most < int(name_lengths(strings, distinct(starts)).sum()):
         raise ValueError("names that are longer than the string table")
+    return lengths
 
 
-def elf_file(file: Any) -> ELFFile:
-    """The pyelftools reader of a file in memory: bytes, or an mmap."""
-    return ELFFile(io.BytesIO(file) if isinstance(file, bytes) else cast(IO[bytes], file))
+def file_header(file: bytes | mmap.mmap) -> tuple[int, str, Any]:
+    """The address bits, the byte order (`<` or `>`), and the file header as pyelftools reads it. Raises any exception
+    for malformed bytes."""
+    bits, order = {1: 32, 2: 64}.get(file[4], 0), {1: "<", 2: ">"}.get(file[5], "")
+    if not (bits and order):
+        raise ValueError(f"EI_CLASS {file[4]}, EI_DATA {file[5]}")
+    structs = ELFStructs(little_endian=order == "<", elfclass=bits)
+    structs.create_basic_structs()
+    return bits, order, struct_parse(structs.Elf_Ehdr, io.BytesIO(file[: structs.Elf_Ehdr.sizeof()]))
 
 
-def sections(file: Any, elf: ELFFile, arch: Arch) -> Array:
-    """The section headers, shape (n,), dtype SECTION. Raises ValueError for headers outside the file."""
-    dtype, start, count = record(SECTION, arch), elf.header["e_shoff"], elf.num_sections()
-    if not count or elf.header["e_shentsize"] != dtype.itemsize or count > (len(file) - start) // dtype.itemsize:
+def sections(file: bytes | mmap.mmap, header: Any, arch: Arch) -> tuple[Array, int]:
+    """The section headers, shape (n,), dtype SECTION, and the number of the one with their names. Raises ValueError for
+    headers outside the file. The first header has the numbers that do not fit into the file header."""
+    dtype, start, count = record(SECTION, arch), header["e_shoff"], header["e_shnum"]
+    room = (len(file) - start) // dtype.itemsize
+    if not start or header["e_shentsize"] != dtype.itemsize or room < 1:
         raise ValueError("section headers")
-    return np.frombuffer(file, dtype, count, start)
+    first = np.frombuffer(file, dtype, 1, start)[0]
+    count = count or int(first["size"])
+    if not 0 < count <= room:
+        raise ValueError("section headers")
+    strings = header["e_shstrndx"]
+    return np.frombuffer(file, dtype, count, start), int(first["link"]) if strings == SHN_XINDEX else int(strings)

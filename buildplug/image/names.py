@@ -29,9 +29,11 @@ def _key(name: bytes) -> np.uint64:
 class Names:
     """The names that start at some offsets in a string table. Indices are those of `starts`."""
 
-    def __init__(self, strings: bytes, starts: Array):
-        """`strings` ends with a zero byte, and no offset is outside of it."""
+    def __init__(self, strings: bytes, starts: Array, lengths: Array | None = None):
+        """`strings` ends with a zero byte, and no offset is outside of it. `lengths`: if they are known."""
         self._strings, self._starts = strings, starts.astype("i8")
+        if lengths is not None:
+            self.lengths = lengths
         self._bytes = np.frombuffer(strings, np.uint8)
         self._asked = 0  # how many names
 
@@ -41,12 +43,12 @@ class Names:
     @classmethod
     def of(cls, texts: Sequence[bytes]) -> "Names":
         """Names by their texts, without zero bytes."""
-        lengths = np.fromiter(map(len, texts), "i8", len(texts)) + 1
-        return cls(b"\0".join([*texts, b""]), np.cumsum(lengths) - lengths)
+        lengths = np.fromiter(map(len, texts), "i8", len(texts))
+        return cls(b"\0".join([*texts, b""]), np.cumsum(lengths + 1) - lengths - 1, lengths)
 
     def chosen(self, at: Array) -> "Names":
         """Those with the indices `at`."""
-        return Names(self._strings, self._starts[at])
+        return Names(self._strings, self._starts[at], self.lengths[at])
 
     @cached_property
     def lengths(self) -> Array:

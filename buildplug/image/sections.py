@@ -6,7 +6,7 @@ from typing import overload
 
 import numpy as np
 
-from buildplug.image.headers import Array, Section, check_names
+from buildplug.image.headers import Array, Section, checked_lengths
 from buildplug.image.names import Names
 
 
@@ -15,8 +15,8 @@ class Sections(Sequence[Section]):
 
     def __init__(self, headers: Array, strings: bytes):
         """Raises ValueError for a name outside `strings`, the string table, or names that are longer than it."""
-        check_names(np.frombuffer(strings, np.uint8), headers["name"])
-        self.headers, self.table = headers, Names(strings + b"\0", headers["name"])
+        lengths = checked_lengths(np.frombuffer(strings, np.uint8), headers["name"])
+        self.headers, self.table = headers, Names(strings + b"\0", headers["name"], lengths)
         self._made: dict[int, Section] = {}
 
     def __len__(self) -> int:

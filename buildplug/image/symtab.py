@@ -102,10 +102,10 @@ class SymbolTable(File):
         """The st_name of every symbol, by index."""
         strings = self._strings if len(self.symbols) else b"\0"
         try:
-            headers.check_names(np.frombuffer(strings, np.uint8), self.symbols["name"])
+            lengths = headers.checked_lengths(np.frombuffer(strings, np.uint8), self.symbols["name"])
         except ValueError as error:
             raise self.bad(f"expected the names of symbols, found {error}") from None
-        return Names(strings, self.symbols["name"])
+        return Names(strings, self.symbols["name"], lengths)
 
     def name_of(self, symbol: int) -> str:
         """The name of a symbol; a section symbol has its section's. Bytes that are not UTF-8 are escaped."""

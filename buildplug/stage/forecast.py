@@ -47,7 +47,7 @@ MOST_OBJECTS = 300  # reading more takes longer than the link that it saves
 BASE, PAGE = 0x1000000, 0x1000  # where the image starts, and what its sections are aligned to
 # what linkers do without a script
 OUTPUTS = tuple(Output(name, (name, f"{name}.*")) for name in (".text", ".rodata", ".data", ".bss"))
-COMMON, BSS, DISCARDED = b"COMMON", b".bss", b"/DISCARD/"
+COMMON, BSS, DISCARDED = b"COMMON", b".bss", "/DISCARD/"
 
 
 class Forecast(Image):
@@ -90,7 +90,7 @@ def forecast(inputs: Sequence[Path], placement: Placement, rules: Sequence[Rule]
     own = symbols["section"][inside]
     symbols["value"][inside] += starts[own]
     symbols["section"][inside] = homes[own] + 1
-    gone = [number + 1 for number, title in enumerate(titles) if title == DISCARDED]
+    gone = [number + 1 for number in _discarded(outputs, numbers)]
     kept = np.flatnonzero(~among(symbols["section"], gone) & ~found.overridden)
     symbols, names = symbols.take(kept), list(map(found.names.__getitem__, kept.tolist()))
     assigned = [
@@ -99,8 +99,8 @@ def forecast(inputs: Sequence[Path], placement: Placement, rules: Sequence[Rule]
         for one in output.assigns
         if len(used) and (not one.provided or one.name.encode() in found.undefined)
     ]
-    rows = _rows(assigned, sections, symbols, Names.of(names))
     table = Names.of([*names, *(one.name.encode() for one, _ in assigned)])
+    rows = _rows(assigned, sections, symbols, table)
     return Forecast(objects[0].arch, sections, [b"", *titles], joined([symbols, rows], SYMBOL), table)
 
 
@@ -178,21 +178,24 @@ def _overridden(symbols: Array, names: Sequence[bytes], common: Array) -> Array:
 def _homes(found: _Inputs, outputs: Sequence[Output]) -> tuple[Array, list[bytes], list[int]]:
     """For each input section the number of the output section that takes it, by its name; the names of these; and the
     numbers of `outputs` among them. Linkers make others for what no output takes, behind the last of its kind."""
-    different = list(dict.fromkeys(found.section_names))
-    table = Names.of(different)
-    home = np.full(len(different), -1)
+    names = list(dict.fromkeys(found.section_names))
+    table = Names.of(names)
+    home = np.full(len(names), -1)
     for number, output in enumerate(outputs):
         free = home < 0
         home[free & table.matching(output.takes)] = number
-    number_of = dict(zip(different, home.tolist(), strict=True))
     titles = [output.name.encode() for output in outputs]
-    for name in [different[i] for i in np.flatnonzero(home < 0).tolist() if different[i] != COMMON]:
-        number_of[name] = len(titles)
-        titles.append(name)
-    if number_of[COMMON] < 0:
-        number_of[COMMON] = titles.index(BSS) if BSS in titles else len(titles)
+    common, orphans = names.index(COMMON), np.flatnonzero(home < 0)
+    orphans = orphans[orphans != common]
+    home[orphans] = len(titles) + np.arange(len(orphans))
+    titles += map(names.__getitem__, orphans.tolist())
+    if home[common] < 0:
+        home[common] = titles.index(BSS) if BSS in titles else len(titles)
         titles += [BSS] * (BSS not in titles)
-    homes = np.fromiter(map(number_of.__getitem__, found.section_names), "i8", len(found.section_names))
+    homes = home
+    if len(names) < len(found.section_names):
+        number_of = dict(zip(names, range(len(names)), strict=True))
+        homes = home[np.fromiter(map(number_of.__getitem__, found.section_names), "i8", len(found.section_names))]
 
     flags, content = found.sections["flags"], found.sections["size"] > 0
     kinds = (flags & SHF_EXECINSTR != 0, flags & SHF_WRITE == 0, found.sections["type"] != SHT_NOBITS, content)
@@ -216,9 +219,12 @@ def _used(found: _Inputs, homes: Array, outputs: Sequence[Output], numbers: Sequ
         for output, number in zip(outputs, numbers, strict=True)
         if output.has_dots or (output.has_symbols and family.keeps_assigned)
     ]
-    gone = [number for output, number in zip(outputs, numbers, strict=True) if output.name.encode() == DISCARDED]
-    kept = homes[(found.sections["size"] > 0) & ~among(homes, gone)]
+    kept = homes[(found.sections["size"] > 0) & ~among(homes, _discarded(outputs, numbers))]
     return distinct(np.append(kept, empty).astype("i8"))
+
+
+def _discarded(outputs: Sequence[Output], numbers: Sequence[int]) -> list[int]:
+    return [number for output, number in zip(outputs, numbers, strict=True) if output.name == DISCARDED]
 
 
 def _laid_out(arch: Arch, inputs: Array, homes: Array, count: int) -> tuple[Array, Array]:
@@ -227,18 +233,19 @@ def _laid_out(arch: Arch, inputs: Array, homes: Array, count: int) -> tuple[Arra
     sizes = -(-inputs["size"].astype("u8") // align) * align
     order = np.argsort(homes, kind="stable")
     before = np.empty(len(sizes), "u8")  # bytes of all that comes before an input section
-    before[order] = np.cumsum(sizes[order]) - sizes[order]
+    ends = np.cumsum(sizes[order])
+    before[order] = ends - sizes[order]
     sections = np.zeros(count + 1, headers.record(headers.SECTION, arch))
-    extents = np.zeros(count, "u8")
-    np.add.at(extents, homes, sizes)
+    bounds = np.searchsorted(homes[order], np.arange(count), "right")
+    extents = np.diff(np.append(np.uint64(0), ends)[bounds], prepend=np.uint64(0))
     places = np.cumsum(-(-extents // PAGE) * PAGE + np.uint64(PAGE)) + np.uint64(BASE) - extents
     if len(places) and int(places[-1]) >= arch.modulus:
         raise BuildplugError("forecast", "expected sections that fit into the address space")
     sections["address"][1:], sections["size"][1:] = places, extents
     for flag in (SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR, SHF_TLS):
-        sections["flags"][distinct(homes[inputs["flags"] & flag != 0]) + 1] |= flag
-    sections["type"][distinct(homes) + 1] = SHT_NOBITS
-    sections["type"][distinct(homes[inputs["type"] != SHT_NOBITS]) + 1] = SHT_PROGBITS
+        sections["flags"][homes[inputs["flags"] & flag != 0] + 1] |= flag
+    sections["type"][homes + 1] = SHT_NOBITS
+    sections["type"][homes[inputs["type"] != SHT_NOBITS] + 1] = SHT_PROGBITS
     return places[homes] + before - (np.cumsum(extents) - extents)[homes], sections
 
 
@@ -252,7 +259,8 @@ def _home(one: Assigned, number: int, used: Array, family: Family) -> int:
 
 
 def _rows(assigned: Sequence[tuple[Assigned, int]], sections: Array, symbols: Array, names: Names) -> Array:
-    """The symbols of the script, dtype SYMBOL, with their sections; some are but other names of `symbols`."""
+    """The symbols of the script, dtype SYMBOL, with their sections; some are but other names of `symbols`, whose names
+    come first in `names`."""
     rows = np.zeros(len(assigned), SYMBOL)
     rows["section"], rows["bind"] = [section for _, section in assigned], STB_GLOBAL
     at = np.minimum(rows["section"], len(sections) - 1)
@@ -261,5 +269,6 @@ def _rows(assigned: Sequence[tuple[Assigned, int]], sections: Array, symbols: Ar
     rows["value"] = np.where(rows["section"] == SHN_ABS, 0, places)
     for row, (one, _) in zip(rows, assigned, strict=True):
         for same in names.equal(one.value[0].encode())[:1].tolist() if len(one.value) == 1 else ():
-            row["section"], row["value"] = symbols["section"][same], symbols["value"][same]
+            if same < len(symbols):
+                row["section"], row["value"] = symbols["section"][same], symbols["value"][same]
     return rows

@@ -43,10 +43,10 @@ def table(rule: Rule, contents: Contents, slack: int) -> bytes:
     return _object(contents.arch, rule, data, (rule.symbol,), places, names)
 
 
-def anchors(arch: Arch, tables: Sequence[tuple[Rule, Contents]]) -> bytes:
-    """The object of the placeholders for the addresses of sections, as anchors.S.j2 has them."""
-    names = [rule.anchor(number) for rule, contents in tables for number in range(len(contents.section_names))]
-    return _object(arch, tables[0][0], b"", names, np.zeros(0, "i8"), ())
+def anchors(arch: Arch, rule: Rule, named: Sequence[tuple[str, str]]) -> bytes:
+    """The object of the placeholders for the addresses of sections, as anchors.S.j2 has them: the anchors, and the
+    names of their sections."""
+    return _object(arch, rule, b"", [anchor for anchor, _ in named], np.zeros(0, "i8"), ())
 
 
 def _object(

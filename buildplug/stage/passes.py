@@ -15,6 +15,7 @@ from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image import build_id
 from buildplug.image.elf import Image
+from buildplug.linker import fragment
 from buildplug.stage import fill, objects, render
 from buildplug.stage.build import Build
 from buildplug.stage.linker import TableFiles
@@ -107,7 +108,7 @@ class Stage(Build):
         for rule, stub in zip(rules, self.stubs, strict=True):
             self._write_table(rule, format_of(rule).empty(rule, self.arch), 0, stub)
         places = self.places()
-        files.write(self.placement, render.placement(rules, places, self.root))
+        files.write(self.placement, fragment.placement(rules, places))
         files.write(self.script, places.script)
 
     def assemble_all(self, texts: list[Path]) -> Assembled:
@@ -183,11 +184,18 @@ class Stage(Build):
     def _generate(self, made: list[Contents]) -> None:
         for table, content, text in zip(self.tables, made, self.texts, strict=True):
             self._write_table(table.rule, content, content.room - len(content.encode()) + table.slack, text)
-        named = [(table.rule, content) for table, content in zip(self.tables, made, strict=True)]
-        if self.direct and not self.scripts and all(objects.is_plain(self.arch, content) for content in made):
-            files.write(self.object_of(self.anchors), objects.anchors(self.arch, named))
+        named = [
+            (table.rule.anchor(number), name)
+            for table, content in zip(self.tables, made, strict=True)
+            for number, name in enumerate(content.section_names)
+        ]
+        first = self.tables[0].rule
+        if self.scripts:
+            files.write(self.anchors, fragment.anchors(named))
+        elif self.direct and all(objects.is_plain(self.arch, content) for content in made):
+            files.write(self.object_of(self.anchors), objects.anchors(self.arch, first, named))
         else:
-            files.write(self.anchors, render.anchors(named, self.root, f"{self.anchors.name}.j2"))
+            files.write(self.anchors, render.anchors(first, named, self.root))
 
     def relink(self, draft: Path, relinked: Path) -> Linked:
         """The only relink; skipped if the draft has the previous tables and the new ones fit into their room."""

@@ -18,7 +18,7 @@ from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Field, Rule
 from buildplug.image.elf import Image
-from buildplug.image.headers import Array, check_names, distinct
+from buildplug.image.headers import Array, checked_lengths, distinct
 from buildplug.image.names import Names
 from buildplug.select.rows import columns_of
 from buildplug.tables.binary import CTYPE, DIRECTIVE, RUST_TYPE, address_of
@@ -221,7 +221,7 @@ def rows_of(image: Image, rule: Rule) -> tuple[Rows, dict[str, int]]:
 
 def _decoded(data: bytes, starts: Array) -> Array:
     """The strings at some offsets of `data`, which ends with a zero byte. Raises ValueError."""
-    check_names(np.frombuffer(data, "u1"), starts)
+    checked_lengths(np.frombuffer(data, "u1"), starts)
     names = Names(data, starts)
     b"\0".join(names.texts()).decode()  # raises
     return np.array(names.decoded(), str)

@@ -11,7 +11,6 @@ from buildplug.arch.model import Arch
 from buildplug.arch.registry import by_name
 from buildplug.config.rule import Rule, find
 from buildplug.stage import objects, render
-from buildplug.tables.format import Contents
 from buildplug.tables.packed import Packed
 from tests.conftest import tool
 
@@ -102,10 +101,10 @@ def test_the_linked_image_is_the_same_by_either(arch: Arch, tmp_path: Path) -> N
 
 def test_anchors_are_hidden_symbols_of_an_empty_section(arch: Arch, tmp_path: Path) -> None:
     rule = find("ksyms", tmp_path)
-    named: list[tuple[Rule, Contents]] = [(rule, packed(rule, arch, (".text", ".data"), 0))]
-    (tmp_path / "anchors.S").write_text(render.anchors(named, tmp_path, "anchors.S.j2"))
+    named = [(rule.anchor(0), ".text"), (rule.anchor(1), ".data")]
+    (tmp_path / "anchors.S").write_text(render.anchors(rule, named, tmp_path))
     tool(*ASSEMBLERS[arch.name], "anchors.S", "-o", "assembled.o", cwd=tmp_path)
-    (tmp_path / "written.o").write_bytes(objects.anchors(arch, named))
+    (tmp_path / "written.o").write_bytes(objects.anchors(arch, rule, named))
     made, wanted = (said(tmp_path / name, rule.section)[2:] for name in ("written.o", "assembled.o"))
     assert made == wanted
 

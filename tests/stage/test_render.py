@@ -13,6 +13,7 @@ from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import OP_BITS, Implementation, Op, Ops
 from buildplug.config.rule import Output, Rule, find
 from buildplug.image.elf import Image
+from buildplug.linker import fragment
 from buildplug.linker.script import Placed, Placement
 from buildplug.stage import render
 from buildplug.tables.sites_format import Table, dtype, empty
@@ -92,10 +93,10 @@ def test_what_does_not_render_names_its_line(tmp_path: Path, text: str, expected
     fails(tmp_path, text, "own.j2:2: does not render: ", expected, x=1)
 
 
-def test_a_section_that_no_script_can_say_is_an_error(tmp_path: Path) -> None:
+def test_a_section_that_no_script_can_say_is_an_error() -> None:
     for name in ('a"b', "a\\b", "a\nb"):
         with pytest.raises(BuildplugError, match="expected a name that a linker script can say"):
-            render.anchors([(Rule("r", ""), one_site(name, "op"))], tmp_path)
+            fragment.anchors([("anchor", name)])
 
 
 def one_site(section: str, op: str) -> Table:
@@ -130,7 +131,7 @@ def test_an_odd_section_is_anchored_by_the_linker(tmp_path: Path, name: str) -> 
     table = one_site(name, "op")
     source = f'{render.table(Rule("r", ""), table, 0, tmp_path)}\n.section "{name}", "aw"\n.skip 5\n'
     assembled(tmp_path, source)
-    (tmp_path / "anchors.lds").write_text(render.anchors([(Rule("r", ""), one_site(name, "op"))], tmp_path))
+    (tmp_path / "anchors.lds").write_text(fragment.anchors([("__bp_r_section_0", name)]))
     tool("ld", "-e", "0", "text.o", "anchors.lds", "-o", "image", cwd=tmp_path)
     image = Image(tmp_path / "image")
     assert image.address_of("__bp_r_section_0") == image.section(name).address
@@ -140,19 +141,13 @@ def test_tables_go_behind_an_odd_section(tmp_path: Path) -> None:
     rule = Rule("r", "")
     source = f'{render.table(rule, empty(X86_64), 0, tmp_path)}\n.section ".read only", "a"\n.skip 5\n'
     assembled(tmp_path, source)
-    (tmp_path / "ours.lds").write_text(render.placement([rule], Placement((Placed(rule, ".read only", ""),)), tmp_path))
+    (tmp_path / "ours.lds").write_text(fragment.placement([rule], Placement((Placed(rule, ".read only", ""),))))
     (tmp_path / "kernel.lds").write_text(
         'SECTIONS { . = 0x1000; ".read only" : { *(".read only") } .data : { *(.data) } }'
     )
     tool("ld", "-e", "0", "-T", "ours.lds", "-T", "kernel.lds", "text.o", "-o", "image", cwd=tmp_path)
     image = Image(tmp_path / "image")
     assert image.section(".bp_r").index == image.section(".read only").index + 1
-
-
-def test_each_table_has_anchors_of_its_own(tmp_path: Path) -> None:
-    tables = [(Rule(rule, ""), one_site(name, "op")) for rule, name in (("a", ".text"), ("b", ".data"))]
-    text = render.anchors([*tables], tmp_path)
-    assert "HIDDEN(__bp_a_section_0 = ADDR(.text));\nHIDDEN(__bp_b_section_0 = ADDR(.data));" in text
 
 
 OPS = Ops(

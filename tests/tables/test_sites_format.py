@@ -15,6 +15,7 @@ from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import OP_BITS
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
+from buildplug.linker import fragment
 from buildplug.linker.script import Placed, Placement
 from buildplug.stage import render
 from buildplug.tables import registry
@@ -245,8 +246,8 @@ def test_the_linked_table_is_the_encoded_one(tmp_path: Path, ld: str, flags: tup
     table = from_seed(rng, names=SECTIONS[ld])
     for name, text in {
         "tables.S": render.table(rule, table, 40, tmp_path),
-        "tables.lds": render.placement([rule], Placement((Placed(rule, ".rodata", ""),)), tmp_path),
-        "anchors.lds": render.anchors([(rule, table)], tmp_path),
+        "tables.lds": fragment.placement([rule], Placement((Placed(rule, ".rodata", ""),))),
+        "anchors.lds": fragment.anchors([(rule.anchor(n), name) for n, name in enumerate(table.section_names)]),
         "program.S": PROGRAM,
     }.items():
         (tmp_path / name).write_text(text)
