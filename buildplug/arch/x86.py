@@ -18,9 +18,9 @@ def _x86_registers(wide: str) -> dict[str, str]:
     return names | {"eip": f"{wide}ip", "ip": f"{wide}ip", "eflags": "flags", "rflags": "flags"}
 
 
-_X86_NOPS = (  # Intel SDM vol. 2B, NOP: recommended multi-byte sequences
+_X86_NOPS = (  # Intel SDM vol. 2B, NOP: recommended multi-byte sequences; the last two as GNU as emits them
     "", "90", "6690", "0f1f00", "0f1f4000", "0f1f440000", "660f1f440000", "0f1f8000000000",
-    "0f1f840000000000", "660f1f840000000000",
+    "0f1f840000000000", "660f1f840000000000", "662e0f1f840000000000", "66662e0f1f840000000000",
 )  # fmt: skip
 
 

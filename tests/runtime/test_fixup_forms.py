@@ -52,12 +52,12 @@ CALLS = {
 JUMPS = {"jmp": 5, "cs jmp": 6, "jmp *rip": 6, "jmp *abs32s": 7}
 NOP = {
     0: "", 1: "90", 2: "6690", 3: "0f1f00", 4: "0f1f4000", 5: "0f1f440000", 6: "660f1f440000", 7: "0f1f8000000000",
-    8: "0f1f840000000000", 9: "660f1f840000000000",
+    8: "0f1f840000000000", 9: "660f1f840000000000", 10: "662e0f1f840000000000", 11: "66662e0f1f840000000000",
 }  # fmt: skip
 
 
 def nop(length: int) -> bytes:
-    return bytes.fromhex(NOP[min(length, 9)] + NOP[max(length - 9, 0)])
+    return bytes.fromhex(NOP[min(length, 11)] + NOP[max(length - 11, 0)])
 
 
 @pytest.mark.parametrize(("form", "length"), CALLS.items())
