@@ -4,7 +4,7 @@ and if the small Linux is built (make test-linux), our tables and our link stage
 
 import sys
 
-from bench import costs, cycles, fixup, growth, ksyms, linux, long_names, loss, small
+from bench import costs, cycles, fixup, growth, ksyms, linux, long_names, loss, padding, small
 from buildplug.base.errors import BuildplugError
 from tests.linux_image import cached
 
@@ -16,6 +16,7 @@ def main() -> None:
     fixup.main()
     loss.main()
     cycles.main()
+    padding.main()
     if cached() is None:
         print("no figures beside Linux: `make test-linux` builds it")
         return
