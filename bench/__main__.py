@@ -4,7 +4,7 @@ and if the small Linux is built (make test-linux), our tables and our link stage
 
 import sys
 
-from bench import costs, cycles, fixup, growth, ksyms, linux, long_names, loss, padding, small
+from bench import costs, cycles, fixup, growth, ksyms, linux, long_names, loss, padding, small, xen_loss
 from buildplug.base.errors import BuildplugError
 from tests.linux_image import cached
 
@@ -15,6 +15,7 @@ def main() -> None:
     growth.main()
     fixup.main()
     loss.main()
+    xen_loss.main()
     cycles.main()
     padding.main()
     if cached() is None:

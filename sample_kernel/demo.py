@@ -29,6 +29,7 @@ from sample_kernel.boot import EXIT_OK, boot, memory
 
 HERE = Path(__file__).resolve().parent
 MACHINES = {"xen": (xen.boot, xen.memory)}  # backend -> what boots it, and what reads its memory, if not QEMU alone
+FORCED = b"\x0f\x0bxen"  # asks Xen to emulate the next instruction; the bytes are no instructions
 SHOWN = {"i386": ("irq_disable",)}  # ops whose sites are shown; for other architectures all
 
 
@@ -57,8 +58,8 @@ def show(image: Image, address: int, form: Form) -> str:
     content = image.bytes_of(section)[address - section.address :][: form.length].tobytes()
     if not form.kind.inline and form.kind is not COND_JUMP:
         return "&" + named(image, get(image.arch, form.field, content[form.at :], address + form.pc))
-    texts = []
-    for instruction in instructions(image.arch, content, address):
+    texts, skipped = [], len(FORCED) if content.startswith(FORCED) else 0
+    for instruction in instructions(image.arch, content[skipped:], address + skipped):
         if bytes(instruction.bytes) in image.arch.nops:
             texts.append("nop")
             continue
@@ -70,10 +71,10 @@ def show(image: Image, address: int, form: Form) -> str:
                 text = "*" + named(
                     image, operand.mem.disp + bool(operand.mem.base) * (instruction.address + instruction.size)
                 )
-            elif operand.type == MEMORY and not operand.mem.base:
+            elif operand.type == MEMORY and not operand.mem.base and not operand.mem.segment:
                 text = text.replace(f"{operand.mem.disp % image.arch.modulus:#x}", named(image, operand.mem.disp))
         texts.append(f"{instruction.mnemonic} {text}".strip())
-    return "; ".join(texts)
+    return "forced " * bool(skipped) + "; ".join(texts)
 
 
 def compare(console: Console, config: Config) -> None:

@@ -21,7 +21,7 @@ enable_if_set:
 	PV(irq_enable)
 1:
 #else
-	jnz pv_irq_enable
+	jnz PV_FUNCTION(irq_enable)
 #endif
 	ret
 	.size enable_if_set, . - enable_if_set

@@ -16,7 +16,7 @@
 	push AX
 	/* Exceptions arrive with interrupts on (interrupts.c), and the shim has a flag of its own. */
 	PV_ROOM(irq_disable)
-	PV(read_cr2)
+	PV_ROOM(read_cr2)
 	push AX
 	.irp register, BUT_AX
 	push %\register

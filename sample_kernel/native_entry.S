@@ -44,7 +44,7 @@
 	mov %cr3, AX
 	mov AX, %cr3
 	end pv_flush_tlb
-	op native_cpuid, bp_paravirt_xen__cpuid, cpuid
+	op pv_cpuid, bp_paravirt_xen__cpuid, cpuid
 	op native_rdmsr, bp_paravirt_xen__rdmsr, rdmsr
 	op native_wrmsr, bp_paravirt_xen__wrmsr, wrmsr
 	function native_halt

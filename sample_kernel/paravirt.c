@@ -2,14 +2,12 @@
 /* The slots before fixup: the defaults of native_entry.S. */
 #include "paravirt.h"
 
-void native_cpuid(void);
 void native_rdmsr(void);
 void native_wrmsr(void);
 void native_halt(void);
 void native_stop(void);
 
 struct pv_cpu_ops pv_cpu_ops = {
-    .cpuid = native_cpuid,
     .rdmsr = native_rdmsr,
     .wrmsr = native_wrmsr,
     .halt = native_halt,

@@ -6,7 +6,7 @@
  * no instruction. paravirt.toml declares that references to these symbols are sites, what an
  * implementation may write, and what each backend provides.
  *
- * Compiled with NO_PARAVIRT the ops are only native.h's instructions.
+ * Compiled with NO_PARAVIRT the ops are only native.h's instructions, with XEN_ONLY Xen's code.
  */
 #ifndef PARAVIRT_H
 #define PARAVIRT_H
@@ -20,7 +20,6 @@
  * calling convention is that of the instructions, not that of C.
  */
 struct pv_cpu_ops {
-	void (*cpuid)(void);
 	void (*rdmsr)(void);
 	void (*wrmsr)(void);
 	void (*halt)(void); /* enables interrupts and waits for one */
@@ -31,10 +30,13 @@ extern struct pv_cpu_ops pv_cpu_ops;
 
 #ifdef NO_PARAVIRT
 #include "native.h"
+#elif defined(XEN_ONLY)
+#include "xen_only.h"
 #elif defined(__ASSEMBLER__)
 #define PV(op) call pv_##op
 #define PV_AX(op) call OF_AX(pv_##op)
 #define PV_ROOM(op) IRQ_ROOM pv_##op
+#define PV_FUNCTION(op) pv_##op
 #else
 #include <stddef.h>
 #include <stdint.h>
@@ -69,7 +71,7 @@ PV_OP unsigned long pv_read_cr3(void)
 {
 	unsigned long value;
 
-	__asm__ volatile("call pv_read_cr3" : "=a"(value) : : "memory", "cc");
+	__asm__ volatile(XEN_CALL("pv_read_cr3") : "=a"(value) : : "memory", "cc");
 	return value;
 }
 
@@ -97,7 +99,7 @@ PV_OP void pv_irq_enable(void)
 
 PV_OP void pv_irq_disable(void)
 {
-	__asm__ volatile("call pv_irq_disable" : : : "memory");
+	__asm__ volatile(XEN_CALL("pv_irq_disable") : : : "memory");
 }
 
 /* Returns the flags without disabling interrupts. */
@@ -118,7 +120,7 @@ PV_OP unsigned long pv_read_cr2(void)
 {
 	unsigned long value;
 
-	__asm__ volatile("call pv_read_cr2" : "=a"(value) : : "memory");
+	__asm__ volatile(XEN_CALL("pv_read_cr2") : "=a"(value) : : "memory");
 	return value;
 }
 
@@ -127,22 +129,22 @@ PV_OP void pv_io_delay(void)
 	__asm__ volatile("call pv_io_delay" : : : "memory");
 }
 
+PV_OP struct cpuid pv_cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	struct cpuid r;
+
+	__asm__ volatile(XEN_CALL("pv_cpuid")
+			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+			 : "a"(leaf), "c"(subleaf)
+			 : "cc");
+	return r;
+}
+
 #ifdef __x86_64__
 #define PV_SLOT_CALL "call *pv_cpu_ops + %c[slot](%%rip)"
 #else
 #define PV_SLOT_CALL "call *pv_cpu_ops + %c[slot]"
 #endif
-
-PV_OP struct cpuid pv_cpuid(uint32_t leaf, uint32_t subleaf)
-{
-	struct cpuid r;
-
-	__asm__ volatile(PV_SLOT_CALL
-			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
-			 : "a"(leaf), "c"(subleaf), [slot] "i"(offsetof(struct pv_cpu_ops, cpuid))
-			 : "cc");
-	return r;
-}
 
 PV_OP uint64_t pv_rdmsr(uint32_t msr)
 {

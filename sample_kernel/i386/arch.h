@@ -7,6 +7,8 @@
 #define IRQ_CALL(function) BP_CALL_10(function)
 #define IRQ_ROOM bp_call_10
 
+#define XEN_CALL(function) "call " function "\n\t" /* there is no Xen */
+
 #define KERNEL_BASE 0xc0000000
 
 #define DESCRIPTOR_CODE 0x00cf9b000000ffff

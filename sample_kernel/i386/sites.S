@@ -5,12 +5,12 @@
 
 	.text
 
-	/* The slots, with offsets as in struct pv_cpu_ops: cpuid 0, rdmsr 4, wrmsr 8, halt 12. Their addresses are
+	/* The slots, with offsets as in struct pv_cpu_ops: rdmsr 0, wrmsr 4, halt 8. Their addresses are
 	   always absolute. */
 	function site_slot_call
 	function site_slot_call_absolute
 	movl %eax, %ecx
-	call *pv_cpu_ops + 4
+	call *pv_cpu_ops
 	ret
 
 	function site_slot_jump
@@ -18,7 +18,7 @@
 	movl %eax, %ecx
 	movl %edx, %eax
 	xorl %edx, %edx
-	jmp *pv_cpu_ops + 8
+	jmp *pv_cpu_ops + 4
 
 	/* Taken addresses: mov imm32 of 5 and of 6 bytes, lea, push. */
 	function site_address_cr3

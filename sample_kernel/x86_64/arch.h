@@ -7,6 +7,9 @@
 #define IRQ_CALL(function) BP_CALL_12(function)
 #define IRQ_ROOM bp_call_12
 
+/* A call with room for Xen's inline code: 9 bytes at most. */
+#define XEN_CALL(function) BP_CALL_10(function)
+
 #define KERNEL_BASE 0xffffffff80000000
 
 #define DESCRIPTOR_CODE 0x00af9b000000ffff

@@ -5,7 +5,7 @@
 
 	.text
 
-	/* The slots, with offsets as in struct pv_cpu_ops: cpuid 0, rdmsr 8, wrmsr 16, halt 24. */
+	/* The slots, with offsets as in struct pv_cpu_ops: rdmsr 0, wrmsr 8, halt 16. */
 	.macro msr_and_value
 	movl %edi, %ecx
 	movl %esi, %eax
@@ -21,21 +21,21 @@
 
 	function site_slot_call
 	movl %edi, %ecx
-	call *pv_cpu_ops + 8(%rip)
+	call *pv_cpu_ops(%rip)
 	value
 
 	function site_slot_jump
 	msr_and_value
-	jmp *pv_cpu_ops + 16(%rip)
+	jmp *pv_cpu_ops + 8(%rip)
 
 	function site_slot_call_absolute
 	movl %edi, %ecx
-	call *pv_cpu_ops + 8
+	call *pv_cpu_ops
 	value
 
 	function site_slot_jump_absolute
 	msr_and_value
-	jmp *pv_cpu_ops + 16
+	jmp *pv_cpu_ops + 8
 
 	/* Taken addresses: mov imm32 of 7 and of 5 bytes, lea, movabs. */
 	function site_address_cr3

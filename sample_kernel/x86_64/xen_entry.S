@@ -65,13 +65,12 @@
 	end xen_irq_enable
 
 	.irp register, VALUE_REGISTERS
-	/* The interrupt flag alone, where the processor has it. */
+	/* The interrupt flag where the processor has it: bit 8 of the word, inverted. The other bits mean nothing. Without
+	   a change of flags. */
 	function xen_irq_save_\register
-	pushf
-	movzbq %gs:XEN_MASK, %\register
-	xor $1, %\register
-	shl $FLAGS_IF_BIT, %\register
-	popf
+	mov %gs:XEN_PENDING, %\register
+	not %\register
+	lea (%\register, %\register), %\register
 	end xen_irq_save_\register
 
 	function xen_irq_restore_\register

@@ -23,7 +23,7 @@ def test_two_ops_at_one_address_are_refused(kernel: Path) -> None:
 
 def test_slot_without_a_function_is_refused(kernel: Path) -> None:
     edit(kernel / "paravirt.c", (".halt = native_halt", ".halt = 0"))
-    assert "op halt: expected pv_cpu_ops+24 to hold the address" in one_line(buildplug("build", kernel).stderr)
+    assert "op halt: expected pv_cpu_ops+16 to hold the address" in one_line(buildplug("build", kernel).stderr)
 
 
 def test_explain_names_every_pass_and_what_changed(kernel: Path) -> None:
