@@ -93,11 +93,11 @@ def memory(
 
 def read_memory_at(
     qemu: list[str], last: str, regions: Callable[[str], Iterable[tuple[int, int]]], seconds: int = SECONDS,
-    where: Path | None = None,
+    where: Path | None = None, physical: bool = False,
 ) -> tuple[str, list[bytes]]:  # fmt: skip
     """Runs a QEMU with its serial line on stdout, in the folder `where`, until it prints the line `last`, and reads the
-    regions (virtual address, size) of memory that `regions` computes from the output. Returns the output and the
-    contents.
+    regions (virtual or physical address, size) of memory that `regions` computes from the output. Returns the output
+    and the contents.
 
     Raises BuildplugError if QEMU ends, or exceeds the time.
     """
@@ -119,14 +119,14 @@ def read_memory_at(
                 else:
                     raise BuildplugError(QEMU, f"expected the kernel to say {last!r}, found: {''.join(lines[-3:])}")
                 output = "".join(lines)
-                contents = list(_read(control, regions(output), Path(folder) / "dump"))
+                contents = list(_read(control, regions(output), Path(folder) / "dump", physical))
             finally:
                 watchdog.cancel()
                 process.kill()
     return output, contents
 
 
-def _read(control: Path, regions: Iterable[tuple[int, int]], dump: Path) -> Iterable[bytes]:
+def _read(control: Path, regions: Iterable[tuple[int, int]], dump: Path, physical: bool) -> Iterable[bytes]:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(os.fspath(control))
         with connection.makefile("rw") as stream:
@@ -145,5 +145,5 @@ def _read(control: Path, regions: Iterable[tuple[int, int]], dump: Path) -> Iter
             ask("stop")
             for address, size in regions:
                 signed = (address + 2**63) % 2**64 - 2**63  # QMP has no larger integers
-                ask("memsave", val=signed, size=size, filename=str(dump))
+                ask("pmemsave" if physical else "memsave", val=signed, size=size, filename=str(dump))
                 yield dump.read_bytes()

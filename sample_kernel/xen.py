@@ -126,6 +126,20 @@ def memory(
             raise
 
 
+def pvh_memory(image: Path, arguments: str, size: int) -> list[bytes]:
+    """Boots with `hold` as a PVH domain, and reads the first `size` bytes of each MiB of the machine's memory.
+
+    QEMU cannot follow a PVH domain's addresses. But Xen maps each MiB of the domain, such as the one that a kernel is
+    loaded at, to a whole one of the machine: the kernel's is among these.
+    """
+    options, _ = KINDS["pvh"]
+    last = int(options[options.index("-m") + 1])
+    regions = [(at << 20, size) for at in range(last)]
+    with _machine(image, f"{arguments} hold", "pvh", None, 1) as (command, folder):
+        _, found = read_memory_at(command, "hold", lambda _: regions, where=folder, physical=True)
+        return found
+
+
 def missing() -> str:
     """Why there is no hypervisor to boot under; empty if there is one."""
     try:

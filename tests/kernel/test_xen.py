@@ -7,7 +7,7 @@ import pytest
 
 from buildplug.base.errors import BuildplugError
 from buildplug.image.elf import Image
-from buildplug.image.headers import SHT_NOBITS
+from buildplug.image.headers import SHT_NOBITS, Section
 from buildplug.runtime.fixup import apply
 from sample_kernel import xen
 from sample_kernel.boot import EXIT_OK
@@ -15,6 +15,7 @@ from sample_kernel.boot import boot as boot_bare
 from tests.conftest import tool
 from tests.samples import built, copy_sample, edit
 
+MIB = 1 << 20
 COMPILERS = {"gcc": "ld", "clang": "ld.lld"}
 
 
@@ -50,14 +51,33 @@ def test_the_same_image_passes_them_as_a_pvh_domain(kernel: Path) -> None:
         assert len(checks(said)) == 105
 
 
+def reference_of(kernel: Path, backend: str, output: Path) -> tuple[Image, list[Section]]:
+    """What the fixup in Python makes of a kernel, and its sections with content."""
+    apply(Image(kernel), "bp_paravirt", f"bp_paravirt_{backend}", output)
+    reference = Image(output)
+    return reference, [s for s in reference.sections if s.alloc and s.size and s.type != SHT_NOBITS]
+
+
 def test_guest_memory_equals_the_reference(kernel: Path, tmp_path: Path) -> None:
-    apply(Image(kernel), "bp_paravirt", "bp_paravirt_xen", tmp_path / "reference")
-    reference = Image(tmp_path / "reference")
-    sections = [s for s in reference.sections if s.alloc and s.size and s.type != SHT_NOBITS]
+    reference, sections = reference_of(kernel, "xen", tmp_path / "reference")
     _, contents = xen.memory(kernel, "", [(s.address, s.size) for s in sections])
     different = [s.name for s, c in zip(sections, contents, strict=True) if c != reference.bytes_of(s).tobytes()]
     assert not different
     assert {".text", ".rodata", ".data"} <= {s.name for s in sections}
+
+
+@pytest.mark.parametrize("backend", ["native", "shim"])
+def test_memory_of_a_pvh_domain_equals_the_reference(kernel: Path, tmp_path: Path, backend: str) -> None:
+    """Exactly one MiB of the machine's memory begins with the patched kernel."""
+    reference, sections = reference_of(kernel, backend, tmp_path / "reference")
+    start, end = sections[0].address, max(s.address + s.size for s in sections)
+    assert start % MIB == 0
+    found = xen.pvh_memory(kernel, f"backend={backend}", end - start)
+    first = reference.bytes_of(sections[0]).tobytes()
+    (memory,) = (each for each in found if each.startswith(first))
+    parts = [memory[s.address - start :][: s.size] for s in sections]
+    different = [s.name for s, part in zip(sections, parts, strict=True) if part != reference.bytes_of(s).tobytes()]
+    assert not different
 
 
 def test_without_fixup_everything_runs_through_the_defaults(kernel: Path) -> None:
