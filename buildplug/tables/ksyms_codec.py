@@ -191,7 +191,28 @@ def inspect(data: bytes, arch: Arch) -> str:
     at = layout(arch, head)
     if head["size"] != at["end"] or at["end"] > len(data):
         return "bad_size"
-    return "ok" if head["body"] == checksum(data[head.dtype.itemsize : at["bases"]], order) else "bad_body"
+    if head["body"] != checksum(data[head.dtype.itemsize : at["bases"]], order):
+        return "bad_body"
+    return "ok" if _sound(*_tokens_of(data, head, at, order), int(head["endings"])) else "bad_tokens"
+
+
+def _tokens_of(data: bytes, head: Array, at: dict[str, int], order: str) -> tuple[list[int], bytes]:
+    """Where each token starts, then where the last one ends, and their text."""
+    starts: list[int] = np.frombuffer(data, order + "u2", TOKENS + 1, at["starts"]).tolist()
+    return starts, data[at["text"] : at["text"] + int(head["text"])]
+
+
+def _sound(starts: list[int], text: bytes, endings: int) -> bool:
+    """Whether the tokens are one behind another in the text, code 0 has none, and each code from `endings` on has one
+    that ends with its only zero byte, but no other has one.
+    """
+    if starts != sorted(starts) or starts[0] != starts[1] or starts[-1] > len(text):
+        return False
+    tokens = [text[start:end] for start, end in pairwise(starts)]
+    return all(
+        token.find(b"\0") == (len(token) - 1 if code >= endings else -1) and (token or code < endings)
+        for code, token in enumerate(tokens)
+    )
 
 
 def decode(data: bytes, arch: Arch, where: object) -> Ksyms:
@@ -217,8 +238,7 @@ def decode(data: bytes, arch: Arch, where: object) -> Ksyms:
     if rows is None:
         raise bad("places that do not decode")
     index = np.frombuffer(data, order + "u4", -(-symbols // NAMES), at["index"])
-    starts = np.frombuffer(data, order + "u2", TOKENS + 1, at["starts"]).tolist()
-    text = data[at["text"] : at["text"] + int(head["text"])]
+    starts, text = _tokens_of(data, head, at, order)
     tokens = [text[start:end] for start, end in pairwise(starts)]
     names = _unnamed(data[at["names"] : at["text"]], tokens, index.tolist(), int(head["endings"]))
     if names is None or len(names) != symbols:
@@ -279,12 +299,8 @@ def _unnamed(stream: bytes, tokens: list[bytes], index: list[int], endings: int)
     def one_of(codes: list[int]) -> bytes:
         return b"[%s]" % b"".join(b"\\x%02x" % code for code in codes) if codes else b"[^\\s\\S]"
 
-    ending = [code for code, token in enumerate(tokens) if token.endswith(b"\0")]
-    if ending != list(range(endings, TOKENS)) or any(b"\0" in token[:-1] for token in tokens):
-        return None
-    literal = one_of([code for code in range(endings) if not tokens[code]])
-    plain = one_of([code for code in range(endings) if tokens[code]])
-    pattern = re.compile(b"([\\s\\S])((?:%s[^\\0]|%s)*%s)" % (literal, plain, one_of(ending)))
+    plain = one_of([code for code, token in enumerate(tokens[:endings]) if token])
+    pattern = re.compile(b"([\\s\\S])((?:\\0[^\\0]|%s)*%s)" % (plain, one_of([*range(endings, TOKENS)])))
     names: list[bytes] = []
     starts: list[int] = []
     name, at = b"", 0

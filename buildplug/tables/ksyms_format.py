@@ -12,8 +12,9 @@ new block.
 
 Names are sorted bytewise; a name of several symbols is repeated. A name is the number of leading bytes shared with the
 previous name (0 for the first in a block), then codes. A code stands for a token; the code of an empty token means that
-a literal byte follows. Names end with a zero byte, which is part of their last token. Tokens that end a name have the
-highest codes, so a name can be skipped without decoding it.
+a literal byte follows; only code 0 is used so. Names end with a zero byte, which is part of their last token. Tokens
+that end a name have the highest codes, so a name can be skipped without decoding it. No other token has a zero byte:
+the check looks once, so that lookups need not, and copy tokens by words.
 
 Ranks (symbol -> name) and order (name -> symbol) are permutations, bit-packed to the width of the largest number.
 Without the order, a table is smaller but cannot look up names.
@@ -88,6 +89,7 @@ ERRORS = {
     "bad_head": "checksum of the header is wrong",
     "bad_size": "counts and size disagree",
     "bad_body": "checksum is wrong",
+    "bad_tokens": "tokens end names where their codes do not",
 }
 
 ROW = np.dtype([("section", "u4"), ("offset", "u8"), ("size", "u8"), ("type", "u1")])  # nm's letter is the type

@@ -14,8 +14,8 @@ from buildplug.base.errors import BuildplugError
 from buildplug.tables import ksyms_format
 from buildplug.tables.ksyms_codec import decode, encode, inspect
 from buildplug.tables.ksyms_format import ROW, collect
-from tests.ksyms_host import Host
-from tests.tables.ksyms_tables import a_table, questions, sections_of, seeds
+from tests.ksyms_host import Host, answer
+from tests.tables.ksyms_tables import a_table, many, questions, sections_of, seeds
 
 
 def flipped(data: bytes, chance: random.Random) -> bytes:
@@ -28,11 +28,18 @@ def flipped(data: bytes, chance: random.Random) -> bytes:
 
 def forged(data: bytes, chance: random.Random, arch: Arch = X86_64) -> bytes:
     """The table with some bytes changed, in the header too, and checksums that fit."""
-    changed, order = bytearray(data), arch.byteorder
-    head = ksyms_format.dtype("ksyms", order).itemsize
+    changed = bytearray(data)
+    head = ksyms_format.dtype("ksyms", arch.byteorder).itemsize
     for _ in range(chance.randint(1, 12)):
         place = chance.randrange(24, head) if chance.random() < 0.1 else chance.randrange(head, len(data))
         changed[place] = chance.choice((0, 1, 0x7F, 0xFF, chance.randrange(256)))
+    return signed(changed, arch)
+
+
+def signed(changed: bytearray, arch: Arch = X86_64) -> bytes:
+    """The table with checksums that fit."""
+    order = arch.byteorder
+    head = ksyms_format.dtype("ksyms", order).itemsize
     row = np.frombuffer(bytes(changed), ksyms_format.dtype("ksyms", order), 1)[0]
     body = bytes(changed[head : ksyms_format.layout(arch, row)["bases"]])
     changed[16:24] = struct.pack(f"{order}Q", ksyms_format.checksum(body + bytes(-len(body) % 4), order))
@@ -70,6 +77,42 @@ def test_a_forged_table_decodes_or_is_refused(seed: int) -> None:
         decode(data, X86_64, "vmlinux")
     except BuildplugError as error:
         assert str(error).startswith("vmlinux: expected a table of symbols, found ")
+
+
+@settings(max_examples=150)
+@given(seed=seeds)
+def test_c_reads_a_forged_table_that_decodes_as_python_does(host: Host, seed: int) -> None:
+    data = forged(encode(a_table(seed)), random.Random(seed))
+    try:
+        table = decode(data, X86_64, "vmlinux")
+    except BuildplugError:
+        return
+    at, error = host.check(data)
+    assert error == "ok"
+    asked = questions(table, at, seed)
+    assert host.ask(asked) == [answer(table, at, question) for question in asked]
+
+
+@pytest.mark.parametrize(
+    ("part", "place", "value"),
+    [
+        ("text", 0, 0),  # a zero in a token of one byte that ends no name
+        ("text", -1, 1),  # no zero at the end of the last token
+        ("text", -2, 0),  # a zero before it
+        ("starts", 2, 1),  # the code of literals has a token
+        ("starts", 4, 0xFF),  # a token before the last one
+        ("starts", 2 * ksyms_format.TOKENS + 1, 0xFF),  # a token outside the text
+    ],
+)
+def test_tokens_that_would_end_names_elsewhere_are_refused(host: Host, part: str, place: int, value: int) -> None:
+    data = bytearray(encode(many(1000)))
+    row = np.frombuffer(bytes(data), ksyms_format.dtype("ksyms", "<"), 1)[0]
+    parts = ksyms_format.layout(X86_64, row)
+    data[parts[part] + place + int(row["text"]) * (place < 0)] = value
+    forgery = signed(data)
+    _, error = host.check(forgery)
+    host.ask([])
+    assert error == inspect(forgery, X86_64) == "bad_tokens"
 
 
 @settings(max_examples=60)
