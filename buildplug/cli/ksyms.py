@@ -51,7 +51,9 @@ def run(options: Namespace) -> None:
         return
     rule = find(options.rule or "ksyms", Path.cwd())
     if options.demangle or options.trim:
-        rule = adjusted(rule, {"demangle": True, "trim": options.trim or rule.table.trim}, "--demangle")
+        rule = adjusted(
+            rule, {"demangle": True, "trim": options.trim or rule.table.trim, "raw": rule.table.by_name}, "--demangle"
+        )
     if not options.query:
         _list(image, rule, options.format, sizes=options.sizes)
         return
@@ -71,7 +73,9 @@ def run(options: Namespace) -> None:
 
 def _list(image: Image, rule: Rule, form: str, *, sizes: bool) -> None:
     """Prints all symbols, like nm in the order of their names in the image."""
-    table = collected(image, adjusted(rule, {"demangle": False, "hashes": False, "trim": ""}, rule.name), 0)
+    table = collected(
+        image, adjusted(rule, {"demangle": False, "hashes": False, "trim": "", "raw": False}, rule.name), 0
+    )
     symbols = [runtime_ksyms.symbol(table, 0, index) for index in range(len(table.rows))]
     symbols.sort(key=lambda symbol: (symbol.address, symbol.name))
     if rule.table.demangle:

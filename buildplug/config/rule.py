@@ -46,6 +46,7 @@ class Output:
         OneOf("trim", tuple(TRIM)),
         "With `demangle`: names have `...` for the arguments of generics, for the parameters of C++, or for both.",
     ] = ""
+    raw: Annotated[bool, "With `demangle`: symbols can be looked up by their names in the image, too."] = False
     fields: Annotated[tuple[Field, ...], "Of format `rows`: the fields of a row."] = ()
     sort: Annotated[
         tuple[str, ...],
@@ -171,9 +172,10 @@ def _checked(rule: Rule, where: object) -> Rule:
         ("demangle", rule.table.demangle, rule.format == "ksyms"),
         ("hashes", rule.table.hashes, rule.table.demangle),
         ("trim", rule.table.trim, rule.table.demangle),
+        ("raw", rule.table.raw, rule.table.demangle and rule.table.by_name),
     ):
         if given and not goes:
-            needs = "format ksyms" if key == "demangle" else "demangle"
+            needs = {"demangle": "format ksyms", "raw": "demangle and by_name"}.get(key, "demangle")
             raise BuildplugError(f"{where}: table", f"{key} is for tables with {needs}", "leave it out")
     _check_fields(rule, f"{where}: table")
     return rule

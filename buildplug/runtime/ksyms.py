@@ -1,7 +1,7 @@
 """The reference for lookups in a table of symbols: templates/runtime/ksyms.c.j2."""
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,12 +41,13 @@ def find(table: Ksyms, at: int, address: int) -> Symbol | None:
 
 
 def lookup(table: Ksyms, at: int, name: bytes) -> list[Symbol]:
-    """All symbols with a name, by index. C: bp_ksyms_lookup(), bp_ksyms_next()."""
+    """All symbols with a name, by index, then those that have it as their second one; each has the name that was asked
+    for. C: bp_ksyms_lookup(), bp_ksyms_next().
+    """
     if not table.by_name:
         return []
-    low = bisect_left(table.order, name, key=table.names.__getitem__)
-    high = bisect_right(table.order, name, key=table.names.__getitem__)
-    return [symbol(table, at, index) for index in table.order[low:high].tolist()]
+    low, high = bisect_left(table.spelled, name), bisect_right(table.spelled, name)
+    return [replace(symbol(table, at, index), name=name) for index in table.order[low:high].tolist()]
 
 
 def format_address(table: Ksyms, at: int, address: int) -> bytes:

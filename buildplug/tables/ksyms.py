@@ -81,9 +81,11 @@ def collected(image: Image, rule: Rule, at: int) -> Ksyms:
     rows["section"] = ksyms_format.inverse(order)[number]
     sections["base"][sections["flags"] == 0] -= np.uint64(at)
     section_names = [*map([*image.sections.names, "*ABS*"].__getitem__, np.minimum(used, count)[order].tolist())]
+    names = image.name_table.texts(chosen)
+    raw = [name if len(name) <= ksyms_format.LONGEST else b"" for name in names] if rule.table.raw else ()
     return ksyms_format.collect(
-        image.arch, sections.take(order), section_names, rows, _names(image.name_table.texts(chosen), rule),
-        f"rule {rule.name}", by_name=rule.table.by_name,
+        image.arch, sections.take(order), section_names, rows, _names(names, rule),
+        f"rule {rule.name}", by_name=rule.table.by_name, raw=raw,
     )  # fmt: skip
 
 

@@ -28,7 +28,6 @@ from buildplug.tables.ksyms_format import (
     Ksyms,
     checksum,
     dtype,
-    inverse,
     layout,
     width,
 )  # fmt: skip
@@ -38,10 +37,20 @@ def encode(table: Ksyms) -> bytes:
     """The table's bytes in memory."""
     order, symbols = table.arch.byteorder, len(table.rows)
     blocks, types, places = _places(table.rows, table.sections["symbols"], order)
-    index, starts, names, text, endings = _names(tuple(map(table.names.__getitem__, table.order.tolist())))
-    columns = [_bits(table.ranks), _bits(table.order) if table.by_name else b""]
+    index, starts, names, text, endings = _names(table.spelled)
+    bits = width(len(table.order))
+    columns = [_bits(table.ranks, bits), _bits(table.order, bits) if table.by_name else b""]
     head = np.zeros((), dtype("ksyms", order))
-    counts = len(table.sections), symbols, len(blocks), len(places), len(names), len(text), endings
+    counts = (
+        len(table.sections),
+        symbols,
+        len(table.order) - symbols,
+        len(blocks),
+        len(places),
+        len(names),
+        len(text),
+        endings,
+    )
     for field, value in zip(list(head.dtype.names or ())[6:], (BY_NAME * table.by_name, *counts), strict=True):
         head[field] = value
     parts = [blocks.tobytes(), index.astype(order + "u4").tobytes(), starts.astype(order + "u2").tobytes(), types]
@@ -53,9 +62,9 @@ def encode(table: Ksyms) -> bytes:
     return head.tobytes() + body + table.bases.tobytes()
 
 
-def _bits(values: Array) -> bytes:
+def _bits(values: Array, width: int) -> bytes:
     bits = np.unpackbits(values.astype("<u4").view("u1").reshape(-1, 4), axis=1, bitorder="little")
-    return np.packbits(bits[:, : width(len(values))], bitorder="little").tobytes() + bytes(4)
+    return np.packbits(bits[:, :width], bitorder="little").tobytes() + bytes(4)
 
 
 def varints(values: Array) -> tuple[Array, Array]:
@@ -189,7 +198,7 @@ def inspect(data: bytes, arch: Arch) -> str:
     if head["head"] != checksum(data[16 : head.dtype.itemsize], order):
         return "bad_head"
     at = layout(arch, head)
-    if head["size"] != at["end"] or at["end"] > len(data):
+    if head["size"] != at["end"] or at["end"] > len(data) or head["raw"] > head["symbols"]:
         return "bad_size"
     if head["body"] != checksum(data[head.dtype.itemsize : at["bases"]], order):
         return "bad_body"
@@ -226,6 +235,7 @@ def decode(data: bytes, arch: Arch, where: object) -> Ksyms:
         raise bad(f"{error} ({ERRORS[error]})")
     head = np.frombuffer(data, dtype("ksyms", order), 1)[0]
     at, symbols, by_name = layout(arch, head), int(head["symbols"]), bool(head["flags"] & BY_NAME)
+    count = symbols + int(head["raw"])
     sections = np.frombuffer(data, dtype("ksyms_section", order), head["sections"], at["sections"])
     counts = sections["symbols"].astype("i8")
     in_blocks = -(-counts // BLOCK)
@@ -237,26 +247,32 @@ def decode(data: bytes, arch: Arch, where: object) -> Ksyms:
     rows = _unplaced(data[at["places"] : at["names"]], blocks, filled, data[at["types"] : at["ranks"]])
     if rows is None:
         raise bad("places that do not decode")
-    index = np.frombuffer(data, order + "u4", -(-symbols // NAMES), at["index"])
+    index = np.frombuffer(data, order + "u4", -(-count // NAMES), at["index"])
     starts, text = _tokens_of(data, head, at, order)
     tokens = [text[start:end] for start, end in pairwise(starts)]
     names = _unnamed(data[at["names"] : at["text"]], tokens, index.tolist(), int(head["endings"]))
-    if names is None or len(names) != symbols:
+    if names is None or len(names) != count:
         raise bad("names that do not decode")
-    ranks = _unbits(data[at["ranks"] :], symbols)
-    if not np.array_equal(np.sort(ranks), np.arange(symbols)):
-        raise bad("ranks that are no permutation")
-    if by_name and not np.array_equal(_unbits(data[at["order"] :], symbols), inverse(ranks)):
-        raise bad("an order that is not that of the ranks")
+    ranks = _unbits(data[at["ranks"] :], symbols, width(count))
+    listed = _unbits(data[at["order"] :], count, width(count)) if by_name else np.sort(ranks)
+    own = np.zeros(count, bool)
+    own[ranks[ranks < count]] = True
+    if own.sum() != symbols or (listed >= symbols).any() or (count > symbols and not by_name):
+        raise bad("ranks that are not those of the names")
     rows["section"] = np.repeat(np.arange(len(sections)), counts)
     bases = np.frombuffer(data, arch.base_type, head["sections"], at["bases"])
-    return Ksyms(arch, sections, bases, rows, tuple(map(names.__getitem__, ranks.tolist())), ranks, by_name)
+    second = {row: names[rank] for rank, row in zip(np.flatnonzero(~own).tolist(), listed[~own].tolist(), strict=True)}
+    raw = tuple(second.get(row, b"") for row in range(symbols)) if second else ()
+    table = Ksyms(arch, sections, bases, rows, tuple(map(names.__getitem__, ranks.tolist())), ranks, by_name, raw)
+    if not np.array_equal(listed, table.order if by_name else np.arange(symbols)):
+        raise bad("an order that is not that of the ranks")
+    return table
 
 
-def _unbits(data: bytes, count: int) -> Array:
-    bits = np.unpackbits(np.frombuffer(data, "u1", (count * width(count) + 7) // 8), bitorder="little")
+def _unbits(data: bytes, count: int, width: int) -> Array:
+    bits = np.unpackbits(np.frombuffer(data, "u1", (count * width + 7) // 8), bitorder="little")
     rows = np.zeros((count, 32), "u1")
-    rows[:, : width(count)] = bits[: count * width(count)].reshape(count, width(count))
+    rows[:, :width] = bits[: count * width].reshape(count, width)
     return np.packbits(rows, axis=1, bitorder="little").view("<u4")[:, 0].astype("u4")
 
 

@@ -10,14 +10,15 @@ the number of its type (15: the letter follows), in the high four bits the dista
 (15: a varint follows, the distance from its start). Then the size, a varint. Varints are LEB128. Each section starts a
 new block.
 
-Names are sorted bytewise; a name of several symbols is repeated. A name is the number of leading bytes shared with the
-previous name (0 for the first in a block), then codes. A code stands for a token; the code of an empty token means that
-a literal byte follows; only code 0 is used so. Names end with a zero byte, which is part of their last token. Tokens
-that end a name have the highest codes, so a name can be skipped without decoding it. No other token has a zero byte:
-the check looks once, so that lookups need not, and copy tokens by words.
+Names are sorted bytewise; a name of several symbols is repeated. They are those of the symbols and, if the rule says
+`raw`, the mangled ones by which symbols are looked up, too: at most one a symbol. A name is the number of leading bytes
+shared with the previous name (0 for the first in a block), then codes. A code stands for a token; the code of an empty
+token means that a literal byte follows; only code 0 is used so. Names end with a zero byte, which is part of their last
+token. Tokens that end a name have the highest codes, so a name can be skipped without decoding it. No other token has a
+zero byte: the check looks once, so that lookups need not, and copy tokens by words.
 
-Ranks (symbol -> name) and order (name -> symbol) are permutations, bit-packed to the width of the largest number.
-Without the order, a table is smaller but cannot look up names.
+Ranks (symbol -> name) and order (name -> symbol) are bit-packed to the width of the largest rank. Without mangled names
+they are permutations. Without the order, a table is smaller but cannot look up names.
 
 Measured by `python -m bench.ksyms` with the 48,024 symbols of a small Linux, relative to its kallsyms (without sizes):
 0.77 of the bytes (727,240 to 938,880; without the order 631,192), 0.93 of the instructions to find an address (1,696 to
@@ -39,7 +40,7 @@ from buildplug.image.headers import Array
 from buildplug.tables.binary import Records, dtypes
 
 MAGIC = 0x534B5042  # "BPKS", little-endian
-VERSION = 1
+VERSION = 2
 BY_NAME = 1  # header flag: the table has the order, so names can be looked up
 ABSOLUTE = 1  # section flag: the base is an address, not relative to the table (per-CPU offsets)
 BLOCK = 8  # places per block
@@ -63,6 +64,7 @@ RECORDS: Records = {
         ("flags", "u4", "BP_KSYMS_BY_NAME"),
         ("sections", "u4", "count"),
         ("symbols", "u4", "count"),
+        ("raw", "u4", "count of names by which symbols are looked up besides their own; none has two"),
         ("blocks", "u4", "count: of each section as many as its symbols need"),
         ("places", "u4", "bytes"),
         ("names", "u4", "bytes"),
@@ -110,12 +112,29 @@ class Ksyms:
     names: tuple[bytes, ...]  # of the rows
     ranks: Array  # of each row: its name's index in the order of names
     by_name: bool
+    raw: tuple[bytes, ...] = ()  # of the rows, if any has one: a second name, or nothing
     section_names: tuple[str, ...] = ()  # for messages and anchors; not encoded
 
     @cached_property
     def order(self) -> Array:
-        """Row indices in the order of names."""
-        return inverse(self.ranks)
+        """Row indices in the order of names: if two are equal, first the row's own, then by row."""
+        if not self.raw:
+            return inverse(self.ranks)
+        second = sorted((row for row, name in enumerate(self.raw) if name), key=self.raw.__getitem__)
+        order = np.empty(len(self.rows) + len(second), "u4")
+        own = np.zeros(len(order), bool)
+        own[self.ranks] = True
+        order[self.ranks], order[~own] = np.arange(len(self.rows)), second
+        return order
+
+    @cached_property
+    def spelled(self) -> tuple[bytes, ...]:
+        """All names in their order."""
+        if not self.raw:
+            return tuple(map(self.names.__getitem__, self.order.tolist()))
+        own = self.ranks[self.order] == np.arange(len(self.order))
+        pairs = zip(own.tolist(), self.order.tolist(), strict=True)
+        return tuple(self.names[row] if first else self.raw[row] for first, row in pairs)
 
     @cached_property
     def first(self) -> Array:
@@ -125,9 +144,10 @@ class Ksyms:
 
 def collect(
     arch: Arch, sections: Array, section_names: Sequence[str], rows: Array, names: Sequence[bytes], where: object,
-    *, by_name: bool = True,
+    *, by_name: bool = True, raw: Sequence[bytes] = (),
 ) -> Ksyms:  # fmt: skip
-    """A table of unsorted symbols: rows (dtype ROW), sections (dtype SECTION), and the names of both.
+    """A table of unsorted symbols: rows (dtype ROW), sections (dtype SECTION), and the names of both. `raw`: names by
+    which the rows are looked up, too; one that is empty, or the row's own, adds nothing.
 
     `where` is for messages. Raises BuildplugError for a symbol that the format cannot hold.
     """
@@ -142,17 +162,20 @@ def collect(
             found = ", ".join(f"{field} {rows[field][i]:#x}" for field in ROW.names or ())
             raise BuildplugError(where, f"symbol {shown}: expected {expected}, found {found}", remedy)
 
-    lengths = np.fromiter(map(len, names), "i8", len(names))
     bad(rows["section"] >= len(sections), f"a section below {len(sections)}", "exclude it in the rule")
     bad(rows["offset"] >> np.uint64(32) > 0, "an offset below 4 GiB in its section", "exclude it in the rule")
     bad(rows["size"] >> np.uint64(32) > 0, "a size below 4 GiB", "exclude it in the rule")
     bad((rows["type"] < 0x21) | (rows["type"] > 0x7E), "a letter as its type", "see nm's manual")
-    bad(lengths > LONGEST, f"a name of at most {LONGEST} bytes", "exclude it in the rule")
-    if b"\0" in b"".join(names):
-        bad(np.array([b"\0" in name for name in names]), "a name without zero bytes", "exclude it in the rule")
+    for texts in names, raw:
+        lengths = np.fromiter(map(len, texts), "i8", len(texts))
+        bad(lengths > LONGEST, f"a name of at most {LONGEST} bytes", "exclude it in the rule")
+        if b"\0" in b"".join(texts):
+            bad(np.array([b"\0" in name for name in texts]), "a name without zero bytes", "exclude it in the rule")
 
     place = rows["section"].astype("u8") << np.uint64(32) | rows["offset"]
-    first = np.lexsort((rows["type"], rows["size"], place))
+    second = [b"" if two == one else two for one, two in zip(names, raw, strict=True)] if raw else []
+    tie = inverse(np.array(sorted(range(len(second)), key=second.__getitem__), "u4")) if raw else rows["type"]
+    first = np.lexsort((tie, rows["type"], rows["size"], place))
     named = list(map(names.__getitem__, first.tolist()))
     ranks = inverse(np.array(sorted(range(len(names)), key=named.__getitem__), "u4"))
     rows = rows.take(first)
@@ -163,8 +186,12 @@ def collect(
     kept["size"], kept["flags"] = sections["size"], sections["flags"]
     kept["symbols"] = np.bincount(rows["section"], minlength=len(sections))
     bases = (sections["base"] & np.uint64(arch.modulus - 1)).astype(arch.base_type)
-    in_order = tuple(map(named.__getitem__, last.tolist()))
-    return Ksyms(arch, kept, bases, rows.take(last), in_order, ranks[last], by_name, tuple(section_names))
+    in_order, ranks = tuple(map(named.__getitem__, last.tolist())), ranks[last]
+    kept_raw = tuple(map(second.__getitem__, first[last].tolist())) if any(second) else ()
+    if kept_raw:
+        every = [*in_order, *filter(None, kept_raw)]
+        ranks = inverse(np.array(sorted(range(len(every)), key=every.__getitem__), "u4"))[: len(names)]
+    return Ksyms(arch, kept, bases, rows.take(last), in_order, ranks, by_name, kept_raw, tuple(section_names))
 
 
 def inverse(permutation: Array) -> Array:
@@ -184,15 +211,18 @@ def checksum(data: bytes, byteorder: str) -> int:
 def layout(arch: Arch, head: Array) -> dict[str, int]:
     """The offset of each part of a table in bytes, from its header; `end` is last."""
     symbols, sections = int(head["symbols"]), int(head["sections"])
-    column = (symbols * width(symbols) + 7) // 8 + 4  # padding: readers load 5 bytes at once
+    names = symbols + int(head["raw"])
+    ranks, order = (
+        (count * width(names) + 7) // 8 + 4 for count in (symbols, names)
+    )  # 4: readers load 5 bytes at once
     parts = {
         "sections": sections * dtype("ksyms_section", arch.byteorder).itemsize,
         "blocks": int(head["blocks"]) * dtype("ksyms_block", arch.byteorder).itemsize,
-        "index": -(-symbols // NAMES) * 4,
+        "index": -(-names // NAMES) * 4,
         "starts": (TOKENS + 1) * 2,
         "types": LITERAL,
-        "ranks": column,
-        "order": column if int(head["flags"]) & BY_NAME else 0,
+        "ranks": ranks,
+        "order": order if int(head["flags"]) & BY_NAME else 0,
         "places": int(head["places"]),
         "names": int(head["names"]),
         "text": int(head["text"]),
@@ -202,6 +232,6 @@ def layout(arch: Arch, head: Array) -> dict[str, int]:
     return dict(zip(parts, ends, strict=False)) | {"bases": bases, "end": bases + arch.word * sections}
 
 
-def width(symbols: int) -> int:
-    """Bits needed for numbers below `symbols`."""
-    return max(symbols - 1, 0).bit_length()
+def width(names: int) -> int:
+    """Bits needed for numbers below `names`."""
+    return max(names - 1, 0).bit_length()

@@ -101,4 +101,5 @@ def test_trimmed_names_are_listed_and_found(tmp_path: Path, written: Written) ->
     assert [line.split(" ", 2)[2] for line in listed] == ["void f<...>(int)"] * 2
     found = buildplug("ksyms", image, "--trim", "all", "void f<...>(...)", "0x1005").stdout.splitlines()
     assert found == ["0x1000 T", "0x1004 T", "void f<...>(...)+0x1/0x4"]
+    assert buildplug("ksyms", image, "--trim", "all", "_Z1fIcEvi").stdout == "0x1004 T\n"
     assert buildplug("ksyms", image, "--trim", "all", "--format", "kallsyms").returncode == 2

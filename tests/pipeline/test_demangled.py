@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from buildplug.image.elf import Image
+from buildplug.runtime.ksyms import lookup
 from buildplug.tables.ksyms_codec import decode
 from tests.conftest import tool
 from tests.samples import buildplug, built, copy_sample, edit, one_line
@@ -46,6 +47,18 @@ def test_trimmed_names_are_in_the_table(kernel: Path) -> None:
     assert "Queue<...>::add(...)" in names(kernel)
 
 
+def test_with_raw_names_a_symbol_is_found_by_either(kernel: Path) -> None:
+    edit(kernel / "buildplug.toml", ("demangle = true", "demangle = true\nraw = true"))
+    built(kernel)
+    image = Image(kernel / "build" / "vmlinux")
+    section = image.section(".bp_ksyms")
+    table = decode(image.bytes_of(section).tobytes(), image.arch, kernel)
+    raw = b"_ZN3odd5first17h0123456789abcdefE"
+    address = image.address_of(raw.decode())
+    for name in raw, b"odd::first":
+        assert [symbol.address for symbol in lookup(table, section.address, name)] == [address]
+
+
 def test_after_a_change_the_image_is_that_of_a_first_build(kernel: Path, tmp_path: Path) -> None:
     built(kernel)
     change(kernel, "6second")
@@ -81,6 +94,11 @@ def test_provenance_names_the_demangler(kernel: Path, tmp_path: Path) -> None:
         ('rule = "functions"\ndemangle = true', "demangle is for tables with format ksyms; leave it out"),
         ('rule = "ksyms"\nhashes = true', "hashes is for tables with demangle; leave it out"),
         ('rule = "ksyms"\ntrim = "all"', "trim is for tables with demangle; leave it out"),
+        ('rule = "ksyms"\nraw = true', "raw is for tables with demangle and by_name; leave it out"),
+        (
+            'rule = "ksyms"\ndemangle = true\nby_name = false\nraw = true',
+            "raw is for tables with demangle and by_name; leave it out",
+        ),
     ],
 )
 def test_a_key_without_effect_is_an_error(kernel: Path, keys: str, message: str) -> None:

@@ -35,7 +35,7 @@ def sections_of(sections: Sequence[tuple[str, int, int, int]]) -> tuple[Array, l
 
 
 def a_table(seed: int, arch: Arch = X86_64, *, by_name: bool = True) -> Ksyms:
-    """A table of random symbols, from none to hundreds."""
+    """A table of random symbols, from none to hundreds; half of those by name have second names."""
     chance = random.Random(seed)
     count = chance.choice((0, 1, 2, NAMES, NAMES + 1, 40, 300))
     sections = []
@@ -55,14 +55,15 @@ def a_table(seed: int, arch: Arch = X86_64, *, by_name: bool = True) -> Ksyms:
         if i and chance.random() < 0.2:
             section, offset = int(rows["section"][i - 1]), int(rows["offset"][i - 1])
         rows[i] = (section, offset, extent, chance.choice(letters))
-    return collect(arch, *sections_of(sections), rows, names, "test", by_name=by_name)
+    raw = [a_name(chance, names) for _ in names] if by_name and chance.random() < 0.5 else []
+    return collect(arch, *sections_of(sections), rows, names, "test", by_name=by_name, raw=raw)
 
 
 def questions(table: Ksyms, at: int, seed: int) -> list[Question]:
     """Questions about all that a table has, and some that it has not."""
     chance = random.Random(seed)
     asked: list[Question] = [("g", index, chance.choice(ROOMS)) for index in range(len(table.rows) + 2)]
-    asked += [("l", name, 0) for name in {*table.names, b"", b"nothing", b"\xff" * 300}]
+    asked += [("l", name, 0) for name in {*table.names, *table.raw, b"", b"nothing", b"\xff" * 300}]
     places = [
         runtime_ksyms.symbol(table, at, index).address + step
         for index in range(len(table.rows))

@@ -132,6 +132,26 @@ def test_a_table_of_another_machine_is_refused(host: Host) -> None:
     assert error == inspect(data, X86_64) == "bad_version"
 
 
+def test_a_table_of_the_first_version_is_refused(host: Host) -> None:
+    data = bytearray(encode(many(10)))
+    struct.pack_into("<H", data, 4, 1)
+    _, error = host.check(signed(data))
+    host.ask([])
+    assert error == inspect(bytes(data), X86_64) == "bad_version"
+    with pytest.raises(BuildplugError, match=r"^vmlinux: expected a table of symbols, found bad_version \(.*\); build"):
+        decode(bytes(data), X86_64, "vmlinux")
+
+
+def test_more_second_names_than_symbols_are_refused(host: Host) -> None:
+    table = a_table(1)
+    data = bytearray(encode(table))
+    row = np.frombuffer(data, ksyms_format.dtype("ksyms", "<"), 1)
+    row["raw"] = len(table.rows) + 1
+    _, error = host.check(signed(data))
+    host.ask([])
+    assert error == inspect(signed(data), X86_64) == "bad_size"
+
+
 def test_the_error_of_a_bad_table_names_file_and_remedy() -> None:
     with pytest.raises(
         BuildplugError, match=r"^vmlinux: expected a table of symbols, found bad_magic \(.*\); build the"

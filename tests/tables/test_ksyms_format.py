@@ -23,7 +23,7 @@ def same(a: Ksyms, b: Ksyms) -> bool:
     """Whether two tables are equal, but for the names of sections."""
     fields = ("sections", "bases", "rows", "ranks")
     arrays = all(np.array_equal(getattr(a, field), getattr(b, field)) for field in fields)
-    return arrays and (a.names, a.by_name) == (b.names, b.by_name)
+    return arrays and (a.names, a.by_name, a.raw) == (b.names, b.by_name, b.raw)
 
 
 def compare(host: Host, table: Ksyms, seed: int = 0) -> None:
@@ -57,7 +57,8 @@ def test_the_order_of_the_input_does_not_matter(seed: int) -> None:
     sizes, flags = table.sections["size"].tolist(), table.sections["flags"].tolist()
     sections = list(zip(table.section_names, sizes, flags, table.bases.tolist(), strict=True))
     names = [table.names[i] for i in order.tolist()]
-    assert encode(collect(X86_64, *sections_of(sections), table.rows[order], names, "test")) == encode(table)
+    raw = [table.raw[i] for i in order.tolist()] if table.raw else []
+    assert encode(collect(X86_64, *sections_of(sections), table.rows[order], names, "test", raw=raw)) == encode(table)
 
 
 def test_a_table_of_no_section_decodes(host: Host) -> None:
@@ -92,6 +93,16 @@ def test_a_name_of_many_symbols_is_found_for_each(host: Host) -> None:
     rows["offset"], rows["type"] = np.arange(100), ord("t")
     names = [b"a", *[b"same" * 100] * 98, b"z"]
     compare(host, collect(X86_64, *sections_of([(".text", 100, 0, 64)]), rows, names, "test"))
+
+
+def test_a_symbol_is_found_by_either_of_its_names() -> None:
+    rows = np.array([(0, 0, 8, ord("t")), (0, 8, 8, ord("t")), (0, 16, 8, ord("t"))], ROW)
+    names, raw = [b"f()", b"plain", b"g"], [b"_Z1fv", b"plain", b"f()"]
+    table = collect(X86_64, *sections_of([(".text", 24, 0, 0)]), rows, names, "test", raw=raw)
+    found = {name: [s.index for s in runtime_ksyms.lookup(table, 0, name)] for name in {*names, *raw}}
+    assert found == {b"f()": [0, 2], b"_Z1fv": [0], b"plain": [1], b"g": [2]}
+    assert runtime_ksyms.format_address(table, 0, 4) == b"f()+0x4/0x8"
+    assert len(table.order) == 5  # a name that a symbol has already adds nothing
 
 
 def test_of_several_symbols_at_one_address_the_largest_is_found() -> None:
