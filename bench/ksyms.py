@@ -117,6 +117,7 @@ def main(arguments: Sequence[str]) -> None:
         measure_seconds(vmlinux, folder)
         measure_bytes(table, folder)
         ksyms_lookups.measure(vmlinux.parent, Image(vmlinux).address_of("_text") or 0, table, folder)
+        ksyms_lookups.measure_code(folder)
 
 
 if __name__ == "__main__":

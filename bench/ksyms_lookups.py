@@ -48,28 +48,30 @@ FUNCTIONS = (
     "kallsyms_expand_symbol", "get_symbol_offset", "kallsyms_sym_address", "cleanup_symbol_name",
     "compare_symbol_name", "get_symbol_seq", "kallsyms_lookup_names", "kallsyms_lookup_name", "get_symbol_pos",
 )  # fmt: skip
+SIDES = {"theirs": ("their_main.c",), "ours": ("our_main.c", "ksyms.c")}
+COMPILE = ("gcc", "-mgeneral-regs-only", "-w", "-I.")
 KALLSYMS_LOOKUPS = """
-static unsigned long find(unsigned long address, char *name)
+unsigned long find(unsigned long address, char *name)
 {
 	unsigned long size, offset, pos = get_symbol_pos(address, &size, &offset);
 
 	kallsyms_expand_symbol(get_symbol_offset(pos), name, KSYM_NAME_LEN);
 	return address - offset;
 }
-static unsigned long lookup(const char *name) { return kallsyms_lookup_name(name); }
+unsigned long lookup(const char *name) { return kallsyms_lookup_name(name); }
 """
 OUR_LOOKUPS = """
 #include <stdio.h>
 #include <string.h>
 #include "ksyms.h"
 extern const struct bp_ksyms table;
-static unsigned long find(unsigned long address, char *name)
+unsigned long find(unsigned long address, char *name)
 {
 	struct bp_ksym symbol;
 
 	return bp_ksyms_find(&table, address, &symbol, name, 512) ? symbol.address : 0;
 }
-static unsigned long lookup(const char *name)
+unsigned long lookup(const char *name)
 {
 	struct bp_ksym symbol;
 
@@ -114,18 +116,34 @@ def measure(tree: Path, start: int, table: ksyms_format.Ksyms, folder: Path) -> 
     (folder / "their_main.c").write_text(KALLSYMS + functions + KALLSYMS_LOOKUPS + MAIN)
     (folder / "our_main.c").write_text(OUR_LOOKUPS + MAIN)
     bases = [f"-Wl,--defsym,section_{i}={base % 2**64:#x}" for i, base in enumerate(table.bases.tolist())]
-    build = ("gcc", "-O2", "-mgeneral-regs-only", "-w", "-static", "-I.", "-o")
-    run([*build, "ours", "our_main.c", "ksyms.c", "table.o", *bases], folder, "build our lookups")
+    build = (*COMPILE, "-O2", "-static", "-o")
+    run([*build, "ours", *SIDES["ours"], "table.o", *bases], folder, "build our lookups")
     text = f"-Wl,--defsym,_text={start:#x}"
-    run([*build, "theirs", "their_main.c", "kallsyms.o", text], folder, "build their lookups")
-    found = [run([f"./{side}", "print"], folder, "look up").output for side in ("theirs", "ours")]
+    run([*build, "theirs", *SIDES["theirs"], "kallsyms.o", text], folder, "build their lookups")
+    found = [run([f"./{side}", "print"], folder, "look up").output for side in SIDES]
     same = sum(a == b for a, b in zip(*(text.splitlines() for text in found), strict=True))
     print(f"lookups: {len(wanted)} of each, the same answers for {same}")
     for what in ("find", "lookup"):
-        counts = [
-            (instructions(folder, side, what) - instructions(folder, side)) / len(wanted) for side in ("theirs", "ours")
-        ]
+        counts = [(instructions(folder, side, what) - instructions(folder, side)) / len(wanted) for side in SIDES]
         print(f"instructions, {what}: kallsyms {counts[0]:.0f}, ours {counts[1]:.0f}: {counts[1] / counts[0]:.2f}")
+
+
+def measure_code(folder: Path) -> None:
+    """Prints the bytes of code of the lookups on both sides, after measure()."""
+    for level in ("-O2", "-Os"):
+        sizes = [code_size(folder, side, level) for side in SIDES]
+        print(f"bytes of code, {level}: kallsyms {sizes[0]}, ours {sizes[1]}: {sizes[1] / sizes[0]:.2f}")
+
+
+def code_size(folder: Path, side: str, level: str) -> int:
+    """The bytes of find(), lookup() and all functions that they call."""
+    objects = [Path(name).with_suffix(".o") for name in SIDES[side]]
+    run([*COMPILE, level, "-ffunction-sections", "-c", *SIDES[side]], folder, "compile lookups")
+    run(
+        ["ld", "-r", "--gc-sections", "-u", "find", "-u", "lookup", "-o", "lookups.o", *objects], folder, "link lookups"
+    )
+    functions = [line.split() for line in run(["nm", "-S", "lookups.o"], folder, "measure code").output.splitlines()]
+    return sum(int(words[1], 16) for words in functions if len(words) == 4 and words[2] in "tT")
 
 
 def instructions(folder: Path, side: str, *arguments: str) -> int:

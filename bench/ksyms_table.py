@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from buildplug.image.headers import Array
     from buildplug.tables.ksyms_format import Ksyms
 
@@ -44,7 +46,7 @@ def from_files(folder: Path) -> "Ksyms":
     return again(kept, bases, rows, (folder / "names").read_bytes().split(b"\0"))
 
 
-def again(kept: "Array", bases: "Array", rows: "Array", names: list[bytes]) -> "Ksyms":
+def again(kept: "Array", bases: "Array", rows: "Array", names: list[bytes], raw: "Sequence[bytes]" = ()) -> "Ksyms":
     """A table of rows and names, with the sections and bases of another table."""
     import numpy as np
 
@@ -53,7 +55,7 @@ def again(kept: "Array", bases: "Array", rows: "Array", names: list[bytes]) -> "
 
     sections = np.zeros(len(kept), SECTION)
     sections["size"], sections["flags"], sections["base"] = kept["size"], kept["flags"], bases.view("u8")
-    return collect(X86_64, sections, [*map(str, range(len(kept)))], rows, names, "bench")
+    return collect(X86_64, sections, [*map(str, range(len(kept)))], rows, names, "bench", raw=raw)
 
 
 def write(folder: Path, table: "Ksyms") -> None:

@@ -1,5 +1,6 @@
 """Our table of symbols compared with Linux's kallsyms and with plain strings, on the long names of Rust: bytes a symbol
-and instructions a lookup, for names that are raw, readable, and readable without the arguments of generics.
+and instructions a lookup, for names that are raw, readable, and readable without the arguments of generics; and the
+bytes of the code that looks up. With raw names, symbols of a table of readable ones are looked up by them, too.
 
 `python -m bench.long_names [PROGRAM...]`; by default the toolchain's cargo and librustc_driver. Both sides have the
 same symbols: those that kallsyms can hold, with another letter for each space and quote, which it cannot read.
@@ -47,7 +48,8 @@ def table_of(image: Image, rule: Rule) -> Ksyms:
     ]
     kept = [at for at in kept if chr(full.rows["type"][at]) in "tTdDbBrRwWvV"]
     names = [full.names[at].translate(READ) for at in kept]
-    return ksyms_table.again(full.sections, full.bases, full.rows[kept], names)
+    raw = [full.raw[at] for at in kept] if full.raw else []
+    return ksyms_table.again(full.sections, full.bases, full.rows[kept], names, raw)
 
 
 def kallsyms(tree: Path, table: Ksyms, folder: Path) -> dict[str, int]:
@@ -77,6 +79,12 @@ def measure(tree: Path, program: Path, folder: Path) -> None:
         theirs = sum(parts[part] for part in ("names", "markers", "token_table", "token_index"))
         for what, a, b in (("names", theirs, names), ("all", sum(parts.values()), len(data))):
             print(f"bytes a symbol, {what}: kallsyms {a / count:.1f}, ours {b / count:.1f}: {b / a:.2f}", flush=True)
+        if "demangle" in keys:
+            both = len(ksyms_codec.encode(table_of(image, adjusted(rule, keys | {"raw": True}, "bench"))))
+            alone = len(data) / count
+            print(
+                f"bytes a symbol, all: with raw names {both / count:.1f}, without {alone:.1f}: {both / len(data):.2f}"
+            )
         ksyms_lookups.measure(tree, 0, table, folder)
 
 
@@ -84,6 +92,7 @@ def main(arguments: Sequence[str]) -> None:
     with ksyms.beside_linux(None) as (vmlinux, folder):
         for program in [*map(Path, arguments)] or programs():
             measure(vmlinux.parent, program, folder)
+        ksyms_lookups.measure_code(folder)
 
 
 if __name__ == "__main__":
