@@ -18,7 +18,8 @@ from doit.tools import config_changed
 from buildplug.base import data, files, fingerprints
 from buildplug.base.errors import BuildplugError
 from buildplug.config.project import STATE, Config
-from buildplug.linker import command_line, unusable
+from buildplug.image.elf import Image
+from buildplug.linker import command_line, family, unusable
 from buildplug.linker.command_line import LinkLine
 from buildplug.linker.script import Placement, place
 from buildplug.pipeline import compiler, ninja
@@ -171,7 +172,8 @@ class Pipeline:
         return Compiled() if log.stat().st_mtime_ns != before or not self._is_noted("compile") else None
 
     def draft(self) -> Linked:
-        """Links the image that the tables are made from: with the previous tables, else with empty ones."""
+        """Links the image that the tables are made from: with the previous tables or those that are expected of the
+        objects, else with empty ones."""
         noted = read_note(self.notes["relink"], Linked)
         why = "nothing was linked here before" if noted is None else ""
         if noted and noted.settings != self.settings:
@@ -181,7 +183,20 @@ class Pipeline:
         elif (verified := read_note(self.notes["verify"], Verified)) and verified.moved:
             # two links keep the relocations of the table that was extracted from the first
             why = "the linker moves parts of sections from link to link"
+        if noted is None and self.stage.foretell(self._expected):
+            why = ""
         return self.stage.link_draft(self.draft_link, why)
+
+    def _expected(self) -> Image | None:
+        """What the first link will make. Libraries give only what others want of them, mostly nothing; what
+        --gc-sections leaves out is not known before the link."""
+        if "gc-sections" in self._line:
+            return None
+        from buildplug.stage.forecast import forecast  # lazy, as only a first link needs it
+
+        c = self.config
+        named = [c.root / name for name in (*self._line.inputs, *c.link.objects) if not name.endswith(".a")]
+        return forecast([*self.objects, *named], self._places(), [t.rule for t in c.tables], family.of(c.toolchain.ld))
 
     def extract(self) -> Extracted:
         """Finds the references, and checks that inline code is safe at each of them."""

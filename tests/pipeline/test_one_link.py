@@ -1,11 +1,14 @@
 """A build after a change links once if the tables fit into the room of the previous ones; its image is the same."""
 
+import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from buildplug.stage.passes import FITS
+from tests.conftest import tool
 from tests.samples import buildplug, built, copy_sample, edit
 
 CHANGE = "\nint odd[9] = {7};\n"
@@ -42,6 +45,21 @@ def test_change_that_needs_no_more_room_takes_one_link_for_the_same_outputs(kern
     anew = built(kernel, f"--provenance={provenance}")
     assert (anew["links"], anew["outputs"]["vmlinux"]) == (2, record["outputs"]["vmlinux"])
     assert provenance.read_bytes() == said
+
+
+@pytest.mark.parametrize("linker", ["ld", "ld.lld"])
+def test_first_build_of_tables_of_symbols_takes_one_link_for_the_same_image(tmp_path: Path, linker: str) -> None:
+    kernel = tmp_path / "kernel"
+    assert buildplug("new", kernel).returncode == 0
+    edit(kernel / "buildplug.toml", ('ld = "ld"', f'ld = "{linker}"'))
+    first = built(kernel)
+    assert (first["links"], first["why"]) == (1, FITS)
+    shutil.rmtree(kernel / "build")
+    without = "from buildplug.stage.passes import Stage; from buildplug.cli.main import main; "
+    without += "Stage.foretell = lambda *_: False; main()"
+    tool(sys.executable, "-c", without, "build", kernel)
+    anew = json.loads((kernel / "build" / "vmlinux.buildplug.json").read_text())
+    assert (anew["links"], anew["outputs"]["vmlinux"]) == (2, first["outputs"]["vmlinux"])
 
 
 def test_draft_that_is_left_is_the_image_if_there_was_but_one_link(kernel: Path) -> None:
