@@ -24,7 +24,7 @@ name = "user"
 cc = "gcc"
 [compile]
 sources = ["*.[cS]"]
-include = [".", "x86_64"]
+include = [".", "x86", "x86_64"]
 cflags = ["-std=c11", "-O2", "-ffreestanding", "-mno-red-zone", "-mgeneral-regs-only", "-fno-pic", "-fno-pie",
     "-fno-stack-protector", "-fcf-protection=none", "-fno-asynchronous-unwind-tables"]
 asflags = []
@@ -38,7 +38,7 @@ ops = "paravirt.toml"
 
 def measure(folder: Path) -> dict[str, list[int]]:
     """Cycles of each work in the four variants."""
-    for header in ("paravirt.h", "native.h", "x86.h", "native_entry.S", "function.h", "x86_64/arch.h"):
+    for header in ("x86/paravirt.h", "x86/native.h", "x86/x86.h", "native_entry.S", "function.h", "x86_64/arch.h"):
         (folder / header).parent.mkdir(exist_ok=True)
         shutil.copy(SAMPLE / header, folder / header)
     shutil.copy(SAMPLE / "i386/xen.h", folder)  # the one without Xen: a process is no domain
