@@ -104,13 +104,14 @@ class Changes:
 
     It may have any key of `kernel`, `toolchain`, `compile` and `link` except `kernel.arch`. A key replaces the file's,
     but a list is appended to the file's: flags add up, and the last one counts. Settings for some architectures only
-    must therefore be under each of those.
+    must therefore be under each of those. A table replaces the file's of the same name, or is appended.
     """
 
     kernel: Kernel = field(default_factory=Kernel)
     toolchain: Toolchain = field(default_factory=Toolchain)
     compile: Compile = field(default_factory=Compile)
     link: Link = field(default_factory=Link)
+    table: tuple[TableEntry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -204,13 +205,22 @@ def read_file(path: Path, arch: str = "") -> File:
 
 def _changed(file: File, changes: Changes, given: dict[str, Any]) -> File:
     """The file with only those changes applied that are `given`: section -> keys. Lists are appended."""
-    sections = {}
+    sections: dict[str, Any] = {}
     for section, keys in given.items():
+        if section == "table":
+            sections[section] = _merged(file.table, changes.table)
+            continue
         before, after = getattr(file, section), getattr(changes, section)
         new = {key: getattr(after, key) for key in keys}
         lists = {key: getattr(before, key) + value for key, value in new.items() if isinstance(value, tuple)}
         sections[section] = replace(before, **new | lists)
     return replace(file, **sections)
+
+
+def _merged(before: tuple[TableEntry, ...], changes: tuple[TableEntry, ...]) -> tuple[TableEntry, ...]:
+    """The tables, each replaced by that of its name among the changes; then the other changes."""
+    new = {entry.name or entry.rule: entry for entry in changes}
+    return (*(new.pop(entry.name or entry.rule, entry) for entry in before), *new.values())
 
 
 def read(path: Path, build: Path | None = None, arch: str = "") -> Config:
