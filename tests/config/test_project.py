@@ -42,6 +42,15 @@ def test_a_list_of_the_architecture_goes_behind_that_of_the_file(file: Path) -> 
     assert read_file(file, "i386").link.flags == ("-z", "noexecstack", "-m", "elf_i386")
 
 
+def test_a_table_of_the_architecture_replaces_that_of_its_name_or_is_appended(file: Path) -> None:
+    own = [("paravirt", 'ops = "own.toml"'), ("retpolines", ""), ("calls", 'name = "other"')]
+    added = "".join(f'[[arch.i386.table]]\nrule = "{rule}"\n{more}\n' for rule, more in own)
+    file.write_text(TEXT + '[[table]]\nrule = "paravirt"\nops = "ops.toml"\n[[table]]\nrule = "calls"\n' + added)
+    named = [("paravirt", "own.toml"), ("calls", ""), ("retpolines", ""), ("other", "")]
+    assert [(entry.name or entry.rule, entry.ops) for entry in read_file(file, "i386").table] == named
+    assert [(entry.rule, entry.ops) for entry in read_file(file).table] == [("paravirt", "ops.toml"), ("calls", "")]
+
+
 def test_the_default_architecture_has_changes_like_any_other(file: Path) -> None:
     assert read_file(file) == read_file(file, "x86_64")
     assert read_file(file).compile.cflags == ("-O2", "-mno-red-zone")
