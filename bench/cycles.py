@@ -43,7 +43,7 @@ def measure(folder: Path) -> dict[str, list[int]]:
         shutil.copy(SAMPLE / header, folder / header)
     shutil.copy(SAMPLE / "i386/xen.h", folder)  # the one without Xen: a process is no domain
     shutil.copy(SAMPLE / "paravirt.c", folder)
-    shutil.copy(SAMPLE / "i386" / "xen.h", folder)  # no Xen
+    shutil.copy(SAMPLE / "no_xen" / "xen.h", folder)  # no Xen
     shutil.copy(Path(__file__).with_name("user.c"), folder)
     ops = (SAMPLE / "paravirt.toml").read_text()
     ops = ops.partition("[backends.shim]")[0]

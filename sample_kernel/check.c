@@ -4,9 +4,8 @@
 #include "xen.h"
 
 static void (*const checks[])(struct report *report) = {
-    check_ops,	   check_sites,	  check_traps,	      check_trace,
-    check_extable, check_exports, check_static_calls, check_retpolines,
-};
+    check_ops,	   check_cpu,	  check_sites,	      check_traps, check_trace,
+    check_extable, check_exports, check_static_calls, OTHER_CHECKS};
 
 bool checks_run(bool shim, bool xen)
 {

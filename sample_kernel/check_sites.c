@@ -37,29 +37,18 @@ static void check_rooms(struct report *report)
 	check(report, "site-room-irq_enable", irq_state(), KERNEL_IF | PROCESSOR_IF);
 }
 
-static void check_slots(struct report *report)
-{
-	unsigned long efer = rdmsr(MSR_EFER);
-
-	check_op(report, "site-slot-call", SHIM_RDMSR, site_slot_call(MSR_EFER), efer);
-	site_slot_jump(MSR_SCRATCH, 0x5678);
-	check_op(report, "site-slot-jump", SHIM_WRMSR, rdmsr(MSR_SCRATCH), 0x5678);
-	check_op(report, "site-slot-call-absolute", SHIM_RDMSR, site_slot_call_absolute(MSR_EFER),
-		 efer);
-	site_slot_jump_absolute(MSR_SCRATCH, 0x9abc);
-	check_op(report, "site-slot-jump-absolute", SHIM_WRMSR, rdmsr(MSR_SCRATCH), 0x9abc);
-}
-
 static void check_addresses(struct report *report)
 {
 	unsigned long pte;
 
-	check_op(report, "site-address-read_cr3", SHIM_READ_CR3, site_address_cr3(), paging_root());
+	check_op(report, "site-address-read_root", SHIM_READ_ROOT, site_address_root(),
+		 paging_root());
 	pte = site_address_make(0x1003);
 	check_op(report, "site-address-make_pte", SHIM_MAKE_PTE, pte != 0x1003, report->hypervisor);
 	check_op(report, "site-address-pte_val", SHIM_PTE_VAL, site_address_val(pte), 0x1003);
-	write_cr2(0x89abcde);
-	check_op(report, "site-address-read_cr2", SHIM_READ_CR2, site_address_cr2(), 0x89abcde);
+	write_fault(0x89abcde);
+	check_op(report, "site-address-read_fault", SHIM_READ_FAULT, site_address_fault(),
+		 0x89abcde);
 }
 
 static void check_pointers(struct report *report)
@@ -70,7 +59,7 @@ static void check_pointers(struct report *report)
 	check(report, "site-pointer-irq_enable", irq_state(), KERNEL_IF | PROCESSOR_IF);
 	site_pointers[2]();
 	check_op(report, "site-pointer-io_delay", SHIM_IO_DELAY, 0, 0);
-	check_op(report, "site-pointer-read_cr3", SHIM_READ_CR3, site_pointers_data[0](),
+	check_op(report, "site-pointer-read_root", SHIM_READ_ROOT, site_pointers_data[0](),
 		 paging_root());
 	check_op(report, "site-pointer-irq_save", SHIM_IRQ_SAVE, site_pointers_data[1]() & FLAGS_IF,
 		 FLAGS_IF);
@@ -80,7 +69,6 @@ void check_sites(struct report *report)
 {
 	check_jumps(report);
 	check_rooms(report);
-	check_slots(report);
 	check_addresses(report);
 	check_pointers(report);
 }

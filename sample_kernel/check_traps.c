@@ -7,29 +7,31 @@
 #include "paravirt.h"
 #include "shim.h"
 
-enum { RETURN_INSTRUCTION = 0xc3, WAITS = 1 << 23, SPINS = 1 << 26 };
+enum { WAITS = 1 << 23, SPINS = 1 << 26 };
 
 static uint8_t page_of_data[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
 unsigned long registers_before[REGISTERS], registers_after[REGISTERS], registers_flags;
 uint32_t registers_spins;
 
-unsigned long probe_ip, probe_cr2, probe_error;
+static const uint8_t return_code[] = RETURN_CODE;
+
+unsigned long probe_ip, probe_address, probe_error;
 extern const char probe_faulted[];
 
 bool probe_recover(struct frame *frame)
 {
-	if (frame->vector != VECTOR_PAGE_FAULT || frame->ip != probe_ip)
+	if (!IS_PAGE_FAULT(frame) || FRAME_PC(frame) != probe_ip)
 		return false;
-	probe_cr2 = frame->cr2;
-	probe_error = frame->error;
-	frame->ip = (uintptr_t)probe_faulted;
+	probe_address = FRAME_FAULT(frame);
+	probe_error = FRAME_ERROR(frame);
+	FRAME_PC(frame) = (uintptr_t)probe_faulted;
 	return true;
 }
 
 static void breakpoint(void)
 {
-	__asm__ volatile("int3");
+	__asm__ volatile(BREAKPOINT);
 }
 
 static void check_exceptions(struct report *report)
@@ -42,7 +44,7 @@ static void check_exceptions(struct report *report)
 	breakpoint();
 	check_op(report, "entry-io_delay", SHIM_IO_DELAY, 0, 0);
 	breakpoint();
-	check_op(report, "entry-read_cr2", SHIM_READ_CR2, 0, 0);
+	check_op(report, "entry-read_fault", SHIM_READ_FAULT, 0, 0);
 
 	pv_irq_disable();
 	breakpoint();
@@ -61,18 +63,18 @@ static void check_faults(struct report *report)
 	/* Writes what is there already: if it does not fault, nothing changes. */
 	check(report, "write-data", probe_write(page_of_data, 0), 1);
 	check(report, "write-hole", probe_write(hole, 0), 0);
-	check(report, "write-hole-cr2", probe_cr2, (uintptr_t)hole);
-	check(report, "write-hole-error", probe_error, FAULT_WRITE);
+	check(report, "write-hole-address", probe_address, (uintptr_t)hole);
+	check(report, "write-hole-error", probe_error, ERROR_WRITE_HOLE);
 	check(report, "write-text", probe_write(text_start, *text_start), 0);
-	check(report, "write-text-cr2", probe_cr2, (uintptr_t)text_start);
-	check(report, "write-text-error", probe_error, FAULT_PRESENT | FAULT_WRITE);
+	check(report, "write-text-address", probe_address, (uintptr_t)text_start);
+	check(report, "write-text-error", probe_error, ERROR_WRITE_READ_ONLY);
 	check(report, "write-rodata", probe_write(rodata_start, *rodata_start), 0);
-	check(report, "write-rodata-error", probe_error, FAULT_PRESENT | FAULT_WRITE);
-	page_of_data[0] = RETURN_INSTRUCTION;
-	check(report, "execute-data", probe_execute(page_of_data), !PTE_NX);
-	if (PTE_NX) {
-		check(report, "execute-data-cr2", probe_cr2, (uintptr_t)page_of_data);
-		check(report, "execute-data-error", probe_error, FAULT_PRESENT | FAULT_FETCH);
+	check(report, "write-rodata-error", probe_error, ERROR_WRITE_READ_ONLY);
+	memcpy(page_of_data, return_code, sizeof(return_code));
+	check(report, "execute-data", probe_execute(page_of_data), !EXECUTE_PROTECTED);
+	if (EXECUTE_PROTECTED) {
+		check(report, "execute-data-address", probe_address, (uintptr_t)page_of_data);
+		check(report, "execute-data-error", probe_error, ERROR_EXECUTE_DATA);
 	}
 	poke(NULL, text_start, text_start, 1);
 	check(report, "poke-text", probe_write(text_start, *text_start), 0);
@@ -143,8 +145,10 @@ void check_traps(struct report *report)
 	check_faults(report);
 	check_registers(report, "registers-breakpoint", registers_breakpoint);
 	check_registers(report, "registers-calls", registers_calls);
+#ifdef FLAGS_ARITHMETIC
 	check(report, "registers-calls-flags", registers_flags & FLAGS_ARITHMETIC,
 	      FLAGS_ARITHMETIC);
+#endif
 	check_timer(report);
 	before = ticks;
 	registers_spins = SPINS;

@@ -3,6 +3,7 @@
  */
 #include "bp_extable.h"
 #include "check.h"
+#include "copy.h"
 #include "kernel.h"
 
 unsigned long load_or(const unsigned long *from, unsigned long otherwise); /* extable.S */
@@ -10,22 +11,12 @@ unsigned long load_or(const unsigned long *from, unsigned long otherwise); /* ex
 bool extable_recover(struct frame *frame)
 {
 	uintptr_t fixup =
-	    bp_extable_find(&bp_extable, kernel_end - (const char *)&bp_extable, frame->ip);
+	    bp_extable_find(&bp_extable, kernel_end - (const char *)&bp_extable, FRAME_PC(frame));
 
-	if (frame->vector != VECTOR_PAGE_FAULT || !fixup)
+	if (!IS_PAGE_FAULT(frame) || !fixup)
 		return false;
-	frame->ip = fixup;
+	FRAME_PC(frame) = fixup;
 	return true;
-}
-
-/* Copies until a fault; returns the number of bytes that were not copied. */
-static size_t copy(void *to, const void *from, size_t size)
-{
-	__asm__ volatile("1: rep movsb\n2:\n" BP_EXTABLE("1b", "2b")
-			 : "+D"(to), "+S"(from), "+c"(size)
-			 :
-			 : "memory");
-	return size;
 }
 
 /* In the draft the table is empty: every fault is fatal. */
@@ -34,15 +25,17 @@ void check_extable(struct report *report)
 	uintptr_t mapped = ((uintptr_t)kernel_end + PAGE_SIZE - 1) & -PAGE_SIZE;
 	unsigned long *hole = (unsigned long *)0x10, value = 42, other = 0;
 
-	check(report, "copy", copy(&other, &value, sizeof(value)), 0);
+	check(report, "copy", copy_until_fault(&other, &value, sizeof(value)), 0);
 	check(report, "copy-value", other, value);
 	check(report, "load", load_or(&value, 1), 42);
 	if (!bp_extable.rows)
 		return;
-	check(report, "copy-from-hole", copy(&value, hole, sizeof(value)), sizeof(value));
-	check(report, "copy-to-hole", copy(hole, &value, sizeof(value)), sizeof(value));
-	check(report, "copy-to-text", copy(text_start, text_start, 1), 1);
-	check(report, "copy-past-end", copy(&value, (const void *)(mapped - 3), sizeof(value)),
+	check(report, "copy-from-hole", copy_until_fault(&value, hole, sizeof(value)),
+	      sizeof(value));
+	check(report, "copy-to-hole", copy_until_fault(hole, &value, sizeof(value)), sizeof(value));
+	check(report, "copy-to-text", copy_until_fault(text_start, text_start, 1), 1);
+	check(report, "copy-past-end",
+	      copy_until_fault(&value, (const void *)(mapped - 3), sizeof(value)),
 	      sizeof(value) - 3);
 	check(report, "load-from-hole", load_or(hole, 43), 43);
 }

@@ -36,6 +36,12 @@ void pv_load_traps(void)
 	__asm__ volatile("lidt %0" : : "m"(pointer));
 }
 
+void interrupts_init(void)
+{
+	pv_load_segments();
+	pv_load_traps();
+}
+
 void interrupts_gate(unsigned vector, const char *entry)
 {
 	idt[vector] = gate(KERNEL_CS, (uintptr_t)entry, INTERRUPT_GATE, 0);

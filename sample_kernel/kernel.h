@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "x86.h"
+#include "arch.h"
 
 /* kernel.lds: the bounds of the image and of its sections. */
 extern char kernel_start[], kernel_end[];
@@ -24,7 +24,7 @@ int memcmp(const void *a, const void *b, size_t size);
 size_t strlen(const char *text);
 int strcmp(const char *a, const char *b);
 
-/* serial.c */
+/* serial.c, or for QEMU's virt ARCH/console.c */
 void serial_init(void);
 void serial_write(char byte);
 
@@ -39,11 +39,9 @@ bool command_line_has(const char *word);
 /* poke.c: the bp_write_fn for fixup. */
 void poke(void *context, void *site, const void *bytes, uint32_t length);
 
-#define IST_DOUBLE_FAULT 1 /* segments.c has its stack */
-
 /* paging.c */
 void paging_init(void);
-unsigned long paging_root(void); /* what read_cr3 returns */
+unsigned long paging_root(void); /* what pv_read_root returns */
 void paging_protect(const void *page, bool writable);
 unsigned long *paging_entry(const void *address);
 
@@ -52,7 +50,6 @@ struct frame {
 #define WORD_OF(name) unsigned long name;
 	FRAME(WORD_OF) /* irq: what pv_irq_save returned at the entry */
 };
-extern const char entry_stubs[VECTORS][16];
 
 /* interrupts.c */
 extern uint32_t breakpoints;		   /* seen so far */
@@ -61,7 +58,6 @@ extern unsigned long breakpoint_irq_state; /* irq_state() while the last one was
 enum { KERNEL_IF = 1, PROCESSOR_IF = 2 };
 unsigned long irq_state(void);
 void interrupts_init(void);
-void interrupts_gate(unsigned vector, const char *entry); /* one that keeps interrupts off */
 
 /* extable.c: if the table has the frame's instruction, makes the frame continue at its fixup. */
 bool extable_recover(struct frame *frame);
@@ -78,9 +74,13 @@ struct timer {
 	void (*init)(void), (*start)(void), (*once)(void), (*stop)(void);
 	bool (*pending)(void), (*acknowledge)(void); /* acknowledge: whether it was the timer's */
 };
+extern const struct timer machine_timer; /* pit.c, or ARCH/timer.c */
 
 /* backtrace.c: from the instruction at `ip` on, whose function's frame is at `bp`. */
 void backtrace(unsigned long ip, unsigned long bp);
+
+/* main.c: of the backend that the sites hold; "default" without fixup */
+extern const char *backend_name;
 
 /* work.c */
 _Noreturn void work_run(const char *name);

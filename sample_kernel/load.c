@@ -98,7 +98,7 @@ static void load_registers(void)
 	unsigned long root = read_cr3();
 
 	EXPECT(pv_read_cr3() == root);
-	EXPECT(site_address_cr3() == root);
+	EXPECT(site_address_root() == root);
 	EXPECT(site_pointers_data[0]() == root);
 	pv_write_cr3(root);
 	pv_flush_tlb();
@@ -106,7 +106,7 @@ static void load_registers(void)
 	EXPECT(read_cr3() == root);
 	write_cr2(0x1234567);
 	EXPECT(pv_read_cr2() == 0x1234567);
-	EXPECT(site_address_cr2() == 0x1234567);
+	EXPECT(site_address_fault() == 0x1234567);
 	pv_io_delay();
 	site_pointers[2]();
 	EXPECT(site_tail_nothing() == 42);

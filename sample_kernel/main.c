@@ -11,7 +11,8 @@
 static const struct choice {
 	const char *name;
 	const struct bp_backend *backend;
-} choices[] = {{"native", &bp_paravirt_native}, {"shim", &bp_paravirt_shim}, XEN_CHOICE};
+} choices[] = {
+    {"native", &bp_paravirt_native}, {"shim", &bp_paravirt_shim}, XEN_CHOICE OTHER_CHOICES};
 
 static const struct choice *choose(void)
 {
@@ -28,15 +29,18 @@ static const struct choice *choose(void)
 	panic("unknown backend");
 }
 
-/* Redirects every pv site; returns the name of the active backend. */
-static const char *fix_up(void)
+const char *backend_name;
+
+/* Redirects every pv site. */
+static void fix_up(void)
 {
 	const struct choice *choice = choose();
 	struct bp_status status;
 
 	if (command_line_has("fixup=off")) {
+		backend_name = "default";
 		print("buildplug: backend default, fixup off\n");
-		return "default";
+		return;
 	}
 	status = bp_fixup(&bp_paravirt, choice->backend, kernel_start, kernel_end, poke, NULL);
 	if (status.error) {
@@ -45,14 +49,18 @@ static const char *fix_up(void)
 		panic("paravirt fixup failed");
 	}
 	print("buildplug: backend %s, fixup done\n", choice->name);
-	return choice->name;
+	backend_name = choice->name;
 }
 
 /* Two calls deep, so that there is something to backtrace. */
 static __attribute__((noinline)) void crash_here(bool trap)
 {
-	if (trap) /* not mapped; the operand forces the frame, which some compilers make late */
-		__asm__ volatile("movl $0, 16" : : "r"(__builtin_frame_address(0)) : "memory");
+	volatile int *hole;
+
+	/* The second operand forces the frame, which some compilers make late. */
+	__asm__ volatile("" : "=r"(hole) : "0"(16ul), "r"(__builtin_frame_address(0)));
+	if (trap)
+		*hole = 0;
 	panic("crash asked for");
 }
 
@@ -67,28 +75,32 @@ _Noreturn void kernel_main(uint32_t command_line);
 
 _Noreturn void kernel_main(uint32_t command_line)
 {
-	const char *times;
 	bool shim, good;
 
 	serial_init();
 	command_line_init(command_line);
 	print("machine: %s\n", xen_running ? "Xen PV" : xen_pvh() ? "Xen PVH" : "bare");
-	shim = !strcmp(fix_up(), "shim");
+	fix_up();
+	shim = !strcmp(backend_name, "shim");
 
-	pv_load_segments();
-	pv_load_traps();
+	interrupts_init();
 	paging_init();
 	timer_init();
-	times = command_line_value("switch=");
+#ifdef X86_H /* switch.c, work.c: not yet for others */
+	const char *times = command_line_value("switch=");
+
 	if (times && !switch_test(times, command_line_has("fixup=off") ? NULL : choose()->backend))
 		finish(false);
+#endif
 	if (shim)
 		shim_start();
 	if (command_line_has("crash") || command_line_has("crash=trap"))
 		crash(command_line_has("crash=trap"));
 
+#ifdef X86_H
 	if (command_line_value("work="))
 		work_run(command_line_value("work="));
+#endif
 
 	good = checks_run(shim, xen_running);
 	if (command_line_has("hold")) {

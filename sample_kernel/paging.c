@@ -21,14 +21,14 @@ static __attribute__((noinline)) void add_table(unsigned long *entry)
 {
 	if (tables_used == sizeof(tables) / sizeof(tables[0]))
 		panic("the image needs more page tables");
-	pv_set_pte(entry, pv_make_pte(physical(tables[tables_used++]) | PTE_PRESENT | PTE_WRITE));
+	pv_set_pte(entry, pv_make_pte(PTE_OF(physical(tables[tables_used++])) | PTE_TABLE));
 }
 
 static unsigned long *next_level(unsigned long *entry)
 {
 	if (!(*entry & PTE_PRESENT))
 		add_table(entry);
-	return virtual(pv_pte_val(*entry) & PTE_ADDRESS);
+	return virtual(PTE_TO(pv_pte_val(*entry)));
 }
 
 unsigned long *paging_entry(const void *address)
@@ -43,33 +43,38 @@ unsigned long *paging_entry(const void *address)
 static void map(const char *start, const char *end, unsigned long bits)
 {
 	for (; start < end; start += PAGE_SIZE)
-		pv_set_pte(paging_entry(start), pv_make_pte(physical(start) | bits));
+		pv_set_pte(paging_entry(start), pv_make_pte(PTE_OF(physical(start)) | bits));
 }
 
 unsigned long paging_root(void)
 {
-	return physical(root);
+	return ROOT_OF(physical(root));
 }
 
 void paging_protect(const void *page, bool writable)
 {
-	unsigned long bits = PTE_PRESENT | PTE_NX | (writable ? PTE_WRITE : 0);
+	unsigned long bits = writable ? PTE_DATA : PTE_RODATA;
 
-	pv_set_pte(paging_entry(page), pv_make_pte(physical(page) | bits));
+	pv_set_pte(paging_entry(page), pv_make_pte(PTE_OF(physical(page)) | bits));
 	pv_flush_tlb();
 }
 
 void paging_init(void)
 {
 	/* Up to the next start, not to a section's own end: buildplug's tables are in between. */
-	map(text_start, rodata_start, PTE_PRESENT);
-	map(rodata_start, data_start, PTE_PRESENT | PTE_NX);
-	map(data_start, kernel_end, PTE_PRESENT | PTE_WRITE | PTE_NX);
+	map(text_start, rodata_start, PTE_TEXT);
+	map(rodata_start, data_start, PTE_RODATA);
+	map(data_start, kernel_end, PTE_DATA);
+#ifdef DEVICES
+	static const unsigned long devices[] = DEVICES;
 
-	if (PTE_NX)
-		pv_wrmsr(MSR_EFER, pv_rdmsr(MSR_EFER) | EFER_NXE);
+	for (unsigned i = 0; i < sizeof(devices) / sizeof(devices[0]); i++)
+		map(virtual(devices[i]), (char *)virtual(devices[i]) + PAGE_SIZE, PTE_DEVICE);
+#endif
+
+	paging_prepare();
 	if (xen_running)
 		xen_paging_init(root, tables, sizeof(tables));
 	else
-		pv_write_cr3(physical(root));
+		pv_write_root(paging_root());
 }

@@ -15,7 +15,7 @@ static bool running;
 void shim_start(void)
 {
 	running = true;
-	__asm__ volatile("sti" : : : "memory");
+	flags_on();
 }
 
 /* The number of ticks to deliver at this timer interrupt. */

@@ -3,22 +3,21 @@
 #ifndef SHIM_H
 #define SHIM_H
 
-/* Indices of shim_calls. irq_enable and irq_disable only store to shim_if, uncounted. */
+#include "arch.h"
+
+/* Indices of shim_calls; arch.h has the others, from 11 on, and their number, SHIM_OPS. irq_enable
+ * and irq_disable only store to shim_if, uncounted. */
 #define SHIM_IRQ_SAVE 0
 #define SHIM_IRQ_RESTORE 1
 #define SHIM_HALT 2
 #define SHIM_MAKE_PTE 3
 #define SHIM_PTE_VAL 4
 #define SHIM_SET_PTE 5
-#define SHIM_READ_CR3 6
-#define SHIM_WRITE_CR3 7
-#define SHIM_READ_CR2 8
+#define SHIM_READ_ROOT 6
+#define SHIM_WRITE_ROOT 7
+#define SHIM_READ_FAULT 8
 #define SHIM_FLUSH_TLB 9
-#define SHIM_CPUID 10
-#define SHIM_RDMSR 11
-#define SHIM_WRMSR 12
-#define SHIM_IO_DELAY 13
-#define SHIM_OPS 14
+#define SHIM_IO_DELAY 10
 
 #define SHIM_LEAF 0x40000000 /* the cpuid leaf where hypervisors identify themselves */
 #define SHIM_VENDOR "buildplugshm"

@@ -52,7 +52,7 @@
 	.endr
 
 	function shim_read_cr2
-	count_quietly SHIM_READ_CR2
+	count_quietly SHIM_READ_FAULT
 	mov %cr2, AX
 	end shim_read_cr2
 
@@ -63,12 +63,12 @@
 	end shim_halt
 
 	function shim_read_cr3
-	count SHIM_READ_CR3
+	count SHIM_READ_ROOT
 	mov %cr3, AX
 	end shim_read_cr3
 
 	function shim_write_cr3
-	count SHIM_WRITE_CR3
+	count SHIM_WRITE_ROOT
 	mov AX, %cr3
 	end shim_write_cr3
 

@@ -15,10 +15,12 @@ unsigned long site_slot_call(uint32_t msr);
 void site_slot_jump(uint32_t msr, unsigned long value);
 unsigned long site_slot_call_absolute(uint32_t msr);
 void site_slot_jump_absolute(uint32_t msr, unsigned long value);
-unsigned long site_address_cr3(void);
+unsigned long site_address_root(void);
 unsigned long site_address_make(unsigned long value);
 unsigned long site_address_val(unsigned long pte);
-unsigned long site_address_cr2(void);
+unsigned long site_address_fault(void);
+#define site_address_cr3 site_address_root /* in x86_64/xen_switch.c */
+#define site_address_cr2 site_address_fault
 extern void (*const site_pointers[3])(void);
 extern unsigned long (*site_pointers_data[2])(void);
 

@@ -42,13 +42,11 @@ static uint32_t sites_of(unsigned long (*function)(unsigned long), bool change)
 
 	for (uint32_t i = 0; i < bp_static_calls.rows; i++) {
 		const struct bp_static_calls_row *row = &bp_static_calls.row[i];
-		uintptr_t end = (uintptr_t)&row->site + row->site + row->length;
-		int32_t distance = (uintptr_t)function - end;
+		uintptr_t site = (uintptr_t)&row->site + row->site;
 
 		if (change)
-			poke(NULL, (void *)(end - sizeof(distance)), &distance, sizeof(distance));
-		count +=
-		    !memcmp((const void *)(end - sizeof(distance)), &distance, sizeof(distance));
+			branch_lead(site, row->length, (uintptr_t)function, poke);
+		count += branch_target(site, row->length) == (uintptr_t)function;
 	}
 	return count;
 }

@@ -4,10 +4,8 @@
 
 void *memcpy(void *to, const void *from, size_t size)
 {
-	void *start = to;
-
-	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
-	return start;
+	copy_bytes(to, from, size);
+	return to;
 }
 
 void *memmove(void *to, const void *from, size_t size)
@@ -21,10 +19,8 @@ void *memmove(void *to, const void *from, size_t size)
 
 void *memset(void *to, int byte, size_t size)
 {
-	void *start = to;
-
-	__asm__ volatile("rep stosb" : "+D"(to), "+c"(size) : "a"(byte) : "memory");
-	return start;
+	set_bytes(to, byte, size);
+	return to;
 }
 
 int memcmp(const void *a, const void *b, size_t size)

@@ -5,22 +5,18 @@
 #include "check.h"
 #include "kernel.h"
 
-enum { CALL_LENGTH = 5 };
-
-void __fentry__(void);
 void trace_entry(void);
 
 uint32_t trace_count;
 
 static void trace(bool on)
 {
-	uintptr_t target = on ? (uintptr_t)trace_entry : (uintptr_t)__fentry__;
+	uintptr_t target = on ? (uintptr_t)trace_entry : (uintptr_t)ENTRY_HOOK;
 
 	for (uint32_t i = 0; i < bp_calls.rows; i++) {
 		uintptr_t site = (uintptr_t)&bp_calls.row[i].site + bp_calls.row[i].site;
-		int32_t distance = target - (site + CALL_LENGTH);
 
-		poke(NULL, (void *)(site + 1), &distance, sizeof(distance));
+		branch_lead(site, CALL_LENGTH, target, poke);
 	}
 }
 

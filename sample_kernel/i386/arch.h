@@ -87,4 +87,6 @@ static inline struct gate gate(uint16_t selector, uintptr_t entry, uint8_t type,
 }
 #endif
 
+#include "x86.h"
+
 #endif

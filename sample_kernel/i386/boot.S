@@ -20,6 +20,8 @@
 
 	.globl kernel_base
 	.set kernel_base, KERNEL_BASE
+	.globl kernel_load
+	.set kernel_load, 0x100000
 
 	.text
 	.globl start

@@ -21,7 +21,7 @@
 	jmp *pv_cpu_ops + 4
 
 	/* Taken addresses: mov imm32 of 5 and of 6 bytes, lea, push. */
-	function site_address_cr3
+	function site_address_root
 	movl $pv_read_cr3, %ecx
 	jmp *%ecx
 
@@ -34,7 +34,7 @@
 	leal pv_pte_val_eax, %ecx
 	jmp *%ecx
 
-	function site_address_cr2
+	function site_address_fault
 	pushl $pv_read_cr2
 	ret
 

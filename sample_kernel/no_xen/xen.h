@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* No Xen: it refuses 32-bit PV domains. x86_64's xen.h says what the names mean. */
+/* For architectures without Xen, which refuses 32-bit PV domains. x86_64's xen.h says what the
+ * names mean. */
 #ifndef XEN_H
 #define XEN_H
 

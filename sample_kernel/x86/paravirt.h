@@ -185,6 +185,29 @@ PV_OP void pv_stop(void)
 #endif
 
 #ifndef __ASSEMBLER__
+/* The names by which code for all architectures calls ops. */
+static inline unsigned long pv_read_root(void)
+{
+	return pv_read_cr3();
+}
+
+static inline void pv_write_root(unsigned long root)
+{
+	pv_write_cr3(root);
+}
+
+static inline unsigned long pv_read_fault(void)
+{
+	return pv_read_cr2();
+}
+
+/* Before a table is in use that has PTE_NX. */
+static inline void paging_prepare(void)
+{
+	if (PTE_NX)
+		pv_wrmsr(MSR_EFER, pv_rdmsr(MSR_EFER) | EFER_NXE);
+}
+
 /* These are called once, by the C convention. */
 void pv_load_segments(
     void); /* segments.c: the descriptors of segments, and the double fault's stack */

@@ -21,6 +21,8 @@
 
 	.globl kernel_base
 	.set kernel_base, KERNEL_BASE
+	.globl kernel_load
+	.set kernel_load, 0x100000
 
 	.text
 	.code32

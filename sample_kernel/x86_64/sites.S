@@ -38,7 +38,7 @@
 	jmp *pv_cpu_ops + 8
 
 	/* Taken addresses: mov imm32 of 7 and of 5 bytes, lea, movabs. */
-	function site_address_cr3
+	function site_address_root
 	movq $pv_read_cr3, %r11
 	jmp *%r11
 
@@ -60,7 +60,7 @@
 	movq %rdi, %rax
 	jmp *%rcx
 
-	function site_address_cr2
+	function site_address_fault
 	movabsq $pv_read_cr2, %r10
 	jmp *%r10
 
