@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,38 @@ from buildplug.base.errors import BuildplugError
 from buildplug.base.files import write
 
 QEMU = "qemu-system-x86_64"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """QEMU's program for an architecture, its words for the machine, and its package."""
+
+    program: str
+    words: tuple[str, ...]
+    package: str
+
+
+_PC = Machine(QEMU, ("-device", "isa-debug-exit,iobase=0xf4,iosize=1"), "qemu-system-x86")
+MACHINES = {  # by e_machine
+    3: _PC, 62: _PC, 243: Machine("qemu-system-riscv64", ("-M", "virt"), "qemu-system-misc"),
+}  # fmt: skip
 SECONDS = 120  # a boot takes a quarter of a second; a busy machine is slower
-EXIT_OK = 33  # the kernel writes 0x10 to the debug exit: (0x10 << 1) | 1
+EXIT_OK = 33  # panic.c; the debug exit of a PC makes only odd ones
 
 
 def command(image: Path, arguments: str, processors: int = 1) -> list[str]:
     """The QEMU command that runs `image` with a kernel command line. Always TCG, whose execution is repeatable, except
     for the interaction of several processors, each of which has a thread."""
-    threads = "multi" if processors > 1 else "single"
-    machine = [QEMU, "-accel", f"tcg,thread={threads}", "-smp", str(processors), "-m", "64", "-no-reboot"]
-    machine += ["-display", "none", "-monitor", "none", "-serial", "stdio"]
-    machine += ["-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
-    return [*machine, "-kernel", str(image), "-append", arguments]
+    threads, machine = "multi" if processors > 1 else "single", machine_of(image)
+    words = ["-accel", f"tcg,thread={threads}", "-smp", str(processors), "-m", "64", "-no-reboot"]
+    words += ["-display", "none", "-monitor", "none", "-serial", "stdio", *machine.words]
+    return [machine.program, *words, "-kernel", str(image), "-append", arguments]
+
+
+def machine_of(image: Path) -> Machine:
+    """The machine for an image."""
+    with image.open("rb") as file:
+        return MACHINES[int.from_bytes(file.read(20)[18:], "little")]
 
 
 def boot(
@@ -53,7 +74,8 @@ def run(qemu: list[str], image: Path, seconds: int, folder: Path | None = None) 
             stderr=subprocess.STDOUT, text=True, errors="replace", timeout=seconds, check=False,
         )  # fmt: skip
     except FileNotFoundError:
-        raise BuildplugError(QEMU, "expected QEMU, found none", "apt-get install qemu-system-x86") from None
+        packages = {machine.program: machine.package for machine in MACHINES.values()}
+        raise BuildplugError(qemu[0], "expected QEMU, found none", f"apt-get install {packages[qemu[0]]}") from None
     except subprocess.TimeoutExpired as error:
         said = f"it said {error.stdout!r:.200}" if error.stdout else "it said nothing"
         raise BuildplugError(image, f"did not end within {seconds} s: {said}") from None
@@ -117,7 +139,7 @@ def read_memory_at(
                     if line.rstrip() == last:
                         break
                 else:
-                    raise BuildplugError(QEMU, f"expected the kernel to say {last!r}, found: {''.join(lines[-3:])}")
+                    raise BuildplugError(qemu[0], f"expected the kernel to say {last!r}, found: {''.join(lines[-3:])}")
                 output = "".join(lines)
                 contents = list(_read(control, regions(output), Path(folder) / "dump", physical))
             finally:
@@ -137,7 +159,7 @@ def _read(control: Path, regions: Iterable[tuple[int, int]], dump: Path, physica
                 for line in stream:
                     answer = json.loads(line)
                     if "error" in answer:
-                        raise BuildplugError(QEMU, f"{execute}: {answer['error']['desc']}")
+                        raise BuildplugError("QEMU", f"{execute}: {answer['error']['desc']}")
                     if "return" in answer:
                         return
 

@@ -92,7 +92,7 @@ def test_change_of_what_is_only_read_on_the_way_reaches_the_image(kernel: Path, 
     elif where == "template":
         edit(kernel / "tables.S.j2", (".balign 8", ".balign 8\n\t.set new, 1"))
     else:
-        edit(kernel / "buildplug.toml", ('sources = ["*.[cS]"]', 'sources = ["*.c", "*.S"]'), ('"-O2"', '"-Os"'))
+        edit(kernel / "buildplug.toml", ('sources = ["*.[cS]", ', 'sources = ["*.c", "*.S", '), ('"-O2"', '"-Os"'))
     after = built(kernel)["outputs"]
     assert before["vmlinux"] != after["vmlinux"]
 

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+	.file "boot.S" /* otherwise the linker names it after the object's path */
+/*
+ * From OpenSBI (S-mode, no paging, running at the physical address of the image's start, the device tree's in a1) to
+ * kernel_main in the high half, on a page table that paging.c replaces. The boot loader may have loaded the image away
+ * from its link address: all addresses here are relative to the pc, until the words with addresses are relocated.
+ */
+#include "arch.h"
+
+#define NOT_RELOCATED 0x20 /* plus the error, twice, plus 1: the exit status if the table of relocations is bad */
+#define GIGAPAGE 0xcf /* readable, writable, executable, accessed, dirty */
+#define ENTRY(address) ((((address) >> PAGING_TOP) & 511) * 8)
+
+	.globl kernel_base
+	.set kernel_base, KERNEL_BASE
+	.globl kernel_load
+	.set kernel_load, KERNEL_LOAD
+
+	.section .text.boot, "ax", @progbits
+	.globl start
+	.type start, @function
+start:
+	csrci sstatus, 2
+	csrw sie, zero
+	mv s1, a1
+
+	/* Map the devices' GiB at KERNEL_BASE, and that of memory there and at its own address. */
+	lla t0, boot_root
+	li t1, PAGE_SIZE / 2 /* offsets have 12 bits, signed */
+	add t1, t0, t1
+	li t2, GIGAPAGE
+	sd t2, ENTRY(KERNEL_BASE) - PAGE_SIZE / 2(t1)
+	li t2, (KERNEL_LOAD >> PAGING_TOP << PAGING_TOP >> 2) | GIGAPAGE
+	sd t2, ENTRY(KERNEL_BASE + KERNEL_LOAD) - PAGE_SIZE / 2(t1)
+	sd t2, ENTRY(KERNEL_LOAD)(t0)
+	srli t1, t0, 12
+	li t2, SATP_SV39 << 60
+	or t1, t1, t2
+	sfence.vma
+	csrw satp, t1
+	sfence.vma
+	lla t0, high_half
+	li t1, KERNEL_BASE
+	add t0, t0, t1
+	jr t0
+high_half:
+	lla t0, boot_root
+	sd zero, ENTRY(KERNEL_LOAD)(t0)
+	sfence.vma
+	lla sp, stack_top
+	mv s0, zero
+	lla a0, bp_relocs
+	lla a1, kernel_start
+	lla a2, kernel_end
+	lla t0, linked
+	ld t0, 0(t0)
+	sub a3, a1, t0
+	call bp_relocate
+	bnez a0, 1f
+	mv a0, s1
+	call device_tree_arguments
+	call kernel_main
+1:	addi a0, a0, NOT_RELOCATED
+	slli a0, a0, 1
+	addi a0, a0, 1
+	slli a0, a0, 16
+	li t0, TEST_FAILS
+	or a0, a0, t0
+	li t0, KERNEL_BASE + TEST_DEVICE
+	sw a0, 0(t0)
+2:	wfi
+	j 2b
+	.size start, . - start
+
+	.section .rodata
+	.balign 8
+linked:
+	.quad KERNEL_LINKED /* an absolute symbol, not relocated */
+
+	.bss
+	.balign PAGE_SIZE
+	.globl boot_root
+boot_root:
+	.skip PAGE_SIZE
+	.skip 4 * PAGE_SIZE
+	.globl stack_top
+stack_top:
+
+	.section .note.GNU-stack, "", @progbits
