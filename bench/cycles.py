@@ -41,9 +41,8 @@ def measure(folder: Path) -> dict[str, list[int]]:
     for header in ("x86/paravirt.h", "x86/native.h", "x86/x86.h", "native_entry.S", "function.h", "x86_64/arch.h"):
         (folder / header).parent.mkdir(exist_ok=True)
         shutil.copy(SAMPLE / header, folder / header)
-    shutil.copy(SAMPLE / "i386/xen.h", folder)  # the one without Xen: a process is no domain
+    shutil.copy(SAMPLE / "no_xen/xen.h", folder)  # the one without Xen: a process is no domain
     shutil.copy(SAMPLE / "paravirt.c", folder)
-    shutil.copy(SAMPLE / "no_xen" / "xen.h", folder)  # no Xen
     shutil.copy(Path(__file__).with_name("user.c"), folder)
     ops = (SAMPLE / "paravirt.toml").read_text()
     ops = ops.partition("[backends.shim]")[0]

@@ -7,15 +7,6 @@
 #include "bp_paravirt.h"
 #include "paravirt.h"
 
-/* Ops that a program has no use for. */
-void pv_load_segments(void)
-{
-}
-
-void pv_load_traps(void)
-{
-}
-
 enum {
 	ENTRIES = 512,
 	ROUNDS = 20,
