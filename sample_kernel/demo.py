@@ -3,6 +3,7 @@ what the fixup changed. All output is read from the images, the build record and
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,10 +13,9 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from buildplug.arch.decode import IMMEDIATE, MEMORY, instructions
-from buildplug.arch.form import COND_JUMP, Form
-from buildplug.arch.registry import ARCHES
+from buildplug.arch.form import CALL, COND_JUMP, JUMP, SLOT_CALL, Form
 from buildplug.base.errors import BuildplugError
-from buildplug.config.project import Config, read
+from buildplug.config.project import Config, read, read_file
 from buildplug.image.elf import Image
 from buildplug.image.headers import SHT_NOBITS, STT_SECTION, Section
 from buildplug.pipeline.doit_tasks import PASSES
@@ -25,12 +25,15 @@ from buildplug.runtime.memory import get
 from buildplug.stage.proof import prove_table
 from buildplug.tables.sites_format import Table
 from sample_kernel import xen
-from sample_kernel.boot import EXIT_OK, boot, memory
+from sample_kernel.boot import EXIT_OK, MACHINES, boot, memory
 
 HERE = Path(__file__).resolve().parent
-MACHINES = {"xen": (xen.boot, xen.memory)}  # backend -> what boots it, and what reads its memory, if not QEMU alone
+WAYS = {"xen": (xen.boot, xen.memory)}  # backend -> what boots it, and what reads its memory, if not QEMU alone
 FORCED = b"\x0f\x0bxen"  # asks Xen to emulate the next instruction; the bytes are no instructions
-SHOWN = {"i386": ("irq_disable",)}  # ops whose sites are shown; for other architectures all
+SHOWN = {  # ops whose sites are shown; for other architectures all
+    "i386": ("irq_disable",), "riscv64": ("irq_disable", "io_delay", "flush_tlb", "set_timer", "halt"),
+}  # fmt: skip
+BRANCHES = {CALL: "call ", JUMP: "jump ", SLOT_CALL: "call *"}
 
 
 def content_sections(image: Image) -> list[Section]:
@@ -51,6 +54,16 @@ def named(image: Image, address: int) -> str:
     return name if start == at else f"{name}+{at - start:#x}"
 
 
+def _branch(image: Image, address: int, content: bytes) -> tuple[list[str], int]:
+    """The call or jump that a site begins with, where its form says the target rather than capstone; and its bytes."""
+    for form in image.arch.forms if image.arch.instruction else ():
+        begun = int.from_bytes(content[: form.length], "little") & int.from_bytes(form.mask, "little")
+        if form.length <= len(content) and form.kind in BRANCHES and begun == int.from_bytes(form.code, "little"):
+            target = named(image, get(image.arch, form.field, content[form.at :], address + form.pc))
+            return [f"{BRANCHES[form.kind]}{target}"], form.length
+    return [], 0
+
+
 def show(image: Image, address: int, form: Form) -> str:
     """The content of a site: its address or its instructions, with symbols instead of addresses."""
     section = image.section_at(address)
@@ -58,7 +71,9 @@ def show(image: Image, address: int, form: Form) -> str:
     content = image.bytes_of(section)[address - section.address :][: form.length].tobytes()
     if not form.kind.inline and form.kind is not COND_JUMP:
         return "&" + named(image, get(image.arch, form.field, content[form.at :], address + form.pc))
-    texts, skipped = [], len(FORCED) if content.startswith(FORCED) else 0
+    texts, skipped = _branch(image, address, content)
+    forced = content.startswith(FORCED)
+    skipped += len(FORCED) * forced
     for instruction in instructions(image.arch, content[skipped:], address + skipped):
         if bytes(instruction.bytes) in image.arch.nops:
             texts.append("nop")
@@ -74,7 +89,12 @@ def show(image: Image, address: int, form: Form) -> str:
             elif operand.type == MEMORY and not operand.mem.base and not operand.mem.segment:
                 text = text.replace(f"{operand.mem.disp % image.arch.modulus:#x}", named(image, operand.mem.disp))
         texts.append(f"{instruction.mnemonic} {text}".strip())
-    return "forced " * bool(skipped) + "; ".join(texts)
+    return "forced " * forced + "; ".join(texts)
+
+
+def programs(config: Config) -> tuple[str, ...]:
+    """What builds and boots the kernel."""
+    return config.toolchain.cc, config.toolchain.ld, MACHINES[config.arch.machine].program
 
 
 def compare(console: Console, config: Config) -> None:
@@ -90,7 +110,7 @@ def compare(console: Console, config: Config) -> None:
     console.print(f"{image.arch.name}: {said}")
     reference = {}
     for backend in wanted.ops.backends if wanted.ops else ():
-        run, read_back = MACHINES.get(backend, (boot, memory))
+        run, read_back = WAYS.get(backend, (boot, memory))
         if backend == "xen" and (missing := xen.missing()):
             console.print(f"boot backend=xen: left out, as {missing}")
             continue
@@ -124,8 +144,12 @@ def compare(console: Console, config: Config) -> None:
 def main(console: Console) -> None:
     """Runs the demo. Raises BuildplugError if anything is not as expected."""
     console.print(f"passes: {' '.join(PASSES)}")
-    for arch in ARCHES:
-        compare(console, read(HERE, arch=arch))
+    for arch in read_file(HERE / "buildplug.toml").arch:
+        config = read(HERE, arch=arch)
+        if missing := [program for program in programs(config) if not shutil.which(program)]:
+            console.print(f"{arch}: left out, as there is no {' and no '.join(missing)}")
+        else:
+            compare(console, config)
 
 
 if __name__ == "__main__":
