@@ -61,6 +61,10 @@ def test_second_build_of_a_kernel_in_rust_has_nothing_to_do(kernel: Path) -> Non
     assert "Compiling" not in cargo(kernel, "build", PATH=PATH).stderr
 
 
+def test_clippy_has_nothing_to_say_of_a_kernel_in_rust(kernel: Path) -> None:
+    cargo(kernel, "clippy", "--", "-D", "warnings", PATH=PATH)
+
+
 def test_all_that_a_build_writes_is_in_the_target_folder(kernel: Path) -> None:
     before = {path for path in kernel.rglob("*") if path.is_file()}
     booted(kernel)

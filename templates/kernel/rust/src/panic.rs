@@ -27,7 +27,7 @@ fn backtrace(mut frame: usize) {
     let (start, end) = unsafe { (&kernel_start as *const u8 as usize, &kernel_end as *const u8 as usize) };
     let table = Ksyms::linked();
     let mut last = start;
-    while frame > last && frame % 8 == 0 && frame <= end - 16 {
+    while frame > last && frame & 7 == 0 && frame <= end - 16 {
         let [caller, address] = unsafe { *(frame as *const [usize; 2]) };
         match &table {
             Ok(table) => println!("  {}", table.symbolize_return(address)),
