@@ -25,6 +25,9 @@
 
 #define XEN_DOMID_SELF 0x7ff0
 
+#define XEN_KERNEL_CS 0xe033
+#define XEN_KERNEL_SS 0xe02b
+
 #define XEN_SCHED_YIELD 0
 #define XEN_SCHED_BLOCK 1
 #define XEN_MMUEXT_PIN_L4 3
@@ -67,6 +70,12 @@ struct xen_vcpu {
 	uint64_t pending_words, cr2, padding3, time[4];
 };
 
+struct xen_trap {
+	uint8_t vector, flags;
+	uint16_t cs;
+	uint64_t address;
+};
+
 struct xen_shared {
 	uint8_t vcpus[2048];
 	uint64_t pending[64], masked[64];
@@ -81,10 +90,14 @@ extern const char xen_traps[][16], xen_upcall[], xen_failsafe[];
 extern bool xen_running; /* as a PV domain */
 extern volatile struct xen_vcpu xen_vcpu;
 extern volatile struct xen_shared *const xen_shared;
+extern struct xen_trap xen_trap_table[VECTOR_IRQ + 1];
+void xen_register(unsigned number, volatile struct xen_vcpu *vcpu); /* a processor's state, once */
+void xen_allow_ports(void);					    /* for this processor */
 void xen_load_traps(void);
 void xen_write(void *to, const void *from, uint32_t size); /* to pages that are mapped read-only */
 
 /* xen_paging.c */
+unsigned long xen_machine_of(const void *address);
 void xen_paging_start(const void *start_info);
 void xen_paging_init(const void *root, const void *tables, unsigned long size);
 void xen_map_writable(const void *page, bool writable);
@@ -93,6 +106,11 @@ void xen_writable(bool writable); /* all pages of the image that are mapped read
 /* xen_switch.c: switches to `chosen`'s sites and back, so often; NULL: what was linked. */
 struct bp_backend;
 bool xen_switch_test(uint32_t number, const struct bp_backend *chosen);
+
+/* xen_smp.c: starts a second processor at a function that does not return; false if there is none.
+ */
+bool xen_smp_start(void (*run)(void));
+_Noreturn void xen_smp_end(void); /* on that processor */
 
 /* xen_pvh.c */
 #define XEN_LEAF 0x40000000

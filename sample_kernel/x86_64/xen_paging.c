@@ -22,7 +22,7 @@ static char shared_page[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 volatile struct xen_shared *const xen_shared = (volatile struct xen_shared *)shared_page;
 
 /* These do without ops, as xen_write() is called while sites change. */
-static unsigned long machine_of(const void *address)
+unsigned long xen_machine_of(const void *address)
 {
 	return xen_machine_pages[physical(address) / PAGE_SIZE] * PAGE_SIZE;
 }
@@ -43,7 +43,7 @@ void xen_map_writable(const void *page, bool writable)
 	unsigned long bits = (const char *)page < rodata_start ? PTE_PRESENT : READ_ONLY;
 
 	if (own && (const char *)page < data_start)
-		map(page, machine_of(page) | bits | (writable ? PTE_WRITE : 0));
+		map(page, xen_machine_of(page) | bits | (writable ? PTE_WRITE : 0));
 }
 
 void xen_writable(bool writable)
@@ -56,14 +56,14 @@ void xen_writable(bool writable)
 static void protect(const char *table)
 {
 	pv_set_pte(paging_entry(table), pv_make_pte(physical(table) | READ_ONLY));
-	map(table, machine_of(table) | PTE_PRESENT);
+	map(table, xen_machine_of(table) | PTE_PRESENT);
 }
 
 static void mmuext(uint32_t command, const void *table)
 {
 	struct {
 		uint64_t command, page, unused;
-	} operation = {command, machine_of(table) / PAGE_SIZE, 0};
+	} operation = {command, xen_machine_of(table) / PAGE_SIZE, 0};
 
 	xen_must(XEN_MMUEXT_OP, (uintptr_t)&operation, 1, 0, XEN_DOMID_SELF);
 }
