@@ -23,16 +23,18 @@ QEMU = "qemu-system-x86_64"
 
 @dataclass(frozen=True)
 class Machine:
-    """QEMU's program for an architecture, its words for the machine, and its package."""
+    """QEMU's program for an architecture, its words for the machine, and its package. has_firmware: the processor may
+    be in firmware, which translates no addresses, at any time."""
 
     program: str
     words: tuple[str, ...]
     package: str
+    has_firmware: bool = False
 
 
 _PC = Machine(QEMU, ("-device", "isa-debug-exit,iobase=0xf4,iosize=1"), "qemu-system-x86")
 MACHINES = {  # by e_machine
-    3: _PC, 62: _PC, 243: Machine("qemu-system-riscv64", ("-M", "virt"), "qemu-system-misc"),
+    3: _PC, 62: _PC, 243: Machine("qemu-system-riscv64", ("-M", "virt"), "qemu-system-misc", has_firmware=True),
 }  # fmt: skip
 SECONDS = 120  # a boot takes a quarter of a second; a busy machine is slower
 EXIT_OK = 33  # panic.c; the debug exit of a PC makes only odd ones
@@ -109,8 +111,19 @@ def memory(
 
     Returns the serial output and the contents. Raises BuildplugError if the kernel ends instead.
     """
-    output, read = read_memory_at(command(image, f"{arguments} hold", processors), "hold", lambda _: regions)
-    return output, read
+    physical = machine_of(image).has_firmware
+    places = [(_physical(image, address), size) for address, size in regions] if physical else regions
+    qemu = command(image, f"{arguments} hold", processors)
+    return read_memory_at(qemu, "hold", lambda _: places, physical=physical)
+
+
+def _physical(image: Path, address: int) -> int:
+    """Where an address of an image is loaded."""
+    with image.open("rb") as file:
+        for header in (segment.header for segment in ELFFile(file).iter_segments("PT_LOAD")):
+            if 0 <= address - header.p_vaddr < header.p_memsz:
+                return int(header.p_paddr + address - header.p_vaddr)
+    raise BuildplugError(image, f"expected {address:#x} in a segment, found it in none")
 
 
 def read_memory_at(
