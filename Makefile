@@ -40,7 +40,8 @@ kills: setup-test
 setup: $(VENV)/ready
 	@.ci/packages gcc=gcc ld=binutils qemu-system-x86_64=qemu-system-x86
 	-@.ci/packages riscv64-linux-gnu-gcc=gcc-riscv64-linux-gnu riscv64-linux-gnu-ld=binutils-riscv64-linux-gnu \
-		qemu-system-riscv64=qemu-system-riscv,qemu-system-misc
+		qemu-system-riscv64=qemu-system-riscv,qemu-system-misc qemu-system-aarch64=qemu-system-arm \
+		aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu aarch64-linux-gnu-ld=binutils-aarch64-linux-gnu
 
 setup-test: setup
 	@.ci/packages g++=g++ ld.gold=binutils-gold,binutils ld.lld=lld ld.lld-19=lld-19 mold=mold clang=clang \
@@ -48,10 +49,8 @@ setup-test: setup
 		disorderfs=disorderfs fusermount=fuse reprotest=reprotest diffoscope=diffoscope-minimal \
 		locale-gen=locales cpio=cpio make=make cargo=cargo rustc=rustc \
 		clippy-driver=rust-clippy clang-19=clang-19 qemu-arm=qemu-user arm-linux-gnueabi-ld=binutils-arm-linux-gnueabi \
-		aarch64-linux-gnu-ld=binutils-aarch64-linux-gnu \
 		powerpc64-linux-gnu-ld=binutils-powerpc64-linux-gnu s390x-linux-gnu-ld=binutils-s390x-linux-gnu \
-		mips-linux-gnu-ld=binutils-mips-linux-gnu qemu-system-aarch64=qemu-system-arm \
-		aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu
+		mips-linux-gnu-ld=binutils-mips-linux-gnu
 	@.ci/packages '/boot/xen-*-amd64.gz=xen-hypervisor-4.17-amd64,xen-hypervisor-4.20-amd64'
 
 $(VENV)/ready: pyproject.toml

@@ -30,11 +30,16 @@ class Machine:
     words: tuple[str, ...]
     package: str
     has_firmware: bool = False
+    needs: tuple[str, tuple[str, ...]] = ("", ())  # more words, if the kernel's command line has that one
 
 
 _PC = Machine(QEMU, ("-device", "isa-debug-exit,iobase=0xf4,iosize=1"), "qemu-system-x86")
 MACHINES = {  # by e_machine
     3: _PC, 62: _PC, 243: Machine("qemu-system-riscv64", ("-M", "virt"), "qemu-system-misc", has_firmware=True),
+    183: Machine(
+        "qemu-system-aarch64", ("-M", "virt", "-cpu", "cortex-a72", "-semihosting"), "qemu-system-arm",
+        needs=("backend=smc", ("-machine", "virtualization=on")),
+    ),
 }  # fmt: skip
 SECONDS = 120  # a boot takes a quarter of a second; a busy machine is slower
 EXIT_OK = 33  # panic.c; the debug exit of a PC makes only odd ones
@@ -46,6 +51,7 @@ def command(image: Path, arguments: str, processors: int = 1) -> list[str]:
     threads, machine = "multi" if processors > 1 else "single", machine_of(image)
     words = ["-accel", f"tcg,thread={threads}", "-smp", str(processors), "-m", "64", "-no-reboot"]
     words += ["-display", "none", "-monitor", "none", "-serial", "stdio", *machine.words]
+    words += machine.needs[1] if machine.needs[0] in arguments.split() else ()
     return [machine.program, *words, "-kernel", str(image), "-append", arguments]
 
 

@@ -18,12 +18,12 @@ static void check_irq(struct report *report)
 	pv_irq_enable();
 	check(report, "irq_enable", irq_state(), on);
 	flags = pv_irq_save();
-	check_op(report, "irq_save", SHIM_IRQ_SAVE, flags & FLAGS_IF, FLAGS_IF);
+	check_op(report, "irq_save", SHIM_IRQ_SAVE, flags_are_on(flags), true);
 	pv_irq_disable();
 	check(report, "irq_disable", irq_state(), off);
 	pv_irq_restore(flags);
 	check_op(report, "irq_restore", SHIM_IRQ_RESTORE, irq_state(), on);
-	pv_irq_restore(0);
+	pv_irq_restore(FLAGS_OFF);
 	check_op(report, "irq_restore-off", SHIM_IRQ_RESTORE, irq_state(), off);
 }
 

@@ -11,7 +11,7 @@ static void check_jumps(struct report *report)
 	unsigned long on = KERNEL_IF | PROCESSOR_IF, off = report->irq_off;
 
 	pv_irq_enable();
-	check_op(report, "site-tail", SHIM_IRQ_SAVE, site_tail() & FLAGS_IF, FLAGS_IF);
+	check_op(report, "site-tail", SHIM_IRQ_SAVE, flags_are_on(site_tail()), true);
 	site_tail_long();
 	check_op(report, "site-tail-long", SHIM_FLUSH_TLB, 0, 0);
 	check_op(report, "site-tail-nothing", SHIM_IO_DELAY, site_tail_nothing(), 42);
@@ -61,8 +61,8 @@ static void check_pointers(struct report *report)
 	check_op(report, "site-pointer-io_delay", SHIM_IO_DELAY, 0, 0);
 	check_op(report, "site-pointer-read_root", SHIM_READ_ROOT, site_pointers_data[0](),
 		 paging_root());
-	check_op(report, "site-pointer-irq_save", SHIM_IRQ_SAVE, site_pointers_data[1]() & FLAGS_IF,
-		 FLAGS_IF);
+	check_op(report, "site-pointer-irq_save", SHIM_IRQ_SAVE,
+		 flags_are_on(site_pointers_data[1]()), true);
 }
 
 void check_sites(struct report *report)

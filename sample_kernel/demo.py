@@ -32,6 +32,7 @@ WAYS = {"xen": (xen.boot, xen.memory)}  # backend -> what boots it, and what rea
 FORCED = b"\x0f\x0bxen"  # asks Xen to emulate the next instruction; the bytes are no instructions
 SHOWN = {  # ops whose sites are shown; for other architectures all
     "i386": ("irq_disable",), "riscv64": ("irq_disable", "io_delay", "flush_tlb", "set_timer", "halt"),
+    "aarch64": ("irq_disable", "io_delay", "flush_tlb", "set_timer", "halt", "psci"),
 }  # fmt: skip
 BRANCHES = {CALL: "call ", JUMP: "jump ", SLOT_CALL: "call *"}
 

@@ -19,7 +19,7 @@ static const struct choice *choose(void)
 	const char *name = command_line_value("backend=");
 
 	if (!name)
-		name = xen_running ? "xen" : "native";
+		name = xen_running ? "xen" : DEFAULT_BACKEND;
 	if (xen_running != !strcmp(name, "xen"))
 		panic(xen_running ? "a PV domain of Xen runs by the backend xen only"
 				  : "the backend xen is for a PV domain of Xen only");

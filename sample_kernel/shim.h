@@ -23,7 +23,9 @@
 #define SHIM_VENDOR "buildplugshm"
 
 /* Inverted in page table entries; the processor ignores the bit. */
+#ifndef PTE_PSEUDO_BIT
 #define PTE_PSEUDO_BIT 9
+#endif
 #define PTE_PSEUDO (1ul << PTE_PSEUDO_BIT)
 
 #ifndef __ASSEMBLER__

@@ -31,7 +31,7 @@ void timer_stop(void)
 void timer_interrupt(unsigned long irq)
 {
 	if (timer->acknowledge())
-		ticks += shim_deliver(irq & FLAGS_IF);
+		ticks += shim_deliver(flags_are_on(irq));
 }
 
 bool timer_pending(void)

@@ -28,7 +28,8 @@
 #define SSTATUS_SPIE_BIT 5
 #define SSTATUS_SPIE (1 << SSTATUS_SPIE_BIT) /* SIE before the trap */
 #define FLAGS_IF SSTATUS_SIE
-#define STIE 0x20 /* of the timer, in sie and in sip */
+#define FLAGS_OFF 0 /* for pv_irq_restore */
+#define STIE 0x20   /* of the timer, in sie and in sip */
 
 #define CAUSE_BREAKPOINT 3
 #define CAUSE_FETCH_FAULT 12
@@ -62,7 +63,7 @@
 #define CALLEE_SAVED ra, gp, s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11
 
 #ifndef __ASSEMBLER__
-#include <stdint.h>
+#include "memory.h"
 
 #define PTE_ADDRESS 0x003ffffffffffc00ul
 #define PTE_USED (PTE_ACCESSED | PTE_DIRTY)
@@ -112,8 +113,15 @@ void _mcount(void);
 #define ENTRY_HOOK _mcount
 #define CALL_LENGTH 8
 
+#define DEFAULT_BACKEND "native"
 #define OTHER_CHOICES {"sbi", &bp_paravirt_sbi},
 #define OTHER_CHECKS
+
+/* Whether interrupts are on by what pv_irq_save returned. */
+static inline int flags_are_on(unsigned long flags)
+{
+	return !!(flags & FLAGS_IF);
+}
 
 static inline unsigned long read_flags(void)
 {
@@ -154,25 +162,6 @@ static inline unsigned long read_time(void)
 	return value;
 }
 
-/* The barriers keep the compiler from calling memcpy and memset for these loops. */
-static inline void copy_bytes(void *to, const void *from, unsigned long size)
-{
-	const char *source = from;
-
-	for (char *byte = to; size; size--) {
-		*byte++ = *source++;
-		__asm__ volatile("" : : : "memory");
-	}
-}
-
-static inline void set_bytes(void *to, int value, unsigned long size)
-{
-	for (char *byte = to; size; size--) {
-		*byte++ = value;
-		__asm__ volatile("" : : : "memory");
-	}
-}
-
 /* Where the auipc and jalr at `site` lead; makes them lead elsewhere. */
 static inline uintptr_t branch_target(uintptr_t site, unsigned length)
 {
@@ -191,16 +180,6 @@ static inline void branch_lead(uintptr_t site, unsigned length, uintptr_t target
 	words[0] = (words[0] & (PAGE_SIZE - 1)) | ((distance + PAGE_SIZE / 2) & -PAGE_SIZE);
 	words[1] = (words[1] & ((1 << 20) - 1)) | distance << 20;
 	write(0, (void *)site, words, length);
-}
-
-static inline unsigned long physical(const void *address)
-{
-	return (uintptr_t)address - KERNEL_BASE;
-}
-
-static inline void *virtual(unsigned long address)
-{
-	return (void *)(address + KERNEL_BASE);
 }
 
 static inline void end_machine(unsigned status)

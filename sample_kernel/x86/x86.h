@@ -19,6 +19,7 @@
 
 #define FLAGS_IF_BIT 9
 #define FLAGS_IF (1 << FLAGS_IF_BIT)
+#define FLAGS_OFF 0	       /* for pv_irq_restore */
 #define FLAGS_ARITHMETIC 0x8d5 /* CF PF AF ZF SF OF */
 
 #define MSR_SYSENTER_EIP 0x176
@@ -108,6 +109,7 @@ void interrupts_gate(unsigned vector, const char *entry);
 
 /* Only Xen's backend is chosen by more than its name; its own header has it. */
 #define OTHER_CHOICES
+#define DEFAULT_BACKEND "native"
 #define OTHER_CHECKS check_retpolines,
 
 /* QEMU's isa-debug-exit device ends it with twice the value, plus 1. */
@@ -132,6 +134,12 @@ static inline uint64_t rdtsc(void)
 
 	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
 	return (uint64_t)high << 32 | low;
+}
+
+/* Whether interrupts are on by what pv_irq_save returned. */
+static inline int flags_are_on(unsigned long flags)
+{
+	return !!(flags & FLAGS_IF);
 }
 
 static inline unsigned long read_flags(void)

@@ -32,6 +32,7 @@ KERNELS = {  # architecture, compiler, linker
     "i386-gcc": ("i386", "gcc", "ld"),
     "i386-clang": ("i386", "clang", "ld.lld"),
     "riscv64-gcc": ("riscv64", "gcc", "riscv64-linux-gnu-ld"),
+    "aarch64-gcc": ("aarch64", "gcc", "aarch64-linux-gnu-ld"),
 }
 
 
@@ -59,6 +60,10 @@ FACTS = {
     "riscv64": Facts(
         "riscv64/paravirt.toml", "_mcount", 8, "[ls]b", "exception 15", frozenset({"slot-jump", "cond-jump"}),
         r"\tsd\t", r"\tld\t", "riscv64-linux-gnu-", "(jalr|jr)", 4, ("native", "shim", "sbi"),
+    ),
+    "aarch64": Facts(
+        "aarch64/paravirt.toml", "_mcount", 4, "(ldrb|strb)", "exception 37", frozenset({"slot-jump"}),
+        r"\t(str\t.*!|stp)", r"\tldr\t.*, #16", "aarch64-linux-gnu-", "(bl|b)", 0, ("native", "shim", "smc"),
     ),
 }  # fmt: skip
 WORDS = {4: "I", 8: "Q"}  # bytes of an address -> struct's letter
