@@ -17,6 +17,7 @@ from elftools.elf.elffile import ELFFile
 
 from buildplug.base.errors import BuildplugError
 from buildplug.base.files import write
+from buildplug.image.elf import Image
 
 QEMU = "qemu-system-x86_64"
 
@@ -118,18 +119,10 @@ def memory(
     Returns the serial output and the contents. Raises BuildplugError if the kernel ends instead.
     """
     physical = machine_of(image).has_firmware
-    places = [(_physical(image, address), size) for address, size in regions] if physical else regions
+    base = Image(image).address_of("kernel_base") or 0 if physical else 0  # the same wherever the image is loaded
+    places = [(address - base, size) for address, size in regions]
     qemu = command(image, f"{arguments} hold", processors)
     return read_memory_at(qemu, "hold", lambda _: places, physical=physical)
-
-
-def _physical(image: Path, address: int) -> int:
-    """Where an address of an image is loaded."""
-    with image.open("rb") as file:
-        for header in (segment.header for segment in ELFFile(file).iter_segments("PT_LOAD")):
-            if 0 <= address - header.p_vaddr < header.p_memsz:
-                return int(header.p_paddr + address - header.p_vaddr)
-    raise BuildplugError(image, f"expected {address:#x} in a segment, found it in none")
 
 
 def read_memory_at(
