@@ -4,7 +4,7 @@ and if the small Linux is built (make test-linux), our tables and our link stage
 
 import sys
 
-from bench import costs, cycles, fixup, growth, ksyms, linux, long_names, loss, padding, small, xen_loss
+from bench import cargo, costs, cycles, fixup, growth, ksyms, linux, long_names, loss, padding, small, xen_loss
 from buildplug.base.errors import BuildplugError
 from tests.linux_image import cached
 
@@ -13,6 +13,7 @@ def main() -> None:
     costs.main([])
     small.main()
     growth.main()
+    cargo.main()
     fixup.main()
     loss.main()
     xen_loss.main()

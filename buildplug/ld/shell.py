@@ -24,14 +24,19 @@ _PASS_ON = """\
 case ${{BUILDPLUG_LD_INSIDE-}}${{BUILDPLUG_ARCH-}} in ?*) buildplug "$@" ;; esac
 case ${{1-}} in {own} | -flavor) buildplug "$@" ;; esac
 [ -x {ld} ] || buildplug "$@"
+sure= # whether the link is known to be of no kernel
 cmp -s {config} {copy} 2>/dev/null || buildplug "$@" # the names below may be others by now
 for word do
 	case $word in {image} | */{image} | -o{image} | -*={image} | {cargo} | @*) buildplug "$@" ;; esac
 	if [ -e "$word" ] && [ ! -f "$word" ] && [ ! -d "$word" ]; then buildplug "$@"; fi # no reading of pipes
+	case $word in -shared | */build_script_*) sure=yes ;; esac
 done
-# An input that refers to a table: if the link fails for lack of it, Python says why it has none.
-grep -qsF {symbols} -- "$@" </dev/null 2>/dev/null
-case $? in 0 | 126 | 127) buildplug "$@" ;; esac
+# An input that refers to a table: if the link fails for lack of it, Python says why it has none. What Cargo runs in a
+# build, procedural macros and build scripts, has large libraries of Rust, and is not read.
+if [ ! "$sure" ]; then
+	grep -qsF {symbols} -- "$@" </dev/null 2>/dev/null
+	case $? in 0 | 126 | 127) buildplug "$@" ;; esac
+fi
 export BUILDPLUG_LD_INSIDE=1
 exec {ld} "$@"
 """

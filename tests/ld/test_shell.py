@@ -99,6 +99,14 @@ def test_failed_link_of_another_name_still_says_which_name_has_the_table(program
     assert "expected the output prog, found other" in one_line(failed.stderr)
 
 
+@pytest.mark.parametrize("words", [("-shared", "-o", "libmacros.so"), ("-o", "x/build_script_build-0123456789abcdef")])
+def test_inputs_of_what_cargo_runs_in_a_build_are_not_read(programs: Path, words: tuple[str, ...]) -> None:
+    (programs.parent / "x").mkdir()
+    plain = subprocess.run(["ld", *INPUTS, *words], cwd=programs.parent, capture_output=True, text=True, check=False)
+    done = run(programs, *INPUTS, *words, python=False)  # which they would start, as they refer to a table
+    assert (done.returncode, done.stderr) == (plain.returncode, plain.stderr)
+
+
 def test_linker_that_calls_the_program_again_is_refused(programs: Path) -> None:
     (programs.parent / "noting").write_text(f'#!/bin/sh\nexec "{programs}/ld" "$@"\n')
     failed = run(programs, "-r", "extra.o", "-o", "other", python=True)
