@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sample_kernel.boot import EXIT_OK, boot
+from tests.conftest import tool
 
 FOLDER = Path(__file__).parent.parent / "foreign_kernels"
 STYLES = sorted(path.name for path in FOLDER.iterdir() if path.name != "common")
@@ -44,8 +45,8 @@ def kernel(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 
 def functions(image: Path) -> list[tuple[int, str]]:
-    """Of nm: address and name of what is in code, ascending."""
-    listed = subprocess.run(["nm", "-n", image], capture_output=True, text=True, check=True).stdout
+    """Of nm -C: address and name of what is in code, ascending."""
+    listed = subprocess.run(["nm", "-nC", image], capture_output=True, text=True, check=True).stdout
     found = re.findall(r"^([0-9a-f]+) [tTwW] (.+)$", listed, re.MULTILINE)
     return [(int(address, 16), name) for address, name in found]
 
@@ -64,11 +65,25 @@ def test_the_kernel_boots_without_tables(kernel: Path) -> None:
 @pytest.mark.parametrize("kernel", STYLES, indirect=True)
 def test_a_backtrace_has_the_names_that_nm_has(kernel: Path) -> None:
     slide = MOVED.get(kernel.name, 0)
-    frames = re.findall(r"^0x([0-9a-f]{16}) (\S+)/0x[0-9a-f]+$", make(kernel, "Makefile"), re.MULTILINE)
+    frames = re.findall(r"^0x([0-9a-f]{16}) (.+)/0x[0-9a-f]+$", make(kernel, "Makefile"), re.MULTILINE)
     found = {int(address, 16) - slide: name for address, name in frames}
     assert len(found) >= 2
     for address, name in found.items():
         assert name in expected(kernel / "kernel.elf", address)
+
+
+@pytest.mark.parametrize("kernel", ["cplusplus"], indirect=True)
+def test_what_two_objects_share_is_in_the_kernel_once_and_its_unwind_tables_are_whole(kernel: Path) -> None:
+    said = make(kernel, "Makefile")
+    shared = {"disk::queues()::count", "disk::Queue<int>::take() const"}
+    for name in ("main.o", "disk.o", "kernel.elf"):
+        listed = [line.split(" ", 2)[2] for line in tool("nm", "-C", kernel / name).splitlines()]
+        assert {symbol: listed.count(symbol) for symbol in shared} == dict.fromkeys(shared, 1), name
+    assert "queue: empty\n" in said  # the constructors of both counted in one variable
+    records = re.findall(r" FDE .* pc=([0-9a-f]+)\.\.", tool("readelf", "-wf", kernel / "kernel.elf"))
+    assert said.splitlines()[0] == "." * len(records)
+    starts = dict(functions(kernel / "kernel.elf"))
+    assert shared & {starts[int(address, 16)] for address in records}
 
 
 @pytest.mark.parametrize("style", STYLES)
