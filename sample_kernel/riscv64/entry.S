@@ -72,8 +72,9 @@ entry:
 	.type enable_if_set, @function
 enable_if_set:
 	andi a0, a0, FLAGS_IF
-	bnez a0, pv_irq_enable
-	ret
+	beqz a0, 1f
+	j pv_irq_enable
+1:	ret
 	.size enable_if_set, . - enable_if_set
 
 	.section .note.GNU-stack, "", @progbits

@@ -39,6 +39,7 @@ PV_OP void pv_set_pte(unsigned long *entry, unsigned long pte)
 {
 	register unsigned long *a0 __asm__("a0") = entry;
 
+	__asm__("" : "+r"(pte)); /* not "zero" */
 	__asm__ volatile("call pv_set_pte_%0" : : "r"(pte), "r"(a0) : "ra", "memory");
 }
 
@@ -87,6 +88,7 @@ PV_OP unsigned long pv_irq_save(void)
 
 PV_OP void pv_irq_restore(unsigned long flags)
 {
+	__asm__("" : "+r"(flags)); /* otherwise some compilers have a 0 in the register "zero" */
 	__asm__ volatile("call pv_irq_restore_%0" : : "r"(flags) : "ra", "memory");
 }
 

@@ -2,7 +2,7 @@
 	.file "sites.S" /* otherwise the linker names it after the object's path */
 /*
  * A function for each form of reference to a pv op that compilers rarely or never emit. The prototypes are in sites.h.
- * The assembler makes a branch around a jump of a conditional branch to an op.
+ * Ops are out of reach of conditional branches, so there are only branches around jumps to them.
  */
 #include "function.h"
 
@@ -19,21 +19,24 @@
 	li a0, 42
 	tail pv_io_delay
 
-	/* Conditional jumps out of the function: taken if the argument is not 0; below 10; 0. */
+	/* Jumps out of the function that are taken or not: taken if the argument is not 0; below 10; 0. */
 	function site_jnz
-	bnez a0, pv_irq_enable
-	ret
+	beqz a0, 1f
+	j pv_irq_enable
+1:	ret
 
 	function site_jb
 	li t0, 10
-	bltu a0, t0, pv_irq_disable
-	ret
+	bgeu a0, t0, 1f
+	j pv_irq_disable
+1:	ret
 
 	function site_jz_nothing
 	mv t0, a0
 	li a0, 42
-	beqz t0, pv_io_delay
-	li a0, 43
+	bnez t0, 1f
+	j pv_io_delay
+1:	li a0, 43
 	ret
 
 	/* Taken addresses. */

@@ -32,7 +32,9 @@ KERNELS = {  # architecture, compiler, linker
     "i386-gcc": ("i386", "gcc", "ld"),
     "i386-clang": ("i386", "clang", "ld.lld"),
     "riscv64-gcc": ("riscv64", "gcc", "riscv64-linux-gnu-ld"),
+    "riscv64-clang": ("riscv64", "clang", "riscv64-linux-gnu-ld"),
     "aarch64-gcc": ("aarch64", "gcc", "aarch64-linux-gnu-ld"),
+    "aarch64-clang": ("aarch64", "clang", "aarch64-linux-gnu-ld"),
 }
 
 
