@@ -19,7 +19,8 @@ BIN = Path(sys.executable).parent  # of the tools that came with our packages
 CONFIG = read(SAMPLE)
 CFLAGS, ASFLAGS = " ".join(CONFIG.compile.cflags), " ".join(CONFIG.compile.asflags)
 LDFLAGS = " ".join([*CONFIG.link.flags, "--emit-relocs"])
-INCLUDE = "-Ix86_64 -I."
+FOLDERS = CONFIG.compile.include
+INCLUDE = " ".join(f"-I{folder}" for folder in FOLDERS)
 SOURCES = CONFIG.sources
 NAMES = {Path(source).name for source in SOURCES}
 
@@ -87,7 +88,7 @@ cmake_minimum_required(VERSION 3.20)
 project(kernel C ASM)
 find_package(buildplug REQUIRED)
 add_library(kernel OBJECT {" ".join(SOURCES)})
-target_include_directories(kernel PRIVATE x86_64 .)
+target_include_directories(kernel PRIVATE {" ".join(FOLDERS)})
 target_compile_options(kernel PRIVATE "$<$<COMPILE_LANGUAGE:C>:{CFLAGS.replace(" ", ";")}>"
 	"$<$<COMPILE_LANGUAGE:ASM>:{ASFLAGS.replace(" ", ";")}>")
 buildplug_link(kernel OPTIONS {LDFLAGS} -T ${{CMAKE_CURRENT_SOURCE_DIR}}/kernel.lds)
@@ -106,7 +107,7 @@ project('kernel', 'c', default_options: ['buildtype=plain', 'b_staticpic=false',
 buildplug_config = files('buildplug.toml')
 subdir('buildplug')
 kernel = static_library(
-  'kernel', {names}, buildplug_runtime, c_args: {args}, include_directories: ['x86_64', '.'], build_by_default: false,
+  'kernel', {names}, buildplug_runtime, c_args: {args}, include_directories: {[*FOLDERS]}, build_by_default: false,
 )
 custom_target(
   'vmlinux',
