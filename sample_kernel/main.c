@@ -75,6 +75,7 @@ _Noreturn void kernel_main(uint32_t command_line);
 
 _Noreturn void kernel_main(uint32_t command_line)
 {
+	const char *times;
 	bool shim, good;
 
 	serial_init();
@@ -86,18 +87,15 @@ _Noreturn void kernel_main(uint32_t command_line)
 	interrupts_init();
 	paging_init();
 	timer_init();
-#ifdef X86_H /* switch.c, work.c: not yet for others */
-	const char *times = command_line_value("switch=");
-
+	times = command_line_value("switch=");
 	if (times && !switch_test(times, command_line_has("fixup=off") ? NULL : choose()->backend))
 		finish(false);
-#endif
 	if (shim)
 		shim_start();
 	if (command_line_has("crash") || command_line_has("crash=trap"))
 		crash(command_line_has("crash=trap"));
 
-#ifdef X86_H
+#ifdef X86_H /* work.c: not yet for others */
 	if (command_line_value("work="))
 		work_run(command_line_value("work="));
 #endif

@@ -16,8 +16,18 @@ from tests.samples import built, copy_sample
 
 @pytest.fixture(scope="module", params=ARCHES)
 def kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = copy_sample(tmp_path_factory.mktemp("switch") / "kernel")
-    built(folder, "--arch", request.param)
+    return made(request.param, tmp_path_factory.mktemp("switch") / "kernel")
+
+
+@pytest.fixture(scope="module", params=["riscv64", "aarch64"])
+def virt(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A kernel that switches on one processor only."""
+    return made(request.param, tmp_path_factory.mktemp("virt") / "kernel")
+
+
+def made(arch: str, folder: Path) -> Path:
+    """A built copy of the sample kernel."""
+    built(copy_sample(folder), "--arch", arch)
     (image,) = folder.glob("build/**/vmlinux")
     return image
 
@@ -55,17 +65,33 @@ def test_the_load_notices_a_switch_that_is_not_safe(kernel: Path, fault: str) ->
         assert status != EXIT_OK, said
 
 
-def test_what_was_linked_comes_back_byte_for_byte(kernel: Path) -> None:
-    image = Image(kernel)
-    sections = [s for s in image.sections if s.alloc and s.size and s.type != SHT_NOBITS]
-    said, contents = memory(kernel, "fixup=off switch=100", [(s.address, s.size) for s in sections], 2)
+def after_switches(kernel: Path, arguments: str, expected: Image, processors: int) -> None:
+    """After a hundred switches memory must be that of an image."""
+    sections = [s for s in expected.sections if s.alloc and s.size and s.type != SHT_NOBITS]
+    regions = [(s.address, s.size) for s in sections]
+    said, contents = memory(kernel, f"{arguments} switch=100", regions, processors)
     assert "switches 102," in said
-    assert contents == [image.bytes_of(s).tobytes() for s in sections]
+    assert contents == [expected.bytes_of(s).tobytes() for s in sections]
+
+
+def shim_of(kernel: Path, output: Path) -> Image:
+    """The image as the reference makes it for the shim."""
+    apply(Image(kernel), "bp_paravirt", "bp_paravirt_shim", output)
+    return Image(output)
+
+
+def test_what_was_linked_comes_back_byte_for_byte(kernel: Path) -> None:
+    after_switches(kernel, "fixup=off", Image(kernel), 2)
 
 
 def test_the_backend_that_was_chosen_comes_back_byte_for_byte(kernel: Path, tmp_path: Path) -> None:
-    apply(Image(kernel), "bp_paravirt", "bp_paravirt_shim", tmp_path / "reference")
-    reference = Image(tmp_path / "reference")
-    sections = [s for s in reference.sections if s.alloc and s.size and s.type != SHT_NOBITS]
-    _, contents = memory(kernel, "backend=shim switch=100", [(s.address, s.size) for s in sections], 2)
-    assert contents == [reference.bytes_of(s).tobytes() for s in sections]
+    after_switches(kernel, "backend=shim", shim_of(kernel, tmp_path / "shim"), 2)
+
+
+def test_on_virt_backends_are_switched_and_ops_are_those_of_the_last(virt: Path) -> None:
+    assert switched(virt, "backend=native switch=500", 1)["processors"] == 1
+
+
+def test_on_virt_what_was_linked_or_chosen_comes_back_byte_for_byte(virt: Path, tmp_path: Path) -> None:
+    after_switches(virt, "fixup=off", Image(virt), 1)
+    after_switches(virt, "backend=shim", shim_of(virt, tmp_path / "shim"), 1)
