@@ -23,7 +23,7 @@ PARTS = {  # folders of templates/kernel/
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--arch", choices=sorted(PARTS), help="the kernel's architecture; default: x86_64")
-    parser.add_argument("--rust", action="store_true", help="a kernel in Rust, built by Cargo, for x86_64")
+    parser.add_argument("--rust", action="store_true", help="a kernel in Rust, built by Cargo; not for i386")
     parser.add_argument(
         "--full", action="store_true",
         help="copy the sample kernel, for all architectures, which uses every rule and tests itself",
@@ -33,9 +33,9 @@ def arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     folder = shlex.quote(str(options.folder))
     if options.rust:
-        if options.full or options.arch not in (None, "x86_64"):
-            raise BuildplugError("new", "--rust makes a small kernel for x86_64", "leave the others out", status=2)
-        made = create(options.folder, rust())
+        if options.full or options.arch == "i386":
+            raise BuildplugError("new", "--rust makes a small kernel, and none for i386", "leave one out", status=2)
+        made = create(options.folder, rust(options.arch or "x86_64"))
         commands = [f"make -C {folder} run"]
     elif options.full:
         if options.arch:
@@ -56,12 +56,14 @@ def small(arch: str) -> dict[Path, Path]:
     return {Path(path.name): path for folder in folders for path in sorted(folder.iterdir())}
 
 
-def rust() -> dict[Path, Path]:
-    """The files of the small kernel in Rust: name -> path."""
-    kernel = shipped("templates") / "kernel"
-    own = {path.relative_to(kernel / "rust"): path for path in sorted(kernel.glob("rust/**/*")) if path.is_file()}
-    parts = {Path("boot.S"): kernel / "x86_64" / "boot.S", Path("kernel.lds"): kernel / "common" / "kernel.lds"}
-    return own | parts | {Path(".cargo", "config.toml"): build_system(SYSTEMS["cargo"])}
+def rust(arch: str) -> dict[Path, Path]:
+    """The files of the small kernel in Rust, for x86_64, aarch64 or riscv64: name -> path."""
+    in_c = small(arch)
+    parts = {Path(name): in_c[Path(name)] for name in ("boot.S", "kernel.lds", "machine.mk")}
+    configuration = {Path(".cargo", "config.toml"): build_system(SYSTEMS["cargo"])}  # that of x86_64
+    folders = [shipped("templates") / "kernel" / "rust" / part for part in ("common", arch)]
+    found = {path.relative_to(folder): path for folder in folders for path in sorted(folder.rglob("*"))}
+    return parts | configuration | {name: path for name, path in found.items() if path.is_file()}
 
 
 def full() -> dict[Path, Path]:

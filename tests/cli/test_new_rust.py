@@ -12,6 +12,7 @@ from tests.conftest import tool
 from tests.ld.crates import cargo
 from tests.samples import buildplug, edit
 
+TARGETS = {"aarch64": "aarch64-unknown-none-softfloat", "riscv64": "riscv64gc-unknown-none-elf"}
 CALLERS = ["kernel::start_drivers", "kernel::kernel_main", "main", "long_mode"]
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # with buildplug and buildplug-ld
 
@@ -56,6 +57,23 @@ def test_a_new_kernel_in_rust_panics_with_a_backtrace_of_its_symbols(kernel: Pat
     assert {listed[row[1]][0] + int(row[2], 16) + 1 for row in trace} <= returns(image)
 
 
+@pytest.mark.parametrize("arch", TARGETS)
+def test_a_new_kernel_in_rust_for_another_machine_panics_with_the_names_of_nm(tmp_path: Path, arch: str) -> None:
+    libraries = Path(tool("rustc", "--print", "target-libdir", "--target", TARGETS[arch]).strip())
+    if not [*libraries.glob("libcore*.rlib")]:
+        pytest.skip(f"no core for {TARGETS[arch]}: `rustup target add` it")
+    assert buildplug("new", tmp_path / "kernel", "--rust", "--arch", arch).returncode == 0
+    said = booted(tmp_path / "kernel").partition("starting drivers\n")[2]
+    trace = re.findall(r"^  (\S.*)\+0x(\w+)/0x(\w+)$", said, re.MULTILINE)
+    assert [name for name, _, _ in trace][-4:] == [*CALLERS[:-1], "start"]
+    image = tmp_path / "kernel" / "target" / TARGETS[arch] / "debug" / "kernel"
+    sizes = {
+        name: size for size, name in re.findall(r"^\w+ (\w+) \w (.*)$", tool("nm", "-C", "-S", image), re.MULTILINE)
+    }
+    assert [int(sizes[name], 16) for name, _, _ in trace] == [int(size, 16) for _, _, size in trace]
+    assert all(int(offset, 16) < int(size, 16) for _, offset, size in trace)
+
+
 def test_second_build_of_a_kernel_in_rust_has_nothing_to_do(kernel: Path) -> None:
     cargo(kernel, "build", PATH=PATH)
     assert "Compiling" not in cargo(kernel, "build", PATH=PATH).stderr
@@ -73,5 +91,5 @@ def test_all_that_a_build_writes_is_in_the_target_folder(kernel: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [("--arch", "i386"), ("--full",)])
-def test_a_kernel_in_rust_is_small_and_for_x86_64(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_a_kernel_in_rust_is_small_and_not_for_i386(tmp_path: Path, words: tuple[str, ...]) -> None:
     assert buildplug("new", tmp_path / "kernel", "--rust", *words).returncode == 2

@@ -3,7 +3,7 @@
 	.globl load_address /* for kernel.lds */
 	.set load_address, 0x80200000
 
-	.text
+	.section .text.start, "ax" /* first: OpenSBI jumps to where the kernel is loaded */
 	.globl start
 	.type start, @function
 start:

@@ -7,7 +7,11 @@ const MODULES: &str = "target/buildplug"; // where main.rs has its path
 
 fn main() {
     let object = env::var("OUT_DIR").unwrap() + "/boot.o";
-    run(&env::var("CC").unwrap_or_else(|_| "cc".into()), &["-c", "boot.S", "-o", &object]);
+    let gcc = match &*env::var("CARGO_CFG_TARGET_ARCH").unwrap() {
+        "x86_64" => "cc".into(),
+        arch => format!("{arch}-linux-gnu-gcc"),
+    };
+    run(&env::var("CC").unwrap_or(gcc), &["-c", "boot.S", "-o", &object]);
     println!("cargo:rustc-link-arg-bins={object}");
     run("buildplug", &["runtime", MODULES, "--language", "rust"]);
     for file in ["boot.S", "build.rs", "buildplug.toml", "kernel.lds"] {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The end, with a backtrace by frame pointers, which .cargo/config.toml asks for.
 use crate::bp_ksyms::Ksyms;
-use crate::{console, println};
-use core::arch::asm;
+use crate::{machine, println};
 use core::panic::PanicInfo;
 
 extern "C" {
@@ -14,21 +13,19 @@ extern "C" {
 #[panic_handler]
 fn panic(info: &PanicInfo) -> ! {
     println!("{info}");
-    let mut frame: usize;
-    unsafe { asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack)) };
-    backtrace(frame);
-    console::stop()
+    backtrace(machine::frame());
+    machine::stop()
 }
 
-/// Prints the calls that led to a frame: its first word is the address of the caller's frame, which lies higher, and its
-/// second the return address. The core of older versions of Rust keeps no frame pointers: the function that panics, of
+/// Prints the calls that led to a frame: one word of it is the address of the caller's frame, which lies higher, and the
+/// next the return address. The core of older versions of Rust keeps no frame pointers: the function that panics, of
 /// which the line above says the place, is not among the calls then.
 fn backtrace(mut frame: usize) {
     let (start, end) = unsafe { (&kernel_start as *const u8 as usize, &kernel_end as *const u8 as usize) };
     let table = Ksyms::linked();
-    let mut last = start;
-    while frame > last && frame & 7 == 0 && frame <= end - 16 {
-        let [caller, address] = unsafe { *(frame as *const [usize; 2]) };
+    let mut last = start + machine::RECORD;
+    while frame > last && frame & 7 == 0 && frame - machine::RECORD <= end - 16 {
+        let [caller, address] = unsafe { *((frame - machine::RECORD) as *const [usize; 2]) };
         match &table {
             Ok(table) => println!("  {}", table.symbolize_return(address)),
             Err(error) => println!("  {address:#x} ({error})"),

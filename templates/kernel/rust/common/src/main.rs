@@ -6,21 +6,17 @@
 #[path = "../target/buildplug/bp_ksyms.rs"] // written by build.rs
 mod bp_ksyms;
 mod console;
-mod memory;
+mod machine;
 mod panic;
 
-use core::arch::asm;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 static DISKS: AtomicU32 = AtomicU32::new(0); // that were found
 
-/// Called by boot.S, with interrupts off. They must remain off on this stack: core is compiled for programs, whose
-/// functions use memory below the stack pointer, the red zone, that an interrupt would overwrite. An entry of the IDT
-/// with a stack of its own (IST) does not.
+/// Called by boot.S.
 #[no_mangle]
 extern "C" fn main() -> ! {
-    // CR4.OSFXSR and CR4.OSXMMEXCPT: the code uses the registers of SSE, from here on
-    unsafe { asm!("mov {0}, cr4", "or {0}, 0x600", "mov cr4, {0}", out(reg) _) };
+    machine::prepare();
     kernel_main()
 }
 
@@ -29,7 +25,7 @@ extern "C" fn main() -> ! {
 fn kernel_main() -> ! {
     println!("hello");
     start_drivers();
-    console::stop()
+    machine::stop()
 }
 
 #[inline(never)]
