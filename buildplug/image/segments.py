@@ -29,9 +29,9 @@ def kinds(image: Image, section: Section) -> str:
 
 def holding(image: Image, section: Section) -> Array:
     """Mask of the segments that hold all of a section: bool, the shape of image.segments."""
-    start, end = np.uint64(section.address), np.uint64(section.address + section.size)
-    rows = image.segments
-    inside: Array = (rows["vaddr"] <= start) & (end <= rows["vaddr"] + rows["memsz"])
+    start, size, rows = np.uint64(section.address), np.uint64(section.size), image.segments
+    before, room = start - rows["vaddr"], rows["memsz"]  # a sum may not fit into 64 bits
+    inside: Array = (rows["vaddr"] <= start) & (before <= room) & (size <= room - before)
     return inside
 
 

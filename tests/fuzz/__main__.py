@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Callable
@@ -114,6 +115,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, default=Path("fuzz.found"), help="the folder for inputs of faults")
     options = parser.parse_args()
     start = time.monotonic()
+    warnings.simplefilter("error")  # a user must see none
     found = fuzz(60 * options.minutes, options.keep, options.seed)
     for says, path in list(found.faults.items())[:SHOWN]:
         print(f"{path}: {says}")

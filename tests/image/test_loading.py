@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from buildplug.image.compare import compare
 from buildplug.image.elf import Image
 from buildplug.image.loading import changed
+from buildplug.image.segments import holding
 from tests.conftest import tool
 from tests.elfwriter import ALLOC, File, Section
 
@@ -122,6 +124,7 @@ CHANGES = {
     "p_offset": add(of("data", OFFSET), 8),
     "p_offset of a note": add(of("note", OFFSET), 4),
     "p_vaddr": add(of("data", VADDR), 0x1000),
+    "p_vaddr at the end of all addresses": put(of("data", VADDR), 2**64 - 4, 8),
     "p_paddr": add(of("text", PADDR), 0x1000),
     "p_paddr of a note": add(of("note", PADDR), 0x1000),
     "p_filesz": add(of("rodata", FILESZ), -8),
@@ -145,6 +148,12 @@ def test_what_decides_what_is_in_memory_is_seen(links: tuple[Image, Image], name
     data = bytearray(final.data)
     CHANGES[name](data)
     assert changed(draft, Image.of(final.path, bytes(data)), {".table"})
+
+
+def test_a_section_at_the_end_of_all_addresses_is_in_no_segment(links: tuple[Image, Image]) -> None:
+    _, final = links
+    section = replace(final.section(".data"), address=2**64 - 4, size=8)
+    assert not holding(final, section).any()
 
 
 def test_a_link_with_a_larger_table_is_the_same(links: tuple[Image, Image]) -> None:
