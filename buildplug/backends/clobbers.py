@@ -12,8 +12,8 @@ from buildplug.config.ops import OP_BITS, Op, Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
 from buildplug.image.headers import Array
-from buildplug.tables.sites import resolved_of
 from buildplug.tables.sites_format import Table
+from buildplug.tables.sites_ops import resolved_of
 
 
 def check(image: Image, rule: Rule, declared: Ops, table: Table) -> None:

@@ -1,22 +1,21 @@
 """References to ops -> the table of sites for the fixup."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from buildplug.arch.model import Arch
-from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import OP_BITS, Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
 from buildplug.image.headers import Array, within
-from buildplug.select.references import References, extract
+from buildplug.select.references import extract
 from buildplug.select.words import by_veneer
-from buildplug.tables import sites_format
-from buildplug.tables.binary import CTYPE, RUST_TYPE, address_of, anchored
+from buildplug.tables import sites_format, sites_sources
+from buildplug.tables.binary import address_of, anchored
 from buildplug.tables.format import Contents, Format, Source
 from buildplug.tables.sites_format import NONE, Table, backend_checksum, decode, dtype
+from buildplug.tables.sites_ops import Resolved, declared_in, home_of, referred_to, resolved_of
 
 SHOWN = 3  # maximum entries in a message
 
@@ -72,48 +71,13 @@ class SitesFormat(Format):
         return lines or ["its header differs"]
 
     def runtime(self, arch: Arch, *, has_ops: bool) -> dict[str, Source]:
-        values = {
-            "arch": arch,
-            "table": sites_format,
-            "ctype": CTYPE,
-            "fields": sorted({form.field for form in arch.forms}, key=arch.fields.index),  # the usual first
-            "longest": max(form.length for form in arch.forms),
-        }
-        names = ("buildplug.h", *(("fixup.c", "live.h", "live.c") if has_ops else ()))
-        return {name: Source(f"{name}.j2", values) for name in names}
+        return sites_sources.runtime(arch, has_ops=has_ops)
 
     def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
-        backends = ops.backends if ops else {}
-        header = {f"{rule.symbol}.h": Source("tables.h.j2", {"rule": rule, "backends": backends})}
-        if ops is None:
-            return header
-        return header | {f"{rule.symbol}_backends.S": Source("backends.S.j2", _of_backends(rule, arch, ops))}
+        return sites_sources.tables(rule, arch, ops)
 
     def rust(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
-        if ops is None:
-            return {}
-        longest = max(form.length for form in arch.forms)
-        values = _of_backends(rule, arch, ops) | {"rust_type": RUST_TYPE, "longest": longest}
-        return {f"{rule.symbol}.rs": Source("fixup.rs.j2", values)}
-
-
-def _of_backends(rule: Rule, arch: Arch, ops: Ops) -> dict[str, Any]:
-    """What the assembly of backends is rendered from."""
-    return {
-        "arch": arch, "rule": rule, "table": sites_format, "ops": ops.ops, "backends": ops.backends,
-        "copies": {backend: ops.copies(backend) for backend in ops.backends},
-        "kept": {name: op.kept(arch) for name, op in ops.ops.items()},
-    }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """The ops of an image, by number: name, address of the default function, address of the slot."""
-
-    names: tuple[str, ...]
-    functions: tuple[int | None, ...]
-    slots: tuple[int | None, ...]
-    backends: tuple[int, ...] = ()  # their addresses
+        return sites_sources.rust(rule, arch, ops)
 
 
 def table_of(image: Image, rule: Rule, declared: Ops | Resolved | None) -> tuple[Table, dict[str, int]]:
@@ -124,7 +88,9 @@ def table_of(image: Image, rule: Rule, declared: Ops | Resolved | None) -> tuple
     """
     references = extract(image, rule)
     rows = references.rows
-    resolved = _declared(image, rule, declared) if isinstance(declared, Ops) else declared or _found(image, references)
+    resolved = (
+        declared_in(image, rule, declared) if isinstance(declared, Ops) else declared or referred_to(image, references)
+    )
     names, functions, slots = resolved.names, resolved.functions, resolved.slots
     far = rows[by_veneer(image, rows)]
     if len(far):
@@ -157,7 +123,7 @@ def table_of(image: Image, rule: Rule, declared: Ops | Resolved | None) -> tuple
     # A slot is itself a site: readers must find the backend's function in it. That site replaces a reference found
     # in the slot.
     held = {slot: number for slot, number in slot_number.items() if functions[number] is not None}
-    homes = [_home(image, slot, names[number]) for slot, number in held.items()]
+    homes = [home_of(image, slot, names[number]) for slot, number in held.items()]
     if homes:
         pointer = image.arch.pointer
         places = np.array(homes, "u8").reshape(-1, 2)
@@ -185,91 +151,6 @@ def _decoded(image: Image, rule: Rule, data: bytes) -> Table:
     return decode(data, image.arch, f"{image.path}: {rule.symbol}")
 
 
-def resolved_of(image: Image, table: Table, at: int) -> Resolved:
-    """The ops of a table at address `at`."""
-    columns = []
-    for field in ("function", "slot"):
-        sections, offsets = table.ops[f"{field}_section"].tolist(), table.ops[field].tolist()
-        columns.append(
-            tuple(
-                None if s == NONE else (at + int(table.bases[s]) + offset) % image.arch.modulus
-                for s, offset in zip(sections, offsets, strict=True)
-            )
-        )
-    places = zip(table.checks["backend_section"].tolist(), table.checks["backend"].tolist(), strict=True)
-    if len(table.checks) and max(table.checks["backend_section"]) >= len(table.bases):
-        raise image.bad("expected checks of backends in sections of the table, found other ones")
-    backends = tuple((at + int(table.bases[section]) + offset) % image.arch.modulus for section, offset in places)
-    return Resolved(tuple(f"op {number}" for number in range(len(table.ops))), columns[0], columns[1], backends)
-
-
-def _declared(image: Image, rule: Rule, declared: Ops) -> Resolved:
-    functions: list[int | None] = []
-    slots: list[int | None] = []
-    for name, op in declared.ops.items():
-        symbol, _, offset = (op.slot or op.function).partition("+")
-        row = image.symbol(symbol)
-        if row is None:
-            raise image.bad(f"op {name}: expected a symbol {symbol}, found none", "define it or correct the ops file")
-        address, size, word = int(row["value"]), int(row["size"]), image.arch.word
-        if op.function and offset:
-            raise BuildplugError(f"op {name}", f"function: expected a symbol, found {op.function!r}", "drop the offset")
-        if op.function:
-            functions.append(address)
-            slots.append(None)
-            continue
-        try:
-            at = int(offset, 0) if offset else 0
-        except ValueError:
-            raise BuildplugError(
-                f"op {name}", f"slot: expected symbol+offset or symbol[word], found {op.slot!r}"
-            ) from None
-        if size and not (0 <= at <= size - word and at % word == 0):
-            raise image.bad(
-                f"op {name}: expected a word of {symbol}, {size} bytes, found {op.slot}", "correct the ops file"
-            )
-        slots.append(address + at)
-        functions.append(_content(image, address + at, name))
-        if functions[-1] is None:
-            raise image.bad(f"op {name}: expected {op.slot} to hold the address of a function", "initialise the slot")
-    seen: dict[tuple[bool, int | None], str] = {}
-    for name, function, slot in zip(declared.ops, functions, slots, strict=True):
-        other = seen.setdefault((slot is None, function if slot is None else slot), name)
-        if other != name:
-            raise image.bad(
-                f"ops {other} and {name}: expected two addresses, found one",
-                "keep compiler and linker from folding them (noipa, --icf=none), or declare one",
-            )
-    named = [image.address_of(f"{rule.symbol}_{name}") for name in declared.backends]
-    return Resolved(tuple(declared.ops), tuple(functions), tuple(slots), tuple(at for at in named if at is not None))
-
-
-def _found(image: Image, references: References) -> Resolved:
-    """An op for each referenced address."""
-    names, functions, slots = [], [], []
-    for value, target in sorted({(int(r["value"]), int(r["target"])) for r in references.rows}):
-        symbol = references.targets[target]
-        names.append(f"{symbol.name}+{value - symbol.address:#x}" if symbol.slot else symbol.name)
-        functions.append(_content(image, value, symbol.name) if symbol.slot else value)
-        slots.append(value if symbol.slot else None)
-    return Resolved(tuple(names), tuple(functions), tuple(slots))
-
-
-def _home(image: Image, address: int, name: str) -> tuple[int, int]:
-    section = image.section_at(address)
-    if section is None:
-        raise image.bad(f"op {name}: address {address:#x} lies in no section", "correct the ops file")
-    return section.index, address - section.address
-
-
-def _content(image: Image, slot: int, name: str) -> int | None:
-    """The address of the function that a slot holds at link time; None if it holds none."""
-    index, offset = _home(image, slot, name)
-    value = int(image.words(index, np.array([offset]), image.arch.word)[0])
-    home = image.section_at(value)
-    return value if home is not None and home.executable else None
-
-
 def _pack(
     image: Image, rule: Rule, resolved: Resolved,
     sections: Array, offsets: Array, info: Array,
@@ -279,7 +160,7 @@ def _pack(
     if len(resolved.names) > 1 << OP_BITS:
         raise image.bad(f"rule {rule.name}: expected up to {1 << OP_BITS} ops, found {len(resolved.names)}")
     homes = [
-        [None if a is None else _home(image, a, resolved.names[i]) for i, a in enumerate(addresses)]
+        [None if a is None else home_of(image, a, resolved.names[i]) for i, a in enumerate(addresses)]
         for addresses in (resolved.functions, resolved.slots)
     ]
     backends = [_backend(image, at, len(resolved.names)) for at in resolved.backends]
@@ -320,7 +201,7 @@ def _backend(image: Image, at: int, ops: int) -> tuple[int, int, int, int]:
     which is that of its first function."""
     order = image.arch.byteorder
     head, row = dtype("backend", order).itemsize, dtype("implementation", order)
-    index, offset = _home(image, at, "backend")
+    index, offset = home_of(image, at, "backend")
     data = image.bytes_of(image.sections[index])[offset : offset + head + row.itemsize * ops].tobytes()
     if len(data) < head + row.itemsize * ops:
         raise image.bad(f"expected a backend of {ops} ops at {at:#x}, found the end of {image.sections[index].name}")
@@ -328,5 +209,5 @@ def _backend(image: Image, at: int, ops: int) -> tuple[int, int, int, int]:
     places = [at + head + number * row.itemsize + function for number, function in enumerate(functions) if function]
     if offset >> 31:
         raise image.bad(f"expected a backend in the first 2 GiB of a section, found it at {at:#x}", "move it")
-    code = _home(image, places[0] % image.arch.modulus, "backend")[0] if places else index
+    code = home_of(image, places[0] % image.arch.modulus, "backend")[0] if places else index
     return offset, backend_checksum(data, at, image.sections[code].address, image.arch), index, code

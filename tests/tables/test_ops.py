@@ -11,8 +11,9 @@ from buildplug.config.rule import find
 from buildplug.image.elf import Image
 from buildplug.runtime.fixup import fixup
 from buildplug.runtime.memory import memory_of
-from buildplug.tables.sites import resolved_of, table_of
+from buildplug.tables.sites import table_of
 from buildplug.tables.sites_format import NONE, Table
+from buildplug.tables.sites_ops import resolved_of
 from tests.conftest import Draft, Drafted, Link
 from tests.ops_file import GOOD
 
