@@ -14,10 +14,10 @@ from tests.samples import buildplug
 
 SOURCES = {
     "k.c": 'int x = 3;\nconst char s[] = "abc";\nint f(int a) { return a + x; }\nint _start(void) { return f(2); }\n',
-    "k.lds": "SECTIONS { .text : { *(.text*) } .rodata : { *(.rodata*) } .data : { *(.data*) } }\n",
+    "k.lds": "SECTIONS { .text : { *(.text*) } .rodata : { KEEP(*(.rodata*)) } .data : { *(.data*) } }\n",
     "buildplug.toml": (
         '[kernel]\nname = "k"\n[compile]\nsources = ["k.c"]\ncflags = ["-O1", "-ffreestanding", "-fno-pic"]\n'
-        '[link]\nscript = "k.lds"\n[[table]]\nrule = "ksyms"\n'
+        '[link]\nscript = "k.lds"\nflags = ["--gc-sections"]\n[[table]]\nrule = "ksyms"\n'  # so, first two links
     ),
 }
 
