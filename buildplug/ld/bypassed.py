@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from buildplug.base.errors import BuildplugError
-from buildplug.config.project import Config
+from buildplug.config.project import Config, read
 from buildplug.image.elf import Image
 
 
@@ -18,9 +18,11 @@ def outputs(config: Config) -> Iterator[tuple[Path, str]]:
         if path.name not in found or path.is_symlink():
             continue
         try:
-            sections = {section.name for section in Image(path).sections}
-        except BuildplugError:  # no ELF file
+            image = Image(path)
+            own = config if image.arch == config.arch else read(config.path, arch=image.arch.name)
+        except BuildplugError:  # no ELF file, or of an architecture that has no such tables
             continue
-        missing = next((table.rule.section for table in config.tables if table.rule.section not in sections), "")
+        sections = {section.name for section in image.sections}
+        missing = next((table.rule.section for table in own.tables if table.rule.section not in sections), "")
         if missing and ".symtab" in sections:
             yield path, missing

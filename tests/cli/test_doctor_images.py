@@ -37,6 +37,17 @@ def test_image_with_its_tables_is_no_finding(project: Path) -> None:
     assert buildplug("doctor", cwd=project).returncode == 0
 
 
+def test_image_of_another_architecture_needs_the_tables_of_that(project: Path) -> None:
+    (project / "buildplug.toml").write_text('[kernel]\nname = "prog"\n[[arch.x86_64.table]]\nrule = "ksyms"\n')
+    tool(
+        "gcc", "-m32", "-nostdlib", "-static", "-Wl,-e,main", "-Wl,--build-id=none", "main.c", "-o", "prog", cwd=project
+    )
+    assert buildplug("doctor", cwd=project).returncode == 0
+    with (project / "buildplug.toml").open("a") as file:
+        file.write('[[arch.i386.table]]\nrule = "ksyms"\n')
+    assert "prog cannot be used" in one_line(buildplug("doctor", cwd=project).stderr)
+
+
 def test_file_that_is_no_image_is_no_finding(project: Path) -> None:
     (project / "prog").write_text("a script")
     tool("gcc", "-s", "main.c", "-o", "out/prog", cwd=project)  # what it has, or had, cannot be known

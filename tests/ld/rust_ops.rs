@@ -7,7 +7,7 @@ mod bp_ksyms;
 #[path = "../target/buildplug/bp_paravirt.rs"]
 mod bp_paravirt;
 mod console;
-mod memory;
+mod machine;
 mod panic;
 
 use bp_paravirt::{Backend, Image};

@@ -26,7 +26,8 @@ def kernel_with_all_tables(to: Path) -> Path:
     """The sample kernel, with the tables that it lacks of those that ship and are not Linux's."""
     with (copy_sample(to) / "buildplug.toml").open("a") as file:
         file.writelines(f'\n[[table]]\nrule = "{rule}"\n' for rule in ("functions", "mcount", "patchable"))
-    rules = {table["rule"] for table in tomllib.loads((to / "buildplug.toml").read_text())["table"]}
+    keys = tomllib.loads((to / "buildplug.toml").read_text())
+    rules = {table["rule"] for table in (*keys["table"], *keys["arch"]["x86_64"]["table"])}
     assert rules == {name for name in data.rules() if not name.startswith("linux-")}
     return to
 
