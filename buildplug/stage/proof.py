@@ -4,7 +4,7 @@ A table is true if it equals a new extraction from the final image. compare.py c
 draft's, loading.py what a loader reads, and segments.py how the tables are loaded.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -18,7 +18,7 @@ from buildplug.config.rule import Rule
 from buildplug.image import build_id, loading
 from buildplug.image.compare import compare
 from buildplug.image.elf import Image
-from buildplug.image.headers import SHT_NOBITS, SHT_REL, SHT_RELA, Array, Section
+from buildplug.image.headers import REL, SHF_ALLOC, SHT_NOBITS, SHT_REL, SHT_RELA, Array, Section, record, rela
 from buildplug.image.symtab import among
 from buildplug.stage import segments
 from buildplug.tables.format import Contents
@@ -188,10 +188,30 @@ def rewrite(path: Path, final: Image, proof: TableProof) -> None:
             if address is not None and address != final.symbols["value"][symbol]:
                 file.seek(final.value_at(symbol))
                 file.write(address.to_bytes(final.arch.word, final.arch.order))
+        if proof.truth.bases_at is not None:
+            for place, records in _kept_relocations(final, section, at, room, proof.truth.bases_at):
+                file.seek(place)
+                file.write(records)
     if len(rows):  # the loader's own relocations would overwrite the fields
         whole = np.memmap(path, np.uint8, "r+")
         whole[rows["offset"].astype("i8")[:, None] + np.arange(final.arch.word)] = np.frombuffer(data, "u1")[offsets]
         whole.flush()
+
+
+def _kept_relocations(final: Image, section: Section, at: int, room: int, first: int) -> Iterator[tuple[int, bytes]]:
+    """The kept relocations of a table at an address, if the first field that they fill is to be `first` bytes behind it
+    and is not: file offset, records. Where an addend is the field's distance from the table, it remains so."""
+    kept = among(final.headers["type"], (SHT_RELA, SHT_REL)) & (final.headers["flags"] & SHF_ALLOC == 0)
+    for table in final.sections.at(kept & (final.headers["info"] == section.index)):
+        records = final.records(table, rela(final.arch) if table.type == SHT_RELA else record(REL, final.arch)).copy()
+        places = (records["offset"].astype("u8") - np.uint64(at)).astype("i8")
+        own = np.flatnonzero((places >= 0) & (places < room))
+        moved = first - int(places[own].min()) if len(own) else 0
+        if moved:
+            if table.type == SHT_RELA:
+                records["addend"][own[records["addend"][own] == places[own]]] += moved
+            records["offset"][own] = (places[own] + moved).astype("u8") + np.uint64(at)
+            yield table.offset, records.tobytes()
 
 
 def try_fixup(final: Image, wanted: WantedTable, image: Path) -> None:
