@@ -271,7 +271,7 @@ def test_check_finds_nothing_in_the_tree_that_was_built(kernel: Path) -> None:
 def test_check_names_what_differs(kernel: Path) -> None:
     record = provenance.read(kernel / "build" / "vmlinux.provenance.json")
     edit(kernel / "kernel.lds", ("SECTIONS", "/* a comment */\nSECTIONS"))
-    (kernel / "main.c").rename(kernel / "new.c")
+    (kernel / "smp.c").rename(kernel / "new.c")
     (kernel / "ld").symlink_to(shutil.which("ld") or "")
     edit(kernel / "buildplug.toml", ('ld = "ld"', 'ld = "./ld"'))
     provenance_of(kernel)
@@ -279,10 +279,10 @@ def test_check_names_what_differs(kernel: Path) -> None:
     (kernel / "ld").symlink_to(shutil.which("ld.lld") or "")
     found = {d.what: d for d in checked(record, kernel, {"CPATH": "/opt"})}
     assert set(found) == {
-        "input buildplug.toml", "input kernel.lds", "input main.c", "input new.c", "tool ld", "variable CPATH"
+        "input buildplug.toml", "input kernel.lds", "input smp.c", "input new.c", "tool ld", "variable CPATH"
     }  # fmt: skip
     assert found["input kernel.lds"].found == sha256(kernel / "kernel.lds")
-    assert str(found["input main.c"]).endswith("found none")
+    assert str(found["input smp.c"]).endswith("found none")
     assert found["input new.c"].recorded == ""
 
 
