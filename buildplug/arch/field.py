@@ -7,10 +7,11 @@ The methods take Python integers and numpy arrays of uint64 alike. Addresses are
 keeps the low half of a result, and passes its number of bits where that matters.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from typing import Any
+
+from buildplug.base.records import frozen
 
 ALL = (1 << 64) - 1
 PAGE = 1 << 12
@@ -26,7 +27,7 @@ class Base(Enum):
     PAGE = "page of the pc"
 
 
-@dataclass(frozen=True)
+@frozen
 class Slice:
     """Bits [low, low + width) of a value, stored in bits [at, at + width) of the word."""
 
@@ -39,7 +40,7 @@ class Slice:
         return (1 << self.width) - 1
 
 
-@dataclass(frozen=True)
+@frozen
 class Part:
     """A summand of a field's value. `bias` is added to the value before it is sliced: it rounds up the high part of a
     pair whose low part is signed and negative."""
@@ -68,7 +69,7 @@ class Part:
         return word
 
 
-@dataclass(frozen=True)
+@frozen
 class Field:
     """How the bits of a word encode an address. A field for the high part counts in units of `step`, above 1; a field
     for the low part encodes the address modulo `modulus`."""

@@ -1,12 +1,12 @@
 """Forms: how code or data refers to an address; and kinds: what a fixup may do to a site."""
 
-from dataclasses import dataclass
 from functools import cached_property
 
 from buildplug.arch.field import Field
+from buildplug.base.records import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Kind:
     """What a site does with the address that it refers to."""
 
@@ -41,7 +41,7 @@ IGNORED_KINDS = {
 }
 
 
-@dataclass(frozen=True)
+@frozen
 class Form:
     """How to recognise a site, and where its field is. `code` and `mask` cover the whole site; bits outside of the mask
     are the field's, or vary by site (registers, a condition)."""

@@ -5,15 +5,16 @@ Passes read an `Arch` record; none asks which architecture it is.
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Literal
 
 from buildplug.arch.field import FIELDS, Field
 from buildplug.arch.form import Form
+from buildplug.base.records import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Mnemonics:
     """The instructions that the analysis of functions interprets, by capstone's names."""
 
@@ -43,7 +44,7 @@ class Mnemonics:
     stop: frozenset[str] = frozenset()  # execution ends here
 
 
-@dataclass(frozen=True)
+@frozen
 class Assembly:
     """Assembly text for generated code; `{}` is a register."""
 
@@ -61,7 +62,7 @@ class Assembly:
     kept: tuple[str, str] = ("", "")  # around code whose instructions neither assembler nor linker may change
 
 
-@dataclass(frozen=True)
+@frozen
 class Arch:
     """An architecture: what the passes need to know of it. The first four fields are enough for tables of symbols; an
     architecture without `forms` has no others."""

@@ -1,7 +1,7 @@
 """What an instruction does to a state, and where it leads, where the decoder does not say how operands are used: their
 order does. The first is written, unless the name says otherwise; loads and stores end with an offset and a base."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import capstone
 
@@ -9,11 +9,12 @@ from buildplug.arch.decode import IMMEDIATE, MEMORY, REGISTER, register, writes
 from buildplug.arch.field import PAGE
 from buildplug.arch.model import Arch
 from buildplug.backends.state import State, Value
+from buildplug.base.records import frozen
 
 SIGN = 1 << 31  # of the distance that an instruction adds to the pc
 
 
-@dataclass(frozen=True)
+@frozen
 class Branch:
     """A jump, or a call, to the address `target`, None if it is unknown; `falls`: whether a jump may continue at the
     next instruction; `unsure`: why it cannot be followed."""

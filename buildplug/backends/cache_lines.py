@@ -1,14 +1,13 @@
 """The cache lines of backends' implementations, and the check that a group shares one."""
 
-from dataclasses import dataclass
-
 from buildplug.base.errors import BuildplugError
+from buildplug.base.records import frozen
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
 
 
-@dataclass(frozen=True)
+@frozen
 class Target:
     """The code of a backend for an op, as sites call it: address, and size in bytes."""
 

@@ -8,7 +8,7 @@ Assumption: a function writes to the stack above its frame only through its own 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import capstone
 
@@ -17,6 +17,7 @@ from buildplug.backends import by_order
 from buildplug.backends.by_order import Branch
 from buildplug.backends.moves import move
 from buildplug.backends.state import State, Value
+from buildplug.base.records import frozen
 from buildplug.image.elf import Image
 
 LONGEST = 16  # bytes of an instruction
@@ -25,7 +26,7 @@ STEPS = 20_000  # instructions interpreted before a function counts as too long
 REGISTER, IMMEDIATE = capstone.CS_OP_REG, capstone.CS_OP_IMM
 
 
-@dataclass(frozen=True)
+@frozen
 class Effect:
     """What a call may change: register (or "memory", except the stack) -> the instruction that does. `unsure`: why the
     code could not be followed to its end, or empty."""

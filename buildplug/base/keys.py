@@ -10,8 +10,10 @@ import types
 import typing
 from typing import Any, Literal
 
+from buildplug.base.records import frozen
 
-@dataclasses.dataclass(frozen=True)
+
+@frozen
 class OneOf:
     """Annotates a string that is one of `names`. `what` describes it in messages. Without names, the code that uses
     the string checks it."""
@@ -20,7 +22,7 @@ class OneOf:
     names: tuple[str, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
+@frozen
 class KeysOf:
     """Annotates a dictionary that collects keys of `records`, which in the file are beside those of its own record."""
 

@@ -8,12 +8,12 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from buildplug.base.errors import BuildplugError
+from buildplug.base.records import frozen
 from buildplug.base.supervisor import adopt_orphans, children, end_children
 
 LAST_SECOND = 253402300799  # of the year 9999, since 1970
@@ -22,7 +22,7 @@ SHARED_MEMORY = Path("/dev/shm")
 MOST = {resource.RLIMIT_AS: 1 << 30, resource.RLIMIT_FSIZE: 1 << 30, resource.RLIMIT_CPU: 10}  # of a filter: bytes, s
 
 
-@dataclass(frozen=True)
+@frozen
 class Ran:
     """A program that ran, and its output: both streams in one, as text."""
 
@@ -223,7 +223,7 @@ def filtered(command: Sequence[str], data: bytes, what: str, remedy: str) -> byt
         return made.read()
 
 
-@dataclass(frozen=True)
+@frozen
 class Completed:
     """The exit status of a program, and its output on each stream."""
 

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 from shutil import which
@@ -17,6 +17,7 @@ from buildplug.arch import compilers
 from buildplug.arch.registry import by_name
 from buildplug.base import process
 from buildplug.base.errors import BuildplugError, printable
+from buildplug.base.records import frozen
 from buildplug.base.supervisor import supervise
 from buildplug.cli.shared import add_architecture, print_json
 from buildplug.config.project import Link, Toolchain, read, read_file
@@ -57,7 +58,7 @@ PLACES = "SECTIONS { .bp_doctor : { KEEP(*(.bp_doctor)) } } INSERT AFTER .rodata
 KERNEL = "SECTIONS { .text : { *(.text) } .rodata : { *(.rodata) } }\n"
 
 
-@dataclass(frozen=True)
+@frozen
 class Finding:
     """One tool: what it is for and what was found. `problem` and `remedy` are empty if it can be used."""
 

@@ -3,13 +3,14 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from buildplug.arch.model import Arch
 from buildplug.arch.registry import by_name
 from buildplug.base.errors import BuildplugError
+from buildplug.base.records import frozen
 from buildplug.base.schema import convert, load, unknown
 
 OP_BITS = 10  # bits of a table's site that encode the op; the other 6 encode the form
@@ -18,7 +19,7 @@ REGISTER = re.compile(r"\{(\w+)\}|\{\{(\w+)\}\}")  # {{…}}: assembler syntax s
 WORD = re.compile(r"\[(\d+)\]$")
 
 
-@dataclass(frozen=True)
+@frozen
 class Op:
     """An operation that every backend implements. It has either `function` or `slot`."""
 
@@ -41,7 +42,7 @@ class Op:
         return sorted((arch.caller_saved - arch.full(self.clobbers or ()) - {"memory"}) | {*filter(None, [arch.link])})
 
 
-@dataclass(frozen=True)
+@frozen
 class Implementation:
     """What a backend does for an op. It has one of `inline`, `function` and `nothing`."""
 
@@ -63,7 +64,7 @@ class Implementation:
         return bool(self.inline) or self.nothing or self.preserve
 
 
-@dataclass(frozen=True)
+@frozen
 class Group:
     """Ops that are used together: what a backend has for them must lie in one cache line."""
 
@@ -71,7 +72,7 @@ class Group:
     backends: Annotated[tuple[str, ...], "The backends that it is for; by default all."] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Additions:
     """What only that architecture has, besides: ops, backends, and what a backend has for an op."""
 
@@ -80,7 +81,7 @@ class Additions:
     groups: dict[str, Group] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@frozen
 class Ops:
     """The ops of a kernel, and the backends that one is chosen from when it boots.
 

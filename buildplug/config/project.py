@@ -1,7 +1,7 @@
 """buildplug.toml: what to build, with what, and which tables go in."""
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -11,6 +11,7 @@ from buildplug.arch.registry import by_name, names
 from buildplug.base.errors import BuildplugError
 from buildplug.base.input_order import in_order
 from buildplug.base.keys import KeysOf, OneOf
+from buildplug.base.records import frozen
 from buildplug.base.schema import convert, load
 from buildplug.config import ops
 from buildplug.config.ops import Ops
@@ -25,7 +26,7 @@ RESERVED = ("obj", "gen", "notes", "build.ninja", "compile_commands.json")
 Architecture = Annotated[str, OneOf("architecture", names())]
 
 
-@dataclass(frozen=True)
+@frozen
 class Kernel:
     """The image."""
 
@@ -42,7 +43,7 @@ class Kernel:
     build: Annotated[str, "The build directory; nothing is written outside."] = "build"
 
 
-@dataclass(frozen=True)
+@frozen
 class Toolchain:
     """The programs that build it."""
 
@@ -51,7 +52,7 @@ class Toolchain:
     launcher: Annotated[tuple[str, ...], "Words before the compiler, such as `ccache` or `distcc`."] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Compile:
     """What is compiled, and how."""
 
@@ -61,7 +62,7 @@ class Compile:
     asflags: Annotated[tuple[str, ...], "Flags of the compiler for assembly."] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Link:
     """How the image is linked."""
 
@@ -81,7 +82,7 @@ class Link:
     ] = False
 
 
-@dataclass(frozen=True)
+@frozen
 class TableEntry:
     """A table. Any key of its rule's `[select]` and `[table]` is allowed here, and replaces the rule's."""
 
@@ -98,7 +99,7 @@ class TableEntry:
     adjust: Annotated[dict[str, Any], KeysOf((*get_args(Select), Output))] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@frozen
 class Changes:
     """What changes when the file is used for that architecture; `--arch` chooses one.
 
@@ -114,7 +115,7 @@ class Changes:
     table: tuple[TableEntry, ...] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class File:
     """What to build, with what, and which tables go in. Paths are relative to the file."""
 
@@ -126,7 +127,7 @@ class File:
     arch: dict[str, Changes] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@frozen
 class WantedTable:
     rule: Rule
     ops: Ops | None
@@ -137,7 +138,7 @@ class WantedTable:
     required: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Config:
     """The file with its references resolved. Project paths are relative to `root`, where tools run."""
 

@@ -1,7 +1,7 @@
 """Table rules: what a table contains. A rule is a TOML file; shipped ones are in rules/tables/."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -11,6 +11,7 @@ from buildplug.arch.registry import ARCHES, WITHOUT_KERNEL
 from buildplug.base import data
 from buildplug.base.errors import BuildplugError
 from buildplug.base.keys import OneOf, keys_of, union_of
+from buildplug.base.records import frozen
 from buildplug.base.schema import convert, load, misplaced, unknown
 from buildplug.config.select import TYPES, Base, References, Select, check_names, with_functions
 from buildplug.image.demangle import TRIM
@@ -19,7 +20,7 @@ RECORDS = ".bp_records."  # prefix of the record sections that buildplug's macro
 Kind = TypeVar("Kind", bound=Select)
 
 
-@dataclass(frozen=True)
+@frozen
 class Field:
     """A field of a row."""
 
@@ -29,7 +30,7 @@ class Field:
     base: Annotated[Base, "What an address is relative to: the field itself, the table, or nothing."] = "here"
 
 
-@dataclass(frozen=True)
+@frozen
 class Output:
     """What the rows become."""
 
@@ -67,7 +68,7 @@ class Output:
     symbol: Annotated[str, "Name of the table; by default `bp_` and the rule's name."] = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Rule:
     """A table: how its rows are selected, and what they become."""
 

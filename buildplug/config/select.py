@@ -1,13 +1,14 @@
 """How a table's rows are selected: one record for each kind of rows, with the keys that apply to it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, ClassVar, Literal
 
 from buildplug.arch.field import FIELD_NAMES
 from buildplug.arch.form import IGNORED_KINDS, KIND_NAMES
 from buildplug.base.errors import BuildplugError
 from buildplug.base.keys import OneOf
+from buildplug.base.records import frozen
 
 TYPES = ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "string")
 HOLDS = ("number", "address", "string")
@@ -18,7 +19,7 @@ Kind = Annotated[str, OneOf("kind", KIND_NAMES)]
 Encoding = Annotated[str, OneOf("encoding", FIELD_NAMES)]
 
 
-@dataclass(frozen=True)
+@frozen
 class Value:
     """A value of a row, available to the fields of a plain table."""
 
@@ -26,7 +27,7 @@ class Value:
     holds: str = "number"  # of HOLDS
 
 
-@dataclass(frozen=True)
+@frozen
 class Member:
     """A member of a record, which is data of a fixed size."""
 
@@ -38,7 +39,7 @@ class Member:
     base: Annotated[Base, "What an address is relative to: the member itself, the first record, or nothing."] = "here"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class References:
     """Rows are the places in code and data that refer to chosen symbols."""
 
@@ -72,7 +73,7 @@ class References:
         _some(where, functions=self.functions, slots=self.slots, ranges=self.ranges)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Symbols:
     """Rows are symbols."""
 
@@ -106,7 +107,7 @@ class Symbols:
         _some(where, functions=self.functions, objects=self.objects, ranges=self.ranges)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Relocations:
     """Rows are the relocated fields that change when the image slides."""
 
@@ -135,7 +136,7 @@ class Relocations:
         """Accepts any keys."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Records:
     """Rows are records that macros of the kernel leave in sections.
 

@@ -3,11 +3,11 @@ manual of ar."""
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from buildplug.base import files
 from buildplug.base.errors import BuildplugError, printable
+from buildplug.base.records import frozen
 from buildplug.image.elf import Image
 
 MAGIC, THIN = b"!<arch>\n", b"!<thin>\n"
@@ -16,7 +16,7 @@ NAME, SIZE = slice(0, 16), slice(48, 58)  # in the header
 INDICES = ("/", "/SYM64/")  # of symbols
 
 
-@dataclass(frozen=True)
+@frozen
 class Member:
     """An object: a file, or the part of an archive that `content` is."""
 

@@ -6,12 +6,12 @@ mold, and lld except `fast`. Note format: gABI, "Note Section".
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import md5, sha1, sha256
 from pathlib import Path
 from typing import Any
 
+from buildplug.base.records import frozen
 from buildplug.image import strip
 from buildplug.image.elf import Image
 from buildplug.image.headers import SHF_ALLOC, SHT_NOBITS, SHT_NOTE, SHT_STRTAB, SHT_SYMTAB, Section
@@ -27,7 +27,7 @@ Hash = Callable[..., Any]
 Algorithm = Callable[[bytearray, Image, "Location"], bytes]  # build-id of a file's bytes, which it may overwrite
 
 
-@dataclass(frozen=True)
+@frozen
 class Location:
     """The place of a build-id in the file: offsets in bytes."""
 

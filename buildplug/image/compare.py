@@ -6,12 +6,13 @@ section is reported apart from changed content. So is what linkers make without 
 Where there are no relocations, or an architecture's are unknown, layout.py compares less.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from buildplug.arch.field import ABS32, REL32, Field
 from buildplug.base.globs import globs
+from buildplug.base.records import frozen
 from buildplug.image import build_id, layout
 from buildplug.image.computed import Computed
 from buildplug.image.elf import Image
@@ -33,7 +34,7 @@ OF_WORDS = (".eh_frame*", ".got*")
 MADE = 0xFFFFFFFF  # in place of an r_type: of an instruction that the linker made of another
 
 
-@dataclass(frozen=True)
+@frozen
 class Comparison:
     """Differences as text. `unproved`: sections that differ as they may, but it is not known whether they are right."""
 

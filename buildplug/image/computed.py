@@ -1,12 +1,12 @@
 """Words that a linker script computes, by LONG() and the like: there is no relocation that says what they are."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
+from buildplug.base.records import frozen
 from buildplug.image.elf import Image
 from buildplug.image.headers import PT_LOAD, SHF_EXECINSTR, STT_NOTYPE, Array
 from buildplug.image.pairs import Pairs
@@ -16,7 +16,7 @@ ALIGNED = 4  # an address may be anywhere, but other numbers are found by chance
 ROUND = 4096  # constants that scripts add, such as the address of a kernel's half of memory, are multiples
 
 
-@dataclass(frozen=True)
+@frozen
 class Explained:
     """wrong: the offset of a byte that no script explains; proved: whether it is known of all others that they are
     right."""
@@ -25,7 +25,7 @@ class Explained:
     proved: bool
 
 
-@dataclass(frozen=True)
+@frozen
 class Computed:
     """The words that a script may have computed in two links."""
 

@@ -4,13 +4,13 @@ All sections are taken at once, as there may be very many.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from buildplug.arch.field import Field
 from buildplug.arch.model import Arch
+from buildplug.base.records import frozen
 from buildplug.image import build_id
 from buildplug.image.elf import Image
 from buildplug.image.headers import SHF_ALLOC, SHT_NOTE, Array, Section
@@ -27,7 +27,7 @@ def allocated(image: Image, own: set[str], *, matching: Sequence[str] = (), but:
     return np.array(sorted(np.flatnonzero(chosen).tolist(), key=image.sections.names.__getitem__), "i8")
 
 
-@dataclass(frozen=True)
+@frozen
 class Pairs:
     """Sections of the draft and of the final image, by index, shape (pairs,): those of one place have one name."""
 

@@ -1,9 +1,8 @@
 """The segments of an image, with the sections that each holds. Source: System V gABI, chapter 5."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from buildplug.base.records import frozen
 from buildplug.image.elf import Image
 from buildplug.image.headers import (
     PF_R,
@@ -35,7 +34,7 @@ def holding(image: Image, section: Section) -> Array:
     return inside
 
 
-@dataclass(frozen=True)
+@frozen
 class Segments:
     """The allocated sections of an image that are not empty, and its segments: `held` has a column for each segment."""
 

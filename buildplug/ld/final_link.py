@@ -4,7 +4,7 @@ output, which takes its place in one step."""
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from buildplug.base import files, process, scratch
 from buildplug.base.errors import BuildplugError
 from buildplug.base.interruption import interruptible
 from buildplug.base.process import Completed
+from buildplug.base.records import frozen
 from buildplug.config.project import Config, read
 from buildplug.image import strip
 from buildplug.image.elf import Image
@@ -28,7 +29,7 @@ from buildplug.stage.notes import Linked
 from buildplug.stage.passes import Stage
 
 
-@dataclass(frozen=True)
+@frozen
 class FinalLink:
     """One final link: the words after the linker's name, and what they mean.
 

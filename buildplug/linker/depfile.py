@@ -4,10 +4,11 @@ After it comes an empty rule for each of the files, so that make goes on when on
 """
 
 import re
-from dataclasses import dataclass
+
+from buildplug.base.records import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Depfile:
     """Names as they are, not as they are written."""
 

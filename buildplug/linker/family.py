@@ -1,14 +1,14 @@
 """Families of linkers that take the same options, as data."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from buildplug.base.errors import BuildplugError
 from buildplug.base.process import run
+from buildplug.base.records import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Family:
     """Linkers that differ only in their versions."""
 

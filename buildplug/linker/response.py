@@ -3,16 +3,16 @@
 import re
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from buildplug.base.process import capture
+from buildplug.base.records import frozen
 
 _PLAIN = re.compile(r"""[^'"\\ \t\n\v\f\r]+""")  # nothing to any linker but a part of a word
 Asked = Callable[[str], bool]  # whether the linker finds --version in a response file with that text
 
 
-@dataclass(frozen=True)
+@frozen
 class Quoting:
     """How linkers take a response file apart into words, in which a quote may stay open."""
 

@@ -6,13 +6,14 @@ braces. Settings override what it finds. Source: the manual of GNU ld, "Linker S
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from buildplug.base.errors import BuildplugError
 from buildplug.base.files import read
 from buildplug.base.globs import SPECIAL
+from buildplug.base.records import frozen
 from buildplug.config.project import Config, WantedTable
 from buildplug.config.rule import Rule
 
@@ -24,7 +25,7 @@ CONSTANT = r"[\dA-Fa-fxKM()+*/<>|&~-]+"
 INCLUDES = 10  # nesting depth, as in GNU ld
 
 
-@dataclass(frozen=True)
+@frozen
 class Placed:
     """A table's place; `into` follows the closing brace of its output section: `> rom AT> rom :text`."""
 
@@ -33,7 +34,7 @@ class Placed:
     into: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Assigned:
     """A symbol that a script assigns, by the tokens of its value; `provided`: only if an input wants it; `first`: in
     front of all inputs of its output section; `moved`: behind one, and behind an assignment to the dot."""
@@ -50,7 +51,7 @@ class Assigned:
         return self.value[:1] == ("ABSOLUTE",) or all(re.fullmatch(CONSTANT, word) for word in self.value)
 
 
-@dataclass(frozen=True)
+@frozen
 class Output:
     """An output section of a script; `takes` are patterns of input sections, `assigns` the symbols in it and up to the
     next one, `address` its own if it is a number. It has parts besides inputs: symbols, or assignments to the dot."""
@@ -64,7 +65,7 @@ class Output:
     has_dots: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Placement:
     """The places of the tables in a link; if empty, the linker puts their sections beside others with the same flags.
 

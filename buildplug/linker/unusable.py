@@ -1,16 +1,15 @@
 """Options that keep a link from getting tables, as data: they are refused by name before the first link."""
 
-from dataclasses import dataclass
-
 from buildplug.base.errors import BuildplugError
 from buildplug.base.globs import globs
+from buildplug.base.records import frozen
 from buildplug.linker.command_line import LinkLine
 
 NO_IMAGE = "the linker makes no image with it"
 SYMBOLS = "tables are made of symbols and relocations"
 
 
-@dataclass(frozen=True)
+@frozen
 class Unusable:
     """A long option of GNU ld, lld or mold."""
 

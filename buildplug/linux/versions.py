@@ -5,16 +5,16 @@ A tree's form is recognised by the contents of its files, not by its version: di
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from buildplug.base import files
 from buildplug.base.errors import BuildplugError
+from buildplug.base.records import frozen
 
 SCRIPT = "scripts/link-vmlinux.sh"
 
 
-@dataclass(frozen=True)
+@frozen
 class LinkStage:
     """One form of the link stage: how it is recognised, and where our stage is plugged in."""
 

@@ -1,11 +1,11 @@
 """The link command, which is the same for draft and final except for the objects that hold the tables."""
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from buildplug.base.files import read_text, replacing
 from buildplug.base.process import run
+from buildplug.base.records import frozen
 from buildplug.base.scratch import folder
 from buildplug.config.project import Config
 from buildplug.linker import depfile
@@ -14,7 +14,7 @@ from buildplug.stage.linker import TableFiles
 from buildplug.stage.notes import Linked
 
 
-@dataclass(frozen=True)
+@frozen
 class ProjectLinker:
     """The Linker of a configuration. `sources` are the sources of the kernel's own objects."""
 

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +11,7 @@ from buildplug import __version__
 from buildplug.base import files, fingerprints
 from buildplug.base.errors import BuildplugError
 from buildplug.base.process import version
+from buildplug.base.records import frozen
 from buildplug.base.schema import convert
 from buildplug.config.project import Config
 from buildplug.stage.notes import Assembled, Compiled, Extracted, Generated, Linked, TableRecord, Verified
@@ -23,14 +24,14 @@ RECORD = ".buildplug.json"  # its name behind that of the image
 Note = TypeVar("Note")
 
 
-@dataclass(frozen=True)
+@frozen
 class Timed:
     """The field that every note has in addition to its pass's own."""
 
     seconds: float
 
 
-@dataclass(frozen=True)
+@frozen
 class Recorded:
     """The note of the pass that writes the record. digest: SHA-256 of the record."""
 
@@ -44,7 +45,7 @@ NOTES: dict[str, type[Any]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class BuildRecord:
     """The record of a build. links: linker runs that made this image; tables: by rule; inputs, outputs: name ->
     SHA-256; tools: name -> version; seconds, commands: by pass."""

@@ -2,7 +2,6 @@
 
 import platform
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,10 +9,11 @@ from buildplug import __version__
 from buildplug.base import files, fingerprints
 from buildplug.base.errors import BuildplugError
 from buildplug.base.process import run, version
+from buildplug.base.records import frozen
 from buildplug.config.project import Config
 
 
-@dataclass(frozen=True)
+@frozen
 class Program:
     """path: of the file itself, symlinks resolved; package: its URL, empty if no package owns the file. buildplug is
     not a single file: its path is None, its digest fingerprints.own_digest()."""

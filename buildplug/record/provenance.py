@@ -18,13 +18,14 @@ with one's own tools on one's own machine has neither.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from buildplug import __version__
 from buildplug.base import files, fingerprints
 from buildplug.base.errors import BuildplugError
+from buildplug.base.records import frozen
 from buildplug.base.schema import checked, convert, unknown
 from buildplug.config.project import Config
 from buildplug.record.build import BuildRecord
@@ -39,7 +40,7 @@ BUILDER = "urn:buildplug:builder:local-unattested"
 Statement = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@frozen
 class Parameters:
     """The externalParameters of a build."""
 
@@ -48,7 +49,7 @@ class Parameters:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@frozen
 class Record:
     """A provenance statement that was read. The mappings are name -> SHA-256."""
 
@@ -60,7 +61,7 @@ class Record:
     tools: dict[str, str]
 
 
-@dataclass(frozen=True)
+@frozen
 class Difference:
     """A difference from a record; a missing value is empty."""
 

@@ -2,15 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from buildplug.base.errors import printable
+from buildplug.base.records import frozen
 
 TOLD = 3  # places that summary() shows of an output
 APART = 16  # places without symbols that are at most this many bytes apart count as one
 
 
-@dataclass(frozen=True)
+@frozen
 class Place:
     """Where two files differ. `part`: a section, or an archive member and a field of its header."""
 
@@ -47,7 +47,7 @@ class Place:
         )
 
 
-@dataclass(frozen=True)
+@frozen
 class Verdict:
     """Whether the outputs are the same under a variation."""
 
@@ -57,7 +57,7 @@ class Verdict:
     note: str  # evidence that it was varied; may be empty
 
 
-@dataclass(frozen=True)
+@frozen
 class Blame:
     """Why an output differs: one variation; several, only in combination; none: it differs from build to build."""
 
@@ -76,7 +76,7 @@ class Blame:
         return f"by {' with '.join(self.variations)}"
 
 
-@dataclass(frozen=True)
+@frozen
 class Rebuilds:
     """The result of a comparison."""
 

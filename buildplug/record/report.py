@@ -1,7 +1,7 @@
 """Reports of a build or of rebuilds, for people: read from the records and the images beside them."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from buildplug.arch.form import KIND_NAMES
 from buildplug.base import files
 from buildplug.base.errors import BuildplugError, printable
+from buildplug.base.records import frozen
 from buildplug.base.schema import convert
 from buildplug.config import project
 from buildplug.config.ops import OP_BITS
@@ -24,7 +25,7 @@ from buildplug.stage.notes import TableRecord
 from buildplug.tables.sites_format import decode
 
 
-@dataclass(frozen=True)
+@frozen
 class Placed:
     """A section in draft and final image. `inside`: how the linker moved its parts."""
 
@@ -45,7 +46,7 @@ class Placed:
         return ", ".join([*said, *([f"parts moved: {self.inside}"] if self.inside else [])])
 
 
-@dataclass(frozen=True)
+@frozen
 class Sites:
     """The number of sites in a table: op -> kind -> count; and what becomes of them: backend -> op -> outcome, one of
     OUTCOMES -> count."""
@@ -74,7 +75,7 @@ class Sites:
         return sum(sum(of.values()) for of in self.ops.values())
 
 
-@dataclass(frozen=True)
+@frozen
 class BuildReport:
     """The report of one build. sites: by rule."""
 

@@ -5,7 +5,8 @@ same address is at the same height.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from buildplug.base.records import frozen
 
 LINE = 18  # height of a label, pixels
 HEIGHT = 560  # height of the drawing, pixels, unless its labels need more
@@ -16,7 +17,7 @@ THIN = 1.0  # minimum height of a bar, pixels
 Extent = tuple[int, int]  # address, size in bytes
 
 
-@dataclass(frozen=True)
+@frozen
 class Bar:
     """A section in one link. Pixels; `label`: the position of its name."""
 
@@ -26,7 +27,7 @@ class Bar:
     label: float
 
 
-@dataclass(frozen=True)
+@frozen
 class Drawing:
     """Pixels from the top. `cuts`: positions of cut gaps; `pairs`: a section's bars in the first and second link."""
 

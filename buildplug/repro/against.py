@@ -7,12 +7,13 @@ and no file but the configuration, which must be one of the project.
 import glob
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from buildplug.base import fingerprints
 from buildplug.base.errors import BuildplugError, printable
 from buildplug.base.process import environment
+from buildplug.base.records import frozen
 from buildplug.config import project
 from buildplug.config.project import Config
 from buildplug.record import provenance
@@ -23,7 +24,7 @@ from buildplug.repro import builder, vary
 EPOCH = "SOURCE_DATE_EPOCH"
 
 
-@dataclass(frozen=True)
+@frozen
 class Rebuilt:
     """The result of a rebuild."""
 

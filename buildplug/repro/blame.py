@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from buildplug.base.errors import BuildplugError
+from buildplug.base.records import frozen
 from buildplug.config.rule import Rule
 from buildplug.image import build_id
 from buildplug.image.elf import Image
@@ -49,7 +49,7 @@ _CERTIFICATES = re.compile(r"system_certificate|signing_key")
 _SEED = re.compile(r"randstruct|randomize_layout", re.I)
 
 
-@dataclass(frozen=True)
+@frozen
 class _Part:
     """A part of a file: bytes [start, end). Places of a lower rank are shown first: they explain more."""
 

@@ -13,13 +13,13 @@ import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from buildplug.base import files, process
 from buildplug.base.errors import BuildplugError, Interrupted
 from buildplug.base.interruption import to_the_end
 from buildplug.base.process import run, run_isolated, serving, subreaper
+from buildplug.base.records import frozen
 from buildplug.config.project import read
 from buildplug.config.rule import Rule, find_shipped
 from buildplug.repro.settings import Settings, Workspace
@@ -28,7 +28,7 @@ KEPT = "kept"  # the folder of finished builds
 TEMPORARY = "tmp"  # the folder of the builds' temporary files, such as the fifo that a killed make leaves behind
 
 
-@dataclass(frozen=True)
+@frozen
 class Project:
     """A project to build. Paths and globs are relative to `root`, where the command runs."""
 

@@ -6,12 +6,12 @@ together, with the places where the outputs differ.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from buildplug.base import files
 from buildplug.base.errors import BuildplugError
 from buildplug.base.process import environment, run_isolated
+from buildplug.base.records import frozen
 from buildplug.record.rebuilds import Blame, Place, Rebuilds, Verdict
 from buildplug.repro import builder, vary
 from buildplug.repro.blame import REMEDIES, compare
@@ -33,7 +33,7 @@ def repro(wanted: Project, specs: Sequence[str], work: Path, progress: Progress 
         return _Comparison(wanted, workspace, variations, not_varied, progress).result()
 
 
-@dataclass(frozen=True)
+@frozen
 class _Built:
     """A finished build: its tree, and its outputs: path -> SHA-256."""
 

@@ -5,15 +5,17 @@ import re
 import shlex
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+
+from buildplug.base.records import frozen
 
 COMPILERS = re.compile(r"(.+-)?(cc|gcc|clang|c\+\+|g\+\+|clang\+\+)(-[0-9.]+)?")
 # distccd refuses to run as root, so it runs as nobody in a user namespace, with our permissions.
 AS_NOBODY = ("unshare", "--user", "--map-user=65534", "--map-group=65534")
 
 
-@dataclass(frozen=True)
+@frozen
 class Workspace:
     """Where the builds run. `work`: a temporary folder; `now`: in seconds since 1970; `env`: the environment that
     variations change."""
@@ -24,7 +26,7 @@ class Workspace:
     env: Mapping[str, str]
 
 
-@dataclass(frozen=True)
+@frozen
 class Settings:
     """How a build runs."""
 

@@ -11,13 +11,14 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from buildplug.base import input_order
 from buildplug.base.errors import BuildplugError
 from buildplug.base.process import run, run_isolated
+from buildplug.base.records import frozen
 from buildplug.base.schema import unknown
 from buildplug.repro.settings import AS_NOBODY, Settings, Workspace, cached, distributed
 
@@ -35,7 +36,7 @@ Apply = Callable[[Settings, Workspace, bool], Settings]  # the last: varied, or 
 Unavailable = Callable[[Workspace], str]  # why the variation is impossible here; empty if it is not
 
 
-@dataclass(frozen=True)
+@frozen
 class Variation:
     name: str
     about: str  # what is varied

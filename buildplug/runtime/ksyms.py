@@ -1,14 +1,15 @@
 """The reference for lookups in a table of symbols: templates/runtime/ksyms.c.j2."""
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from buildplug.base.records import frozen
 from buildplug.tables.ksyms_format import ABSOLUTE, Ksyms
 
 
-@dataclass(frozen=True)
+@frozen
 class Symbol:
     """The result of a lookup."""
 

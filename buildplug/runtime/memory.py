@@ -2,7 +2,6 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 
 from buildplug.arch.field import Field
 from buildplug.arch.model import Arch
+from buildplug.base.records import frozen
 from buildplug.image.elf import Image
 from buildplug.image.groups import groups
 from buildplug.image.headers import SHF_ALLOC, SHT_NOBITS, Array
@@ -24,7 +24,7 @@ class Status(NamedTuple):
     entry: int
 
 
-@dataclass(frozen=True)
+@frozen
 class Memory:
     """The bytes of an image in memory: (address, content) of each region; they do not overlap."""
 

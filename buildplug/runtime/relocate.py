@@ -4,19 +4,19 @@ Addresses are run-time addresses. The two share no code; tests compare their res
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from buildplug.arch.field import FIELDS
 from buildplug.arch.model import Arch
+from buildplug.base.records import frozen
 from buildplug.image.headers import Array
 from buildplug.runtime.memory import Memory, Status, get, put
 from buildplug.tables.relocs import ENCODING_BITS, LONGEST, MAGIC, VERSION, dtype, sizes
 from buildplug.tables.sites_format import checksum
 
 
-@dataclass(frozen=True)
+@frozen
 class _Table:
     sections: Array
     bases: Array

@@ -4,13 +4,13 @@ All sites of a form are taken at once, as there may be very many. An error count
 of several at one site the first in the order of the C code.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from buildplug.arch.form import Form
 from buildplug.arch.model import Arch
+from buildplug.base.records import frozen
 from buildplug.config.ops import OP_BITS
 from buildplug.image.groups import groups
 from buildplug.image.headers import Array
@@ -34,7 +34,7 @@ def _unless(error: Array, wrong: Array, number: int) -> Array:
     return np.where((error == OK) & wrong, number, error)
 
 
-@dataclass(frozen=True)
+@frozen
 class Sites:
     """The methods take many sites of one form at once: the op of each is `number`, its address `site`, shape (sites,),
     and its present bytes are `found`, shape (sites, length)."""

@@ -5,12 +5,11 @@ address is meant, which non-allocated section holds a string, and the words that
 image fills in.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from buildplug.base.errors import BuildplugError
 from buildplug.base.globs import globs
+from buildplug.base.records import frozen
 from buildplug.config.rule import Rule
 from buildplug.config.select import Member, Records
 from buildplug.image.elf import Image
@@ -34,7 +33,7 @@ from buildplug.select.symbols import bound
 LONGEST = 4095  # bytes of a string: numpy pads each to the longest
 
 
-@dataclass(frozen=True)
+@frozen
 class _Piece:
     """Contiguous records: their section, the address of the first, and the raw records, shape (records,)."""
 
@@ -47,7 +46,7 @@ class _Piece:
         return image.bad(f"{where}: expected {expected}, found {found}", "correct the record, or the rule's members")
 
 
-@dataclass(frozen=True)
+@frozen
 class _Column:
     """One member of a piece's records: its values as addresses, and the symbol index of each value's relocation, -1 if
     there is none or it disagrees with the value. Shape (records,)."""

@@ -5,12 +5,12 @@ the field must hold the address that the relocation claims: linkers rewrite inst
 """
 
 from collections import Counter
-from dataclasses import dataclass
 
 import numpy as np
 
 from buildplug.arch.field import Field
 from buildplug.arch.form import ADDRESS, IGNORED_KINDS
+from buildplug.base.records import frozen
 from buildplug.config import select
 from buildplug.config.rule import Rule, check_arch
 from buildplug.image.elf import Image
@@ -38,7 +38,7 @@ REFERENCE = np.dtype(
 )
 
 
-@dataclass(frozen=True)
+@frozen
 class References:
     """The references that a rule selects: rows of REFERENCE sorted by section and offset, and the number of ignored
     ones by kind."""

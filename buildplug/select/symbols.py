@@ -8,6 +8,7 @@ from typing import overload
 import numpy as np
 
 from buildplug.base.errors import BuildplugError
+from buildplug.base.records import frozen
 from buildplug.config.rule import Rule
 from buildplug.config.select import Symbols
 from buildplug.image.elf import Image
@@ -31,7 +32,7 @@ from buildplug.image.symbols import functions
 from buildplug.image.symtab import among
 
 
-@dataclass(frozen=True)
+@frozen
 class Target:
     """A selected symbol. References to a function are to its start, those to a slot object to any of its words."""
 

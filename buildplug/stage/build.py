@@ -1,18 +1,18 @@
 """What the passes are given of a build, and the paths of the files that they write."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from buildplug.arch.model import Arch
+from buildplug.base.records import frozen
 from buildplug.config.project import WantedTable
 from buildplug.linker.script import Placement
 from buildplug.stage.linker import Linker
 from buildplug.tables.registry import template_of
 
 
-@dataclass(frozen=True)
+@frozen
 class Build:
     """The tables of one image, and how its build links and assembles. A "text" is a generated source, C or assembly."""
 

@@ -6,11 +6,11 @@ table's bytes and the targets of its relocations may differ. In any doubt: Misfi
 """
 
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from buildplug.base.records import frozen
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
 from buildplug.image.headers import REL, SHF_ALLOC, SHT_REL, SHT_RELA, Array, Section, record, rela
@@ -23,7 +23,7 @@ class Misfit(Exception):
     """Why the image must be relinked."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Patch:
     """Bytes to write at a file offset."""
 

@@ -7,13 +7,13 @@ symbols and sections without inputs: tried (GNU ld 2.40, lld 14).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
+from buildplug.base.records import frozen
 from buildplug.config.rule import Rule
 from buildplug.image import archive, headers
 from buildplug.image.elf import Image
@@ -113,7 +113,7 @@ def _outputs(placement: Placement) -> list[Output]:
     return found
 
 
-@dataclass(frozen=True)
+@frozen
 class _Inputs:
     """The loaded sections and the symbols of all objects; a symbol's section is an index into these, or reserved."""
 

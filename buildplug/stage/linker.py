@@ -1,15 +1,15 @@
 """What a Stage needs from a build: how to link and how to assemble."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from buildplug.base.errors import BuildplugError
 from buildplug.base.process import Completed
+from buildplug.base.records import frozen
 from buildplug.stage.notes import Linked
 
 
-@dataclass(frozen=True)
+@frozen
 class TableFiles:
     """What adds tables to a link. placement: the linker script that places them, passed before the user's scripts;
     script: replaces the user's, unless empty; inputs: objects and possibly scripts, in order, after the kernel's

@@ -1,19 +1,21 @@
 """The notes that passes leave for the record and for later passes, possibly in another process."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from buildplug.base.records import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Compiled:
     """Something was compiled."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Generated:
     """Sources were generated."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Linked:
     """A link. links: linker runs, 0 if the pass had nothing to link; why: for a draft, why its tables are empty; for a
     relink, why it was or was not needed; inputs: the files that added the tables, name -> SHA-256; settings: a digest
@@ -26,7 +28,7 @@ class Linked:
     settings: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Found:
     """What was extracted for a table. ignored: how many references its rule ignores, by kind."""
 
@@ -45,21 +47,21 @@ class Found:
         return "" if self.rows else found
 
 
-@dataclass(frozen=True)
+@frozen
 class Extracted:
     """tables: by rule."""
 
     tables: dict[str, Found]
 
 
-@dataclass(frozen=True)
+@frozen
 class Assembled:
     """command: one for each source."""
 
     command: tuple[tuple[str, ...], ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class TableRecord:
     """A table of the final image. ops: names of the ops that its rows refer to, by number; targets: backend -> op ->
     what cache_lines.about() returns; believed: backend -> op -> what its code is said to write, which is not proved."""
@@ -73,7 +75,7 @@ class TableRecord:
     believed: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@frozen
 class Verified:
     """tables: by rule; moved: what the linker moved inside sections; rewritten: rules whose tables were corrected in
     place; image: fingerprints.stamp() of the final image."""
@@ -85,7 +87,7 @@ class Verified:
     image: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class Done:
     """All passes together. links: linker runs that made the image; why: the reason for that number."""
 

@@ -5,12 +5,13 @@ An integration calls them one by one, with files in between (pipeline/doit_tasks
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache
 from pathlib import Path
 
 from buildplug.base import files, fingerprints
 from buildplug.base.errors import BuildplugError, warn
+from buildplug.base.records import frozen
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image import build_id
@@ -48,7 +49,7 @@ def _image(path: Path) -> Image:
     return _read(path, tuple(fingerprints.stamp(path))) if path.exists() else Image(path)
 
 
-@dataclass(frozen=True)
+@frozen
 class Stage(Build):
     """The passes that make the tables of one image."""
 

@@ -5,13 +5,13 @@ draft's, loading.py what a loader reads, and segments.py how the tables are load
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 
 from buildplug.base.errors import BuildplugError
+from buildplug.base.records import frozen
 from buildplug.config.ops import Ops
 from buildplug.config.project import WantedTable
 from buildplug.config.rule import Rule
@@ -27,7 +27,7 @@ from buildplug.tables.registry import format_of
 PIECE = 1 << 22  # bytes
 
 
-@dataclass(frozen=True)
+@frozen
 class TableProof:
     """A rule's table in a final image: its true content, and the differences from that; none if it is true."""
 
@@ -36,7 +36,7 @@ class TableProof:
     differences: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class Proof:
     """moved: how sections differ because the linker moved parts of them; changed: all other differences; unproved:
     sections that linkers make without relocations, and that differ in a way that cannot be checked."""

@@ -5,7 +5,6 @@ zero-terminated strings. An address field is relative to itself, relative to the
 string field is relative to itself. The linker fills the fields in; encode() computes the bytes it must produce.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
+from buildplug.base.records import frozen
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Field, Rule
 from buildplug.image.elf import Image
@@ -36,7 +36,7 @@ class Address(NamedTuple):
     section: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Rows:
     """The rows of a table, in the rule's order: value -> column, shape (rows,). Addresses are those in the image that
     the rows come from; `at` is the table's."""

@@ -5,12 +5,13 @@ The formats themselves are listed in `registry`.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from buildplug.arch.model import Arch
+from buildplug.base.records import frozen
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
@@ -65,7 +66,7 @@ class Contents(Protocol):
         """The template's variables."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Source:
     """A generated file that the kernel compiles: its template and the template's variables."""
 

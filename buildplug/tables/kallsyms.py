@@ -5,13 +5,14 @@ address: the linker relocates it alone, and with it KASLR moves all symbols. Off
 table was made from; in another image, verify overwrites them with the true ones.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
+from buildplug.base.records import frozen
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
@@ -26,7 +27,7 @@ from buildplug.tables.packed import Packed, PackedFormat
 ROOM = 1024  # parts that depend on the names are padded to a multiple: a few more names move no part
 
 
-@dataclass(frozen=True)
+@frozen
 class KallsymsForm:
     """What differs between Linux versions. The kernel finds the parts by their symbols."""
 
@@ -52,7 +53,7 @@ OF_6_12 = replace(
 FORMS = {"kallsyms": OF_6_1, "kallsyms-6-12": OF_6_12}  # by the rule's format
 
 
-@dataclass(frozen=True)
+@frozen
 class KallsymsTable(Packed):
     """An encoded table. starts: offsets of the form's parts; base_offset: of relative_base in its section."""
 

@@ -12,12 +12,13 @@ of codes so far; ties go to the lowest second, then first code. The bytes theref
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
 import numpy as np
 
 from buildplug.base.errors import BuildplugError
+from buildplug.base.records import frozen
 from buildplug.image.headers import Array
 from buildplug.image.names import Names
 
@@ -27,7 +28,7 @@ CODES = 256
 BETWEEN, TAKEN = CODES, CODES + 1  # while merging: separates names; the freed half of a merged pair
 
 
-@dataclass(frozen=True)
+@frozen
 class Kallsyms:
     """Linux's tables by their names there, little-endian."""
 
@@ -41,7 +42,7 @@ class Kallsyms:
     order: Array = field(default_factory=lambda: np.zeros(0, "i8"))  # indices into the given symbols; not in the tables
 
 
-@dataclass(frozen=True)
+@frozen
 class Symbols:
     """The decoded symbols, in the order of the tables."""
 

@@ -29,13 +29,13 @@ many byte pairs at a time is faster.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
+from buildplug.base.records import frozen
 from buildplug.image.headers import Array
 from buildplug.tables.binary import Records, dtypes
 
@@ -101,7 +101,7 @@ SECTION = np.dtype([("size", "u8"), ("flags", "u4"), ("base", "u8")])  # the bas
 dtype = dtypes(RECORDS)
 
 
-@dataclass(frozen=True)
+@frozen
 class Ksyms:
     """A table, from collect() or decode(). `bases`: dtype Arch.base_type, section address minus table address."""
 

@@ -1,11 +1,11 @@
 """Tables encoded as one binary: the assembler includes it, the linker appends the sections' addresses."""
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from buildplug.arch.model import Arch
+from buildplug.base.records import frozen
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
@@ -17,7 +17,7 @@ from buildplug.tables.format import Contents, Format, Source, rounded
 MOST_ANCHORS = 4096
 
 
-@dataclass(frozen=True)
+@frozen
 class Packed:
     """An encoded table: its bytes, which end with the bases of its sections in the image, and the sections'
     names."""

@@ -11,12 +11,13 @@ The checksum covers everything from its end up to the bases, which the linker fi
 table; for each the table has a checksum, of values that a link does not change.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 
 from buildplug.arch.model import Arch
+from buildplug.base.records import frozen
 from buildplug.config.ops import OP_BITS
 from buildplug.image.headers import Array
 from buildplug.tables.binary import Records, dtypes, not_a_table
@@ -94,7 +95,7 @@ ERRORS = {
 dtype = dtypes(RECORDS)
 
 
-@dataclass(frozen=True)
+@frozen
 class Table:
     """A table. Arrays have the dtypes of RECORDS; bases: dtype Arch.base_type, section minus table address."""
 

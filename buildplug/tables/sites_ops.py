@@ -2,11 +2,10 @@
 one for each address that is referred to. Knows no sites.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from buildplug.base.errors import BuildplugError
+from buildplug.base.records import frozen
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
@@ -14,7 +13,7 @@ from buildplug.select.references import References
 from buildplug.tables.sites_format import NONE, Table
 
 
-@dataclass(frozen=True)
+@frozen
 class Resolved:
     """The ops of an image, by number: name, address of the default function, address of the slot."""
 
