@@ -23,12 +23,17 @@ def run() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
     except KeyboardInterrupt:
         sys.exit(130)
+    import contextlib
     import gc
+    import os
 
     gc.set_threshold(100_000)  # there are few cycles to find, and at its default the search takes a tenth of a link
     from buildplug.cli.main import main
 
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    os._exit(status)  # main() has flushed stdout; to take down all modules takes a tenth of a small link
 
 
 if __name__ == "__main__":
