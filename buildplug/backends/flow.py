@@ -42,6 +42,8 @@ class Follower:
         self.image, self.arch = image, image.arch
         self.known, self.effects = known, dict(known)
         self.word = image.arch.word
+        names = self.arch.registers - {"memory"} - self.arch.pc
+        self.before = {name: Value(initial=name) for name in names} | {self.arch.stack: Value(distance=0)}
 
     def _called(self, address: int) -> Effect:
         """The effect of a call of the function at `address`."""
@@ -59,9 +61,8 @@ class Follower:
 
     def follow(self, entry: int) -> Effect:
         """The effect of the function at `entry`."""
-        stack = self.arch.stack
-        registers = {name: Value(initial=name) for name in self.arch.registers - {"memory", stack} - self.arch.pc}
-        states = {entry: State(registers | {stack: Value(distance=0)})}
+        stack, before = self.arch.stack, self.before
+        states = {entry: State(dict(before))}
         written: dict[str, str] = {}
         todo, steps = [entry], 0
         while todo:
@@ -76,12 +77,12 @@ class Follower:
             if known:
                 self._apply(known, "what it jumps to", state, written)
             if known or instruction.group(capstone.CS_GRP_RET) or text in self.arch.mnemonics.returns:
-                if self.arch.link and state.registers[self.arch.link] != Value(initial=self.arch.link):
+                if self.arch.link and state.registers[self.arch.link] != before[self.arch.link]:
                     return Effect(written, f"'{text}' at {address:#x} with another return address")
-                if state.registers[stack] != Value(distance=0):
+                if state.registers[stack] != before[stack]:
                     return Effect(written, f"'{text}' at {address:#x} with an unbalanced stack")
                 for name, value in state.registers.items():
-                    if name != stack and value != Value(initial=name):
+                    if value is not before[name] and value != before[name]:
                         written.setdefault(name, value.writer or "a branch")
                 continue
             if instruction.mnemonic in self.arch.mnemonics.stop:

@@ -28,7 +28,9 @@ def _record(cls: type[Any], kw_only: bool) -> type[Any]:
     for method in _METHODS:
         if method.__name__ not in cls.__dict__:
             setattr(cls, method.__name__, method)
-    return dataclass(init=False, repr=False, eq=False, kw_only=kw_only)(cls)
+    made: Any = dataclass(init=False, repr=False, eq=False, kw_only=kw_only)(cls)
+    made.__fields__ = fields(made)  # to find them takes as long as the rest of __init__()
+    return made
 
 
 def __init__(self: Any, *values: Any, **named: Any) -> None:
@@ -39,7 +41,7 @@ def __init__(self: Any, *values: Any, **named: Any) -> None:
         if name in named:
             raise TypeError(f"{cls.__name__}() got {name!r} twice")
         named[name] = value
-    for member in fields(cls):
+    for member in self.__fields__:
         if member.init and member.name in named:
             value = named.pop(member.name)
         elif member.default is not MISSING:
@@ -54,7 +56,7 @@ def __init__(self: Any, *values: Any, **named: Any) -> None:
 
 
 def __repr__(self: Any) -> str:
-    said = (f"{member.name}={getattr(self, member.name)!r}" for member in fields(self) if member.repr)
+    said = (f"{member.name}={getattr(self, member.name)!r}" for member in self.__fields__ if member.repr)
     return f"{type(self).__qualname__}({', '.join(said)})"
 
 
@@ -75,7 +77,7 @@ def __delattr__(self: Any, name: str) -> None:
 
 
 def _compared(record: Any) -> tuple[Any, ...]:
-    return tuple(getattr(record, member.name) for member in fields(record) if member.compare)
+    return tuple(getattr(record, member.name) for member in record.__fields__ if member.compare)
 
 
 _METHODS = (__init__, __repr__, __eq__, __hash__, __setattr__, __delattr__)
