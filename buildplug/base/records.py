@@ -24,7 +24,7 @@ def frozen(cls: type[Any] | None = None, /, *, kw_only: bool = False) -> Any:
     return _record(cls, False)
 
 
-def _record(cls: type[Any], kw_only: bool) -> type[Any]:
+def _record(cls: type[Any], kw_only: bool) -> Any:
     for method in _METHODS:
         if method.__name__ not in cls.__dict__:
             setattr(cls, method.__name__, method)
