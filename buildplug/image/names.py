@@ -4,7 +4,7 @@ A name becomes a Python object only where its text is asked for.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +16,7 @@ STEP = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits all over, so that keys di
 WORD = 8
 PIECE = 1 << 15  # names
 FEW = 10  # questions that take less time than sorting
+SHARED = 1000  # places of a text in a string table, where linkers let names share their ends
 
 
 def _key(name: bytes) -> np.uint64:
@@ -29,9 +30,13 @@ def _key(name: bytes) -> np.uint64:
 class Names:
     """The names that start at some offsets in a string table. Indices are those of `starts`."""
 
-    def __init__(self, strings: bytes, starts: Array, lengths: Array | None = None):
-        """`strings` ends with a zero byte, and no offset is outside of it. `lengths`: if they are known."""
-        self._strings, self._starts = strings, starts.astype("i8")
+    def __init__(
+        self, strings: bytes, starts: Array, lengths: Array | None = None,
+        measure: Callable[[Array, Array], Array] = name_lengths,
+    ):  # fmt: skip
+        """`strings` ends with a zero byte, and no offset is outside of it. `lengths`: if they are known; else
+        `measure(bytes, starts)` finds them when they are asked for."""
+        self._strings, self._starts, self._measure = strings, starts.astype("i8"), measure
         if lengths is not None:
             self.lengths = lengths
         self._bytes = np.frombuffer(strings, np.uint8)
@@ -53,7 +58,7 @@ class Names:
     @cached_property
     def lengths(self) -> Array:
         """In bytes, shape (n,)."""
-        return name_lengths(self._bytes, self._starts)
+        return self._measure(self._bytes, self._starts)
 
     def texts(self, chosen: Array | None = None) -> list[bytes]:
         """The names with these indices, or all."""
@@ -118,12 +123,22 @@ class Names:
             return np.zeros(0, "i8")
         self._asked += 1
         if self._asked <= FEW:
-            return self.prefixed(name + b"\0")
+            return self._spelled(name + b"\0")
         order, keys = self._by_key
         key = _key(name)
         near = order[np.searchsorted(keys, key) : np.searchsorted(keys, key, "right")]
         found: Array = near[[text == name for text in self.texts(near)]] if len(near) else near
         return found
+
+    def _spelled(self, text: bytes) -> Array:
+        """The indices of the names that start where `text` is in the string table."""
+        places, at = list[int](), self._strings.find(text)
+        while at >= 0:
+            places.append(at)
+            if len(places) > SHARED:
+                return self.prefixed(text)
+            at = self._strings.find(text, at + 1)
+        return np.flatnonzero(within(self._starts, np.array(places, "i8")))
 
     def among(self, texts: Sequence[bytes]) -> Array:
         """Whether each name is one of these, bool, shape (n,)."""

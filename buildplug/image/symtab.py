@@ -100,12 +100,13 @@ class SymbolTable(File):
     @cached_property
     def name_table(self) -> Names:
         """The st_name of every symbol, by index."""
-        strings = self._strings if len(self.symbols) else b"\0"
+        return Names(self._strings if len(self.symbols) else b"\0", self.symbols["name"], measure=self._name_lengths)
+
+    def _name_lengths(self, strings: Array, starts: Array) -> Array:
         try:
-            lengths = headers.checked_lengths(np.frombuffer(strings, np.uint8), self.symbols["name"])
+            return headers.checked_lengths(strings, starts)
         except ValueError as error:
             raise self.bad(f"expected the names of symbols, found {error}") from None
-        return Names(strings, self.symbols["name"], lengths)
 
     def name_of(self, symbol: int) -> str:
         """The name of a symbol; a section symbol has its section's. Bytes that are not UTF-8 are escaped."""

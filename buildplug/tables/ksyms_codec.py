@@ -68,9 +68,10 @@ def _bits(values: Array, width: int) -> bytes:
 
 
 def varints(values: Array) -> tuple[Array, Array]:
-    """32-bit values as LEB128: bytes, shape (n, 5), and the mask of those in use."""
-    groups = values[:, None] >> np.arange(0, 35, 7)
-    return (groups & 127 | (groups > 127) << 7).astype("u1"), (groups > 0) | (np.arange(5) == 0)
+    """Values from 0 on as LEB128: bytes, shape (n, as many as the largest takes), and the mask of those in use."""
+    most = max(1, -(-int(values.max(initial=0)).bit_length() // 7))
+    groups = values[:, None] >> np.arange(0, 7 * most, 7)
+    return groups.astype("u1") & 127 | (groups > 127).astype("u1") << 7, (groups > 0) | (np.arange(most) == 0)
 
 
 def _places(rows: Array, counts: Array, order: str) -> tuple[Array, bytes, bytes]:

@@ -51,6 +51,9 @@ LITERAL = 15  # in either half of a place's first byte: the value follows
 ALPHABET, RARE = 128, 8192  # single-byte tokens: maximum number; minimum frequency, one in so many
 SAMPLE = 1 << 17  # approximate number of bytes that tokens are derived from
 LONGEST = 4095  # maximum bytes of a name, without the terminating zero
+WIDEST = (
+    1 << 25
+)  # bytes of all names, if each had as many as the longest, that are sorted as an array: in half the time
 MIX = 0x9E3779B97F4A7C15  # checksum factor: odd, so that a change of any one word is detected
 
 RECORDS: Records = {
@@ -131,7 +134,7 @@ class Ksyms:
     def spelled(self) -> tuple[bytes, ...]:
         """All names in their order."""
         if not self.raw:
-            return tuple(map(self.names.__getitem__, self.order.tolist()))
+            return tuple(np.array(self.names, object)[self.order].tolist())
         own = self.ranks[self.order] == np.arange(len(self.order))
         pairs = zip(own.tolist(), self.order.tolist(), strict=True)
         return tuple(self.names[row] if first else self.raw[row] for first, row in pairs)
@@ -176,8 +179,8 @@ def collect(
     second = [b"" if two == one else two for one, two in zip(names, raw, strict=True)] if raw else []
     tie = inverse(np.array(sorted(range(len(second)), key=second.__getitem__), "u4")) if raw else rows["type"]
     first = np.lexsort((tie, rows["type"], rows["size"], place))
-    named = list(map(names.__getitem__, first.tolist()))
-    ranks = inverse(np.array(sorted(range(len(names)), key=named.__getitem__), "u4"))
+    named = np.array(names, object)[first]
+    ranks = inverse(_in_order(named))
     rows = rows.take(first)
     place, extent = place[first], rows["size"]
     group = np.append(0, np.cumsum((place[1:] != place[:-1]) | (extent[1:] != extent[:-1]))).astype("u8")
@@ -186,12 +189,19 @@ def collect(
     kept["size"], kept["flags"] = sections["size"], sections["flags"]
     kept["symbols"] = np.bincount(rows["section"], minlength=len(sections))
     bases = (sections["base"] & np.uint64(arch.modulus - 1)).astype(arch.base_type)
-    in_order, ranks = tuple(map(named.__getitem__, last.tolist())), ranks[last]
+    in_order, ranks = tuple(named[last].tolist()), ranks[last]
     kept_raw = tuple(map(second.__getitem__, first[last].tolist())) if any(second) else ()
     if kept_raw:
         every = [*in_order, *filter(None, kept_raw)]
-        ranks = inverse(np.array(sorted(range(len(every)), key=every.__getitem__), "u4"))[: len(names)]
+        ranks = inverse(_in_order(np.array(every, object)))[: len(names)]
     return Ksyms(arch, kept, bases, rows.take(last), in_order, ranks, by_name, kept_raw, tuple(section_names))
+
+
+def _in_order(names: Array) -> Array:
+    """The indices of names, an array of bytes objects, in their order; equal ones as they stand."""
+    if max(map(len, names), default=0) * len(names) <= WIDEST:
+        return np.argsort(names.astype("S"), kind="stable").astype("u4")
+    return np.array(sorted(range(len(names)), key=names.tolist().__getitem__), "u4")
 
 
 def inverse(permutation: Array) -> Array:
