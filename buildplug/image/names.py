@@ -60,6 +60,13 @@ class Names:
         """In bytes, shape (n,)."""
         return self._measure(self._bytes, self._starts)
 
+    def _lengths_of(self, chosen: Array) -> Array:
+        """The lengths of the names with these indices; those of all take longer to find than of some."""
+        if "lengths" in self.__dict__ or len(chosen) > FEW:
+            return self.lengths[chosen]
+        starts = self._starts[chosen].tolist()
+        return np.array([self._strings.index(b"\0", start) - start for start in starts], "i8")
+
     def texts(self, chosen: Array | None = None) -> list[bytes]:
         """The names with these indices, or all."""
         return [text for piece in self._pieces(chosen) for text in piece.split(b"\0")]
@@ -72,7 +79,7 @@ class Names:
         """The texts with zero bytes between them, some thousands at a time, as their indices take much memory."""
         for first in range(0, len(self) if chosen is None else len(chosen), PIECE):
             some = np.arange(len(self))[first : first + PIECE] if chosen is None else chosen[first : first + PIECE]
-            starts, sizes = self._starts[some], self.lengths[some] + 1  # with the zero byte
+            starts, sizes = self._starts[some], self._lengths_of(some) + 1  # with the zero byte
             ends = np.cumsum(sizes)
             at = np.arange(int(ends[-1])) + np.repeat(starts - ends + sizes, sizes)
             yield self._bytes[at[:-1]].tobytes()

@@ -199,8 +199,9 @@ def collect(
 
 def _in_order(names: Array) -> Array:
     """The indices of names, an array of bytes objects, in their order; equal ones as they stand."""
-    if max(map(len, names), default=0) * len(names) <= WIDEST:
-        return np.argsort(names.astype("S"), kind="stable").astype("u4")
+    longest = max(map(len, names.tolist()), default=0)
+    if 0 < longest * len(names) <= WIDEST:
+        return np.argsort(names.astype(f"S{longest}"), kind="stable").astype("u4")
     return np.array(sorted(range(len(names)), key=names.tolist().__getitem__), "u4")
 
 
