@@ -48,15 +48,15 @@ class References:
     ignored: dict[str, int]
 
 
-def extract(image: Image, rule: Rule) -> References:
-    """The references of `image` that `rule` selects.
+def extract(image: Image, rule: Rule, chosen: Targets | None = None) -> References:
+    """The references of `image` that `rule` selects. `chosen`: its targets, if they are known.
 
     Raises BuildplugError if the image has no relocations, or for a kind of reference that the rule neither takes nor
     ignores.
     """
     check_arch(rule, image.arch, image.path)
     check_linked(image)
-    chosen = targets(image, rule)
+    chosen = targets(image, rule) if chosen is None else chosen
     ignored = Counter[str]()
     check_relocations(image)
     wanted = image.sections.matching(rule.select.sections, rule.select.skip)

@@ -1,10 +1,13 @@
 """The values of a rule's rows, for each kind of rows: image -> columns."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 
 from buildplug.arch.form import KINDS
+from buildplug.base.globs import SPECIAL
 from buildplug.config.rule import Rule, check_arch
 from buildplug.config.select import FUNCTIONS, START
 from buildplug.image.elf import Image
@@ -12,9 +15,9 @@ from buildplug.image.headers import Array
 from buildplug.image.symbols import letters
 from buildplug.select.annotations import records_of
 from buildplug.select.functions import containing
-from buildplug.select.references import References, extract
+from buildplug.select.references import REFERENCE, References, extract
 from buildplug.select.relocations import fields, places
-from buildplug.select.symbols import left_out, selected
+from buildplug.select.symbols import left_out, selected, targets
 
 
 def columns_of(image: Image, rule: Rule) -> tuple[dict[str, Array], dict[str, int]]:
@@ -45,6 +48,27 @@ def columns_of(image: Image, rule: Rule) -> tuple[dict[str, Array], dict[str, in
                 f"rule {rule.name}: expected each {keys[0]} once, found {ordered[repeated[0]]} twice", "drop one"
             )
     return {name: column[order] for name, column in columns.items()}, ignored
+
+
+def same_rows(one: Image, other: Image, rule: Rule, sections: Iterable[str]) -> bool:
+    """Whether a rule with rows of relocations selects the same ones in these sections of two images that have the same
+    symbols. False if that is not known."""
+    select = rule.select
+    wanted = one.sections.matching(select.sections, select.skip)
+    among = tuple(name for name in sections if name != rule.section and wanted[one.sections.called(name)].any())
+    if not among:
+        return True
+    if select.rows not in ("references", "relocations") or SPECIAL & set("".join(among)):
+        return False
+    there = replace(rule, select=replace(select, sections=among, skip=()))
+    if select.rows == "references":
+        chosen, used = targets(one, there), list(REFERENCE.names or ())
+        found = [extract(image, there, chosen).rows for image in (one, other)]
+    else:
+        asked = {*(field.value for field in rule.table.fields), *rule.table.sort}
+        used = ["section", "offset", "encoding", *({"addend", "type", "symbol"} & asked)]
+        found = [fields(image, there) for image in (one, other)]
+    return all(np.array_equal(found[0][name], found[1][name]) for name in used)
 
 
 def _functions(image: Image, rule: Rule, columns: dict[str, Array], asked: set[str]) -> dict[str, Array]:

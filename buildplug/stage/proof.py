@@ -20,6 +20,7 @@ from buildplug.image.compare import compare
 from buildplug.image.elf import Image
 from buildplug.image.headers import REL, SHF_ALLOC, SHT_NOBITS, SHT_REL, SHT_RELA, Array, Section, record, rela
 from buildplug.image.symtab import among
+from buildplug.select.rows import same_rows
 from buildplug.stage import segments
 from buildplug.tables.format import Contents
 from buildplug.tables.registry import format_of
@@ -66,10 +67,10 @@ def verify(
     alike = filled or (bool(made) and _same_but_tables(draft, final, own))
     if alike:
         final.adopt(draft)
-    holds = {False: alike, True: alike and _same_relocations(draft, final, own)}  # what was extracted from the draft
+    holds = [alike and _same_rows(draft, final, rule, own) for rule, _ in wanted]  # what was extracted from the draft
     proofs = tuple(
-        prove_table(final, rule, ops, truth if holds[rule.select.needs_relocations] else None)
-        for (rule, ops), truth in zip(wanted, made or repeat(None), strict=False)
+        prove_table(final, rule, ops, truth if known else None)
+        for (rule, ops), truth, known in zip(wanted, made or repeat(None), holds, strict=False)
     )
     if alike:
         draft.leave()
@@ -89,12 +90,16 @@ def _same_but_tables(draft: Image, final: Image, own: set[str]) -> bool:
     return parts[0] == parts[1] and len(draft.data) == len(final.data) and _same_outside(draft.data, final.data, ranges)
 
 
-def _same_relocations(draft: Image, final: Image, own: set[str]) -> bool:
-    """Whether the tables' relocations are the same, which other tables may have rows of."""
+def _same_rows(draft: Image, final: Image, rule: Rule, own: set[str]) -> bool:
+    """Whether a rule selects the same from images that are alike but for the sections `own`, of tables, and for their
+    relocations."""
+    if not rule.select.needs_relocations:
+        return True
     if (final.headers["type"] == SHT_REL).any():  # then an addend may be in a table
         return False
     pairs = zip(_relocations(draft, own), _relocations(final, own), strict=True)
-    return all(np.array_equal(draft.bytes_of(one), final.bytes_of(other)) for one, other in pairs)
+    changed = [one.info for one, other in pairs if not np.array_equal(draft.bytes_of(one), final.bytes_of(other))]
+    return same_rows(draft, final, rule, [final.sections.names[section] for section in changed])
 
 
 def _relocations(image: Image, own: set[str]) -> list[Section]:
