@@ -150,6 +150,7 @@ class Stage(Build):
                 "name its architecture in [kernel] or by --arch",
             )  # fmt: skip
         for table, path in zip(self.tables, self.extracted, strict=True):
+            image.leave()  # the next table looks at other parts
             made, ignored = format_of(table.rule).make(image, table.rule, table.ops)
             if table.ops:
                 from buildplug.backends import clobbers  # lazy: importing capstone is slow

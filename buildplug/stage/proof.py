@@ -67,6 +67,8 @@ def verify(
     alike = filled or (bool(made) and _same_but_tables(draft, final, own))
     if alike:
         final.adopt(draft)
+        final.leave()
+        draft.leave()
     holds = [alike and _same_rows(draft, final, rule, own) for rule, _ in wanted]  # what was extracted from the draft
     proofs = tuple(
         prove_table(final, rule, ops, truth if known else None)
