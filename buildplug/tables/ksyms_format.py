@@ -169,8 +169,10 @@ def collect(
     bad(rows["offset"] >> np.uint64(32) > 0, "an offset below 4 GiB in its section", "exclude it in the rule")
     bad(rows["size"] >> np.uint64(32) > 0, "a size below 4 GiB", "exclude it in the rule")
     bad((rows["type"] < 0x21) | (rows["type"] > 0x7E), "a letter as its type", "see nm's manual")
+    longest = 0
     for texts in names, raw:
         lengths = np.fromiter(map(len, texts), "i8", len(texts))
+        longest = max(longest, int(lengths.max(initial=0)))
         bad(lengths > LONGEST, f"a name of at most {LONGEST} bytes", "exclude it in the rule")
         if b"\0" in b"".join(texts):
             bad(np.array([b"\0" in name for name in texts]), "a name without zero bytes", "exclude it in the rule")
@@ -180,7 +182,7 @@ def collect(
     tie = inverse(np.array(sorted(range(len(second)), key=second.__getitem__), "u4")) if raw else rows["type"]
     first = np.lexsort((tie, rows["type"], rows["size"], place))
     named = np.array(names, object)[first]
-    ranks = inverse(_in_order(named))
+    ranks = inverse(_in_order(named, longest))
     rows = rows.take(first)
     place, extent = place[first], rows["size"]
     group = np.append(0, np.cumsum((place[1:] != place[:-1]) | (extent[1:] != extent[:-1]))).astype("u8")
@@ -193,13 +195,12 @@ def collect(
     kept_raw = tuple(map(second.__getitem__, first[last].tolist())) if any(second) else ()
     if kept_raw:
         every = [*in_order, *filter(None, kept_raw)]
-        ranks = inverse(_in_order(np.array(every, object)))[: len(names)]
+        ranks = inverse(_in_order(np.array(every, object), longest))[: len(names)]
     return Ksyms(arch, kept, bases, rows.take(last), in_order, ranks, by_name, kept_raw, tuple(section_names))
 
 
-def _in_order(names: Array) -> Array:
+def _in_order(names: Array, longest: int) -> Array:
     """The indices of names, an array of bytes objects, in their order; equal ones as they stand."""
-    longest = max(map(len, names.tolist()), default=0)
     if 0 < longest * len(names) <= WIDEST:
         return np.argsort(names.astype(f"S{longest}"), kind="stable").astype("u4")
     return np.array(sorted(range(len(names)), key=names.tolist().__getitem__), "u4")
