@@ -20,7 +20,6 @@ from buildplug.image.compare import compare
 from buildplug.image.elf import Image
 from buildplug.image.headers import REL, SHF_ALLOC, SHT_NOBITS, SHT_REL, SHT_RELA, Array, Section, record, rela
 from buildplug.image.symtab import among
-from buildplug.select.rows import same_rows
 from buildplug.stage import segments
 from buildplug.tables.format import Contents
 from buildplug.tables.registry import format_of
@@ -97,6 +96,8 @@ def _same_rows(draft: Image, final: Image, rule: Rule, own: set[str]) -> bool:
     relocations."""
     if not rule.select.needs_relocations:
         return True
+    from buildplug.select.rows import same_rows  # lazily, as tables of symbols do without
+
     if (final.headers["type"] == SHT_REL).any():  # then an addend may be in a table
         return False
     pairs = zip(_relocations(draft, own), _relocations(final, own), strict=True)
