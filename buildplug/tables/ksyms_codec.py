@@ -1,7 +1,5 @@
 """Encodes and decodes symbol tables. Format and rationale: ksyms_format."""
 
-import re
-from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -11,18 +9,13 @@ from buildplug.base.errors import BuildplugError
 from buildplug.image.headers import Array
 from buildplug.tables.binary import not_a_table
 from buildplug.tables.ksyms_format import (
-    ALPHABET,
     BLOCK,
     BY_NAME,
     ERRORS,
     LITERAL,
-    LONGEST,
     MAGIC,
     NAMES,
-    RARE,
     ROW,
-    SAMPLE,
-    SHARED,
     TOKENS,
     VERSION,
     Ksyms,
@@ -31,13 +24,14 @@ from buildplug.tables.ksyms_format import (
     layout,
     width,
 )  # fmt: skip
+from buildplug.tables.ksyms_names import decoded, encoded
 
 
 def encode(table: Ksyms) -> bytes:
     """The table's bytes in memory."""
     order, symbols = table.arch.byteorder, len(table.rows)
     blocks, types, places = _places(table.rows, table.sections["symbols"], order)
-    index, starts, names, text, endings = _names(table.spelled)
+    index, starts, names, text, endings = encoded(table.spelled)
     bits = width(len(table.order))
     columns = [_bits(table.ranks, bits), _bits(table.order, bits) if table.by_name else b""]
     head = np.zeros((), dtype("ksyms", order))
@@ -98,92 +92,6 @@ def _places(rows: Array, counts: Array, order: str) -> tuple[Array, bytes, bytes
     blocks = np.zeros(len(starts), dtype("ksyms_block", order))
     blocks["offset"], blocks["at"] = offset[starts], at[starts]
     return blocks, bytes(types).ljust(LITERAL, b"\0"), stream.tobytes()
-
-
-@lru_cache(maxsize=1)  # a draft, or what is expected of it, and the final image mostly have the same names
-def _names(names: tuple[bytes, ...]) -> tuple[Array, Array, bytes, bytes, int]:
-    """Encodes sorted names: the index, tokens' starts, stream, tokens' text, first code whose token ends a name."""
-    flat = np.frombuffer(b"\0".join([*names, b""]), "u1")
-    ends = np.flatnonzero(flat == 0)
-    starts = np.append(0, ends[:-1] + 1) if len(ends) else ends
-    shared = np.zeros(len(names), "i8")
-    same = np.flatnonzero(np.arange(len(names)) % NAMES)
-    for length in range(SHARED):  # byte by byte, for all names at once, until all differ
-        at = starts[same] + length
-        byte = flat[at]
-        same = same[(byte == flat[starts[same - 1] + length]) & (byte != 0)]
-        if not len(same):
-            break
-        shared[same] = length + 1
-    edges = np.zeros(len(flat) + 1, "i1")
-    edges[starts + shared] += 1
-    edges[ends + 1] -= 1
-    codes, literal, tokens = _tokens(flat[np.cumsum(edges[:-1], dtype="i1").view(bool)])
-    endings = next(code for code in range(TOKENS + 1) if code == TOKENS or tokens[code].endswith(b"\0"))
-    last, escapes = np.flatnonzero(codes >= endings), np.flatnonzero(codes == 0)
-    first = np.append(0, last[:-1] + 1)[: len(last)]
-    stream = np.insert(codes, np.append(first, escapes + 1), np.append(shared, literal))
-    index = (first + np.arange(len(first)) + np.searchsorted(escapes, first))[::NAMES]
-    return index, np.cumsum([0, *map(len, tokens)]), stream.tobytes(), b"".join(tokens), endings
-
-
-def _pairs(codes: Array) -> Array:
-    return codes[:-1].astype("u2") << 8 | codes[1:]
-
-
-def _tokens(text: Array) -> tuple[Array, Array, list[bytes]]:
-    """Byte pair encoding of `text`, zero-terminated names: the codes, the literal byte after each code 0, and the
-    tokens. Merges many pairs at a time, none of which can overlap.
-    """
-    count = np.bincount(text, minlength=256)
-    count[0] += len(text) + 1  # sorts first: always has a token
-    frequent = [int(byte) for byte in np.argsort(-count, kind="stable")[:ALPHABET] if count[byte] > len(text) // RARE]
-    tokens = [b"", *(bytes([byte]) for byte in frequent)]
-    code_of = np.zeros(256, "u1")
-    code_of[frequent] = np.arange(1, len(tokens))
-    codes = code_of[text]
-    literal = text[codes == 0]
-    step = -(-len(codes) // SAMPLE)
-    sample = codes[np.arange(len(codes)) // 4096 % step == 0] if step > 1 else codes
-    while len(tokens) < TOKENS:
-        found = np.bincount(_pairs(sample), minlength=1 << 16)
-        table = found.reshape(256, 256)
-        table[0] = table[:, 0] = 0
-        table[[code for code, token in enumerate(tokens) if token.endswith(b"\0")]] = 0
-        best = int(found.max())
-        if best < 4:
-            break
-        likely = np.flatnonzero(found * 3 >= best)
-        likely = likely[np.argsort(-found[likely], kind="stable")]
-        merged = np.zeros(1 << 16, "u1")
-        lefts: set[int] = set()
-        rights: set[int] = set()
-        for pair in likely.tolist():
-            left, right = pair >> 8, pair & 255
-            if len(tokens) < TOKENS and left not in rights and right not in lefts:
-                lefts.add(left)
-                rights.add(right)
-                merged[pair] = len(tokens)
-                tokens.append(tokens[left] + tokens[right])
-        codes = _merge(codes, merged)
-        sample = _merge(sample, merged) if step > 1 else codes
-    final = [token for token in tokens if token.endswith(b"\0")]
-    inner = [token for token in tokens if not token.endswith(b"\0")]
-    ordered = inner + [b""] * (TOKENS - len(tokens)) + final
-    place = {token: code for code, token in reversed([*enumerate(ordered)])}
-    return np.array([place[token] for token in tokens], "u1")[codes], literal, ordered
-
-
-def _merge(codes: Array, merged: Array) -> Array:
-    """Replaces each pair by its code in `merged`, if any; the first of overlapping pairs."""
-    new = merged.take(_pairs(codes))
-    at = np.flatnonzero(new != 0)
-    at = at[np.append(True, np.diff(at) > 1)] if len(at) else at
-    codes = codes.copy()
-    codes[at] = new[at]
-    kept = np.ones(len(codes), bool)
-    kept[at + 1] = False
-    return codes[kept]
 
 
 def inspect(data: bytes, arch: Arch) -> str:
@@ -251,7 +159,7 @@ def decode(data: bytes, arch: Arch, where: object) -> Ksyms:
     index = np.frombuffer(data, order + "u4", -(-count // NAMES), at["index"])
     starts, text = _tokens_of(data, head, at, order)
     tokens = [text[start:end] for start, end in pairwise(starts)]
-    names = _unnamed(data[at["names"] : at["text"]], tokens, index.tolist(), int(head["endings"]))
+    names = decoded(data[at["names"] : at["text"]], tokens, index.tolist(), int(head["endings"]))
     if names is None or len(names) != count:
         raise bad("names that do not decode")
     ranks = _unbits(data[at["ranks"] :], symbols, width(count))
@@ -308,27 +216,3 @@ def _unplaced(stream: bytes, blocks: Array, filled: Array, types: bytes) -> Arra
         return None
     found: Array = rows[np.arange(BLOCK) < filled[:, None]]
     return found
-
-
-def _unnamed(stream: bytes, tokens: list[bytes], index: list[int], endings: int) -> list[bytes] | None:
-    """All names, in order; None if not encoded as _names() does."""
-
-    def one_of(codes: list[int]) -> bytes:
-        return b"[%s]" % b"".join(b"\\x%02x" % code for code in codes) if codes else b"[^\\s\\S]"
-
-    plain = one_of([code for code, token in enumerate(tokens[:endings]) if token])
-    pattern = re.compile(b"([\\s\\S])((?:\\0[^\\0]|%s)*%s)" % (plain, one_of([*range(endings, TOKENS)])))
-    names: list[bytes] = []
-    starts: list[int] = []
-    name, at = b"", 0
-    for found in pattern.finditer(stream):
-        shared, codes = found[1][0], iter(found[2])
-        starts.extend([at] * (len(names) % NAMES == 0))
-        if found.start() != at or shared > len(name) or (shared and len(names) % NAMES == 0):
-            return None
-        last, name = name, name[:shared] + b"".join([tokens[c] or bytes((next(codes),)) for c in codes])[:-1]
-        if name < last or len(name) > LONGEST:
-            return None
-        names.append(name)
-        at = found.end()
-    return names if at == len(stream) and starts == index else None
