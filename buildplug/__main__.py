@@ -27,13 +27,28 @@ def run() -> None:
     import gc
     import os
 
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        _reopen()
     gc.set_threshold(100_000)  # there are few cycles to find, and at its default the search takes a tenth of a link
     from buildplug.cli.main import main
 
     status = main(sys.argv[1:])
-    with contextlib.suppress(OSError):
-        sys.stderr.flush()
-    os._exit(status)  # main() has flushed stdout; to take down all modules takes a tenth of a small link
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # main() has reported what it could not write
+            stream.flush()
+    os._exit(status)  # to take down all modules takes a tenth of a small link
+
+
+def _reopen() -> None:
+    """Opens the standard streams that were closed when the program was started, so that no file takes their place."""
+    import os
+
+    while (opened := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 if __name__ == "__main__":

@@ -51,3 +51,19 @@ def test_a_link_to_an_installed_program_in_another_folder_starts_it(tmp_path: Pa
     (tmp_path / "a folder" / "second").symlink_to("../first")
     done = subprocess.run([tmp_path / "a folder" / "second", "--help"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.split()[:2]) == (0, ["usage:", "buildplug"])
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_stream_is_no_error_and_no_place_for_a_file(closed: str, tmp_path: Path) -> None:
+    """A file that took the place of one would get what other programs write there."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\nend = os._exit\n"
+        "os._exit = lambda status: (print([os.path.realpath(f'/proc/self/fd/{n}') for n in range(3)], "
+        "file=open('open', 'w')), end(status))\n"
+    )
+    words = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "buildplug", "path", "make"]
+    env = os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    done = subprocess.run(words, cwd=tmp_path, env=env, input="", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert bool(done.stdout) == (" >&-" not in f" {closed}")
+    assert (tmp_path / "open").read_text().count("/dev/null") == closed.count("&-")
