@@ -133,7 +133,8 @@ _MNEMONICS = Mnemonics(
     stop=frozenset({"brk", "udf"}),
 )  # fmt: skip
 AARCH64 = Arch(
-    "aarch64", 183, 64, "<", marks=("$x\0", "$x.", "$d\0", "$d."), relative=1027, frame_record=(0, 1),
+    "aarch64", 183, 64, "<", marks=("$x\0", "$x.", "$d\0", "$d."), kallsyms="unsigned", relative=1027,
+    frame_record=(0, 1),
     target="aarch64-linux-gnu", hosts=("aarch64",),
     relocations=RELOCATIONS | GOT | TLS,
     relaxed=frozenset({*GOT, *TLS}),

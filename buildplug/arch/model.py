@@ -73,7 +73,7 @@ class Arch:
     byteorder: str  # numpy's: "<" or ">"
     marks: tuple[str, ...] = ()  # names of local untyped symbols that mark code, not places; "\0" ends a name
     thumb: bool = False  # bit 0 of a function's st_value says its instruction set, and is not part of its address
-    kallsyms: bool = False  # whether Linux's kallsyms are known for it
+    kallsyms: str = ""  # what offsets of Linux's kallsyms hold, see tables/kallsyms_format.py; empty: unknown
     relative: int = -1  # r_type of a field that the loader fills with an address of the image; -1: unknown
     target: str = ""  # GNU's name of it, which begins the names of cross compilers; clang takes it as --target
     hosts: tuple[str, ...] = ()  # machines, as uname -m says, whose own compiler compiles for it with the next flags

@@ -131,7 +131,7 @@ _MNEMONICS = Mnemonics(
 # RISC-V ELF psABI, "Mapping Symbol", "Frame Pointer Convention". Where the linker may relax code, the assembler keeps
 # local labels, of which some have no name.
 RISCV64 = Arch(
-    "riscv64", 243, 64, "<", marks=("$x\0", "$x.", "$xrv", "$d\0", "$d.", ".L", "\0"), relative=3,
+    "riscv64", 243, 64, "<", kallsyms="unsigned", marks=("$x\0", "$x.", "$xrv", "$d\0", "$d.", ".L", "\0"), relative=3,
     frame_record=(-2, -1), target="riscv64-linux-gnu", hosts=("riscv64",),
     relocations=RELOCATIONS,
     relaxed=frozenset({20}),  # through the GOT

@@ -89,7 +89,7 @@ class KallsymsFormat(PackedFormat):
 
     def empty(self, rule: Rule, arch: Arch) -> KallsymsTable:
         _check_arch(rule, arch, f"rule {rule.name}")
-        none = kallsyms_format.encode(np.zeros(0, "u8"), np.zeros(0, "u1"), [], rule.name)
+        none = kallsyms_format.encode(np.zeros(0, "u8"), np.zeros(0, "u1"), [], rule.name, arch.kallsyms)
         return _packed(rule, arch, none, None)
 
     def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
@@ -117,13 +117,14 @@ def kallsyms_of(image: Image, rule: Rule) -> Kallsyms:
     chosen = selected(image, rule)
     names = image.name_table.texts(chosen)
     where = f"rule {rule.name}"
-    return kallsyms_format.encode(image.symbols["value"][chosen], letters(image)[chosen], names, where)
+    addresses, held = image.symbols["value"][chosen], image.arch.kallsyms
+    return kallsyms_format.encode(addresses, letters(image)[chosen], names, where, held)
 
 
 def _check_arch(rule: Rule, arch: Arch, where: object) -> None:
     """Raises BuildplugError for a machine whose kallsyms has other offsets."""
     if not arch.kallsyms:
-        expected = f"rule {rule.name}: expected x86, whose kallsyms is known, found {arch.name}"
+        expected = f"rule {rule.name}: expected a machine whose kallsyms are known, found {arch.name}"
         raise BuildplugError(where, expected, "use the rule ksyms")
 
 

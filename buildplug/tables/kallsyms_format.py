@@ -1,11 +1,12 @@
-"""Encodes and decodes kallsyms of Linux 6.1 to 6.12 on x86_64. See kernel/kallsyms.c there.
+"""Encodes and decodes kallsyms of Linux 6.1 to 6.12. See kernel/kallsyms.c there.
 
-Symbols are sorted by address, at equal addresses the most meaningful first. *offsets* holds their addresses: absolute
-and per-CPU symbols unchanged, any other address a as -1 - (a - relative_base), negative (with
-KALLSYMS_ABSOLUTE_PERCPU). *names* holds per symbol a length, one or two bytes of LEB128, and as many codes, each a
-token number; the tokens' text is the letter of the symbol's type and its name. *token_table* holds the zero-terminated
-tokens, *token_index* their offsets in it, *markers* the offset of every 256th name. *seqs_of_names* holds the symbols'
-numbers in the order of names, three bytes each, big-endian.
+Symbols are sorted by address, at equal addresses the most meaningful first. *offsets* holds their addresses. With
+KALLSYMS_ABSOLUTE_PERCPU, which is of x86_64, absolute and per-CPU symbols are unchanged, and any other address a is
+-1 - (a - relative_base), negative. Without it, an address is a - relative_base, unsigned. *names* holds per symbol a
+length, one or two bytes of LEB128, and as many codes, each a token number; the tokens' text is the letter of the
+symbol's type and its name. *token_table* holds the zero-terminated tokens, *token_index* their offsets in it, *markers*
+the offset of every 256th name. *seqs_of_names* holds the symbols' numbers in the order of names, three bytes each,
+big-endian.
 
 Each byte that occurs in a name is its own token. The other codes, from 255 down, each replace the most frequent pair
 of codes so far; ties go to the lowest second, then first code. The bytes therefore equal those of scripts/kallsyms.
@@ -22,6 +23,7 @@ from buildplug.base.records import frozen
 from buildplug.image.headers import Array
 from buildplug.image.names import Names
 
+PERCPU, UNSIGNED = "absolute-percpu", "unsigned"  # what offsets hold
 LONGEST = 511  # KSYM_NAME_LEN - 1
 MARKER = 256  # names per marker
 CODES = 256
@@ -32,7 +34,7 @@ BETWEEN, TAKEN = CODES, CODES + 1  # while merging: separates names; the freed h
 class Kallsyms:
     """Linux's tables by their names there, little-endian."""
 
-    offsets: Array  # i4
+    offsets: Array  # i4; u4 if they are unsigned
     relative_base: int
     names: bytes
     markers: Array  # u4
@@ -52,9 +54,11 @@ class Symbols:
     seqs: Array  # symbol numbers in the order of names
 
 
-def encode(addresses: Array, types: Array, names: Sequence[bytes], where: object) -> Kallsyms:
+def encode(
+    addresses: Array, types: Array, names: Sequence[bytes], where: object, held: str = PERCPU
+) -> Kallsyms:  # fmt: skip
     """The tables of unsorted symbols: addresses (u8), nm's letters (u1) and names. Symbols of equal address and name
-    keep their order. `where` is for messages.
+    keep their order. `where` is for messages; `held` says what offsets hold.
 
     Raises BuildplugError for a symbol that the tables cannot hold.
     """
@@ -75,18 +79,20 @@ def encode(addresses: Array, types: Array, names: Sequence[bytes], where: object
         bad(np.array([b"\0" in name for name in names]), "a name without zero bytes", lambda _: "one")
     if len(names) >> 24:
         raise BuildplugError(where, f"expected less than {1 << 24} symbols, found {len(names)}", "exclude some")
-    types = np.where(_percpu(addresses, names), ord("A"), types).astype("u1")
+    if held == PERCPU:
+        types = np.where(_percpu(addresses, names), ord("A"), types).astype("u1")
     order, seqs = _orders(addresses, types, names)
-    absolute = types & ~np.uint8(32) == ord("A")
+    absolute = (types & ~np.uint8(32) == ord("A")) & (held == PERCPU)
     moving = order[~absolute[order]]
     base = int(addresses[moving[0]]) if len(moving) else 0
     bad(absolute & (addresses >> np.uint64(31) > 0), "an absolute address below 2 GiB", address)
-    bad(
-        ~absolute & (addresses - np.uint64(base) >> np.uint64(31) > 0),
-        f"an address below {base + (1 << 31):#x}",
-        address,
-    )
-    offsets = np.where(absolute, addresses, np.uint64(base) - addresses - np.uint64(1)).astype("i8").astype("<i4")
+    bits = 31 if held == PERCPU else 32
+    beyond = ~absolute & (addresses - np.uint64(base) >> np.uint64(bits) > 0)
+    bad(beyond, f"an address below {base + (1 << bits):#x}", address)
+    if held == PERCPU:
+        offsets = np.where(absolute, addresses, np.uint64(base) - addresses - np.uint64(1)).astype("i8").astype("<i4")
+    else:
+        offsets = (addresses - np.uint64(base)).astype("<u4")
     stream, markers, tokens = _names(types[order].tobytes(), tuple(map(names.__getitem__, order.tolist())))
     return Kallsyms(
         offsets[order], base, stream, markers, seqs.astype(">u4").view("u1").reshape(-1, 4)[:, 1:].tobytes(),
@@ -222,8 +228,11 @@ def decode(tables: Kallsyms, where: object) -> Symbols:
     seqs = digits.reshape(-1, 3) @ np.array([1 << 16, 1 << 8, 1])
     if not np.array_equal(np.sort(seqs), np.arange(len(named))):
         raise _bad(where, "an order of names that is no permutation")
-    offsets = tables.offsets.astype("i8")
-    addresses = np.where(offsets < 0, (~offsets).astype("u8") + np.uint64(tables.relative_base), offsets.astype("u8"))
+    offsets, base = tables.offsets.astype("i8"), np.uint64(tables.relative_base)
+    if tables.offsets.dtype.kind == "u":
+        addresses = offsets.astype("u8") + base
+    else:
+        addresses = np.where(offsets < 0, (~offsets).astype("u8") + base, offsets.astype("u8"))
     return Symbols(addresses, bytes(name[0] for name in named), tuple(name[1:] for name in named), seqs)
 
 

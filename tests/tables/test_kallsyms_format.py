@@ -18,7 +18,7 @@ from buildplug.image.headers import Array
 from buildplug.stage.render import render
 from buildplug.tables.kallsyms import FORMS, kallsyms_of
 from buildplug.tables.kallsyms_assembly import assembly
-from buildplug.tables.kallsyms_format import LONGEST, Kallsyms, decode, encode
+from buildplug.tables.kallsyms_format import LONGEST, PERCPU, UNSIGNED, Kallsyms, decode, encode
 from tests.conftest import Link, tool
 from tests.linux_image import Linux
 from tests.samples import buildplug, one_line
@@ -33,8 +33,8 @@ LABELS = (
 Symbols = tuple[Array, Array, list[bytes]]  # addresses, types, names
 
 
-def some(seed: int, letters: bytes, longest: int = LONGEST) -> Symbols:
-    """Random symbols, many at one address or of one name, some per-CPU, in the order of nm -n."""
+def some(seed: int, letters: bytes, longest: int = LONGEST, held: str = PERCPU) -> Symbols:
+    """Random symbols, many at one address or of one name, some per-CPU if addresses are held so, as nm -n sorts."""
     chance = random.Random(seed)
     words = [bytes(chance.choices(letters, k=chance.randint(1, 6))) for _ in range(30)]
     count = chance.choice((1, 2, 255, 256, 257, 300))
@@ -46,7 +46,7 @@ def some(seed: int, letters: bytes, longest: int = LONGEST) -> Symbols:
             name = bytes(chance.choices(letters, k=chance.choice((126, 127, 128, longest))))
         address = BASE + chance.choice((chance.randrange(1 << 30), chance.randrange(40)))
         rows.append((address, chance.choice(b"TtdDWV"), name))
-    if chance.random() < 0.5:
+    if held == PERCPU and chance.random() < 0.5:
         rows += [(chance.randrange(0x1F00), ord("d"), bytes(chance.choices(letters, k=9))) for _ in range(20)]
         rows += [(0, ord("D"), b"__per_cpu_start"), (0x1F00, ord("D"), b"__per_cpu_end")]
     rows += [(BASE, ord("T"), b"_text")] * bool(rows)
@@ -78,16 +78,16 @@ def text_of(tables: Kallsyms, name: str) -> str:
 
 
 @settings(max_examples=60)
-@given(seed=st.integers(0, 2**64 - 1), hostile=st.booleans())
-def test_decoding_gives_back_what_was_encoded(seed: int, hostile: bool) -> None:
-    addresses, types, names = some(seed, bytes(range(1, 256)) if hostile else PRINTABLE)
-    tables = encode(addresses, types, names, "test")
+@given(seed=st.integers(0, 2**64 - 1), hostile=st.booleans(), held=st.sampled_from((PERCPU, UNSIGNED)))
+def test_decoding_gives_back_what_was_encoded(seed: int, hostile: bool, held: str) -> None:
+    addresses, types, names = some(seed, bytes(range(1, 256)) if hostile else PRINTABLE, held=held)
+    tables = encode(addresses, types, names, "test", held)
     found = decode(tables, "test")
     assert sorted(tables.order.tolist()) == list(range(len(names)))
     assert found.addresses.tolist() == addresses[tables.order].tolist() == sorted(addresses.tolist())
     assert found.names == tuple(names[i] for i in tables.order.tolist())
     changed = {(chr(b), chr(a)) for a, b in zip(found.types, types[tables.order].tolist(), strict=True) if a != b}
-    assert all(now == "A" for _, now in changed)
+    assert all(now == "A" and held == PERCPU for _, now in changed)
     assert [found.names[i] for i in found.seqs.tolist()] == sorted(names)
 
 
@@ -98,12 +98,14 @@ def test_assembly_of_any_symbols_is_that_of_scripts_kallsyms(
     linux: Linux, linux_tree: Path, tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:
     # Its buffer to sort names in is one byte too short; and a name with */ would end its comment: ours does not.
-    addresses, types, names = some(seed, PRINTABLE.replace(b"*", b""), LONGEST - 1)
     listed = tmp_path_factory.mktemp("map") / "symbols"
-    rows = [b"%016x %c %s\n" % row for row in zip(addresses.tolist(), types.tolist(), names, strict=True)]
-    listed.write_bytes(b"".join(rows))
-    expected = tool(linux_tree / "scripts/kallsyms", *linux.kallsyms, listed)
-    assert text_of(encode(addresses, types, names, "test"), linux.format) == expected
+    for held in (PERCPU, UNSIGNED):
+        addresses, types, names = some(seed, PRINTABLE.replace(b"*", b""), LONGEST - 1, held)
+        rows = [b"%016x %c %s\n" % row for row in zip(addresses.tolist(), types.tolist(), names, strict=True)]
+        listed.write_bytes(b"".join(rows))
+        options = [word for word in linux.kallsyms if word != f"--{PERCPU}" or held == PERCPU]
+        expected = tool(linux_tree / "scripts/kallsyms", *options, listed)
+        assert text_of(encode(addresses, types, names, "test", held), linux.format) == expected
 
 
 def test_no_symbols_are_tables_too() -> None:
@@ -174,6 +176,15 @@ def test_a_percpu_symbol_beyond_2_gib_is_named() -> None:
     addresses, types = np.array([0, 1 << 31, 1 << 32], "u8"), np.array([0x44] * 3, "u1")
     with pytest.raises(BuildplugError, match="symbol far: expected an absolute address below 2 GiB, found 0x80000000"):
         encode(addresses, types, [b"__per_cpu_start", b"far", b"__per_cpu_end"], "rule mine")
+
+
+def test_an_unsigned_offset_reaches_4_gib() -> None:
+    base = BASE - (1 << 40)
+    addresses, types = np.array([base, base + (1 << 32) - 1], "u8"), np.array([0x54] * 2, "u1")
+    assert encode(addresses, types, [b"first", b"near"], "rule mine", UNSIGNED).offsets.tolist() == [0, (1 << 32) - 1]
+    addresses[1] += np.uint64(1)
+    with pytest.raises(BuildplugError, match=r"symbol far: expected an address below 0x\w+, found"):
+        encode(addresses, types, [b"first", b"far"], "rule mine", UNSIGNED)
 
 
 def test_an_image_without_text_is_one_line(link: Link) -> None:
