@@ -18,7 +18,7 @@ def arguments(parser: ArgumentParser) -> None:
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--apply", action="store_true", help="only patch the tree")
     action.add_argument("--revert", action="store_true", help="only revert the patch")
-    parser.add_argument("tree", type=Path, help="the folder of Linux's sources, configured")
+    parser.add_argument("tree", type=Path, help="the folder of Linux's sources, or of O=, configured")
     parser.add_argument("make", nargs="*", help="make's arguments, after --; default: bzImage")
 
 
@@ -26,7 +26,7 @@ def run(options: Namespace) -> None:
     if options.revert:
         kbuild.revert(options.tree)
     elif options.apply:
-        kbuild.apply(options.tree, paravirt=options.paravirt)
+        kbuild.apply(options.tree, options.make, paravirt=options.paravirt)
     else:
         supervise(partial(kbuild.revert, options.tree))
         kbuild.build(options.tree, options.make or ["bzImage"], paravirt=options.paravirt)

@@ -37,10 +37,11 @@ def image_and_linker(config: Path, arch: str, ld: str) -> tuple[str, str]:
     image = linker = ""
     try:
         written = tomllib.loads(config.read_text())
-        if "arch" not in written:  # whose changes may be of both
+        changed = {key for part in written.get("arch", {}).values() for key in part}
+        if changed.isdisjoint(("kernel", "toolchain", "table")):
             image = written["kernel"]["name"] if written["table"] else ""
             linker = ld or written["toolchain"]["ld"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
     if not (image and linker and isinstance(image, str) and isinstance(linker, str)):
         from buildplug.config.project import read_file

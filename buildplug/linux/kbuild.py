@@ -4,11 +4,12 @@ The patch only adds lines, and each ends with a mark. Removing the marked lines 
 killed build left them in. Modification times are not restored, so make notices both the patch and its removal.
 """
 
+import os
 import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from buildplug.base import files
@@ -20,11 +21,16 @@ from buildplug.linux.versions import SCRIPT, STAGES, stage_of
 MARK = "buildplug"
 
 
-def apply(tree: Path, *, paravirt: bool) -> None:
-    """Patches the tree. Raises BuildplugError, with the tree unchanged, if its link stage is not in STAGES."""
+def apply(tree: Path, arguments: Sequence[str] = (), *, paravirt: bool) -> None:
+    """Patches the tree, or that which a build folder is of. `arguments`: of make, which may name a build folder.
+
+    Raises BuildplugError, with the tree unchanged, if its link stage is not in STAGES, or the configuration lacks what
+    it needs."""
+    config = _built_in(tree, arguments) / ".config"
+    tree = sources(tree)
     stage = stage_of(tree, paravirt=paravirt)
-    if (tree / ".config").exists():
-        stage.check_options(tree / ".config")
+    if config.exists():
+        stage.check_options(config)
     hook = _hook(stage.paravirt if paravirt else stage.kallsyms)
     wanted: dict[str, tuple[str, tuple[str, ...]]] = {SCRIPT: (stage.hook, (f"{hook} # {MARK}",))}
     for name, (anchor, lines) in stage.emptied.items() if paravirt else ():
@@ -37,6 +43,7 @@ def apply(tree: Path, *, paravirt: bool) -> None:
 
 def revert(tree: Path, but: Iterable[str] = ()) -> None:
     """Removes the lines that apply() added, except from the files `but`. Raises BuildplugError."""
+    tree = sources(tree)
     emptied = {name for stage in STAGES for name in stage.emptied if (tree / name).exists()}
     for name in sorted({SCRIPT, *emptied} - set(but)):
         _write(tree / name, _without_lines(files.read_text(tree / name)))
@@ -45,7 +52,7 @@ def revert(tree: Path, but: Iterable[str] = ()) -> None:
 def build(tree: Path, arguments: list[str], *, paravirt: bool) -> None:
     """Patches the tree, runs make in it, and reverts the patch. Raises BuildplugError."""
     try:
-        apply(tree, paravirt=paravirt)
+        apply(tree, arguments, paravirt=paravirt)
     except KeyboardInterrupt:
         to_the_end(lambda: revert(tree))
         raise
@@ -53,6 +60,21 @@ def build(tree: Path, arguments: list[str], *, paravirt: bool) -> None:
         run_in_foreground(["make", "-C", tree, *arguments], "build Linux")
     finally:
         to_the_end(lambda: revert(tree))
+
+
+def sources(tree: Path) -> Path:
+    """The tree itself, or the one that a folder of O= is of: make leaves a link to it there."""
+    link = tree / "source"
+    return link.resolve() if link.is_symlink() and not (tree / SCRIPT).exists() else tree
+
+
+def _built_in(tree: Path, arguments: Sequence[str]) -> Path:
+    """Where make puts what it builds, and expects the configuration: O=, in the tree that make is started in."""
+    named = os.environ.get("KBUILD_OUTPUT", "")
+    for word in arguments:
+        name, _, value = word.partition("=")
+        named = value if name in ("O", "KBUILD_OUTPUT") else named
+    return tree / named
 
 
 def _hook(configuration: str) -> str:

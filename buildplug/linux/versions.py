@@ -24,6 +24,7 @@ class LinkStage:
     says: Mapping[str, str]  # file -> a text in it that some other form does not have
     kallsyms: str  # our configuration that makes the kallsyms tables
     paravirt: str  # our configuration that makes .parainstructions as well; empty if this form has none
+    machines: Mapping[str, tuple[str, ...]]  # an option that says the architecture -> others that must be on there
     wanted: tuple[str, ...]  # options that must be on
     unwanted: tuple[str, ...]  # options that must be off
     # Redefines the macros that fill .parainstructions, so that they emit the code but no record.
@@ -46,7 +47,11 @@ class LinkStage:
         """Raises BuildplugError if the stage does not support an option of the tree's .config."""
         enabled = set(re.findall(r"^CONFIG_(\w+)=y$", files.read_text(config), re.MULTILINE))
         remedy = "change the configuration, or build Linux with its own link stage"
-        for option in self.wanted:
+        machine = next((option for option in self.machines if option in enabled), None)
+        if machine is None:
+            options = " or ".join(f"CONFIG_{option}=y" for option in self.machines)
+            raise BuildplugError(config, f"expected {options}, found another architecture", remedy)
+        for option in (*self.machines[machine], *self.wanted):
             if option not in enabled:
                 raise BuildplugError(config, f"expected CONFIG_{option}=y, found it off", remedy)
         for option in self.unwanted:
@@ -62,10 +67,8 @@ STAGES = (
         says={"scripts/kallsyms.c": '"base-relative"', "kernel/kallsyms_internal.h": "kallsyms_seqs_of_names"},
         kallsyms="kbuild-kallsyms.config",
         paravirt="kbuild-paravirt.config",
-        wanted=(
-            "X86_64", "KALLSYMS", "KALLSYMS_ALL", "KALLSYMS_ABSOLUTE_PERCPU", "KALLSYMS_BASE_RELATIVE",
-            "X86_NEED_RELOCS",  # then Linux links with --emit-relocs, which KASLR needs
-        ),
+        machines={"X86_64": ("KALLSYMS_ABSOLUTE_PERCPU", "X86_NEED_RELOCS")},  # then it links with --emit-relocs
+        wanted=("KALLSYMS", "KALLSYMS_ALL", "KALLSYMS_BASE_RELATIVE"),
         unwanted=("LTO_CLANG",),  # names in kallsyms then differ from those of the symbols
         emptied={
             "arch/x86/include/asm/paravirt_types.h": (
@@ -89,7 +92,8 @@ STAGES = (
         },
         kallsyms="kbuild-kallsyms-6-12.config",
         paravirt="",
-        wanted=("X86_64", "KALLSYMS", "KALLSYMS_ALL", "KALLSYMS_ABSOLUTE_PERCPU"),
+        machines={"X86_64": ("KALLSYMS_ABSOLUTE_PERCPU",), "ARM64": (), "RISCV": ("64BIT",)},
+        wanted=("KALLSYMS", "KALLSYMS_ALL"),
         unwanted=("DEBUG_INFO_BTF",),  # its link is one more, with tables of its own
         emptied={},
     ),

@@ -14,6 +14,11 @@ OLD, NEW = STAGES
 EMPTIED = OLD.emptied
 
 
+def options(stage: LinkStage, machine: str) -> str:
+    """A configuration that has all that the form wants."""
+    return "".join(f"CONFIG_{option}=y\n" for option in (machine, *stage.machines[machine], *stage.wanted))
+
+
 def files(stage: LinkStage) -> dict[str, str]:
     """What is looked at in a tree of a form."""
     major, minor = stage.version.split(".")
@@ -22,7 +27,7 @@ def files(stage: LinkStage) -> dict[str, str]:
         f"bzImage: ; grep -c buildplug {SCRIPT}\nfails: ; exit 3\nconfig: ; cat .config\n",
         SCRIPT: f'#!/bin/sh\nLD="$1"\nis_enabled() {{ false; }}\n{stage.hook}\n# buildplug is not here\n'
         f'vmlinux_link {stage.output} "${{kallsymso}}"\n',
-        ".config": "".join(f"CONFIG_{option}=y\n" for option in stage.wanted),
+        ".config": options(stage, "X86_64"),
     } | {name: f"first\n{anchor}\nlast\n" for name, (anchor, _) in stage.emptied.items()}
     return found | {name: f"{found.get(name, '')}/* {text} */\n" for name, text in stage.says.items()}
 
@@ -131,6 +136,39 @@ def test_a_build_that_fails_is_an_error_and_leaves_the_tree_as_it_was(tree: Path
     assert done.returncode == 1
     assert "make: build Linux failed with exit status 2" in one_line(done.stderr)
     assert state(tree) == before
+
+
+def test_a_build_folder_is_found_and_its_configuration_counts(tmp_path: Path) -> None:
+    tree, built = written(tmp_path / "linux", NEW), tmp_path / "linux" / "built"
+    built.mkdir()
+    (tree / ".config").unlink()
+    (built / ".config").write_text(options(NEW, "ARM64"))
+    assert buildplug("kbuild", "--apply", tree, "--", "O=built", "Image").returncode == 0
+    assert len(added(tree, NEW, SCRIPT)) == 1
+    (built / ".config").write_text(options(NEW, "RISCV").replace("CONFIG_64BIT=y\n", ""))
+    for named, env in ((["O=built"], {}), ([f"O={built}"], {}), ([], {"KBUILD_OUTPUT": "built"})):
+        refused = buildplug("kbuild", "--apply", tree, "--", *named, "Image", env=env)
+        assert f"{built}/.config: expected CONFIG_64BIT=y, found it off" in one_line(refused.stderr)
+
+
+def test_a_build_folder_leads_to_its_tree(tmp_path: Path) -> None:
+    tree, built = written(tmp_path / "linux", NEW), tmp_path / "built"
+    before = state(tree)
+    built.mkdir()
+    (built / "source").symlink_to(tree)
+    (built / "Makefile").write_text(f"all: ; grep -c buildplug source/{SCRIPT}\n")
+    (built / ".config").write_text(options(NEW, "X86_64"))
+    done = buildplug("kbuild", built, "--", "all")
+    assert done.returncode == 0, done.stderr
+    assert "\n2\n" in done.stdout
+    assert state(tree) == before
+
+
+def test_a_configuration_of_another_architecture_is_refused(tree: Path, stage: LinkStage) -> None:
+    (tree / ".config").write_text("CONFIG_MIPS=y\n")
+    known = " or ".join(f"CONFIG_{option}=y" for option in stage.machines)
+    error = one_line(buildplug("kbuild", "--apply", tree).stderr)
+    assert f"expected {known}, found another architecture; change the configuration" in error
 
 
 @pytest.mark.parametrize(
