@@ -15,6 +15,7 @@ from buildplug.base.errors import BuildplugError
 from buildplug.config.rule import find
 from buildplug.image.elf import Image
 from buildplug.image.headers import Array
+from buildplug.select.symbols import selected
 from buildplug.stage.render import render
 from buildplug.tables.kallsyms import FORMS, kallsyms_of
 from buildplug.tables.kallsyms_assembly import assembly
@@ -202,3 +203,13 @@ def test_tables_of_an_image_name_what_nm_does(link: Link) -> None:
     expected = [(int(a, 16), t[0], n) for a, t, n in rows if t != b"a" and n[:1] not in (b"$", b".")]
     assert len(expected) == 4
     assert sorted(zip(found.addresses.tolist(), found.types, found.names, strict=True)) == sorted(expected)
+
+
+@pytest.mark.parametrize("rule", ["linux-kallsyms", "linux-kallsyms-6-12", "ksyms"])
+def test_only_symbols_of_tables_are_left_out_not_all_of_one_prefix(link: Link, rule: str) -> None:
+    image = link(
+        ".globl _text, __bp_harden_el1_vectors\n_text: nop\n__bp_harden_el1_vectors: nop\n__bp_t_section_0: nop"
+    )
+    chosen = image.name_table.texts(selected(image, find(rule, Path())))
+    assert b"__bp_harden_el1_vectors" in chosen  # Linux for arm64 has it
+    assert (b"__bp_t_section_0" in chosen) == (rule != "ksyms")

@@ -29,7 +29,9 @@ from tests.samples import buildplug, built, copy_sample, edit, one_line
 
 STAYS = (".data..percpu", "*ABS*")  # sections that do not move with the kernel
 TABLES = "|".join(rule.symbol for rule in find_shipped())
-LEFT_OUT = re.compile(rf"\.L|__bp_|({TABLES})(_end)?$")  # by the rule: local labels, and what buildplug made
+LEFT_OUT = re.compile(
+    rf"\.L|__bp_\w+_section_\d|({TABLES})(_end)?$"
+)  # by the rule: local labels, and what buildplug made
 NOTHING = re.compile(r"(?!)")
 ALL = """
 name = "all"

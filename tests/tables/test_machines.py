@@ -50,7 +50,7 @@ class Kernel:
     def own(self) -> list[tuple[int, int, str, str]]:
         """Without what the rule leaves out."""
         left_out = re.compile(
-            r"\$([adtx](\.|$)|xrv)|\.L|__bp_|bp_(ksyms|own|functions)(_end)?$|__ehdr_start|__executable_start"
+            r"\$([adtx](\.|$)|xrv)|\.L|__bp_\w+_section_\d|bp_(ksyms|own|functions)(_end)?$|__ehdr_start|__executable_start"
         )
         return [row for row in self.rows if not left_out.match(row[3])]
 
