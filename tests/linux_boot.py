@@ -15,10 +15,10 @@ HOLD = "hold"  # what init says at its end
 Regions = Callable[[str], Iterable[tuple[int, int]]]
 
 
-def initramfs(folder: Path) -> Path:
+def initramfs(folder: Path, cc: str = "gcc") -> Path:
     """An archive of init alone (Linux: early-userspace/buffer-format, "newc")."""
     run(
-        ["gcc", "-O2", "-static", "-nostdlib", "-fno-stack-protector", "-o", folder / "init", INIT],
+        [cc, "-O2", "-static", "-nostdlib", "-fno-stack-protector", "-o", folder / "init", INIT],
         folder,
         "build init",
     )

@@ -96,7 +96,7 @@ def prepare(linux: Linux = OLDEST) -> Path:
     """
     with _alone(_tree(linux, "packages")):
         _install(linux)
-    return _made(_tree(linux), partial(_build, linux)) / "vmlinux"
+    return made(_tree(linux), partial(_build, linux)) / "vmlinux"
 
 
 def unannotated(linux: Linux = OLDEST) -> Path:
@@ -112,7 +112,7 @@ def unannotated(linux: Linux = OLDEST) -> Path:
 
     with _alone(_tree(linux, "packages")):
         _install(linux)
-    return _made(_tree(linux, linux.stage.emptied), build)
+    return made(_tree(linux, linux.stage.emptied), build)
 
 
 @contextmanager
@@ -124,10 +124,10 @@ def _alone(tree: Path) -> Iterator[None]:
         yield
 
 
-def _made(tree: Path, build: Callable[[Path], None]) -> Path:
+def made(tree: Path, build: Callable[[Path], None], image: str = "vmlinux") -> Path:
     """A tree of the cache; if there is none, `build` makes it of an empty folder."""
     with _alone(tree):
-        if not (tree / "vmlinux").is_file():
+        if not (tree / image).is_file():
             scratch = tree.with_suffix(".scratch")
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()

@@ -28,6 +28,10 @@ from buildplug.stage.linker import LinkFailed, TableFiles
 from buildplug.stage.notes import Linked
 from buildplug.stage.passes import Stage
 
+# In the environment: an object that is linked (-r) of all archives of the link, as Linux's vmlinux.o. To read it is
+# faster than to read those.
+MERGED = "BUILDPLUG_MERGED"
+
 
 @frozen
 class FinalLink:
@@ -92,6 +96,9 @@ class FinalLink:
         """What the first link will make. Libraries give only what others want of them, mostly nothing; what
         --gc-sections leaves out is not known before the link."""
         names = [name for name in self.line.inputs if not name.endswith(".a") or name in self.line.whole]
+        merged = self.env.get(MERGED, "")
+        if any(name.endswith(".a") for name in names) and Path(merged).is_file():
+            names = [merged, *(name for name in names if not name.endswith(".a"))]
         paths = [Path(name) for name in names if not name.startswith("-")]
         if self.relink or "gc-sections" in self.line or any(map(files.is_special, paths)):  # a pipe is read but once
             return None

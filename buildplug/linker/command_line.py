@@ -70,9 +70,11 @@ class LinkLine:
 
     @property
     def is_final(self) -> bool:
-        """Whether a program or a kernel is to be linked."""
-        others = ("relocatable", "shared", "version", "help", "target-help")
-        return bool(self.inputs) and not any(option in self for option in others)
+        """Whether a program or a kernel is to be linked. With a script, a shared object may be a kernel: Linux is one
+        for arm64 and riscv64."""
+        others = ("relocatable", "version", "help", "target-help")
+        library = "shared" in self and not self.scripts
+        return bool(self.inputs) and not library and not any(option in self for option in others)
 
 
 def parse(words: list[str], asked: Callable[[str], bool] = lambda text: False) -> LinkLine:

@@ -150,8 +150,8 @@ def _check_loader(rule: Rule, linked: Image, base: int, size: int, old: Array, n
         if table.type == SHT_RELR and old.tobytes() != new.tobytes():
             raise Misfit(f"rule {rule.name}: its relocations differ, and the loader's are packed")
         if table.type != SHT_RELR and table.alloc:
-            offsets = _raw(linked, table)["offset"].astype("i8") - base
-            places.update(offsets[(offsets >= 0) & (offsets < size)].tolist())
+            offsets = _raw(linked, table)["offset"].astype("u8") - np.uint64(base)  # modulo 2^64: it may be a high one
+            places.update(offsets[offsets < size].tolist())
     mask = 0xFFFFFFFF if linked.arch.bits == 64 else 0xFF
     kinds = [(row["info"] & row["info"].dtype.type(mask)).tolist() for row in (old, new)]
     filled = {kind for kind, at in zip(kinds[0], old["offset"].tolist(), strict=True) if at in places}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from buildplug.stage.forecast import MOST_OBJECTS
 from tests.conftest import tool
 from tests.samples import buildplug, logging_tool
 
@@ -86,6 +87,24 @@ def test_a_thin_archive_is_read(kernel: Path) -> None:
     image, links = made(kernel, "-T", "k.lds", "--whole-archive", "thin.a", "--no-whole-archive")
     assert links == 1
     assert b"wanted_by_all" in image
+
+
+def test_of_an_archive_of_very_many_objects_the_one_that_is_linked_of_them_is_read(
+    kernel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (kernel / "one.S").write_text(".data\none: .long 1\n")
+    tool("gcc", "-c", "one.S", cwd=kernel)
+    names = [f"{number}.o" for number in range(MOST_OBJECTS)]
+    for name in names:
+        (kernel / name).symlink_to("one.o")
+    tool("ar", "rcsT", "many.a", *names, cwd=kernel)
+    tool("ld", "-r", "-o", "merged.o", "--whole-archive", "many.a", cwd=kernel)
+    (kernel / "k.lds").write_text(f"ENTRY(_start) SECTIONS {{ . = 0x100000; {SCRIPTS['simple']} {ALL} }}")
+    objects = ("-T", "k.lds", "--whole-archive", "many.a", "--no-whole-archive")
+    image, links = made(kernel, *objects)
+    assert links == 2
+    monkeypatch.setenv("BUILDPLUG_MERGED", "merged.o")
+    assert made(kernel, *objects) == (image, 1)
 
 
 def test_the_linkers_own_order_of_sections_makes_the_image_of_two_links(kernel: Path) -> None:

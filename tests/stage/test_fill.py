@@ -23,7 +23,7 @@ from buildplug.tables import registry
 from buildplug.tables.binary import address_of
 from buildplug.tables.format import SPARE, Contents, Format, rounded
 from buildplug.tables.kallsyms import FORMS
-from tests.conftest import CC, LD, LOW, SCRIPT, tool
+from tests.conftest import CC, HIGH, LD, LOW, SCRIPT, tool
 
 RULES = {
     "sites": 'functions = ["pv_*"]\n',
@@ -81,7 +81,7 @@ class Project:
 
     @property
     def scripts(self) -> bool:
-        return "mold" not in self.linker and "-pie" not in self.flags
+        return "mold" not in self.linker and {"-pie", "-shared"}.isdisjoint(self.flags)
 
     def source(self, padding: int, more: str = "") -> None:
         """Compiles the source; `padding` moves most of it."""
@@ -151,10 +151,19 @@ def test_one_link_gives_the_bytes_of_two(tmp_path: Path, name: str, arch: str, l
     assert same
 
 
-@pytest.mark.parametrize("linker", ["ld", "ld.lld", "mold"])
+@pytest.mark.parametrize(
+    ("linker", "flags"),
+    [
+        *((linker, ("-pie", "--no-dynamic-linker")) for linker in ("ld", "ld.lld", "mold")),
+        ("ld", ("-shared", "-Bsymbolic", f"-Ttext-segment={HIGH:#x}")),  # as Linux for arm64
+    ],
+    ids=["ld", "ld.lld", "mold", "ld, high"],
+)
 @pytest.mark.parametrize("name", ["rows", "absolute"])
-def test_what_the_loader_fills_is_as_the_linker_leaves_it(tmp_path: Path, name: str, linker: str) -> None:
-    project = Project(tmp_path, X86_64, (rule_of(tmp_path, name),), linker, ("-pie", "--no-dynamic-linker"))
+def test_what_the_loader_fills_is_as_the_linker_leaves_it(
+    tmp_path: Path, name: str, linker: str, flags: tuple[str, ...]
+) -> None:
+    project = Project(tmp_path, X86_64, (rule_of(tmp_path, name),), linker, flags)
     project.source(30)
     project.run(tmp_path / "last")
     project.source(70)
