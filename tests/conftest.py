@@ -21,8 +21,9 @@ from buildplug.linker import fragment
 from buildplug.linker.script import Placed, Placement
 from buildplug.stage import render
 from buildplug.tables.sites_format import empty
-from tests import linux_image
+from tests import linux_cross, linux_image
 from tests.elfwriter import File
+from tests.linux_cross import Cross
 from tests.linux_image import Linux
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
@@ -170,6 +171,29 @@ def linux(request: pytest.FixtureRequest) -> Linux:
 def linux_tree(linux: Linux) -> Path:
     """The tree of a small Linux of that version, built with its own link stage."""
     return small_linux(linux).parent
+
+
+@pytest.fixture(scope="session", params=linux_cross.CROSSES, ids=lambda cross: cross.name)
+def cross(request: pytest.FixtureRequest) -> Cross:
+    """The other architectures that Linux is built for."""
+    found: Cross = request.param
+    return found
+
+
+@pytest.fixture(scope="session")
+def cross_image(cross: Cross) -> Path:
+    """The image of a small Linux of another architecture, with its relocations, in the folder that it was built in."""
+    asked = os.environ.get("BUILDPLUG_LINUX"), os.environ.get("BUILDPLUG_LINUX_ARCH")
+    if asked == (cross.version, cross.name):
+        try:
+            return linux_cross.prepare(cross)
+        except linux_image.NoSource as error:
+            pytest.skip(str(error))
+    path = linux_cross.cached(cross)
+    if path is None:
+        how = f"make test-linux VERSION={cross.version} ARCH={cross.name}"
+        pytest.skip(f"no Linux {cross.version} for {cross.name} in the cache: `{how}` builds it in 5 minutes")
+    return path
 
 
 @pytest.fixture

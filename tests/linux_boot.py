@@ -6,11 +6,16 @@ from pathlib import Path
 
 from buildplug.base.process import run
 from sample_kernel.boot import QEMU, read_memory_at
+from tests.linux_cross import Cross
 
 INIT = Path(__file__).with_name("linux_init.c")
 XENS = "xen-*-amd64.gz"  # in /boot
 SECONDS = 400  # under Xen a minute; a busy machine is slower
 HOLD = "hold"  # what init says at its end
+
+MACHINE = (
+    "-accel", "tcg", "-m", "512", "-no-reboot", "-display", "none", "-monitor", "none", "-serial", "stdio",
+)  # fmt: skip
 
 Regions = Callable[[str], Iterable[tuple[int, int]]]
 
@@ -35,20 +40,7 @@ def initramfs(folder: Path, cc: str = "gcc") -> Path:
 def boot(image: Path, arguments: str, regions: Regions, folder: Path, *, xen: bool = False) -> tuple[str, list[bytes]]:
     """Boots a bzImage until init is done: the serial output, and the regions of memory that are wanted by it."""
     archive, line = initramfs(folder), f"console=ttyS0 quiet {arguments}"
-    machine = [
-        QEMU,
-        "-accel",
-        "tcg",
-        "-m",
-        "512",
-        "-no-reboot",
-        "-display",
-        "none",
-        "-monitor",
-        "none",
-        "-serial",
-        "stdio",
-    ]
+    machine = [QEMU, *MACHINE]
     if xen:
         newest = max(Path("/boot").glob(XENS), key=lambda path: path.stat().st_mtime)
         (folder / "xen").write_bytes(gzip.decompress(newest.read_bytes()))
@@ -56,3 +48,10 @@ def boot(image: Path, arguments: str, regions: Regions, folder: Path, *, xen: bo
     else:
         kernel = ["-kernel", f"{image}", "-append", line, "-initrd", f"{archive}"]
     return read_memory_at([*machine, *kernel], HOLD, regions, SECONDS)
+
+
+def boot_cross(cross: Cross, image: Path, arguments: str, folder: Path) -> str:
+    """Boots an Image of another architecture until init is done: the serial output."""
+    archive = initramfs(folder, f"{cross.prefix}gcc")
+    kernel = ["-kernel", f"{image}", "-append", f"console={cross.console} quiet {arguments}", "-initrd", f"{archive}"]
+    return read_memory_at([*cross.machine, *MACHINE, *kernel], HOLD, lambda _: (), SECONDS)[0]

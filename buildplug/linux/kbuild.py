@@ -82,7 +82,8 @@ def _hook(configuration: str) -> str:
     so that only the last link is done, and replaces the linker of that link by `buildplug ld`."""
     wrapper = shlex.join([sys.executable, "-P", "-m", "buildplug", "ld", f"--config={build_system(configuration)}"])
     enabled = 'is_enabled() { [ "$1" != CONFIG_KALLSYMS ] && grep -q "^$1=y" include/config/auto.conf; }'
-    return f'{enabled}; export BUILDPLUG_LD="$LD" BUILDPLUG_MERGED=vmlinux.o; LD=buildplug_ld; buildplug_ld() {{ {wrapper} "$@"; }}'
+    known = 'export BUILDPLUG_LD="$LD" BUILDPLUG_MERGED=vmlinux.o'
+    return f'{enabled}; {known}; LD=buildplug_ld; buildplug_ld() {{ {wrapper} "$@"; }}'
 
 
 def _with_lines(path: Path, anchor: str, lines: tuple[str, ...]) -> str:

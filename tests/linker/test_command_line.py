@@ -14,7 +14,8 @@ from buildplug.linker.command_line import parse
         "-o other a.o -o vmlinux", "-o -r -o vmlinux a.o", "-T -shared -o vmlinux a.o",
         "-z defs -m elf_x86_64 -e -r -o vmlinux a.o", "-plugin-opt -r -o vmlinux a.o", "-omagic -o vmlinux a.o",
         "-Map -r -o vmlinux a.o", "-dynamic-linker --version -o vmlinux a.o", "-soname -shared -o vmlinux a.o",
-        "-v -o vmlinux a.o", "-shared -T a.lds -o vmlinux a.o", "--defsym a=b -u -shared -o vmlinux -la", "-Ttext -r -o vmlinux a.o",
+        "-v -o vmlinux a.o", "-shared -T a.lds -o vmlinux a.o",
+        "--defsym a=b -u -shared -o vmlinux -la", "-Ttext -r -o vmlinux a.o",
     ],
 )  # fmt: skip
 def test_final_links_and_their_output(words: str) -> None:
@@ -27,7 +28,8 @@ def test_final_links_and_their_output(words: str) -> None:
     "words",
     [
         "-r a.o -o vmlinux", "-i a.o", "-Ur a.o", "--relocatable a.o", "-relocatable a.o", "-shared a.o",
-        "--shared a.o", "-Bshareable a.o", "-v", "-o vmlinux", "--version a.o", "--help a.o", "", "-T a.lds", "-V", "-r -T a.lds a.o",
+        "--shared a.o", "-Bshareable a.o", "-v", "-o vmlinux", "--version a.o", "--help a.o", "", "-T a.lds", "-V",
+        "-r -T a.lds a.o",
     ],
 )  # fmt: skip
 def test_other_links(words: str) -> None:

@@ -1,0 +1,90 @@
+"""Real Linux of other architectures with our link stage, built in a folder of its own and booted."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from buildplug.linux.versions import SCRIPT
+from tests.conftest import tool
+from tests.linux.test_kbuild_linux import symbols
+from tests.linux_boot import boot_cross
+from tests.linux_cross import BUILT, Cross, copy
+from tests.samples import buildplug, logging_tool
+
+pytestmark = pytest.mark.linux
+OURS = ("__bp_kallsyms", "____bp_kallsyms")  # symbols of our tables, which kallsyms leave out
+
+
+@pytest.fixture(scope="module")
+def tree(cross: Cross, cross_image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the cached tree, its Image built with our stage; the linker's runs in ld.log."""
+    folder = tmp_path_factory.mktemp("kbuild")
+    tree = copy(cross_image.parent.parent, folder / "linux")
+    logging_tool(folder / f"{cross.prefix}ld", f"{cross.prefix}ld", folder / "ld.log")
+    (tree / BUILT / "vmlinux").unlink()
+    done = buildplug("kbuild", tree, "--", *cross.words, "Image", env={"PATH": f"{folder}:{os.environ['PATH']}"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return tree
+
+
+def links(cross: Cross, tree: Path) -> int:
+    log = (tree.parent / "ld.log").read_text().splitlines()
+    return sum(f"--script=./{cross.script}" in line for line in log)
+
+
+def test_there_is_one_link_also_of_many_objects(cross: Cross, tree: Path) -> None:
+    assert links(cross, tree) == 1
+
+
+def test_the_tree_is_as_it_was(tree: Path, cross_image: Path) -> None:
+    ours, theirs = tree / SCRIPT, cross_image.parent.parent / SCRIPT
+    assert ours.read_bytes() == theirs.read_bytes()
+    assert ours.stat().st_mode == theirs.stat().st_mode
+
+
+def test_make_with_the_patch_left_in_links_once_more_and_then_never(cross: Cross, tree: Path) -> None:
+    make = ["env", f"PATH={tree.parent}:{os.environ['PATH']}", "make", "-C", str(tree), *cross.words, "Image"]
+    assert buildplug("kbuild", "--apply", tree, "--", *cross.words).returncode == 0
+    try:
+        for number in (1, 0):
+            (tree.parent / "ld.log").write_text("")
+            tool(*make)
+            assert links(cross, tree) == number
+    finally:
+        assert buildplug("kbuild", "--revert", tree).returncode == 0
+
+
+def test_kallsyms_are_those_of_scripts_kallsyms(cross: Cross, tree: Path, tmp_path: Path) -> None:
+    """Of the symbols of our image, but for those of our table."""
+    listed = (tree / BUILT / "System.map").read_text().splitlines(keepends=True)
+    (tmp_path / "map").write_text("".join(line for line in listed if not line.split()[2].startswith(OURS)))
+    expected = tool(tree / BUILT / "scripts/kallsyms", "--all-symbols", tmp_path / "map")
+    image = tree / BUILT / ("vmlinux.relocs" if cross.name == "riscv" else "vmlinux")  # before its .rela.dyn is dropped
+    assert buildplug("ksyms", image, "--format", "kallsyms-6-12").stdout == expected
+
+
+def test_symbols_are_those_of_the_stock_build(cross: Cross, tree: Path, cross_image: Path) -> None:
+    """Names and letters; addresses differ behind the tables, which have other places and sizes."""
+    found, stock = (
+        Counter((kind, name) for _, kind, name in symbols((folder / "System.map").read_text()))
+        for folder in (tree / BUILT, cross_image.parent)
+    )
+    more = {name for _, name in found - stock if not name.startswith(OURS)}
+    assert {name for _, name in stock - found} == more
+    assert not {name for name in more if not name.startswith(("kallsyms_", "__start_pci_", "__end_pci_"))}
+
+
+def test_kallsyms_of_the_booted_kernel_equals_system_map(cross: Cross, tree: Path, tmp_path: Path) -> None:
+    booted = symbols(boot_cross(cross, tree / BUILT / cross.image, "-- /proc/kallsyms", tmp_path))
+    listed = symbols((tree / BUILT / "System.map").read_text())
+    text = next(address for address, _, name in listed if name == "_text")
+    slide = next(address for address, _, name in booted if name == "_text") - text
+    mapped = Counter(
+        (address + slide, kind, name)
+        for address, kind, name in listed if kind != "A" and not name.startswith(OURS)
+    )  # fmt: skip
+    assert len(booted) > 20_000
+    assert Counter(booted) == mapped
+    assert bool(slide) == (cross.name == "arm64")  # QEMU gives the other no seed for KASLR
