@@ -106,6 +106,8 @@ class KallsymsFormat(PackedFormat):
         content = data[: starts[-1] + image.arch.word]
         count = int.from_bytes(content[starts[1] :][:4], "little")
         base = int.from_bytes(content[-image.arch.word :], "little")
+        if not base and image.type == "ET_DYN":  # the loader fills it in, by a relocation that may be stripped
+            base = image.address_of(rule.anchor(0)) or 0
         home = image.section_at(base)
         names, base_offset = ((home.name,), base - home.address) if home else ((), 0)
         return KallsymsTable(rule, image.arch, content, count, names, starts=starts, base_offset=base_offset)
