@@ -53,7 +53,7 @@ class Form:
     pc: int  # offset of the field's pc in the site, bytes
     code: bytes
     mask: bytes
-    padding: int = 0  # bytes of the nop at the site's end: room for longer inline code, made by a shipped macro
+    padding: int = 0  # bytes of the nops at the site's end: room for longer inline code, made by a shipped macro
     first: Field | None = None  # the field of the first of several relocations, which together have the form's field
     direct: str = ""  # name of the form of the direct call or jump that replaces it; "": the architecture's
     ret: bytes = b""  # the return behind inline code in it; empty: the architecture's

@@ -18,9 +18,10 @@ def _x86_registers(wide: str) -> dict[str, str]:
     return names | {"eip": f"{wide}ip", "ip": f"{wide}ip", "eflags": "flags", "rflags": "flags"}
 
 
-_X86_NOPS = (  # Intel SDM vol. 2B, NOP: recommended multi-byte sequences; the last two as GNU as emits them
+# Intel SDM vol. 2B, NOP: recommended multi-byte sequences; from 10 bytes on with more prefixes, as GNU as emits them.
+_X86_NOPS = (
     "", "90", "6690", "0f1f00", "0f1f4000", "0f1f440000", "660f1f440000", "0f1f8000000000",
-    "0f1f840000000000", "660f1f840000000000", "662e0f1f840000000000", "66662e0f1f840000000000",
+    "0f1f840000000000", "660f1f840000000000", *("66" * n + "2e0f1f840000000000" for n in range(1, 7)),
 )  # fmt: skip
 
 
@@ -33,9 +34,10 @@ def _form(name: str, kind: Kind, field: Field, code: str = "", mask: str = "", p
 
 
 def _padded(*lengths: int) -> tuple[Form, ...]:
-    """Forms of calls that a macro pads with a nop, as room for longer inline code: sites of these lengths, bytes. No
-    assembler emits a nop with such prefixes on its own."""
-    tails = {length: b"\x3e" * (length - 7) + b"\x66\x90" for length in lengths}
+    """Forms of calls that a macro pads with nops, as room for longer inline code: sites of these lengths, bytes. No
+    assembler emits nops with such prefixes on its own. An instruction has 15 bytes at most."""
+    nops = [b"\x3e" * (size - 2) + b"\x66\x90" for size in range(2, 16)]
+    tails = {length: nops[-1] * ((length - 7) // 15) + nops[(length - 7) % 15] for length in lengths}
     return tuple(_form(f"call in {n}", CALL, REL32, "e8", padding=tail) for n, tail in tails.items())
 
 
@@ -89,7 +91,7 @@ X86_64 = Arch(
         _form("cs jmp", JUMP, REL32, "2ee9"),
         _form("movabs imm64, r64", ADDRESS, ABS64, "48b8", "fef8"),
         _form("mov imm32, r8d-r15d", ADDRESS, ABS32, "41b8", "fff8"),
-        *_padded(8, 10, 12, 16),
+        *_padded(8, 9, 10, 12, 16, 17, 27, 34),
         _form("call", CALL, REL32, "e8"),
         _form("jmp", JUMP, REL32, "e9"),
         _form("mov imm32, r32", ADDRESS, ABS32, "b8", "f8"),

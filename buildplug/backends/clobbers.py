@@ -1,9 +1,18 @@
 """The build-time check of backends: their code for an op writes only what the op may clobber, and code that is copied
 to sites is position-independent."""
 
+import capstone
 import numpy as np
 
-from buildplug.arch.decode import instructions, names_register, pc_relative, transfers_control, writes
+from buildplug.arch.decode import (
+    IMMEDIATE,
+    MEMORY,
+    instructions,
+    names_register,
+    pc_relative,
+    transfers_control,
+    writes,
+)
 from buildplug.arch.model import Arch
 from buildplug.backends.flow import Effect, Follower
 from buildplug.base.errors import BuildplugError
@@ -58,6 +67,8 @@ def check(image: Image, rule: Rule, declared: Ops, table: Table) -> None:
                 _check_no_site(arch, where, address, len(code), sites, declared)
                 if implementation.writes is None:
                     _check_code(arch, where, code, address, allowed[number], len(code) <= room.get(number, -1))
+                    if any(transfers_control(arch, each) for each in instructions(arch, code, address)):
+                        _check_function(image, follower, where, address, op, allowed[number])
                 continue
             if implementation.writes is not None and not implementation.preserve:
                 _code(image, where, implementation.function)
@@ -161,17 +172,31 @@ def _room(arch: Arch, table: Table) -> dict[int, int]:
     return room
 
 
+def _stays(arch: Arch, instruction: capstone.CsInsn, end: int) -> bool:
+    """Whether a jump leads forward inside the code that ends at `end`, or a call is through a word at a fixed address:
+    both do the same in a copy."""
+    if arch.mnemonics.links or not instruction.operands:
+        return False
+    operand = instruction.operands[-1]
+    if instruction.group(capstone.CS_GRP_CALL):
+        return operand.type == MEMORY and not (operand.mem.base or operand.mem.index or operand.mem.segment)
+    jump = instruction.group(capstone.CS_GRP_JUMP) and operand.type == IMMEDIATE
+    return bool(jump) and instruction.address < operand.imm % arch.modulus <= end
+
+
 def _check_code(arch: Arch, where: str, code: bytes, address: int, allowed: frozenset[str], copied: bool) -> None:
     depth, end = 0, address
     for instruction in instructions(arch, code, address):
         text = f"{instruction.mnemonic} {instruction.op_str}".strip()
-        if transfers_control(arch, instruction) or (copied and pc_relative(arch, instruction)):
+        leaves = transfers_control(arch, instruction) and not _stays(arch, instruction, address + len(code))
+        if leaves or (copied and pc_relative(arch, instruction)):
             raise BuildplugError(where, f"expected position-independent code, found '{text}'", "make it a function")
         moves = (instruction.mnemonic in arch.mnemonics.push) - (instruction.mnemonic in arch.mnemonics.pop)
         depth += moves
         if depth < 0:
             raise BuildplugError(where, f"'{text}' pops what the code did not push", "make it a function")
-        written = writes(arch, instruction) - arch.pc - ({arch.stack} if moves else set())
+        calls = instruction.group(capstone.CS_GRP_CALL)  # the function is followed
+        written = set() if calls else writes(arch, instruction) - arch.pc - ({arch.stack} if moves else set())
         wrong = sorted(name for name in written - allowed if not name.startswith(arch.control))
         if wrong:
             raise BuildplugError(

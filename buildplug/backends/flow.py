@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import capstone
+import numpy as np
 
 from buildplug.arch.decode import MEMORY, WRITE, instructions, register, transfers_control, writes
 from buildplug.backends import by_order
@@ -19,6 +20,7 @@ from buildplug.backends.moves import move
 from buildplug.backends.state import State, Value
 from buildplug.base.records import frozen
 from buildplug.image.elf import Image
+from buildplug.image.headers import SHF_WRITE
 
 LONGEST = 16  # bytes of an instruction
 STEPS = 20_000  # instructions interpreted before a function counts as too long
@@ -141,9 +143,21 @@ class Follower:
         if not calls and not jumps:
             return None
         operand = instruction.operands[-1]
-        target = operand.imm % self.arch.modulus if operand.type == IMMEDIATE else None
+        target = operand.imm % self.arch.modulus if operand.type == IMMEDIATE else self._constant(operand)
         # aarch64's calls are of both groups
         return Branch(target, call=calls, falls=not calls and instruction.mnemonic not in self.arch.mnemonics.jump)
+
+    def _constant(self, operand: capstone.x86.X86Op) -> int | None:
+        """The address of code that a word of read-only data at a fixed address holds; None for other operands."""
+        if operand.type != MEMORY or operand.mem.base or operand.mem.index or operand.mem.segment:
+            return None
+        at = operand.mem.disp % self.arch.modulus
+        section = self.image.section_at(at)
+        if section is None or section.flags & SHF_WRITE:
+            return None
+        value = int(self.image.words(section.index, np.array([at - section.address]), self.word)[0])
+        home = self.image.section_at(value)
+        return value if home is not None and home.executable else None
 
     def _move(self, instruction: capstone.CsInsn, text: str, state: State, written: dict[str, str]) -> None:
         """Applies an instruction that continues at the next one to a state."""

@@ -134,6 +134,65 @@ def test_code_that_would_be_copied_and_goes_elsewhere_is_refused(drafted: Drafte
     refused(draft(drafted, code, None), f"expected position-independent code, found '{found}")
 
 
+ROOM = "call pv_x; .fill 13, 1, 0x3e; .byte 0x66, 0x90, 0x3e, 0x3e, 0x3e, 0x3e, 0x3e, 0x66, 0x90"  # 27 bytes
+TAKE = "cmpb $0, value; je 1f; call *{}; 1:"
+WORDS = """
+    .globl quiet_word, loud_word, written_word
+    .text
+    .type quiet, @function
+quiet: push %rdi
+    mov $1, %edi
+    pop %rdi
+    ret
+    .size quiet, . - quiet
+    .type loud, @function
+loud: xor %edi, %edi
+    ret
+    .size loud, . - loud
+    .section .rodata
+quiet_word: .quad quiet
+loud_word: .quad loud
+    .data
+written_word: .quad quiet
+    .section .text.site
+    """
+
+
+@pytest.mark.parametrize("code", ["test %edi, %edi; jz 1f; xor %eax, %eax; 1:", "jmp 1f; ud2; 1: nop"])
+def test_code_that_is_copied_may_jump_forward_in_itself(drafted: Drafted, code: str) -> None:
+    checked(draft(drafted, code, '["rax", "flags"]', ROOM))
+
+
+@pytest.mark.parametrize(
+    ("code", "found"), [("jz .+3; nop; nop", ""), ("1: jz 1b; nop", "je 0x"), ("nop; jmp .+4", "jmp 0x")]
+)
+def test_a_jump_is_taken_up_to_the_end_and_never_back(drafted: Drafted, code: str, found: str) -> None:
+    made = draft(drafted, code, '["flags"]', ROOM)
+    if found:
+        refused(made, f"expected position-independent code, found '{found}")
+    else:
+        checked(made)
+
+
+def test_what_only_one_branch_writes_is_refused(drafted: Drafted) -> None:
+    refused(draft(drafted, "jz 1f; xor %ecx, %ecx; 1:", '["flags"]', ROOM), "'xor ecx, ecx' writes rcx; expected only")
+
+
+def test_a_branch_that_leaves_a_value_on_the_stack_is_refused(drafted: Drafted) -> None:
+    refused(draft(drafted, "jz 1f; push %rax; 1: pop %rax", '["rax"]', ROOM), "an unbalanced stack")
+
+
+def test_code_that_is_copied_may_call_by_a_word_that_nothing_changes(drafted: Drafted) -> None:
+    checked(draft(drafted, TAKE.format("quiet_word"), '["flags"]', WORDS + ROOM))
+    refused(draft(drafted, TAKE.format("loud_word"), '["flags"]', WORDS + ROOM), "writes rdi; expected only flags")
+    refused(draft(drafted, TAKE.format("written_word"), '["flags"]', WORDS + ROOM), "expected only flags")
+
+
+@pytest.mark.parametrize("call", ["quiet_word(%rip)", "(%rdi)", "quiet_word(,%rdi,8)"])
+def test_a_call_by_a_word_of_another_place_is_refused_where_it_would_be_copied(drafted: Drafted, call: str) -> None:
+    refused(draft(drafted, TAKE.format(call), None, WORDS + ROOM), "expected position-independent code, found 'call ")
+
+
 def test_code_relative_to_its_place_is_refused_where_it_would_be_copied(drafted: Drafted) -> None:
     code = "incl value(%rip)"  # 6 bytes: a call through a slot has room for them
     ops = 'slot = "pv_ops"'

@@ -14,7 +14,7 @@ def test_inline_code_with_a_site_is_refused_by_name(drafted: Drafted, code: str)
 
 
 def test_inline_code_that_is_too_long_to_be_copied_may_hold_sites(drafted: Drafted) -> None:
-    checked(draft(drafted, ".skip 20, 0x90; mov $pv_x, %eax", '["rax"]'))
+    checked(draft(drafted, ".skip 40, 0x90; mov $pv_x, %eax", '["rax"]'))
 
 
 def test_inline_code_beside_sites_is_taken(drafted: Drafted) -> None:

@@ -41,9 +41,13 @@ def becomes(native: Native, form: str, way: Way) -> bytes:
 CALLS = {
     "call": 5,
     "call in 8": 8,
+    "call in 9": 9,
     "call in 10": 10,
     "call in 12": 12,
     "call in 16": 16,
+    "call in 17": 17,
+    "call in 27": 27,
+    "call in 34": 34,
     "addr32 call": 6,
     "cs call": 6,
     "call *rip": 6,
@@ -53,11 +57,13 @@ JUMPS = {"jmp": 5, "cs jmp": 6, "jmp *rip": 6, "jmp *abs32s": 7}
 NOP = {
     0: "", 1: "90", 2: "6690", 3: "0f1f00", 4: "0f1f4000", 5: "0f1f440000", 6: "660f1f440000", 7: "0f1f8000000000",
     8: "0f1f840000000000", 9: "660f1f840000000000", 10: "662e0f1f840000000000", 11: "66662e0f1f840000000000",
+    12: "6666662e0f1f840000000000", 13: "666666662e0f1f840000000000", 14: "66666666662e0f1f840000000000",
+    15: "6666666666662e0f1f840000000000",
 }  # fmt: skip
 
 
 def nop(length: int) -> bytes:
-    return bytes.fromhex(NOP[min(length, 11)] + NOP[max(length - 11, 0)])
+    return bytes.fromhex(NOP[15] * (length // 15) + NOP[length % 15])
 
 
 @pytest.mark.parametrize(("form", "length"), CALLS.items())
