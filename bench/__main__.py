@@ -4,7 +4,21 @@ and if the small Linux is built (make test-linux), our tables and our link stage
 
 import sys
 
-from bench import cargo, costs, cycles, fixup, growth, ksyms, linux, long_names, loss, padding, small, xen_loss
+from bench import (
+    cargo,
+    costs,
+    cycles,
+    fixup,
+    growth,
+    ksyms,
+    linux,
+    long_names,
+    loss,
+    padding,
+    pte_loop,
+    small,
+    xen_loss,
+)
 from buildplug.base.errors import BuildplugError
 from tests.linux_image import cached
 
@@ -18,6 +32,7 @@ def main() -> None:
     loss.main()
     xen_loss.main()
     cycles.main()
+    pte_loop.main()
     padding.main()
     if cached() is None:
         print("no figures beside Linux: `make test-linux` builds it")

@@ -123,6 +123,8 @@ def main() -> None:
                 counts = f"{loss.native:>12,}{loss.unpatched:>12,}{loss.patched:>12,}{loss.nops:>12,}"
                 lines = ", ".join(map(str, loss.lines))
                 print(f"{arch + ', ' + work:<16}{counts}{loss.ratio:>9.3%}  {lines}", flush=True)
+            native, paravirt = (variant.text.section(".text").size for variant in (kernel.native, kernel.patched))
+            print(f"{arch + ', code':<16}{native:>12,}{paravirt:>24,} bytes", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Whether prefixes pad a site better than nops: cycles on this processor. `python -m bench.padding`.
 
-Inline code that is shorter than its site is followed by nops. It could instead be lengthened by up to five
-segment-override prefixes, which the processor ignores there in 64-bit mode, as assemblers do to keep branches off
-boundaries (`-malign-branch-prefix-size`). Each kind of code stands in a loop of many sites, by itself and among other
+Inline code that is shorter than its site is followed by nops. It could instead be lengthened by segment-override
+prefixes, which the processor ignores there in 64-bit mode, as assemblers do to keep branches off boundaries, with up to
+five (`-malign-branch-prefix-size`). Each kind of code stands in a loop of many sites, by itself and among other
 instructions. Privileged instructions have stand-ins of the same length.
 """
 
@@ -28,6 +28,9 @@ SHAPES = (  # length of the site; bytes of the longest nop; prefixes at most
     ("12: nops", 12, 9, 0),
     ("long nop", 12, 11, 0),
     ("prefixes", 12, 9, 5),
+    ("17: nop", 17, 15, 0),
+    ("27: nops", 27, 15, 0),
+    ("prefixes", 27, 15, 11),
 )
 PREFIX = 0x3E  # ds, the default of the operand in memory
 AROUND = {"alone": "", "among others": "lea 1(%r8), %r8; mov %r9, %r10; add $4, %r11d"}

@@ -33,7 +33,7 @@ static void check_rooms(struct report *report)
 {
 	__asm__ volatile(IRQ_CALL("pv_irq_disable") : : : "memory");
 	check(report, "site-room-irq_disable", irq_state(), report->irq_off);
-	__asm__ volatile(IRQ_CALL("pv_irq_enable") : : : "memory");
+	__asm__ volatile(IRQ_CALL("pv_irq_enable") : : : "memory", "cc");
 	check(report, "site-room-irq_enable", irq_state(), KERNEL_IF | PROCESSOR_IF);
 }
 

@@ -16,7 +16,7 @@
 	.type enable_if_set, @function
 enable_if_set:
 	testl $FLAGS_IF, %eax
-#ifdef NO_PARAVIRT
+#ifndef PV_FUNCTION
 	jz 1f
 	PV(irq_enable)
 1:

@@ -58,7 +58,7 @@ static void load_irq(void)
 	EXPECT(is_on());
 	site_jb(10);
 	EXPECT(is_on());
-	__asm__ volatile(IRQ_CALL("pv_irq_enable") : : : "memory");
+	__asm__ volatile(IRQ_CALL("pv_irq_enable") : : : "memory", "cc");
 	EXPECT(is_on());
 	load_flags_off();
 	pv_irq_disable();

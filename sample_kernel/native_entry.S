@@ -17,16 +17,16 @@
 
 	.text
 
-	op pv_irq_enable, xen_irq_enable, sti
+	op pv_irq_enable, bp_paravirt_xen__irq_enable, sti
 	op pv_irq_disable, bp_paravirt_xen__irq_disable, cli
 	.irp register, VALUE_REGISTERS
 	function pv_irq_save_\register
-	under_xen xen_irq_save_\register
+	under_xen bp_paravirt_xen__irq_save_\register
 	pushf
 	pop %\register
 	end pv_irq_save_\register
 	function pv_irq_restore_\register
-	under_xen xen_irq_restore_\register
+	under_xen bp_paravirt_xen__irq_restore_\register
 	push %\register
 	popf
 	end pv_irq_restore_\register

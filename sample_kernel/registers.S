@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 	.file "registers.S" /* otherwise the linker names it after the object's path */
 /* Functions that do something with every register live, for C to check that all are unchanged. */
+#include "buildplug.h"
 #include "x86.h"
 
 	.macro each array, store
@@ -60,9 +61,9 @@
 	call OF_AX(pv_irq_save)
 	call pv_read_cr2
 	pop AX
-	call pv_irq_enable
 	pushf
 	pop AT(registers_flags)
+	IRQ_ROOM pv_irq_enable /* which may change the flags */
 	end registers_calls
 
 	.section .note.GNU-stack, "", @progbits

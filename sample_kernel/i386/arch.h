@@ -7,7 +7,12 @@
 #define IRQ_CALL(function) BP_CALL_10(function)
 #define IRQ_ROOM bp_call_10
 
-#define XEN_CALL(function) "call " function "\n\t" /* there is no Xen */
+/* There is no Xen. */
+#define XEN_CALL(function) "call " function "\n\t"
+#define XEN_ENABLE_CALL(function) XEN_CALL(function)
+#define XEN_SAVE_CALL(function) XEN_CALL(function)
+#define XEN_SAVE_ROOM call
+#define XEN_RESTORE_CALL(function) XEN_CALL(function)
 
 #define KERNEL_BASE 0xc0000000
 

@@ -34,7 +34,7 @@ extern struct pv_cpu_ops pv_cpu_ops;
 #include "xen_only.h"
 #elif defined(__ASSEMBLER__)
 #define PV(op) call pv_##op
-#define PV_AX(op) call OF_AX(pv_##op)
+#define PV_AX(op) XEN_SAVE_ROOM OF_AX(pv_##op)
 #define PV_ROOM(op) IRQ_ROOM pv_##op
 #define PV_FUNCTION(op) pv_##op
 #else
@@ -88,15 +88,20 @@ PV_OP void pv_flush_tlb(void)
 	__asm__ volatile(BP_CALL_8("pv_flush_tlb") : "=a"(value) : : "memory", "cc");
 }
 
+PV_OP void pv_irq_enable(void)
+{
+	__asm__ volatile(XEN_ENABLE_CALL("pv_irq_enable") : : : "memory", "cc");
+}
+
+PV_OP void pv_irq_restore(unsigned long flags)
+{
+	__asm__ volatile(XEN_RESTORE_CALL("pv_irq_restore_%V0") : : "r"(flags) : "memory", "cc");
+}
+
 /*
  * Entry code calls the following with every register live: they change only the result's register.
  * The flags may be in any register: the name has it.
  */
-PV_OP void pv_irq_enable(void)
-{
-	__asm__ volatile("call pv_irq_enable" : : : "memory");
-}
-
 PV_OP void pv_irq_disable(void)
 {
 	__asm__ volatile(XEN_CALL("pv_irq_disable") : : : "memory");
@@ -107,13 +112,8 @@ PV_OP unsigned long pv_irq_save(void)
 {
 	unsigned long flags;
 
-	__asm__ volatile("call pv_irq_save_%V0" : "=r"(flags) : : "memory");
+	__asm__ volatile(XEN_SAVE_CALL("pv_irq_save_%V0") : "=r"(flags) : : "memory");
 	return flags;
-}
-
-PV_OP void pv_irq_restore(unsigned long flags)
-{
-	__asm__ volatile("call pv_irq_restore_%V0" : : "r"(flags) : "memory", "cc");
 }
 
 PV_OP unsigned long pv_read_cr2(void)

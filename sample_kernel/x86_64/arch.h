@@ -7,8 +7,12 @@
 #define IRQ_CALL(function) BP_CALL_12(function)
 #define IRQ_ROOM bp_call_12
 
-/* A call with room for Xen's inline code: 9 bytes at most. */
-#define XEN_CALL(function) BP_CALL_10(function)
+/* A call with room for Xen's inline code: 9 bytes, or more for some ops of the interrupt flag. */
+#define XEN_CALL(function) BP_CALL_9(function)
+#define XEN_ENABLE_CALL(function) BP_CALL_27(function)
+#define XEN_SAVE_CALL(function) BP_CALL_17(function)
+#define XEN_SAVE_ROOM bp_call_17
+#define XEN_RESTORE_CALL(function) BP_CALL_34(function)
 
 #define KERNEL_BASE 0xffffffff80000000
 

@@ -55,34 +55,15 @@
 	restore
 	end xen_deliver
 
-	function xen_irq_enable
-	movb $0, %gs:XEN_MASK
-	pushf
-	cmpb $0, %gs:XEN_PENDING
-	je 1f
-	call xen_deliver
-1:	popf
-	end xen_irq_enable
-
-	.irp register, VALUE_REGISTERS
-	/* The interrupt flag where the processor has it: bit 8 of the word, inverted. The other bits mean nothing. Without
-	   a change of flags. */
-	function xen_irq_save_\register
-	mov %gs:XEN_PENDING, %\register
-	not %\register
-	lea (%\register, %\register), %\register
-	end xen_irq_save_\register
-
-	function xen_irq_restore_\register
-	bt $FLAGS_IF_BIT, %\register
-	setnc %gs:XEN_MASK
-	jnc 1f
-	cmpb $0, %gs:XEN_PENDING
-	je 1f
-	call xen_deliver
-1:
-	end xen_irq_restore_\register
-	.endr
+	/* Its address, for inline code: a call through it does not depend on where it stands. */
+	.section .rodata
+	.balign 8
+	.globl xen_deliver_word
+	.type xen_deliver_word, @object
+xen_deliver_word:
+	.quad xen_deliver
+	.size xen_deliver_word, . - xen_deliver_word
+	.text
 
 	function xen_halt
 	save

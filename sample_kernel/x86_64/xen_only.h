@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The ops of a kernel for Xen alone: what paravirt.toml has for it, as instructions or as calls of
- * xen_entry.S. The baseline for measuring a paravirt kernel under Xen. With XEN_INLINE the
- * interrupt flag's ops are never calls.
+ * xen_entry.S. The baseline for measuring a paravirt kernel under Xen.
  */
 #ifndef XEN_ONLY_H
 #define XEN_ONLY_H
@@ -14,18 +13,16 @@
 #define PV(op) XEN_ONLY_##op
 #define PV_AX(op) XEN_ONLY_##op
 #define PV_ROOM(op) XEN_ONLY_##op
-#define PV_FUNCTION(op) xen_##op
 #define XEN_ONLY_io_delay
-#ifdef XEN_INLINE
-#define XEN_ONLY_irq_save movzbl %gs:XEN_MASK, %eax; xorl $1, %eax; shll $FLAGS_IF_BIT, %eax
-#else
-#define XEN_ONLY_irq_save call xen_irq_save_rax
-#endif
+#define XEN_ONLY_irq_save mov %gs:XEN_PENDING, %rax; not %rax; lea (%rax, %rax), %rax
+#define XEN_ONLY_irq_enable movb $0, %gs:XEN_MASK; cmpb $0, %gs:XEN_PENDING; je 2f; call xen_deliver; 2:
 #define XEN_ONLY_irq_disable movb $1, %gs:XEN_MASK
 #define XEN_ONLY_read_cr2 mov %gs:XEN_CR2, %rax
 /* clang-format on */
 #else
 extern unsigned long xen_root;
+
+#define XEN_TAKE "cmpb $0, %%gs:0; je 1f; call xen_deliver; 1:" /* what is pending */
 
 static inline unsigned long pv_make_pte(unsigned long value)
 {
@@ -64,9 +61,6 @@ static inline void pv_irq_disable(void)
 	__asm__ volatile("movb $1, %%gs:%c0" : : "i"(XEN_MASK) : "memory");
 }
 
-#ifdef XEN_INLINE
-#define XEN_TAKE "cmpb $0, %%gs:0; je 1f; call xen_deliver; 1:" /* what is pending */
-
 static inline void pv_irq_enable(void)
 {
 	__asm__ volatile("movb $0, %%gs:%c0; " XEN_TAKE : : "i"(XEN_MASK) : "memory", "cc");
@@ -76,10 +70,10 @@ static inline unsigned long pv_irq_save(void)
 {
 	unsigned long flags;
 
-	__asm__ volatile("movzbl %%gs:%c1, %k0; xor $1, %k0; shl %2, %k0"
+	__asm__ volatile("mov %%gs:%c1, %0; not %0; lea (%0, %0), %0"
 			 : "=r"(flags)
-			 : "i"(XEN_MASK), "i"(FLAGS_IF_BIT)
-			 : "memory", "cc");
+			 : "i"(XEN_PENDING)
+			 : "memory");
 	return flags;
 }
 
@@ -90,25 +84,6 @@ static inline void pv_irq_restore(unsigned long flags)
 			 : "r"(flags), "i"(XEN_MASK), "i"(FLAGS_IF_BIT)
 			 : "memory", "cc");
 }
-#else
-static inline void pv_irq_enable(void)
-{
-	__asm__ volatile("call xen_irq_enable" : : : "memory");
-}
-
-static inline unsigned long pv_irq_save(void)
-{
-	unsigned long flags;
-
-	__asm__ volatile("call xen_irq_save_%V0" : "=r"(flags) : : "memory");
-	return flags;
-}
-
-static inline void pv_irq_restore(unsigned long flags)
-{
-	__asm__ volatile("call xen_irq_restore_%V0" : : "r"(flags) : "memory", "cc");
-}
-#endif
 
 static inline unsigned long pv_read_cr2(void)
 {

@@ -54,7 +54,7 @@ static void load_irq(void)
 	EXPECT(is_on());
 	__asm__ volatile(IRQ_CALL("pv_irq_disable") : : : "memory");
 	EXPECT(!is_on());
-	__asm__ volatile(IRQ_CALL("pv_irq_enable") : : : "memory");
+	__asm__ volatile(IRQ_CALL("pv_irq_enable") : : : "memory", "cc");
 	EXPECT(is_on());
 }
 
