@@ -2,6 +2,7 @@
 says, but no kernel."""
 
 import gzip
+import os
 import re
 import tempfile
 import zlib
@@ -15,6 +16,7 @@ from sample_kernel.boot import QEMU, SECONDS, read_memory_at, run
 
 BOOT, HYPERVISOR, PACKAGE = XEN
 LEAST = (4, 17)
+NAMED = "XEN"  # the environment's name for the file of another hypervisor than the installed one
 LOG = "xen.log"
 KINDS = {  # how the domain runs -> QEMU's options, Xen's options; MiB for QEMU and for the domain
     "pv": (["-m", "128"], "dom0=pv dom0_mem=32M"),
@@ -34,7 +36,14 @@ def numbers(name: str) -> tuple[int, ...]:
 
 
 def find(folder: Path = BOOT) -> Path:
-    """The newest hypervisor that is installed. Raises BuildplugError if there is none, or only older ones."""
+    """The hypervisor that the environment's XEN names, or else the newest that is installed. Raises BuildplugError if
+    there is none, or only older ones."""
+    if given := os.environ.get(NAMED):
+        path = Path(given).absolute()
+        if not path.is_file():
+            raise BuildplugError(path, f"expected a hypervisor, as {NAMED} names it, found none", f"unset {NAMED}")
+        _check_version(path, path.name)
+        return path
     found = sorted(folder.glob(HYPERVISOR), key=lambda path: numbers(path.name))
     if not found:
         raise BuildplugError(folder, f"expected a hypervisor {HYPERVISOR}, found none", PACKAGE)

@@ -9,6 +9,11 @@ from buildplug.base.errors import BuildplugError
 from sample_kernel import xen
 
 
+@pytest.fixture(autouse=True)
+def unnamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(xen.NAMED, raising=False)
+
+
 def hypervisors(folder: Path, *versions: str) -> Path:
     for version in versions:
         (folder / f"xen-{version}-amd64.gz").write_bytes(b"")
@@ -17,6 +22,18 @@ def hypervisors(folder: Path, *versions: str) -> Path:
 
 def test_the_newest_is_taken(tmp_path: Path) -> None:
     assert xen.find(hypervisors(tmp_path, "4.9", "4.20", "4.17")).name == "xen-4.20-amd64.gz"
+
+
+def test_one_that_the_environment_names_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "xen-4.18-amd64.gz"
+    monkeypatch.setenv("XEN", str(other))
+    with pytest.raises(BuildplugError, match=r"4.18-amd64.gz: expected a hypervisor, as XEN names it, found none"):
+        xen.find(hypervisors(tmp_path, "4.20"))
+    other.write_bytes(b"")
+    assert xen.find(hypervisors(tmp_path, "4.20")) == other
+    monkeypatch.setenv("XEN", str(hypervisors(tmp_path, "4.14") / "xen-4.14-amd64.gz"))
+    with pytest.raises(BuildplugError, match=r"expected Xen 4.17 or later, found 4.14"):
+        xen.find(tmp_path)
 
 
 def test_none_says_how_to_install_it(tmp_path: Path) -> None:
