@@ -86,11 +86,21 @@ class Names:
 
     def prefixed(self, prefix: bytes) -> Array:
         """The indices of the names that start with a prefix."""
-        at = np.arange(len(self))
-        for place, byte in enumerate(prefix):
+        if len(prefix) < 2:
+            at, known = np.arange(len(self)), 0
+        else:
+            at, known = np.flatnonzero(self._heads == int.from_bytes(prefix[:2], "little")), 2
+        for place, byte in enumerate(prefix[known:], known):
             # past the end: the final zero byte, which a prefix contains only at its own end
             at = at[self._bytes[np.minimum(self._starts[at] + place, len(self._bytes) - 1)] == byte]
         return at
+
+    @cached_property
+    def _heads(self) -> Array:
+        """The first two bytes of each name, with the zero byte; past the end: zero. u2, shape (n,)."""
+        second = self._bytes[np.minimum(self._starts + 1, len(self._bytes) - 1)]
+        heads: Array = self._bytes[self._starts] | second.astype("u2") << np.uint16(8)
+        return heads
 
     def suffixed(self, suffix: bytes) -> Array:
         """The indices of the names that end with a suffix."""
@@ -181,7 +191,7 @@ class Names:
                 found[self.prefixed(head.encode())] = True
             elif glob == f"*{tail}" and not SPECIAL & set(tail):
                 found[self.suffixed(tail.encode())] = True
-            elif SPECIAL & set(glob):
+            elif SPECIAL & set(glob) and self._has(glob):
                 near = self.prefixed(re.split(r"[*?]", glob, maxsplit=1)[0].encode())  # all, without a start
                 if 0 < len(near) < len(self):
                     found[near] |= self.chosen(near)._searched([glob])
@@ -198,6 +208,10 @@ class Names:
             return np.zeros(0, bool)
         matches = globs(patterns)
         return np.array([bool(matches(text.decode(errors="backslashreplace"))) for text in self.texts(at)], bool)
+
+    def _has(self, glob: str) -> bool:
+        """Whether the longest text of a pattern with `*` and `?` is in the string table; if not, no name has it."""
+        return max(re.split(r"[*?]", glob), key=len).encode() in self._strings
 
     def _searched(self, patterns: Sequence[str]) -> Array:
         """matching() of patterns with `*` and `?` only, by one regular expression over the text of all names."""

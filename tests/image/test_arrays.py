@@ -1,5 +1,7 @@
 """What is done with many records and values at once, compared with numpy's own."""
 
+from fnmatch import fnmatchcase
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,3 +39,12 @@ def test_a_name_is_found_among_names(texts: list[bytes]) -> None:
     names = Names.of(texts)
     for text in (*texts, b"absent"):
         assert names.equal(text).tolist() == [number for number, each in enumerate(texts) if each == text]
+
+
+@given(
+    st.lists(st.text("ab_.", max_size=6).map(str.encode), min_size=1, max_size=8),
+    st.lists(st.text("ab_.*?[", min_size=1, max_size=5), min_size=1, max_size=4),
+)
+def test_names_match_patterns_as_each_alone_does(texts: list[bytes], patterns: list[str]) -> None:
+    expected = [any(fnmatchcase(text.decode(), glob) for glob in patterns) for text in texts]
+    assert Names.of(texts).matching(patterns).tolist() == expected
