@@ -50,7 +50,8 @@ class Linux:
 
     @property
     def source(self) -> Path:
-        return Path(f"/usr/src/{self.package}.tar.xz")
+        """Where the package has it, or a folder with the sources of other Debians."""
+        return Path(os.environ.get("BUILDPLUG_LINUX_SOURCES", "/usr/src"), f"{self.package}.tar.xz")
 
     @property
     def config(self) -> list[str]:
@@ -177,7 +178,8 @@ def _install(linux: Linux) -> None:
     status = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n"]
     listed = [line.split() for line in run(status, Path.cwd(), "list the installed packages").output.splitlines()]
     installed = {name for name, state in listed if state == "installed"}
-    missing = [package for package in (*PACKAGES, linux.package) if package not in installed]
+    source = () if linux.source.is_file() else (linux.package,)
+    missing = [package for package in (*PACKAGES, *source) if package not in installed]
     if not missing and any(map(XEN.fullmatch, installed)):
         return
     if not os.geteuid():
