@@ -5,7 +5,8 @@ import sys
 from buildplug.ld import wrapper
 
 HELP = """\
-usage: buildplug ld [--config FILE] [--arch NAME] [--ld PROGRAM] [--keep] [--relink] LINKER-ARGUMENTS...
+usage: buildplug ld [--config FILE] [--arch NAME] [--ld PROGRAM] [--keep] [--relink] [--sysmap FILE]
+                    LINKER-ARGUMENTS...
        buildplug ld [--config FILE] [--arch NAME] [--ld PROGRAM] [--keep] [--relink] --into DIR
 
 Link in place of the linker: the output that has the name in [kernel] name of the configuration, or the one that Cargo
@@ -18,6 +19,9 @@ options, which stand before the linker's:
   --keep         keep what was made on the way in OUTPUT.buildplug: the draft, the tables' sources, a record
   --relink       link twice, with empty tables and with the true ones, as if nothing was known of them before; the image
                  is the same
+  --sysmap FILE
+                 also write Linux's System.map: the symbols of the output as nm -n and scripts/mksysmap make it, where
+                 the configuration has a table of Linux's kallsyms
   --into DIR     write programs into DIR that are this command with these options, by the names that compiler drivers
                  look for: ld, ld.bfd, ld.lld, ... for gcc -B DIR, clang --ld-path=DIR/ld, LD=DIR/ld
 

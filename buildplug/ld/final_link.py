@@ -15,6 +15,7 @@ from buildplug.base.interruption import interruptible
 from buildplug.base.process import Completed
 from buildplug.base.records import frozen
 from buildplug.config.project import Config, read
+from buildplug.config.select import Symbols
 from buildplug.image import strip
 from buildplug.image.elf import Image
 from buildplug.linker import command_line, depfile, response
@@ -53,6 +54,7 @@ class FinalLink:
     folder: Path
     keep: bool  # whether the folder is wanted, with texts for people
     relink: bool  # whether to link twice in any case
+    sysmap: str  # the file for a list of the symbols; empty if none is wanted
     ended: dict[Path, Completed] = field(default_factory=dict)  # how the link of each image ended
 
     @property
@@ -131,7 +133,19 @@ class FinalLink:
             files.write(Path(path), self._dependencies(made))
         for side in sorted(self.linked.parent.iterdir()):  # what the linker has named after the output
             side.replace(self.output.with_name(side.name))
+        if self.sysmap:
+            files.write(Path(self.sysmap), self._symbol_list())
         image.replace(self.output)
+
+    def _symbol_list(self) -> bytes:
+        """What Linux's System.map is of the linked image, whose symbols the stage has read."""
+        from buildplug.image import listing  # lazy, as few links want it
+
+        patterns = [
+            glob for table in self.config.tables if table.rule.format.startswith("kallsyms")
+            for glob in table.rule.select_as(Symbols).exclude if not glob.lstrip("_").startswith("bp_")
+        ]  # fmt: skip
+        return listing.system_map(self.stage.read(self.relinked), patterns)
 
     def assemble(self, text: Path, output: Path) -> list[str]:
         """As Linker has it."""
@@ -216,11 +230,12 @@ class FinalLink:
 
 def link(
     ld: str, flavor: list[str], config: Path, arch: str, words: list[str], line: LinkLine, env: Mapping[str, str],
-    family: Family, *, keep: bool, relink: bool,
+    family: Family, *, keep: bool, relink: bool, sysmap: str = "",
 ) -> int:  # fmt: skip
     """Makes the output of a link with tables; returns the exit status. Raises BuildplugError."""
     with interruptible(), scratch.folder(Path(line.output)) as folder:
-        final = FinalLink(ld, flavor, family, words, line, env, read(config, folder, arch), folder, keep, relink)
+        kernel = read(config, folder, arch)
+        final = FinalLink(ld, flavor, family, words, line, env, kernel, folder, keep, relink, sysmap)
         try:
             final.run()
         except LinkFailed as failed:

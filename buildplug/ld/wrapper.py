@@ -11,7 +11,7 @@ from buildplug.linker import command_line
 from buildplug.linker.command_line import LinkLine
 
 INSIDE = "BUILDPLUG_LD_INSIDE"  # in the environment of the linker that we run
-VALUED, FLAGS = ("config", "arch", "ld", "into"), ("keep", "relink")  # options of ours
+VALUED, FLAGS = ("config", "arch", "ld", "into", "sysmap"), ("keep", "relink")  # options of ours
 
 
 def main(words: list[str], called: str) -> int:
@@ -66,7 +66,8 @@ def main(words: list[str], called: str) -> int:
     try:
         family = refusals.usable_family(ld, flavor, line, config, own["arch"])
         arch = own["arch"] or architecture.of(config, line)
-        status = final_link.link(ld, flavor, config, arch, words, line, env, family, **flags)
+        sysmap = own.get("sysmap", "")
+        status = final_link.link(ld, flavor, config, arch, words, line, env, family, sysmap=sysmap, **flags)
     except BuildplugError:
         final_link.remove_outputs(line)
         raise

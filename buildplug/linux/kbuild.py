@@ -31,7 +31,7 @@ def apply(tree: Path, arguments: Sequence[str] = (), *, paravirt: bool) -> None:
     stage = stage_of(tree, paravirt=paravirt)
     if config.exists():
         stage.check_options(config)
-    hook = _hook(stage.paravirt if paravirt else stage.kallsyms)
+    hook = _hook(stage.paravirt if paravirt else stage.kallsyms, system_map=stage.writes_system_map(tree))
     wanted: dict[str, tuple[str, tuple[str, ...]]] = {SCRIPT: (stage.hook, (f"{hook} # {MARK}",))}
     for name, (anchor, lines) in stage.emptied.items() if paravirt else ():
         wanted[name] = (anchor, tuple(f"{line} /* {MARK} */" for line in lines))
@@ -77,13 +77,16 @@ def _built_in(tree: Path, arguments: Sequence[str]) -> Path:
     return tree / named
 
 
-def _hook(configuration: str) -> str:
+def _hook(configuration: str, *, system_map: bool) -> str:
     """The line of shell that plugs our stage into the script. It makes the script believe that CONFIG_KALLSYMS is off,
-    so that only the last link is done, and replaces the linker of that link by `buildplug ld`."""
-    wrapper = shlex.join([sys.executable, "-P", "-m", "buildplug", "ld", f"--config={build_system(configuration)}"])
+    so that only the last link is done, and replaces the linker of that link by `buildplug ld`. `system_map`: whether
+    that writes System.map as well, for which the script starts nm and sed."""
+    command = [sys.executable, "-P", "-m", "buildplug", "ld", f"--config={build_system(configuration)}"]
+    wrapper = shlex.join([*command, *(["--sysmap=System.map"] if system_map else [])])
+    mapped = '; mksysmap() { info NM "$2"; }' if system_map else ""
     enabled = 'is_enabled() { [ "$1" != CONFIG_KALLSYMS ] && grep -q "^$1=y" include/config/auto.conf; }'
     known = 'export BUILDPLUG_LD="$LD" BUILDPLUG_MERGED=vmlinux.o'
-    return f'{enabled}; {known}; LD=buildplug_ld; buildplug_ld() {{ {wrapper} "$@"; }}'
+    return f'{enabled}; {known}; LD=buildplug_ld; buildplug_ld() {{ {wrapper} "$@"; }}{mapped}'
 
 
 def _with_lines(path: Path, anchor: str, lines: tuple[str, ...]) -> str:

@@ -27,6 +27,9 @@ class LinkStage:
     machines: Mapping[str, tuple[str, ...]]  # an option that says the architecture -> others that must be on there
     wanted: tuple[str, ...]  # options that must be on
     unwanted: tuple[str, ...]  # options that must be off
+    # The commands of scripts/mksysmap that leave out the names that the rule of `kallsyms` does: with these, System.map
+    # is written from what the stage has read. Empty if the script has another form.
+    mksysmap: tuple[str, ...]
     # Redefines the macros that fill .parainstructions, so that they emit the code but no record.
     # File -> (the line before which lines are inserted, those lines).
     emptied: Mapping[str, tuple[str, tuple[str, ...]]]
@@ -42,6 +45,11 @@ class LinkStage:
         for name, text in self.says.items():
             if text not in _text(tree / name):
                 yield f"{name} has no {text}"
+
+    def writes_system_map(self, tree: Path) -> bool:
+        """Whether the tree's System.map is what this form's rule makes it."""
+        lines = _text(tree / "scripts/mksysmap").splitlines()
+        return bool(self.mksysmap) and tuple(line for line in lines if line and line[0] != "#") == self.mksysmap
 
     def check_options(self, config: Path) -> None:
         """Raises BuildplugError if the stage does not support an option of the tree's .config."""
@@ -70,6 +78,7 @@ STAGES = (
         machines={"X86_64": ("KALLSYMS_ABSOLUTE_PERCPU", "X86_NEED_RELOCS")},  # then it links with --emit-relocs
         wanted=("KALLSYMS", "KALLSYMS_ALL", "KALLSYMS_BASE_RELATIVE"),
         unwanted=("LTO_CLANG",),  # names in kallsyms then differ from those of the symbols
+        mksysmap=(),
         emptied={
             "arch/x86/include/asm/paravirt_types.h": (
                 "/* Generate patchable code, with the default asm parameters. */",
@@ -95,6 +104,13 @@ STAGES = (
         machines={"X86_64": ("KALLSYMS_ABSOLUTE_PERCPU",), "ARM64": (), "RISCV": ("64BIT",)},
         wanted=("KALLSYMS", "KALLSYMS_ALL"),
         unwanted=("DEBUG_INFO_BTF",),  # its link is one more, with tables of its own
+        mksysmap=(
+            "/ [aNUw] /d", r"/ \$/d", r"/ \.L/d", "/ __efistub_/d", r"/ __pi_\$/d", r"/ __pi_\.L/d",
+            r"/ __kvm_nvhe_\$/d", r"/ __kvm_nvhe_\.L/d", "/ __[[:alnum:]]*Thunk_/d", "/ __kcfi_typeid_/d",
+            "/ __kvm_nvhe___kcfi_typeid_/d", "/ __pi___kcfi_typeid_/d", "/ __crc_/d", "/ __kstrtab_/d",
+            "/ __kstrtabns_/d", "/_from_arm$/d", "/_from_thumb$/d", "/_veneer$/d", "/ L0$/d", "/ _SDA_BASE_$/d",
+            "/ _SDA2_BASE_$/d", r"/\.long_branch\./d", r"/\.plt_branch\./d",
+        ),
         emptied={},
     ),
 )  # fmt: skip

@@ -74,6 +74,10 @@ class Stage(Build):
         verified = self.verify(draft, relinked, image, filled=not final.links)
         return Done(verified, first.links + final.links, final.why or first.why)
 
+    def read(self, path: Path) -> Image:
+        """An image of this link; it is read once. Raises BuildplugError."""
+        return _image(path)
+
     def restore(self, last: Path) -> str:
         """Regenerates the objects of the tables in an existing image. Returns why that is impossible; "" if done."""
         contents = []
