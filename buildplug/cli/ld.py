@@ -28,6 +28,9 @@ options, which stand before the linker's:
 environment:
   BUILDPLUG_CONFIG, BUILDPLUG_ARCH, BUILDPLUG_LD, BUILDPLUG_KEEP=1, BUILDPLUG_RELINK=1
                  the same, where the option is not given
+  BUILDPLUG_MERGED=FILE
+                 an object that is linked (-r) of the archives among the inputs, if there is one: where these have very
+                 many objects, the first link takes the room of the tables from that, and is the only one
   BUILDPLUG_LD_INSIDE
                  set for the linker, so that a wrapper that calls itself ends
 

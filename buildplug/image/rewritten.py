@@ -8,7 +8,8 @@ import numpy as np
 from buildplug.arch.field import ALL, Field
 from buildplug.arch.form import Form
 from buildplug.image.elf import Image
-from buildplug.image.headers import Array, distinct
+from buildplug.image.headers import Array, Section, distinct, within
+from buildplug.image.places import same_place
 
 HOPS = 2  # veneers one behind the other: lld goes from a short one to a long one
 
@@ -42,6 +43,24 @@ def destinations(image: Image, addresses: Array) -> Array:
             match = has_form(image, sections, offsets, form)
             found[at[match]] = address_in(image, sections[match], offsets[match], form)
             open_[at[match]] = False
+    return found
+
+
+def same_veneers(draft: Image, before: Section, final: Image, after: Section, unlike: Array) -> Array:
+    """Whether each of the offsets `unlike`, whose bytes differ in a section of two links, is in a veneer that is of the
+    same form in both and leads to the same place; bool, shape as unlike. Veneers have no relocations."""
+    found, size = np.zeros(len(unlike), bool), final.arch.instruction
+    for form in final.arch.veneers:
+        starts = unlike[:, None] // size * size - np.arange(0, form.length, size)
+        starts = distinct(starts[(starts >= 0) & (starts + form.length <= before.size)])
+        addresses, good = [], np.ones(len(starts), bool)
+        for image, section in ((draft, before), (final, after)):
+            homes, offsets = np.full(len(starts), section.index), starts.astype("u8")
+            good &= has_form(image, homes, offsets, form)
+            addresses.append(destinations(image, address_in(image, homes, offsets, form)))
+        starts = starts[good & same_place(draft, addresses[0], final, addresses[1])]
+        field = starts[:, None] + np.arange(form.at, form.at + form.field.size)
+        found |= within(unlike, distinct(field.ravel()))
     return found
 
 
