@@ -61,6 +61,7 @@ def measure(tree: Path, folder: Path) -> None:
     words = [word for word in theirs[0] if not word.startswith("--strip-debug")]
     at = words.index("-o") + 1
     plain, output = ([*words[:at], name, *words[at + 1 :]] for name in ("plain", "vmlinux"))
+    output = [word for word in output if not word.endswith(".kallsyms.o")]  # since 6.12 the first link has an empty one
     form = versions.stage_of(tree, paravirt=False)
     stage = [*BUILDPLUG, "ld", f"--config={build_system(form.kallsyms)}", "--ld=ld", *output]
     (folder / "change.S").write_text(CHANGE)
