@@ -26,7 +26,7 @@ SITES = [
     ("movabs $pv_f, %r15", "movabs imm64, r64", "pv_f", 0, BOTH),
     ("call pv_f", "call", "pv_f", -4, BOTH),
     ("call pv_f; .nops 5", "call", "pv_f", -4, BOTH),
-    *((f"bp_call_{n} pv_f", f"call in {n}", "pv_f", -4, BOTH) for n in (8, 10, 12, 16)),
+    *((f"bp_call_{n} pv_f", f"call in {n}", "pv_f", -4, BOTH) for n in (8, 9, 10, 12, 16, 17, 27, 34)),
     ("call pv_f@PLT", "call", "pv_f", -4, BOTH),
     ("jmp pv_g", "jmp", "pv_g", -4, BOTH),
     ("cs; call pv_f", "cs call", "pv_f", -4, BOTH),
