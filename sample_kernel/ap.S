@@ -5,6 +5,7 @@
  * to ap_main, with the page tables and descriptors of the first. It loads no task state segment, so a double fault
  * resets the machine, which ends QEMU.
  */
+#include "apic.h"
 #include "boot.h"
 #include "smp.h"
 

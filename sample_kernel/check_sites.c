@@ -31,9 +31,9 @@ static void check_jumps(struct report *report)
 /* Calls with padding: the shim's code is inline. */
 static void check_rooms(struct report *report)
 {
-	__asm__ volatile(IRQ_CALL("pv_irq_disable") : : : "memory");
+	IRQ_CALL("pv_irq_disable");
 	check(report, "site-room-irq_disable", irq_state(), report->irq_off);
-	__asm__ volatile(IRQ_CALL("pv_irq_enable") : : : "memory", "cc");
+	IRQ_CALL("pv_irq_enable");
 	check(report, "site-room-irq_enable", irq_state(), KERNEL_IF | PROCESSOR_IF);
 }
 

@@ -76,7 +76,7 @@ static void check_faults(struct report *report)
 		check(report, "execute-data-address", probe_address, (uintptr_t)page_of_data);
 		check(report, "execute-data-error", probe_error, ERROR_EXECUTE_DATA);
 	}
-	poke(NULL, text_start, text_start, 1);
+	poke(NULL, text_start, text_start, 4);
 	check(report, "poke-text", probe_write(text_start, *text_start), 0);
 }
 

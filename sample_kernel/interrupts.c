@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The IDT, and the handling of each exception and interrupt. */
+#include "apic.h"
 #include "check.h"
 #include "kernel.h"
 #include "paravirt.h"
@@ -58,6 +59,7 @@ void trap(struct frame *frame)
 	} else if (frame->vector == VECTOR_IRQ) {
 		timer_interrupt(frame->irq);
 	} else if (frame->vector == VECTOR_LOCAL_TIMER) {
+		smp_end_of_interrupt();
 		smp_timer_interrupt();
 	} else if (frame->vector < VECTOR_IRQ && !probe_recover(frame) && !extable_recover(frame)) {
 		panic_trap(frame);

@@ -36,8 +36,10 @@ void command_line_init(uint32_t address); /* physical; 0 if there is none */
 const char *command_line_value(const char *key);
 bool command_line_has(const char *word);
 
-/* poke.c: the bp_write_fn for fixup. */
+/* poke.c: the bp_write_fn for fixup, and what makes bp_write possible. */
 void poke(void *context, void *site, const void *bytes, uint32_t length);
+unsigned long poke_begin(void); /* lets this processor write to all memory; interrupts are off */
+void poke_end(unsigned long begun);
 
 /* paging.c */
 void paging_init(void);

@@ -6,6 +6,19 @@
 #include "kernel.h"
 #include "xen.h"
 
+unsigned long poke_begin(void)
+{
+	unsigned long cr0 = read_cr0();
+
+	write_cr0(cr0 & ~(unsigned long)CR0_WP);
+	return cr0;
+}
+
+void poke_end(unsigned long begun)
+{
+	write_cr0(begun); /* also serializes: the new code is executed from here on */
+}
+
 void poke(void *context, void *site, const void *bytes, uint32_t length)
 {
 	unsigned long flags, cr0;
@@ -16,10 +29,9 @@ void poke(void *context, void *site, const void *bytes, uint32_t length)
 		return;
 	}
 	flags = read_flags();
-	cr0 = read_cr0();
 	__asm__ volatile("cli");
-	write_cr0(cr0 & ~(unsigned long)CR0_WP);
+	cr0 = poke_begin();
 	memcpy(site, bytes, length);
-	write_cr0(cr0); /* also serializes: the new code is executed from here on */
+	poke_end(cr0);
 	write_flags(flags);
 }

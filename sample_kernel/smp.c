@@ -2,6 +2,7 @@
 /* The local APICs (Intel SDM vol. 3A, "Advanced Programmable Interrupt Controller"), and the start
  * of the second processor. */
 #include "smp.h"
+#include "apic.h"
 #include "paravirt.h"
 
 #define APIC_PHYSICAL 0xfee00000
@@ -12,6 +13,7 @@ enum { TIMER_COUNT = 0x380, TIMER_DIVISOR = 0x3e0 };
 enum { ENABLED = 1 << 8 };							/* in SPURIOUS */
 enum { ALL_OTHERS = 3 << 18, ASSERT = 1 << 14, INIT = 0x500, STARTUP = 0x600 }; /* in COMMAND */
 enum { PERIODIC = 1 << 17, MASKED = 1 << 16, BY_ONE = 0xb };			/* of TIMER */
+enum { PERIOD = 500000 }; /* of the timers under load */
 enum { WAITS = 1 << 14, LONG_WAITS = 1 << 18 };
 
 static char apic[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
@@ -38,9 +40,14 @@ static void map_page(char *page, unsigned long to)
 	pv_flush_tlb();
 }
 
-void smp_interrupt_others(uint8_t vector)
+void smp_summon(void)
 {
-	*apic_register(COMMAND) = ALL_OTHERS | ASSERT | vector;
+	*apic_register(COMMAND) = ALL_OTHERS | ASSERT | VECTOR_SUMMONS;
+}
+
+void smp_acknowledge(void)
+{
+	smp_end_of_interrupt();
 }
 
 void smp_end_of_interrupt(void)
@@ -60,6 +67,16 @@ void smp_timer(uint32_t period, uint8_t vector)
 	*apic_register(TIMER_COUNT) = period;
 }
 
+void smp_timer_start(void)
+{
+	smp_timer(PERIOD, VECTOR_LOCAL_TIMER);
+}
+
+void smp_timer_stop(void)
+{
+	smp_timer(0, VECTOR_LOCAL_TIMER);
+}
+
 static void enable(void)
 {
 	*apic_register(SPURIOUS) = ENABLED | VECTOR_SPURIOUS;
@@ -69,6 +86,17 @@ void smp_apic_init(void)
 {
 	map_page(apic, APIC_PHYSICAL);
 	enable();
+}
+
+/* Called by live_entry.S. */
+bool breakpoint_hit(const void *frame, uintptr_t *ip);
+
+bool breakpoint_hit(const void *frame, uintptr_t *ip)
+{
+	if (!bp_live_trap(&live, ip, frame))
+		return false;
+	__atomic_add_fetch(&live_traps, 1, __ATOMIC_RELAXED);
+	return true;
 }
 
 /* Called by ap.S. */
@@ -85,6 +113,8 @@ _Noreturn void ap_main(void)
 
 bool smp_start(void)
 {
+	interrupts_gate(VECTOR_BREAKPOINT, breakpoint_entry);
+	interrupts_gate(VECTOR_SUMMONS, summons_entry);
 	map_page(low_page, AP_BASE);
 	memcpy(low_page, ap_start, ap_end - ap_start);
 	ap_root = read_cr3();

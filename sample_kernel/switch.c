@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /* Switches backends while two processors, and both their timer interrupts, run load.c. */
 #include "bp_paravirt.h"
-#include "live.h"
 #include "paravirt.h"
 #include "shim.h"
 #include "smp.h"
 #include "xen.h"
 
-enum { ROOM = 256, PERIOD = 500000, PATIENCE = 200, PAUSES = 1000, HALTS = 256 };
+enum { ROOM = 256, PATIENCE = 200, PAUSES = 1000, HALTS = 256 };
 
 static struct bp_change changes[ROOM];
 static const struct bp_backend *current;
 static bool stop, stopped, inside_never;
-static uint32_t loads, timers, traps, again;
+static uint32_t loads, timers, again;
+struct bp_live live;
+uint32_t live_traps;
 
 /* The callbacks for live.h. Only the second processor attends; the first applies. */
 
 static void summon(struct bp_live *live)
 {
 	(void)live;
-	smp_interrupt_others(VECTOR_SUMMONS);
+	smp_summon();
 }
 
 static int inside(const struct bp_live *live, const void *frame)
@@ -32,42 +33,27 @@ static int inside(const struct bp_live *live, const void *frame)
 	return 0;
 }
 
-static struct bp_live live;
-
-/* Called by live_entry.S. */
-bool breakpoint_hit(const void *frame, uintptr_t *ip);
-void summoned(const void *frame);
-
-bool breakpoint_hit(const void *frame, uintptr_t *ip)
-{
-	if (!bp_live_trap(&live, ip, frame))
-		return false;
-	__atomic_add_fetch(&traps, 1, __ATOMIC_RELAXED);
-	return true;
-}
-
 void summoned(const void *frame)
 {
-	smp_end_of_interrupt();
+	smp_acknowledge();
 	bp_live_attend(&live, frame);
 }
 
 void smp_timer_interrupt(void)
 {
 	__atomic_add_fetch(&timers, 1, __ATOMIC_RELAXED);
-	smp_end_of_interrupt();
 }
 
 void smp_main(void)
 {
-	smp_timer(PERIOD, VECTOR_LOCAL_TIMER);
+	smp_timer_start();
 	while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
 		load();
 		load_entry();
 		if (++loads % HALTS == 0)
 			pv_halt(); /* until the timer's next interrupt */
 	}
-	smp_timer(0, VECTOR_LOCAL_TIMER);
+	smp_timer_stop();
 	load_flags_off();
 	__atomic_store_n(&stopped, true, __ATOMIC_RELEASE);
 }
@@ -76,13 +62,13 @@ void smp_main(void)
 
 static bool apply(uint32_t count)
 {
-	unsigned long cr0 = read_cr0();
+	unsigned long state;
 	bool done;
 
 	load_flags_off();
-	write_cr0(cr0 & ~(unsigned long)CR0_WP);
+	state = poke_begin();
 	done = bp_live_apply(&live, changes, count);
-	write_cr0(cr0);
+	poke_end(state);
 	load_flags_on();
 	return done;
 }
@@ -104,7 +90,7 @@ static void switch_to(const struct bp_backend *to, bool plain)
 		if (++tries == PATIENCE)
 			panic("a site is never left");
 		for (unsigned i = 0; i < PAUSES * tries; i++)
-			__asm__ volatile("pause");
+			__asm__ volatile(PAUSE);
 	}
 	current = to;
 }
@@ -119,6 +105,8 @@ static bool as_linked(void)
 bool switch_test(const char *times, const struct bp_backend *chosen)
 {
 	bool plain = command_line_has("poke=plain"), linked;
+	const struct bp_backend *bare =
+	    chosen && chosen != &bp_paravirt_shim ? chosen : &BARE_BACKEND;
 	uint32_t number = 0;
 
 	while (*times)
@@ -127,8 +115,6 @@ bool switch_test(const char *times, const struct bp_backend *chosen)
 		return xen_switch_test(number, chosen);
 	inside_never = command_line_has("inside=never");
 	current = chosen;
-	interrupts_gate(VECTOR_BREAKPOINT, breakpoint_entry);
-	interrupts_gate(VECTOR_SUMMONS, summons_entry);
 	load_flags_on();
 	live = (struct bp_live){
 	    .write = bp_write,
@@ -136,10 +122,10 @@ bool switch_test(const char *times, const struct bp_backend *chosen)
 	    .summon = summon,
 	    .inside = inside,
 	};
-	smp_timer(PERIOD, VECTOR_LOCAL_TIMER);
+	smp_timer_start();
 	for (uint32_t i = 0; i < number; i++) {
-		switch_to(current == &bp_paravirt_native ? &bp_paravirt_shim : &bp_paravirt_native,
-			  plain);
+		switch_to(current == bare ? &bp_paravirt_shim : bare, plain);
+		load_backend(current == &bp_paravirt_shim);
 		load();
 	}
 	switch_to(NULL, plain);
@@ -147,14 +133,14 @@ bool switch_test(const char *times, const struct bp_backend *chosen)
 	switch_to(chosen, plain);
 	__atomic_store_n(&stop, true, __ATOMIC_RELEASE);
 	while (live.others && !__atomic_load_n(&stopped, __ATOMIC_ACQUIRE))
-		__asm__ volatile("pause");
-	smp_timer(0, VECTOR_LOCAL_TIMER);
+		__asm__ volatile(PAUSE);
+	smp_timer_stop();
 	load_flags_off();
 	/* Restored for the other checks. */
 	shim_if = shim_pending = 0;
 	memset((void *)shim_calls, 0, sizeof(shim_calls));
 	print("switches %u, processors %u, loads %u, timers %u, traps %u, again %u, shims %u\n",
-	      number + 2, live.others + 1, loads, timers, traps, again, load_shims);
+	      number + 2, live.others + 1, loads, timers, live_traps, again, load_shims);
 	print("switches: %u wrong, the last at line %u, %s\n", load_wrong, load_wrong_line,
 	      linked ? "as linked" : "not as linked");
 	return !load_wrong && linked;

@@ -42,7 +42,11 @@
 #define UART 0x09000000
 #define GIC_DISTRIBUTOR 0x08000000
 #define GIC_PROCESSOR 0x08010000
-#define TIMER_INTERRUPT 27 /* of the virtual timer */
+#define TIMER_INTERRUPT 27  /* of the virtual timer */
+#define SUMMONS_INTERRUPT 0 /* of another processor */
+
+#define PSCI_VERSION 0x84000000
+#define PSCI_CPU_ON 0xc4000003
 
 /* Ops that the shim counts, besides those of shim.h. */
 #define SHIM_SET_TIMER 11
@@ -51,7 +55,7 @@
 #define SHIM_PSCI_VERSION 0x1234 /* what the shim says */
 
 /* A call of irq_enable or irq_disable with room for more than a call. */
-#define IRQ_CALL(function) BP_CALL_8(function)
+#define IRQ_CALL(function) __asm__ volatile(BP_CALL_8(function) : : : "x16", "x17", "x30", "memory")
 
 /* Registers that compilers keep values in: there are ops for each. */
 #define VALUE_REGISTERS                                                                            \
@@ -106,6 +110,7 @@
 #define EXECUTE_PROTECTED 1
 
 #define BREAKPOINT "brk #0"
+#define PAUSE "yield"
 #define RETURN_CODE                                                                                \
 	{                                                                                          \
 		0xc0, 0x03, 0x5f, 0xd6                                                             \
@@ -117,6 +122,7 @@ void _mcount(void);
 #define CALL_LENGTH 4
 
 extern unsigned long began_at_el2; /* boot.S */
+#define BARE_BACKEND *(began_at_el2 ? &bp_paravirt_smc : &bp_paravirt_native)
 #define DEFAULT_BACKEND (began_at_el2 ? "smc" : "native")
 #define OTHER_CHOICES {"smc", &bp_paravirt_smc},
 #define OTHER_CHECKS

@@ -6,6 +6,7 @@
  * address: all addresses here are relative to the pc, until the words with addresses are relocated.
  */
 #include "arch.h"
+#include "smp.h"
 
 #define NOT_RELOCATED 0x20 /* plus the error, twice, plus 1: the exit status if the table of relocations is bad */
 #define BLOCK (PTE_PRESENT | PTE_ACCESSED)
@@ -31,10 +32,8 @@
 	add \register, \register, :lo12:\symbol
 	.endm
 
-	.section .text.boot, "ax", @progbits
-	.globl start
-	.type start, @function
-start:
+	/* To EL1, with the MMU off. x19: what CurrentEL was. */
+	.macro enter_el1
 	msr daifset, #15
 	ldr x0, =SCTLR_RES1
 	msr sctlr_el1, x0
@@ -50,13 +49,11 @@ start:
 	msr elr_el2, x0
 	eret
 1:
-	/* Map the devices' GiB at KERNEL_BASE, and that of memory there and at its own address. */
+	.endm
+
+	/* With boot_root, to a label in the high half. */
+	.macro translate label
 	address x20, boot_root
-	ldr x0, =BLOCK | 1 << PTE_ATTRIBUTES
-	str x0, [x20, #ENTRY(KERNEL_BASE)]
-	ldr x0, =MEMORY | BLOCK | PTE_SHARED
-	str x0, [x20, #ENTRY(KERNEL_BASE + MEMORY)]
-	str x0, [x20, #ENTRY(MEMORY)]
 	ldr x0, =MAIR
 	msr mair_el1, x0
 	ldr x0, =TCR
@@ -71,10 +68,25 @@ start:
 	ldr x0, =SCTLR_RES1 | SCTLR_ON
 	msr sctlr_el1, x0
 	isb
-	adr x0, high_half
+	adr x0, \label
 	ldr x1, =KERNEL_BASE
 	add x0, x0, x1
 	br x0
+	.endm
+
+	.section .text.boot, "ax", @progbits
+	.globl start
+	.type start, @function
+start:
+	enter_el1
+	/* Map the devices' GiB at KERNEL_BASE, and that of memory there and at its own address. */
+	address x20, boot_root
+	ldr x0, =BLOCK | 1 << PTE_ATTRIBUTES
+	str x0, [x20, #ENTRY(KERNEL_BASE)]
+	ldr x0, =MEMORY | BLOCK | PTE_SHARED
+	str x0, [x20, #ENTRY(KERNEL_BASE + MEMORY)]
+	str x0, [x20, #ENTRY(MEMORY)]
+	translate high_half
 high_half:
 	address x20, boot_root
 	str xzr, [x20, #ENTRY(MEMORY)]
@@ -112,6 +124,20 @@ high_half:
 3:	wfi
 	b 3b
 	.size start, . - start
+
+	/* Where the second processor starts; virt/smp.c has mapped memory at its own address again. */
+	.globl ap_start
+	.type ap_start, @function
+ap_start:
+	enter_el1
+	translate ap_high
+ap_high:
+	address x0, ap_stack + AP_STACK
+	mov sp, x0
+	mov x29, xzr
+	mov x30, xzr
+	bl ap_main
+	.size ap_start, . - ap_start
 	.ltorg
 
 	.bss

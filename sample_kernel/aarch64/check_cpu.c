@@ -3,13 +3,12 @@
 #include "check.h"
 #include "paravirt.h"
 
-#define PSCI_VERSION 0x84000000
 enum { OLDEST = 2, NEWEST = 0x1000f }; /* 0.2, and any 1.x that is known */
 #define TIMER_MASKED 3ul	       /* of CNTV_CTL_EL0: it counts, and does not interrupt */
 
 void check_cpu(struct report *report)
 {
-	long version = pv_psci(PSCI_VERSION);
+	long version = pv_psci(PSCI_VERSION, 0, 0, 0);
 
 	check_op(report, "psci", SHIM_PSCI,
 		 version == SHIM_PSCI_VERSION || (version >= OLDEST && version <= NEWEST), true);

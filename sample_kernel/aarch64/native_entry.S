@@ -34,13 +34,18 @@
 	op native_stop, "msr daifset, #2", "wfi"
 	op pv_set_timer, "msr cntv_cval_el0, x0"
 
-	function pv_psci
-	adrp x1, began_at_el2
-	ldr x1, [x1, :lo12:began_at_el2]
-	cbnz x1, 1f
+	/* By the conduit that there is. */
+	function firmware
+	adrp x9, began_at_el2
+	ldr x9, [x9, :lo12:began_at_el2]
+	cbnz x9, 1f
 	hvc #0
 	ret
 1:	smc #0
-	end pv_psci
+	end firmware
+
+	function pv_psci
+	b firmware
+	.size pv_psci, . - pv_psci
 
 	.section .note.GNU-stack, "", @progbits

@@ -121,8 +121,9 @@ static inline void paging_prepare(void)
 
 /* These are called by the C convention. */
 void pv_set_timer(unsigned long time); /* when the timer interrupts next, as read_time() counts */
-long pv_psci(unsigned long function);  /* a call of the firmware, without arguments */
-void pv_load_traps(void);	       /* interrupts.c: the vectors */
+/* A call of the firmware (Arm Power State Coordination Interface, DEN 0022). */
+long pv_psci(unsigned long function, unsigned long a, unsigned long b, unsigned long c);
+void pv_load_traps(void); /* interrupts.c: the vectors */
 #endif
 
 #endif

@@ -32,7 +32,6 @@
 
 	/* The preprocessor leaves quoted text alone. */
 	.equ pseudo, 1 << PTE_PSEUDO_BIT
-	.equ version, SHIM_PSCI_VERSION
 
 	.text
 
@@ -73,7 +72,15 @@
 	op shim_write_ttbr1, SHIM_WRITE_ROOT, "msr ttbr1_el1, x0", "isb", "tlbi vmalle1is", "dsb ish", "isb"
 	op shim_flush_tlb, SHIM_FLUSH_TLB, "dsb ishst", "tlbi vmalle1is", "dsb ish", "isb"
 	op shim_set_timer, SHIM_SET_TIMER, "msr cntv_cval_el0, x0"
-	op shim_psci, SHIM_PSCI, "mov x0, #version"
+
+	/* Has a version of its own, and passes other calls on. */
+	function shim_psci
+	count SHIM_PSCI
+	mov w9, #PSCI_VERSION
+	cmp w0, w9
+	b.ne firmware
+	mov x0, #SHIM_PSCI_VERSION
+	end shim_psci
 
 	function shim_halt
 	count SHIM_HALT

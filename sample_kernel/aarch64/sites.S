@@ -3,12 +3,6 @@
 /* A function for each form of reference to a pv op that compilers rarely or never emit. The prototypes are in sites.h. */
 #include "function.h"
 
-	.macro through register, op
-	adrp \register, \op
-	add \register, \register, :lo12:\op
-	br \register
-	.endm
-
 	.text
 
 	/* Tail jumps: an op of one instruction, of more, and "nothing". */
@@ -39,18 +33,26 @@
 	mov x0, #43
 	ret
 
-	/* Taken addresses. */
+	/*
+	 * Taken addresses, by one instruction and from a pool: not by adrp and add, which cannot be switched while they run, as
+	 * a processor may be between them.
+	 */
 	function site_address_root
-	through x9, pv_read_ttbr1
+	adr x9, pv_read_ttbr1
+	br x9
 
 	function site_address_make
-	through x9, pv_make_pte_x0
+	ldr x9, =pv_make_pte_x0
+	br x9
 
 	function site_address_val
-	through x10, pv_pte_val_x0
+	adr x10, pv_pte_val_x0
+	br x10
 
 	function site_address_fault
-	through x11, pv_read_far
+	ldr x11, =pv_read_far
+	br x11
+	.ltorg
 
 	/* Pointers, in read-only and in writable data. */
 	.section .rodata

@@ -2,22 +2,23 @@
 /* The virtual timer: it interrupts when the counter is at what was set, or later. */
 #include "kernel.h"
 #include "paravirt.h"
+#include "smp.h"
 
-enum { HERTZ = 250, ENABLED = 1, PENDING = 4 }; /* bits of CNTV_CTL_EL0 */
+enum { HERTZ = 250, LOAD_HERTZ = 2000, ENABLED = 1, PENDING = 4 }; /* bits of CNTV_CTL_EL0 */
 
-static bool again;
+static bool again, under_load;
 
 static void control(unsigned long bits)
 {
 	__asm__ volatile("msr cntv_ctl_el0, %0; isb" : : "r"(bits) : "memory");
 }
 
-static unsigned long period(void)
+static unsigned long period(unsigned hertz)
 {
 	unsigned long frequency;
 
 	__asm__("mrs %0, cntfrq_el0" : "=r"(frequency));
-	return frequency / HERTZ;
+	return frequency / hertz;
 }
 
 static void init(void)
@@ -27,7 +28,7 @@ static void init(void)
 static void start(void)
 {
 	again = true;
-	pv_set_timer(read_time() + period());
+	pv_set_timer(read_time() + period(HERTZ));
 	control(ENABLED);
 }
 
@@ -35,6 +36,13 @@ static void once(void)
 {
 	again = false;
 	pv_set_timer(read_time() + 10);
+	control(ENABLED);
+}
+
+void smp_timer_start(void)
+{
+	under_load = true;
+	pv_set_timer(read_time() + period(LOAD_HERTZ));
 	control(ENABLED);
 }
 
@@ -51,9 +59,21 @@ static bool pending(void)
 	return bits & PENDING;
 }
 
+void smp_timer_stop(void)
+{
+	stop();
+	under_load = false;
+}
+
 static bool acknowledge(void)
 {
-	pv_set_timer(again ? read_time() + period() : -1ul);
+	if (under_load) {
+		pv_set_timer(read_time() + period(LOAD_HERTZ));
+		__asm__ volatile("isb" : : : "memory");
+		smp_timer_interrupt();
+		return false;
+	}
+	pv_set_timer(again ? read_time() + period(HERTZ) : -1ul);
 	__asm__ volatile("isb" : : : "memory");
 	return true;
 }

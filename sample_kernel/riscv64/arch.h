@@ -29,7 +29,8 @@
 #define SSTATUS_SPIE (1 << SSTATUS_SPIE_BIT) /* SIE before the trap */
 #define FLAGS_IF SSTATUS_SIE
 #define FLAGS_OFF 0 /* for pv_irq_restore */
-#define STIE 0x20   /* of the timer, in sie and in sip */
+#define SSIE 0x2    /* of other harts, in sie and in sip */
+#define STIE 0x20   /* of the timer */
 
 #define CAUSE_BREAKPOINT 3
 #define CAUSE_FETCH_FAULT 12
@@ -50,7 +51,7 @@
 #define TEST_FAILS 0x3333    /* with a status in the upper 16 bits */
 
 /* A call of irq_enable or irq_disable with room for more than a call. */
-#define IRQ_CALL(function) BP_CALL_12(function)
+#define IRQ_CALL(function) __asm__ volatile(BP_CALL_12(function) : : : "ra", "memory")
 
 /* Registers that compilers keep values in: there are ops for each. */
 #define VALUE_REGISTERS                                                                            \
@@ -103,6 +104,7 @@
 #define EXECUTE_PROTECTED 1
 
 #define BREAKPOINT "ebreak"
+#define PAUSE ".4byte 0x0100000f" /* a hint of "Zihintpause" */
 #define RETURN_CODE                                                                                \
 	{                                                                                          \
 		0x82, 0x80                                                                         \
@@ -114,6 +116,7 @@ void _mcount(void);
 #define CALL_LENGTH 8
 
 #define DEFAULT_BACKEND "native"
+#define BARE_BACKEND bp_paravirt_native
 #define OTHER_CHOICES {"sbi", &bp_paravirt_sbi},
 #define OTHER_CHECKS
 
@@ -129,6 +132,11 @@ static inline unsigned long read_flags(void)
 
 	__asm__ volatile("csrr %0, sstatus" : "=r"(status) : : "memory");
 	return status & FLAGS_IF;
+}
+
+static inline void write_flags(unsigned long flags)
+{
+	__asm__ volatile("csrci sstatus, 2; csrs sstatus, %0" : : "r"(flags) : "memory");
 }
 
 static inline void flags_on(void)

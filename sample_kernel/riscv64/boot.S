@@ -6,6 +6,7 @@
  * from its link address: all addresses here are relative to the pc, until the words with addresses are relocated.
  */
 #include "arch.h"
+#include "smp.h"
 
 #define NOT_RELOCATED 0x20 /* plus the error, twice, plus 1: the exit status if the table of relocations is bad */
 #define GIGAPAGE 0xcf /* readable, writable, executable, accessed, dirty */
@@ -15,6 +16,22 @@
 	.set kernel_base, KERNEL_BASE
 	.globl kernel_load
 	.set kernel_load, KERNEL_LOAD
+
+	/* With boot_root, to a label in the high half. */
+	.macro translate label
+	lla t0, boot_root
+	srli t1, t0, 12
+	li t2, SATP_SV39 << 60
+	or t1, t1, t2
+	sfence.vma
+	csrw satp, t1
+	sfence.vma
+	fence.i
+	lla t0, \label
+	li t1, KERNEL_BASE
+	add t0, t0, t1
+	jr t0
+	.endm
 
 	.section .text.boot, "ax", @progbits
 	.globl start
@@ -33,16 +50,7 @@ start:
 	li t2, (KERNEL_LOAD >> PAGING_TOP << PAGING_TOP >> 2) | GIGAPAGE
 	sd t2, ENTRY(KERNEL_BASE + KERNEL_LOAD) - PAGE_SIZE / 2(t1)
 	sd t2, ENTRY(KERNEL_LOAD)(t0)
-	srli t1, t0, 12
-	li t2, SATP_SV39 << 60
-	or t1, t1, t2
-	sfence.vma
-	csrw satp, t1
-	sfence.vma
-	lla t0, high_half
-	li t1, KERNEL_BASE
-	add t0, t0, t1
-	jr t0
+	translate high_half
 high_half:
 	lla t0, boot_root
 	sd zero, ENTRY(KERNEL_LOAD)(t0)
@@ -71,6 +79,19 @@ high_half:
 2:	wfi
 	j 2b
 	.size start, . - start
+
+	/* Where the second hart starts; virt/smp.c has mapped memory at its own address again. */
+	.globl ap_start
+	.type ap_start, @function
+ap_start:
+	csrci sstatus, 2
+	csrw sie, zero
+	translate ap_high
+ap_high:
+	lla sp, ap_stack + AP_STACK
+	mv s0, zero
+	call ap_main
+	.size ap_start, . - ap_start
 
 	.section .rodata
 	.balign 8

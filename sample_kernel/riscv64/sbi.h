@@ -10,7 +10,12 @@
 #define SBI_TIME 0x54494d45
 #define SBI_SET_TIMER 0
 #define SBI_RFENCE 0x52464e43
+#define SBI_REMOTE_FENCE_I 0
 #define SBI_REMOTE_SFENCE_VMA 1
+#define SBI_IPI 0x735049
+#define SBI_SEND_IPI 0
+#define SBI_HSM 0x48534d
+#define SBI_HART_START 0
 
 #define SBI_ALL_HARTS -1ul /* as the base of the mask of harts */
 

@@ -91,6 +91,7 @@
 void __fentry__(void);	      /* trace.S */
 #define ENTRY_HOOK __fentry__ /* what every function first calls */
 #define BREAKPOINT "int3"
+#define PAUSE "pause"
 
 /* Of struct frame: where it came from; of a page fault: the address, and the error code. */
 #define FRAME_PC(frame) ((frame)->ip)
@@ -110,6 +111,7 @@ void interrupts_gate(unsigned vector, const char *entry);
 /* Only Xen's backend is chosen by more than its name; its own header has it. */
 #define OTHER_CHOICES
 #define DEFAULT_BACKEND "native"
+#define BARE_BACKEND bp_paravirt_native /* a backend for this machine that is not the shim */
 #define OTHER_CHECKS check_retpolines,
 
 /* QEMU's isa-debug-exit device ends it with twice the value, plus 1. */

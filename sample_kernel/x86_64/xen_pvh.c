@@ -3,9 +3,9 @@
  * The kernel as a PVH domain of Xen: privileged, on virtual hardware without the timer of a PC. The
  * local APIC's ticks instead, in Xen's cycles of 10 ns.
  */
+#include "apic.h"
 #include "kernel.h"
 #include "paravirt.h"
-#include "smp.h"
 #include "xen.h"
 
 enum { PERIOD = 400000, SOON = 100 };

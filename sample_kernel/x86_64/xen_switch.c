@@ -52,9 +52,9 @@ static void load_irq(void)
 	EXPECT(!is_on());
 	site_pointers[0]();
 	EXPECT(is_on());
-	__asm__ volatile(IRQ_CALL("pv_irq_disable") : : : "memory");
+	IRQ_CALL("pv_irq_disable");
 	EXPECT(!is_on());
-	__asm__ volatile(IRQ_CALL("pv_irq_enable") : : : "memory", "cc");
+	IRQ_CALL("pv_irq_enable");
 	EXPECT(is_on());
 }
 
