@@ -6,7 +6,7 @@
 #include "smp.h"
 #include "xen.h"
 
-enum { ROOM = 256, PATIENCE = 200, PAUSES = 1000, HALTS = 256 };
+enum { ROOM = 256, PATIENCE = 200, PAUSES = 1000, HALTS = 256, FORGOTTEN = 1024 };
 
 static struct bp_change changes[ROOM];
 static const struct bp_backend *current;
@@ -44,10 +44,23 @@ void smp_timer_interrupt(void)
 	__atomic_add_fetch(&timers, 1, __ATOMIC_RELAXED);
 }
 
+/*
+ * Clears the stack that the functions of load.c will use: a word that an interrupt has left there,
+ * and that no function writes, would look like an address inside of a site for ever.
+ */
+static __attribute__((noinline)) void forget(void)
+{
+	char used[FORGOTTEN];
+
+	memset(used, 0, sizeof(used));
+	__asm__ volatile("" : : "r"(used) : "memory");
+}
+
 void smp_main(void)
 {
 	smp_timer_start();
 	while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
+		forget();
 		load();
 		load_entry();
 		if (++loads % HALTS == 0)

@@ -4,7 +4,7 @@
 #define ARCH_H
 
 /* A call of irq_enable or irq_disable with room for the shim's inline code: 10 bytes. */
-#define IRQ_CALL(function) __asm__ volatile(BP_CALL_10(function) : : : "memory")
+#define IRQ_CALL(function) __asm__ volatile(BP_CALL_10(function) : : : "memory", "cc")
 #define IRQ_ROOM bp_call_10
 
 /* There is no Xen. */

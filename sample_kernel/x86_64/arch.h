@@ -4,7 +4,7 @@
 #define ARCH_H
 
 /* A call of irq_enable or irq_disable with room for the shim's inline code: 11 bytes. */
-#define IRQ_CALL(function) __asm__ volatile(BP_CALL_12(function) : : : "memory")
+#define IRQ_CALL(function) __asm__ volatile(BP_CALL_12(function) : : : "memory", "cc")
 #define IRQ_ROOM bp_call_12
 
 /* A call with room for Xen's inline code: 9 bytes, or more for some ops of the interrupt flag. */

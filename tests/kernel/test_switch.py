@@ -18,9 +18,7 @@ from tests.samples import built, copy_sample
 
 VIRT = ("riscv64", "aarch64")
 EVENTS = {"x86_64": ("loads", "timers", "traps", "shims"), "i386": ("loads", "timers", "traps", "shims")}
-UNSAFE = {
-    "aarch64": ("poke=plain",)
-}  # others notice all; aarch64's sites of several instructions do not depend on each other
+UNSAFE = {"aarch64": ("poke=plain",)}  # what is noticed there, as no site's instructions depend on each other
 OTHERS = {"riscv64": ("shim", "sbi"), "aarch64": ("shim", "smc")}  # backends besides "native"
 SEQUENCE = {  # of the instructions that make code visible, in poke()
     "riscv64": (r"fence\.i|ecall", ["fence.i", "ecall"]),
@@ -56,6 +54,9 @@ def test_backends_are_switched_while_another_processor_runs_the_sites(kernel: Pa
     assert min(seen[event] for event in events) > 0, seen
 
 
+@pytest.mark.parametrize(
+    "kernel", [*ARCHES, *(pytest.param(arch, marks=pytest.mark.slow) for arch in VIRT)], indirect=True, scope="module"
+)
 def test_ten_thousand_switches(kernel: Path) -> None:
     switched(kernel, "backend=native switch=10000", 2, 1800)
 
