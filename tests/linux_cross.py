@@ -107,7 +107,7 @@ def copy(tree: Path, to: Path) -> Path:
 
 
 def _tree(cross: Cross) -> Path:
-    """Where the built tree belongs: another configuration, or compiler, is another folder."""
+    """Where the built tree belongs: another configuration is another folder."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     key = hashlib.sha256(repr(cross.config).encode()).hexdigest()[:16]
     return cache / "buildplug" / f"linux-{cross.version}-{cross.name}" / key

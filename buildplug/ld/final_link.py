@@ -24,7 +24,7 @@ from buildplug.linker.depfile import Depfile
 from buildplug.linker.family import Family
 from buildplug.linker.script import Placement, place
 from buildplug.pipeline import compiler
-from buildplug.stage import sources
+from buildplug.stage import images, sources
 from buildplug.stage.linker import LinkFailed, TableFiles
 from buildplug.stage.notes import Linked
 from buildplug.stage.passes import Stage
@@ -145,7 +145,7 @@ class FinalLink:
             glob for table in self.config.tables if table.rule.format.startswith("kallsyms")
             for glob in table.rule.select_as(Symbols).exclude if not glob.lstrip("_").startswith("bp_")
         ]  # fmt: skip
-        return listing.system_map(self.stage.read(self.relinked), patterns)
+        return listing.system_map(images.read(self.relinked), patterns)
 
     def assemble(self, text: Path, output: Path) -> list[str]:
         """As Linker has it."""

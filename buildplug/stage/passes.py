@@ -6,7 +6,6 @@ An integration calls them one by one, with files in between (pipeline/doit_tasks
 import shutil
 from collections.abc import Callable
 from dataclasses import field, replace
-from functools import lru_cache
 from pathlib import Path
 
 from buildplug.base import files, fingerprints
@@ -17,7 +16,7 @@ from buildplug.config.rule import Rule
 from buildplug.image import build_id
 from buildplug.image.elf import Image
 from buildplug.linker import fragment
-from buildplug.stage import fill, objects, render
+from buildplug.stage import fill, images, objects, render
 from buildplug.stage.build import Build
 from buildplug.stage.linker import TableFiles
 from buildplug.stage.notes import Assembled, Done, Extracted, Found, Generated, Linked, TableRecord, Verified
@@ -37,16 +36,6 @@ def blob_path(text: Path) -> Path:
 def _content(text: Path) -> tuple[bytes, ...]:
     """What the object of a table's source depends on, besides flags."""
     return tuple(path.read_bytes() for path in (text, blob_path(text)) if path.exists())
-
-
-@lru_cache(maxsize=2)
-def _read(path: Path, stamp: tuple[int, ...]) -> Image:
-    return Image(path)
-
-
-def _image(path: Path) -> Image:
-    """Reads an image; cached, as several passes read the same file."""
-    return _read(path, tuple(fingerprints.stamp(path))) if path.exists() else Image(path)
 
 
 @frozen
@@ -74,17 +63,13 @@ class Stage(Build):
         verified = self.verify(draft, relinked, image, filled=not final.links)
         return Done(verified, first.links + final.links, final.why or first.why)
 
-    def read(self, path: Path) -> Image:
-        """An image of this link; it is read once. Raises BuildplugError."""
-        return _image(path)
-
     def restore(self, last: Path) -> str:
         """Regenerates the objects of the tables in an existing image. Returns why that is impossible; "" if done."""
         contents = []
         for rule in (table.rule for table in self.tables):
             try:
-                at, data = table_bytes(_image(last), rule)
-                found = format_of(rule).previous(_image(last), rule, data, at)
+                at, data = table_bytes(images.read(last), rule)
+                found = format_of(rule).previous(images.read(last), rule, data, at)
             except (BuildplugError, ValueError):  # the file may not be an image of this build
                 found = None
             if found is None:
@@ -147,7 +132,7 @@ class Stage(Build):
     def extract(self, draft: Path, *, save: bool = True) -> Extracted:
         """Extracts the references, and checks that inline code may be copied to their sites. `save`: whether another
         process goes on."""
-        image, found = _image(draft), {}
+        image, found = images.read(draft), {}
         if image.arch != self.arch:
             raise BuildplugError(
                 draft, f"expected an image for {self.arch.name}, found one for {image.arch.name}",
@@ -218,7 +203,7 @@ class Stage(Build):
     def _fill(self, draft: Path, filled: Path) -> str:
         """Turns a draft with the previous tables into what a relink with the new ones would make. Returns FITS, or why
         that is impossible."""
-        image = _image(draft)
+        image = images.read(draft)
         if not build_id.is_renewable(image):
             return "its build-id cannot be renewed"
         if self.scripts and self.kept[self.anchors].read_bytes() != self.anchors.read_bytes():
@@ -248,7 +233,7 @@ class Stage(Build):
     def verify(self, draft: Path, relinked: Path, image: Path, *, filled: bool) -> Verified:
         """Proves that the tables are true of the final image; corrects them if the linker moved what they refer to.
         `filled`: whether relink() needed no link."""
-        before, final = _image(draft), _image(relinked)
+        before, final = images.read(draft), images.read(relinked)
         proof = verify(before, final, [(t.rule, t.ops) for t in self.tables], self._contents(), filled=filled)
         if proof.changed:
             raise BuildplugError(

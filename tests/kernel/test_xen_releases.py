@@ -22,8 +22,7 @@ def fetched(folder: Path) -> Path:
     """The hypervisor out of the package, unpacked in an empty folder."""
     text = "\n".join(path.read_text() for path in SOURCES if path.is_file())
     server = SERVER.search(text)
-    if server is None:
-        pytest.skip("apt knows no Debian server")
+    assert server is not None, "apt knows no Debian server"
     (folder / "lists/partial").mkdir(parents=True)
     (folder / "cache/archives/partial").mkdir(parents=True)
     (folder / "sources.list").write_text(f"deb [trusted=yes] {server[1]} {SUITE} main\n")
