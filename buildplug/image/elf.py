@@ -24,6 +24,7 @@ RELOCATION = np.dtype(
 LOADED = np.dtype([("place", "u8"), ("address", "u8"), ("offset", "u8")])
 
 MOST_RUNS = 64
+PIECE = 1 << 15  # relocations that are looked at together: they fit into a processor's cache
 
 
 class Image(SymbolTable):
@@ -65,8 +66,11 @@ class Image(SymbolTable):
         room, parts, done = np.zeros(most if against is None else 0, RELOCATION), list[Array](), 0
         for kind, some in kinds:
             for run in self._runs(some) if len(some) else ():
-                parts.append(self._relocations(run, kind, against, room[done:]))
-                done += len(parts[-1])
+                raw, ends = self._raw(run, self._record(kind))
+                for first in range(0, len(raw), PIECE):
+                    parts.append(self._relocations(raw[first : first + PIECE], first, run, ends, against, room[done:]))
+                    done += len(parts[-1])
+        self.leave()  # they are half of the file
         rows = room[:done] if against is None else headers.joined(parts, RELOCATION)
         return rows.take(input_order.permutation(len(rows))) if input_order.shuffling() else rows
 
@@ -74,17 +78,13 @@ class Image(SymbolTable):
         """The dtype of a relocation in a section of this type."""
         return headers.rela(self.arch) if kind == SHT_RELA else headers.record(headers.REL, self.arch)
 
-    def _relocations(self, tables: Array, kind: int, against: Array | None, room: Array) -> Array:
-        """relocations() in relocation sections of one type, at the start of `room` unless that is empty."""
-        wide, rela = self.arch.bits == 64, kind == SHT_RELA
+    def _relocations(
+        self, raw: Array, first: int, tables: Array, ends: Array, against: Array | None, room: Array
+    ) -> Array:  # fmt: skip
+        """relocations() that are records of sections, `raw`, the first of which is the one numbered `first`, at the
+        start of `room` unless that is empty. Few enough at a time for the processor's cache."""
+        wide = self.arch.bits == 64
         about = self.headers["info"][tables]
-        without = self.headers["type"][about] == SHT_NOBITS
-        if without.any():
-            table = self.sections[int(tables[np.argmax(without)])]
-            name = self.sections[table.info].name
-            raise self.bad(f"section {table.name}: expected relocations of content, {name} has none")
-        raw, ends = self._raw(tables, self._record(kind))
-        # There are many relocations: read each column once, and copy only wanted rows.
         symbol = (raw["info"] >> np.uint8(32 if wide else 8)).astype("u4")
         known = int(symbol.max()) < len(self.symbols)
         if input_order.shuffling() and known:
@@ -96,8 +96,8 @@ class Image(SymbolTable):
             entries, types = entries[types != 0], types[types != 0]
 
         def bad(row: int, problem: str) -> BuildplugError:
-            number = int(np.searchsorted(ends, entries[row], "right"))
-            entry = int(entries[row]) - int(np.append(0, ends)[number])
+            number = int(np.searchsorted(ends, first + entries[row], "right"))
+            entry = first + int(entries[row]) - int(np.append(0, ends)[number])
             return self.bad(f"section {self.sections[int(tables[number])].name}, entry {entry}: {problem}")
 
         if not known and len(entries) and int(symbol[entries].max()) >= len(self.symbols):
@@ -105,7 +105,7 @@ class Image(SymbolTable):
         if not known and against is not None:
             entries, types = (column[against[symbol[entries]]] for column in (entries, types))
         rows = room[: len(entries)] if len(room) else np.zeros(len(entries), RELOCATION)
-        rows["section"] = about[np.searchsorted(ends, entries, "right")]
+        rows["section"] = about[np.searchsorted(ends, first + entries, "right")]
         rows["offset"] = raw["offset"][entries]
         if self.type != "ET_REL":
             rows["offset"] -= self.addresses[rows["section"]]
@@ -116,7 +116,7 @@ class Image(SymbolTable):
             row = int(np.argmax(outside))
             name = self.sections[int(rows["section"][row])].name
             raise bad(row, f"its offset lies outside {name}")
-        rows["addend"] = raw["addend"][entries] if rela else self._addends(rows)
+        rows["addend"] = raw["addend"][entries] if "addend" in raw.dtype.names else self._addends(rows)
         return rows
 
     def _runs(self, tables: Array) -> list[Array]:
@@ -128,7 +128,14 @@ class Image(SymbolTable):
 
     def _raw(self, tables: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
         """The records of relocation sections of one type, one section after the other, and after which of them each
-        section ends, shape as tables. Raises BuildplugError for a section that is not made of them."""
+        section ends, shape as tables. Raises BuildplugError for a section that is not made of them, or relocates one
+        without content."""
+        about = self.headers["info"][tables]
+        without = self.headers["type"][about] == SHT_NOBITS
+        if without.any():
+            table = self.sections[int(tables[np.argmax(without)])]
+            name = self.sections[table.info].name
+            raise self.bad(f"section {table.name}: expected relocations of content, {name} has none")
         offsets, sizes, entries = (self.headers[field][tables].astype("i8") for field in ("offset", "size", "entsize"))
         wrong = (sizes % dtype.itemsize != 0) | ((entries != 0) & (entries != dtype.itemsize))
         if wrong.any():
