@@ -74,15 +74,17 @@ def writes(arch: Arch, instruction: capstone.CsInsn) -> set[str]:
     return written
 
 
+LEAVING = {
+    capstone.CS_GRP_JUMP, capstone.CS_GRP_CALL, capstone.CS_GRP_RET, capstone.CS_GRP_BRANCH_RELATIVE,
+    capstone.CS_GRP_INT, capstone.CS_GRP_IRET,
+}  # fmt: skip
+
+
 def transfers_control(arch: Arch, instruction: capstone.CsInsn) -> bool:
     """Whether execution may continue elsewhere than at the next instruction."""
-    groups = (
-        capstone.CS_GRP_JUMP, capstone.CS_GRP_CALL, capstone.CS_GRP_RET, capstone.CS_GRP_BRANCH_RELATIVE,
-        capstone.CS_GRP_INT, capstone.CS_GRP_IRET,
-    )  # fmt: skip
     if instruction.mnemonic in arch.mnemonics.writes:
         return False
-    return instruction.mnemonic in arch.mnemonics.away or any(instruction.group(group) for group in groups)
+    return instruction.mnemonic in arch.mnemonics.away or not LEAVING.isdisjoint(instruction.groups)
 
 
 def names_register(arch: Arch, instruction: capstone.CsInsn, name: str) -> bool:

@@ -139,7 +139,8 @@ class Follower:
 
     def _branch(self, instruction: capstone.CsInsn) -> Branch | None:
         """Where an instruction leads; None if it only continues at the next."""
-        calls, jumps = instruction.group(capstone.CS_GRP_CALL), instruction.group(capstone.CS_GRP_JUMP)
+        groups = instruction.groups  # made anew each time
+        calls, jumps = capstone.CS_GRP_CALL in groups, capstone.CS_GRP_JUMP in groups
         if not calls and not jumps:
             return None
         operand = instruction.operands[-1]

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from buildplug.base.interruption import to_the_end
 
 SCRATCH = ".buildplug-tmp"  # suffix of temporary files
 MOST = 64 << 20  # bytes of a text
+CLOCK = 10_000_000  # nanoseconds that the clock of a file system may be behind ours
 
 
 def read(path: Path, most: int = -1) -> bytes:
@@ -97,12 +99,35 @@ def is_special(path: Path) -> bool:
         return False
 
 
+_digests = dict[tuple[int, ...], str]()  # stamp of a file -> its digest
+
+
 def digest(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal. Raises BuildplugError."""
+    """The SHA-256 of a file, in hexadecimal; builds ask several times for that of an image, which is read once.
+    Raises BuildplugError."""
     import hashlib
 
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            said, now = os.fstat(file.fileno()), time.time_ns()
+            stamp = (said.st_dev, said.st_ino, said.st_size, said.st_mtime_ns, said.st_ctime_ns)
+            if stamp in _digests:
+                return _digests[stamp]
+            found = hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise BuildplugError(path, f"cannot be read: {getattr(error, 'strerror', error)}") from None
+    if now - max(said.st_mtime_ns, said.st_ctime_ns) > CLOCK:  # else it may be written with the same stamp
+        _digests[stamp] = found
+    return found
+
+
+def share(source: Path, scratch: Path) -> None:
+    """Makes a scratch file the same file as another, for which it takes neither time nor room; or a copy of it, where
+    a file cannot have two names. Raises OSError."""
+    import shutil  # lazy: slow to import
+
+    scratch.unlink()
+    try:
+        os.link(source, scratch)
+    except OSError:
+        shutil.copy(source, scratch)

@@ -116,7 +116,7 @@ class Image(SymbolTable):
             row = int(np.argmax(outside))
             name = self.sections[int(rows["section"][row])].name
             raise bad(row, f"its offset lies outside {name}")
-        rows["addend"] = raw["addend"][entries] if "addend" in raw.dtype.names else self._addends(rows)
+        rows["addend"] = raw["addend"][entries] if "addend" in (raw.dtype.names or ()) else self._addends(rows)
         return rows
 
     def _runs(self, tables: Array) -> list[Array]:

@@ -221,7 +221,10 @@ class Pipeline:
         verified = self.stage.verify(self.draft_link, self.relinked, c.image, filled=filled)
         # A draft with the previous tables is as the builds before made it: nobody is to compare with that.
         with files.replacing(c.draft) as scratch:
-            shutil.copy(c.image if self.stage.is_with_previous() else self.draft_link, scratch)
+            if self.stage.is_with_previous() and verified.rewritten:
+                shutil.copy(c.image, scratch)
+            else:  # not with the image, which is the user's to change
+                files.share(self.relinked if self.stage.is_with_previous() else self.draft_link, scratch)
         return verified
 
     def record(self) -> Recorded:

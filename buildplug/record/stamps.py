@@ -12,7 +12,6 @@ from pathlib import Path
 
 NAME = ".stamps"  # of the list of facts, in the build directory
 MADE = ".made"  # of the list of files that were made
-CLOCK = 10_000_000  # nanoseconds that the clock of a file system may be behind ours
 
 _VARIABLE, _PROGRAM, _FILE, _FOLDER, _OPTION, _SAID = "variable", "program", "file", "folder", "option", "said"
 
@@ -24,6 +23,8 @@ def write(
     """Notes what is true at the end of a build that `started` then, in nanoseconds: of environment variables, of the
     programs that it runs, of the files that it reads and makes, of folders in which a new file would be an input.
     `said`: what changed() returns. Notes nothing if an input was written meanwhile: maybe it was read before."""
+    from buildplug.base.files import CLOCK
+
     inputs = set(inputs)
     if any(_written(name) >= started - CLOCK for name in inputs):
         return
