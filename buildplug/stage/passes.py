@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import field, replace
 from pathlib import Path
 
-from buildplug.base import files, fingerprints
+from buildplug.base import files, fingerprints, parallel
 from buildplug.base.errors import BuildplugError, warn
 from buildplug.base.records import frozen
 from buildplug.config.ops import Ops
@@ -138,7 +138,9 @@ class Stage(Build):
                 draft, f"expected an image for {self.arch.name}, found one for {image.arch.name}",
                 "name its architecture in [kernel] or by --arch",
             )  # fmt: skip
-        for table, path in zip(self.tables, self.extracted, strict=True):
+
+        def made_of(number: int) -> tuple[Contents, dict[str, int]]:
+            table = self.tables[number]
             image.leave()  # the next table looks at other parts
             made, ignored = format_of(table.rule).make(image, table.rule, table.ops)
             if table.ops:
@@ -146,6 +148,10 @@ class Stage(Build):
                 from buildplug.tables.sites_format import decode
 
                 clobbers.check(image, table.rule, table.ops, decode(made.encode(), self.arch, image.path))
+            return made, ignored
+
+        results = parallel.each(made_of, len(self.tables), len(image.data))
+        for table, path, (made, ignored) in zip(self.tables, self.extracted, results, strict=True):
             if save:
                 registry.save(made, path)
             self._extracted[path] = made

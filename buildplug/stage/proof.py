@@ -5,11 +5,11 @@ draft's, loading.py what a loader reads, and segments.py how the tables are load
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 
+from buildplug.base import parallel
 from buildplug.base.errors import BuildplugError
 from buildplug.base.records import frozen
 from buildplug.config.ops import Ops
@@ -69,10 +69,13 @@ def verify(
         final.leave()
         draft.leave()
     holds = [alike and _same_rows(draft, final, rule, own) for rule, _ in wanted]  # what was extracted from the draft
-    proofs = tuple(
-        prove_table(final, rule, ops, truth if known else None)
-        for (rule, ops), truth, known in zip(wanted, made or repeat(None), holds, strict=False)
-    )
+
+    def proved(number: int) -> tuple[Contents, tuple[str, ...]]:
+        proof = prove_table(final, *wanted[number], made[number] if made and holds[number] else None)
+        return proof.truth, proof.differences
+
+    results = parallel.each(proved, len(wanted), 0 if all(holds) else len(final.data))
+    proofs = tuple(TableProof(rule, *result) for (rule, _), result in zip(wanted, results, strict=True))
     if alike:
         draft.leave()
         draft = final

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from buildplug.base import files
 from buildplug.record import stamps
 
 OPTIONS = {"config": "/k/buildplug.toml", "build": "", "arch": ""}
@@ -23,7 +24,7 @@ def noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "second" / "tool").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'first'}:{tmp_path / 'second'}")
     monkeypatch.setenv("CPATH", "here")
-    time.sleep(2 * stamps.CLOCK / 1e9)
+    time.sleep(2 * files.CLOCK / 1e9)
     note(tmp_path, time.time_ns())
     return tmp_path
 
