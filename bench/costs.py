@@ -105,16 +105,12 @@ def extraction(root: Path) -> None:
 def stage(root: Path) -> None:
     """The costs of a build after a change that affects the tables, and of the links of the same objects."""
     ours, relocations, plain, records = after_change(root)
-    limit = best(ROUNDS, lambda _: run(reading(root / "build" / "vmlinux", "capstone"), root))[0]
     seconds = {name: min(record["seconds"][name] for record in records) for name in PASSES}
     said = ", ".join(f"{name} {seconds[name]:.2f}" for name in PASSES)
     passes = min(sum(record["seconds"][name] for name in PASSES) for record in records)
     row("draft to verify", passes, relocations.seconds, "s", f"over one link with --emit-relocs; {said}")
     row("build after a change", ours.seconds, plain.seconds, "s", "over one plain link; compiles one file, records")
-    row("build after a change", ours.seconds, relocations.seconds, "s", "over one link with --emit-relocs; aim: 2.0")
-    row("... processor", ours.processor, relocations.processor, "s", "aim: 2.0")
-    least = relocations.processor + limit.processor
-    row("... the limit", least, relocations.processor, "s", "that link, and Python that reads the file once")
+    over_link("build after a change", root, ours, relocations, 2.0)
     row("links", records[-1]["links"], 1, "", "over a kernel without tables")
     row("build, memory", ours.peak, plain.peak, "MiB", "over one plain link; its largest process; aim: 2.0")
     table = records[-1]["tables"]["paravirt"]
@@ -129,10 +125,16 @@ def with_lld(root: Path) -> None:
         config.write_text(config.read_text().replace('ld = "ld"', 'ld = "ld.lld"'))
     run([*BUILDPLUG, "build"], root)
     ours, relocations, _, _ = after_change(root)
-    row(
-        "with lld, after a change", ours.seconds, relocations.seconds, "s", "over its link with --emit-relocs; aim: 1.5"
-    )
-    row("... processor", ours.processor, relocations.processor, "s", "aim: 1.5")
+    over_link("with lld, after a change", root, ours, relocations, 1.5)
+
+
+def over_link(name: str, root: Path, ours: Cost, link: Cost, aim: float) -> None:
+    """The rows of a build beside a link with --emit-relocs."""
+    limit = best(ROUNDS, lambda _: run(reading(root / "build" / "vmlinux", "capstone"), root))[0]
+    row(name, ours.seconds, link.seconds, "s", f"over one link with --emit-relocs; aim: {aim}")
+    row("... processor", ours.processor, link.processor, "s", f"aim: {aim}")
+    least = link.processor + limit.processor
+    row("... the limit", least, link.processor, "s", "that link, and Python that reads the file once")
 
 
 def after_change(root: Path) -> tuple[Cost, Cost, Cost, list[dict[str, Any]]]:
