@@ -51,11 +51,12 @@ def again(kept: "Array", bases: "Array", rows: "Array", names: list[bytes], raw:
     import numpy as np
 
     from buildplug.arch.x86 import X86_64
+    from buildplug.image.names import Names
     from buildplug.tables.ksyms_format import SECTION, collect
 
     sections = np.zeros(len(kept), SECTION)
     sections["size"], sections["flags"], sections["base"] = kept["size"], kept["flags"], bases.view("u8")
-    return collect(X86_64, sections, [*map(str, range(len(kept)))], rows, names, "bench", raw=raw)
+    return collect(X86_64, sections, [*map(str, range(len(kept)))], rows, Names.of(names), "bench", raw=raw)
 
 
 def write(folder: Path, table: "Ksyms") -> None:

@@ -16,6 +16,7 @@ STEP = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits all over, so that keys di
 WORD = 8
 PIECE = 1 << 15  # names
 FEW = 10  # questions that take less time than sorting
+WIDEST = 1 << 25  # bytes of names, padded to the longest, that are sorted as an array: in half the time
 SHARED = 1000  # places of a text in a string table, where linkers let names share their ends
 
 
@@ -74,6 +75,27 @@ class Names:
     def decoded(self, chosen: Array | None = None) -> list[str]:
         """texts() as str; bytes that are not UTF-8 are escaped."""
         return [text for piece in self._pieces(chosen) for text in piece.decode(errors="backslashreplace").split("\0")]
+
+    def joined(self, chosen: Array | None = None) -> bytes:
+        """texts() in one, each with a zero byte behind it."""
+        return b"".join([part for piece in self._pieces(chosen) for part in (piece, b"\0")])
+
+    @cached_property
+    def order(self) -> Array:
+        """The indices in the order of the names' bytes; equal names as they stand. u4, shape (n,)."""
+        words = -(-int(self.lengths.max(initial=0)) // WORD)
+        if words * WORD * len(self) > WIDEST:  # a few long names
+            texts = self.texts()
+            return np.array(sorted(range(len(self)), key=texts.__getitem__), "u4")
+        padded = np.concatenate([self._bytes, np.zeros(WORD, np.uint8)])
+        every = np.ndarray((len(padded) - WORD + 1,), "<u8", padded, strides=(1,))  # the word from every byte on
+        columns = np.zeros((len(self), max(words, 1)), "<u8")
+        for number in range(words):
+            at, rest = self._starts + number * WORD, self.lengths - number * WORD
+            unused = np.uint64(8) * (WORD - np.clip(rest, 0, WORD)).astype("u8")
+            columns[:, number] = np.where(rest > 0, every[np.minimum(at, len(every) - 1)] << unused >> unused, 0)
+        spelled = columns.view(f"S{columns.shape[1] * WORD}")[:, 0]
+        return np.argsort(spelled, kind="stable").astype("u4")
 
     def _pieces(self, chosen: Array | None) -> Iterator[bytes]:
         """The texts with zero bytes between them, some thousands at a time, as their indices take much memory."""

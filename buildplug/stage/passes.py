@@ -60,7 +60,7 @@ class Stage(Build):
         self.generate()
         self.assemble_all([text for text in self.assembled if why or restored[text] != _content(text)])
         final = self.relink(draft, relinked)
-        verified = self.verify(draft, relinked, image, filled=not final.links)
+        verified = self.verify(draft, relinked, image, filled=not final.links, shared=True)
         return Done(verified, first.links + final.links, final.why or first.why)
 
     def restore(self, last: Path) -> str:
@@ -236,9 +236,12 @@ class Stage(Build):
     def _link(self, inputs: list[Path], output: Path) -> Linked:
         return self.linker.link(TableFiles(self.placement, self.script, tuple(inputs)), output)
 
-    def verify(self, draft: Path, relinked: Path, image: Path, *, filled: bool) -> Verified:
+    def verify(
+        self, draft: Path, relinked: Path, image: Path, *, filled: bool, shared: bool = False
+    ) -> Verified:  # fmt: skip
         """Proves that the tables are true of the final image; corrects them if the linker moved what they refer to.
-        `filled`: whether relink() needed no link."""
+        `filled`: whether relink() needed no link; `shared`: whether the image may be the file at `relinked`, which is
+        the caller's."""
         before, final = images.read(draft), images.read(relinked)
         proof = verify(before, final, [(t.rule, t.ops) for t in self.tables], self._contents(), filled=filled)
         if proof.changed:
@@ -250,7 +253,7 @@ class Stage(Build):
             )
         untrue = [table for table in proof.tables if table.differences]
         with files.replacing(image) as scratch:
-            shutil.copy(relinked, scratch)  # copies the mode too: executable
+            (shutil.copy if untrue or not shared else files.share)(relinked, scratch)  # with the mode: executable
             for table in untrue:
                 rewrite(scratch, final, table)
             if untrue and (algorithm := build_id.algorithm_of(final)):

@@ -8,6 +8,7 @@ from buildplug.config.rule import Rule
 from buildplug.image.demangle import demangled
 from buildplug.image.elf import Image
 from buildplug.image.headers import SHF_ALLOC, SHN_ABS, distinct
+from buildplug.image.names import Names
 from buildplug.image.symbols import letters
 from buildplug.select.symbols import left_out, selected
 from buildplug.tables import ksyms_codec, ksyms_format
@@ -28,7 +29,7 @@ class KsymsFormat(PackedFormat):
 
     def empty(self, rule: Rule, arch: Arch) -> Packed:
         rows, sections = np.zeros(0, ksyms_format.ROW), np.zeros(0, ksyms_format.SECTION)
-        return _encoded(rule, ksyms_format.collect(arch, sections, (), rows, (), rule.name))
+        return _encoded(rule, ksyms_format.collect(arch, sections, (), rows, Names.of(()), rule.name))
 
     def runtime(self, arch: Arch, *, has_ops: bool) -> dict[str, Source]:
         values = {"arch": arch, "ctype": CTYPE, "ksyms": ksyms_format}
@@ -81,17 +82,19 @@ def collected(image: Image, rule: Rule, at: int) -> Ksyms:
     rows["section"] = ksyms_format.inverse(order)[number]
     sections["base"][sections["flags"] == 0] -= np.uint64(at)
     section_names = [*map([*image.sections.names, "*ABS*"].__getitem__, np.minimum(used, count)[order].tolist())]
-    names = image.name_table.texts(chosen)
-    raw = [name if len(name) <= ksyms_format.LONGEST else b"" for name in names] if rule.table.raw else ()
+    names, raw = image.name_table.chosen(chosen), list[bytes]()
+    if rule.table.raw:
+        raw = [name if len(name) <= ksyms_format.LONGEST else b"" for name in names.texts()]
     return ksyms_format.collect(
-        image.arch, sections.take(order), section_names, rows, _names(names, rule),
+        image.arch, sections.take(order), section_names, rows, _readable(names, rule) if rule.table.demangle else names,
         f"rule {rule.name}", by_name=rule.table.by_name, raw=raw,
     )  # fmt: skip
 
 
-def _names(names: list[bytes], rule: Rule) -> list[bytes]:
-    """The names in the table; one whose readable form is too long for the format stays as it is."""
-    if not rule.table.demangle:
-        return names
-    readable = demangled(names, hashes=rule.table.hashes, trim=rule.table.trim)
-    return [new if len(new) <= ksyms_format.LONGEST else old for old, new in zip(names, readable, strict=True)]
+def _readable(names: Names, rule: Rule) -> Names:
+    """The readable forms of names; one whose form is too long for the format stays as it is."""
+    texts = names.texts()
+    readable = demangled(texts, hashes=rule.table.hashes, trim=rule.table.trim)
+    return Names.of(
+        [new if len(new) <= ksyms_format.LONGEST else old for old, new in zip(texts, readable, strict=True)]
+    )

@@ -7,6 +7,7 @@ import numpy as np
 from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
 from buildplug.image.headers import Array
+from buildplug.image.names import Names
 from buildplug.tables.binary import not_a_table
 from buildplug.tables.ksyms_format import (
     BLOCK,
@@ -31,7 +32,7 @@ def encode(table: Ksyms) -> bytes:
     """The table's bytes in memory."""
     order, symbols = table.arch.byteorder, len(table.rows)
     blocks, types, places = _places(table.rows, table.sections["symbols"], order)
-    index, starts, names, text, endings = encoded(table.spelled)
+    index, starts, names, text, endings = encoded(table.text)
     bits = width(len(table.order))
     columns = [_bits(table.ranks, bits), _bits(table.order, bits) if table.by_name else b""]
     head = np.zeros((), dtype("ksyms", order))
@@ -172,7 +173,8 @@ def decode(data: bytes, arch: Arch, where: object) -> Ksyms:
     bases = np.frombuffer(data, arch.base_type, head["sections"], at["bases"])
     second = {row: names[rank] for rank, row in zip(np.flatnonzero(~own).tolist(), listed[~own].tolist(), strict=True)}
     raw = tuple(second.get(row, b"") for row in range(symbols)) if second else ()
-    table = Ksyms(arch, sections, bases, rows, tuple(map(names.__getitem__, ranks.tolist())), ranks, by_name, raw)
+    known = Names.of([*map(names.__getitem__, ranks.tolist())])
+    table = Ksyms(arch, sections, bases, rows, known, ranks, by_name, raw)
     if not np.array_equal(listed, table.order if by_name else np.arange(symbols)):
         raise bad("an order that is not that of the ranks")
     return table

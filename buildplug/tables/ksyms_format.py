@@ -37,6 +37,7 @@ from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
 from buildplug.base.records import frozen
 from buildplug.image.headers import Array
+from buildplug.image.names import Names
 from buildplug.tables.binary import Records, dtypes
 
 MAGIC = 0x534B5042  # "BPKS", little-endian
@@ -51,9 +52,6 @@ LITERAL = 15  # in either half of a place's first byte: the value follows
 ALPHABET, RARE = 128, 8192  # single-byte tokens: maximum number; minimum frequency, one in so many
 SAMPLE = 1 << 17  # approximate number of bytes that tokens are derived from
 LONGEST = 4095  # maximum bytes of a name, without the terminating zero
-WIDEST = (
-    1 << 25
-)  # bytes of all names, if each had as many as the longest, that are sorted as an array: in half the time
 MIX = 0x9E3779B97F4A7C15  # checksum factor: odd, so that a change of any one word is detected
 
 RECORDS: Records = {
@@ -112,11 +110,16 @@ class Ksyms:
     sections: Array  # dtype ksyms_section
     bases: Array
     rows: Array  # dtype ROW, sorted as symbols are
-    names: tuple[bytes, ...]  # of the rows
+    known: Names  # of the rows
     ranks: Array  # of each row: its name's index in the order of names
     by_name: bool
     raw: tuple[bytes, ...] = ()  # of the rows, if any has one: a second name, or nothing
     section_names: tuple[str, ...] = ()  # for messages and anchors; not encoded
+
+    @cached_property
+    def names(self) -> tuple[bytes, ...]:
+        """The names of the rows."""
+        return tuple(self.known.texts())
 
     @cached_property
     def order(self) -> Array:
@@ -131,10 +134,15 @@ class Ksyms:
         return order
 
     @cached_property
+    def text(self) -> bytes:
+        """All names in their order, each with a zero byte behind it."""
+        return b"\0".join([*self.spelled, b""]) if self.raw else self.known.joined(self.order)
+
+    @cached_property
     def spelled(self) -> tuple[bytes, ...]:
         """All names in their order."""
         if not self.raw:
-            return tuple(np.array(self.names, object)[self.order].tolist())
+            return tuple(self.known.texts(self.order))
         own = self.ranks[self.order] == np.arange(len(self.order))
         pairs = zip(own.tolist(), self.order.tolist(), strict=True)
         return tuple(self.names[row] if first else self.raw[row] for first, row in pairs)
@@ -146,7 +154,7 @@ class Ksyms:
 
 
 def collect(
-    arch: Arch, sections: Array, section_names: Sequence[str], rows: Array, names: Sequence[bytes], where: object,
+    arch: Arch, sections: Array, section_names: Sequence[str], rows: Array, names: Names, where: object,
     *, by_name: bool = True, raw: Sequence[bytes] = (),
 ) -> Ksyms:  # fmt: skip
     """A table of unsorted symbols: rows (dtype ROW), sections (dtype SECTION), and the names of both. `raw`: names by
@@ -161,7 +169,7 @@ def collect(
     def bad(wrong: Array, expected: str, remedy: str) -> None:
         if wrong.any():
             i = int(np.argmax(wrong))
-            shown = names[i][:80].decode(errors="backslashreplace")
+            shown = names.texts(np.array([i]))[0][:80].decode(errors="backslashreplace")
             found = ", ".join(f"{field} {rows[field][i]:#x}" for field in ROW.names or ())
             raise BuildplugError(where, f"symbol {shown}: expected {expected}, found {found}", remedy)
 
@@ -169,20 +177,15 @@ def collect(
     bad(rows["offset"] >> np.uint64(32) > 0, "an offset below 4 GiB in its section", "exclude it in the rule")
     bad(rows["size"] >> np.uint64(32) > 0, "a size below 4 GiB", "exclude it in the rule")
     bad((rows["type"] < 0x21) | (rows["type"] > 0x7E), "a letter as its type", "see nm's manual")
-    longest = 0
-    for texts in names, raw:
-        lengths = np.fromiter(map(len, texts), "i8", len(texts))
-        longest = max(longest, int(lengths.max(initial=0)))
-        bad(lengths > LONGEST, f"a name of at most {LONGEST} bytes", "exclude it in the rule")
-        if b"\0" in b"".join(texts):
-            bad(np.array([b"\0" in name for name in texts]), "a name without zero bytes", "exclude it in the rule")
+    second = Names.of(raw)
+    for texts in (names, second) if raw else (names,):
+        bad(texts.lengths > LONGEST, f"a name of at most {LONGEST} bytes", "exclude it in the rule")
 
     place = rows["section"].astype("u8") << np.uint64(32) | rows["offset"]
-    second = [b"" if two == one else two for one, two in zip(names, raw, strict=True)] if raw else []
-    tie = inverse(np.array(sorted(range(len(second)), key=second.__getitem__), "u4")) if raw else rows["type"]
+    others = [b"" if two == one else two for one, two in zip(names.texts(), raw, strict=True)] if raw else []
+    tie = inverse(Names.of(others).order) if raw else rows["type"]
     first = np.lexsort((tie, rows["type"], rows["size"], place))
-    named = np.array(names, object)[first]
-    ranks = inverse(_in_order(named, longest))
+    ranks = inverse(names.chosen(first).order)
     rows = rows.take(first)
     place, extent = place[first], rows["size"]
     group = np.append(0, np.cumsum((place[1:] != place[:-1]) | (extent[1:] != extent[:-1]))).astype("u8")
@@ -191,19 +194,12 @@ def collect(
     kept["size"], kept["flags"] = sections["size"], sections["flags"]
     kept["symbols"] = np.bincount(rows["section"], minlength=len(sections))
     bases = (sections["base"] & np.uint64(arch.modulus - 1)).astype(arch.base_type)
-    in_order, ranks = tuple(named[last].tolist()), ranks[last]
-    kept_raw = tuple(map(second.__getitem__, first[last].tolist())) if any(second) else ()
+    in_order, ranks = names.chosen(first[last]), ranks[last]
+    kept_raw = tuple(map(others.__getitem__, first[last].tolist())) if any(others) else ()
     if kept_raw:
-        every = [*in_order, *filter(None, kept_raw)]
-        ranks = inverse(_in_order(np.array(every, object), longest))[: len(names)]
+        every = [*in_order.texts(), *filter(None, kept_raw)]
+        ranks = inverse(Names.of(every).order)[: len(names)]
     return Ksyms(arch, kept, bases, rows.take(last), in_order, ranks, by_name, kept_raw, tuple(section_names))
-
-
-def _in_order(names: Array, longest: int) -> Array:
-    """The indices of names, an array of bytes objects, in their order; equal ones as they stand."""
-    if 0 < longest * len(names) <= WIDEST:
-        return np.argsort(names.astype(f"S{longest}"), kind="stable").astype("u4")
-    return np.array(sorted(range(len(names)), key=names.tolist().__getitem__), "u4")
 
 
 def inverse(permutation: Array) -> Array:

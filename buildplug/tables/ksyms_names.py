@@ -11,13 +11,14 @@ from buildplug.tables.ksyms_format import ALPHABET, LONGEST, NAMES, RARE, SAMPLE
 
 
 @lru_cache(maxsize=1)  # a draft, or what is expected of it, and the final image mostly have the same names
-def encoded(names: tuple[bytes, ...]) -> tuple[Array, Array, bytes, bytes, int]:
-    """Encodes sorted names: the index, tokens' starts, stream, tokens' text, first code whose token ends a name."""
-    flat = np.frombuffer(b"\0".join([*names, b""]), "u1")
+def encoded(names: bytes) -> tuple[Array, Array, bytes, bytes, int]:
+    """Encodes sorted names, each with a zero byte behind it: the index, tokens' starts, stream, tokens' text, first
+    code whose token ends a name."""
+    flat = np.frombuffer(names, "u1")
     ends = np.flatnonzero(flat == 0)
     starts = np.append(0, ends[:-1] + 1) if len(ends) else ends
-    shared = np.zeros(len(names), "i8")
-    same = np.flatnonzero(np.arange(len(names)) % NAMES)
+    shared = np.zeros(len(ends), "i8")
+    same = np.flatnonzero(np.arange(len(ends)) % NAMES)
     for length in range(SHARED):  # byte by byte, for all names at once, until all differ
         at = starts[same] + length
         byte = flat[at]

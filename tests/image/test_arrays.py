@@ -1,12 +1,14 @@
 """What is done with many records and values at once, compared with numpy's own."""
 
 from fnmatch import fnmatchcase
+from unittest.mock import patch
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from buildplug.image import names
 from buildplug.image.elf import RELOCATION
 from buildplug.image.headers import Array, distinct, joined, within
 from buildplug.image.names import Names
@@ -36,9 +38,24 @@ def test_joined_is_concatenate(columns: list[Array]) -> None:
 
 @given(st.lists(st.binary(max_size=20).map(lambda text: text.replace(b"\0", b"x")), min_size=1, max_size=8))
 def test_a_name_is_found_among_names(texts: list[bytes]) -> None:
-    names = Names.of(texts)
+    known = Names.of(texts)
     for text in (*texts, b"absent"):
-        assert names.equal(text).tolist() == [number for number, each in enumerate(texts) if each == text]
+        assert known.equal(text).tolist() == [number for number, each in enumerate(texts) if each == text]
+
+
+@given(
+    st.lists(st.binary(max_size=40).map(lambda text: text.replace(b"\0", b"\xff")), max_size=8),
+    st.sampled_from([names.WIDEST, 0]),
+)
+def test_order_of_names_is_that_of_their_bytes(texts: list[bytes], widest: int) -> None:
+    with patch.object(names, "WIDEST", widest):
+        order = Names.of(texts).order.tolist()
+    assert order == sorted(range(len(texts)), key=texts.__getitem__)
+
+
+@given(st.lists(st.binary(max_size=20).map(lambda text: text.replace(b"\0", b"x")), max_size=8))
+def test_joined_names_each_end_with_a_zero(texts: list[bytes]) -> None:
+    assert Names.of(texts).joined() == b"".join(text + b"\0" for text in texts)
 
 
 @given(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from buildplug.arch.model import Arch
 from buildplug.arch.x86 import X86_64
 from buildplug.image.headers import Array
+from buildplug.image.names import Names
 from buildplug.runtime import ksyms as runtime_ksyms
 from buildplug.tables.ksyms_format import ABSOLUTE, LONGEST, NAMES, ROW, SECTION, Ksyms, collect
 from tests.ksyms_host import Question
@@ -56,7 +57,7 @@ def a_table(seed: int, arch: Arch = X86_64, *, by_name: bool = True) -> Ksyms:
             section, offset = int(rows["section"][i - 1]), int(rows["offset"][i - 1])
         rows[i] = (section, offset, extent, chance.choice(letters))
     raw = [a_name(chance, names) for _ in names] if by_name and chance.random() < 0.5 else []
-    return collect(arch, *sections_of(sections), rows, names, "test", by_name=by_name, raw=raw)
+    return collect(arch, *sections_of(sections), rows, Names.of(names), "test", by_name=by_name, raw=raw)
 
 
 def questions(table: Ksyms, at: int, seed: int) -> list[Question]:
@@ -84,4 +85,4 @@ def many(count: int) -> Ksyms:
     names = ["_".join(chance.choices(words, k=chance.randint(1, 4))).encode() for _ in range(count)]
     rows = np.zeros(count, ROW)
     rows["offset"], rows["size"], rows["type"] = np.arange(count) * 64, np.arange(count) % 65, ord("t")
-    return collect(X86_64, *sections_of([(".text", count * 64, 0, -(1 << 30))]), rows, names, "test")
+    return collect(X86_64, *sections_of([(".text", count * 64, 0, -(1 << 30))]), rows, Names.of(names), "test")

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buildplug.arch.x86 import X86_64
+from buildplug.image.names import Names
 from buildplug.runtime import ksyms as runtime_ksyms
 from buildplug.tables import ksyms_format
 from buildplug.tables.ksyms_codec import decode, encode
@@ -58,11 +59,13 @@ def test_the_order_of_the_input_does_not_matter(seed: int) -> None:
     sections = list(zip(table.section_names, sizes, flags, table.bases.tolist(), strict=True))
     names = [table.names[i] for i in order.tolist()]
     raw = [table.raw[i] for i in order.tolist()] if table.raw else []
-    assert encode(collect(X86_64, *sections_of(sections), table.rows[order], names, "test", raw=raw)) == encode(table)
+    assert encode(
+        collect(X86_64, *sections_of(sections), table.rows[order], Names.of(names), "test", raw=raw)
+    ) == encode(table)
 
 
 def test_a_table_of_no_section_decodes(host: Host) -> None:
-    table = collect(X86_64, *sections_of([]), np.zeros(0, ROW), [], "test")
+    table = collect(X86_64, *sections_of([]), np.zeros(0, ROW), Names.of([]), "test")
     compare(host, table)
     assert same(decode(encode(table), X86_64, "test"), table)
 
@@ -92,13 +95,13 @@ def test_a_name_of_many_symbols_is_found_for_each(host: Host) -> None:
     rows = np.zeros(100, ROW)
     rows["offset"], rows["type"] = np.arange(100), ord("t")
     names = [b"a", *[b"same" * 100] * 98, b"z"]
-    compare(host, collect(X86_64, *sections_of([(".text", 100, 0, 64)]), rows, names, "test"))
+    compare(host, collect(X86_64, *sections_of([(".text", 100, 0, 64)]), rows, Names.of(names), "test"))
 
 
 def test_a_symbol_is_found_by_either_of_its_names() -> None:
     rows = np.array([(0, 0, 8, ord("t")), (0, 8, 8, ord("t")), (0, 16, 8, ord("t"))], ROW)
     names, raw = [b"f()", b"plain", b"g"], [b"_Z1fv", b"plain", b"f()"]
-    table = collect(X86_64, *sections_of([(".text", 24, 0, 0)]), rows, names, "test", raw=raw)
+    table = collect(X86_64, *sections_of([(".text", 24, 0, 0)]), rows, Names.of(names), "test", raw=raw)
     found = {name: [s.index for s in runtime_ksyms.lookup(table, 0, name)] for name in {*names, *raw}}
     assert found == {b"f()": [0, 2], b"_Z1fv": [0], b"plain": [1], b"g": [2]}
     assert runtime_ksyms.format_address(table, 0, 4) == b"f()+0x4/0x8"
@@ -107,7 +110,9 @@ def test_a_symbol_is_found_by_either_of_its_names() -> None:
 
 def test_of_several_symbols_at_one_address_the_largest_is_found() -> None:
     rows = np.array([(0, 0, 8, ord("t")), (0, 0, 0, ord("T")), (0, 0, 8, ord("t"))], ROW)
-    table = collect(X86_64, *sections_of([(".text", 16, 0, 0)]), rows, [b"_alias", b"start", b"alias"], "test")
+    table = collect(
+        X86_64, *sections_of([(".text", 16, 0, 0)]), rows, Names.of([b"_alias", b"start", b"alias"]), "test"
+    )
     assert runtime_ksyms.format_address(table, 0x1000, 0x1004) == b"alias+0x4/0x8"
 
 
@@ -122,7 +127,9 @@ def test_names_that_share_nothing_stay_near_their_length() -> None:
     names = [bytes(chance.choices(range(1, 256), k=40)) for _ in range(1000)]
     rows = np.zeros(1000, ROW)
     rows["type"] = ord("t")
-    assert len(encode(collect(X86_64, *sections_of([(".text", 16, 0, 0)]), rows, names, "test"))) < 1000 * (40 * 2 + 8)
+    assert len(encode(collect(X86_64, *sections_of([(".text", 16, 0, 0)]), rows, Names.of(names), "test"))) < 1000 * (
+        40 * 2 + 8
+    )
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
