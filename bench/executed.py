@@ -15,14 +15,19 @@ from buildplug.base.errors import BuildplugError
 from buildplug.base.process import run
 from buildplug.image.elf import Image
 from sample_kernel import boot
-from sample_kernel.boot import EXIT_OK, QEMU
+from sample_kernel.boot import EXIT_OK, machine_of
 
 # The options for a log line for every instruction, by a word in QEMU's help; newer ones first, as some have both.
 STEPS = {"one-insn-per-tb": ("-accel", "tcg,thread=single,one-insn-per-tb=on"), "-singlestep": ("-singlestep",)}
-COUNT = ("-icount", "shift=0")  # an instruction takes a nanosecond; rdtsc reads nanoseconds
-RDTSC = b"\x0f\x31"
-# The log's lines for an instruction to be executed, and for one that was not, as an interrupt came first.
-LINE = re.compile(r"^(Trace|Stopped).*\[(?:[0-9a-f]+/)?([0-9a-f]+)", re.M)
+COUNT = ("-icount", "shift=0")  # an instruction takes a nanosecond, which is what rdtsc of x86 reads
+# What reads the counter: rdtsc, mrs of pmevcntr0_el0, rdinstret; little-endian word and mask.
+CLOCKS = {
+    "x86_64": (0x310F, 0xFFFF), "i386": (0x310F, 0xFFFF), "aarch64": (0xD53BE800, 0xFFFFFFE0),
+    "riscv64": (0xC0202073, 0xFFFFF07F),
+}  # fmt: skip
+# The log's lines for an instruction to be executed, and for one that was not, as an interrupt came first or it begins
+# again to access a device.
+LINE = re.compile(r"^(Trace|Stopped|cpu_io_recompile).*(?:\[(?:[0-9a-f]+/)?|TB to )([0-9a-f]+)", re.M)
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class Executed:
 def traced(variant: Variant, work: str, rounds: int) -> Executed:
     """The executed addresses, by QEMU's log. Raises BuildplugError if log and counter disagree."""
     text = variant.text.section(".text")
-    known = run([QEMU, "-help"], Path.cwd(), "say its options").output
+    known = run([machine_of(variant.image).program, "-help"], Path.cwd(), "say its options").output
     steps = next(options for name, options in STEPS.items() if name in known)
     with tempfile.TemporaryDirectory(prefix="bench.") as folder:
         log = Path(folder) / "log"
@@ -84,7 +89,9 @@ def traced(variant: Variant, work: str, rounds: int) -> Executed:
                 addresses.append(int(address, 16))
             else:
                 addresses.pop()
-    clocks = {address for address in set(addresses) if _code(variant.text, address).startswith(RDTSC)}
+    word, mask = CLOCKS[variant.text.arch.name]
+    code = {address: int.from_bytes(_code(variant.text, address)[:4], "little") for address in set(addresses)}
+    clocks = {address for address in code if code[address] & mask == word}
     places = [place for place, address in enumerate(addresses) if address in clocks]
     empty, *pieces = [addresses[a + 1 : b + 1] for a, b in list(pairwise(places))[::2]]
     found = sum(len(piece) - len(empty) for piece in pieces)

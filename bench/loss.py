@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.executed import Variant, counted, traced
+from bench.executed import CLOCKS, Variant, counted, traced
 from buildplug.arch.decode import instructions
-from buildplug.arch.registry import ARCHES
 from buildplug.base.errors import BuildplugError
 from buildplug.config.rule import find
 from buildplug.image.elf import Image
@@ -115,7 +114,7 @@ def main() -> None:
     print(
         f"{'instructions':<16}{'!paravirt':>12}{'unpatched':>12}{'patched':>12}{'its nops':>12}{'lost':>9}  cache lines"
     )
-    for arch in ARCHES:
+    for arch in CLOCKS:
         with tempfile.TemporaryDirectory(prefix="bench.") as name:
             kernel = kernels(Path(name) / "kernel", arch)
             for work, rounds in WORKS.items():

@@ -95,10 +95,8 @@ _Noreturn void kernel_main(uint32_t command_line)
 	if (command_line_has("crash") || command_line_has("crash=trap"))
 		crash(command_line_has("crash=trap"));
 
-#ifdef X86_H /* work.c: not yet for others */
 	if (command_line_value("work="))
 		work_run(command_line_value("work="));
-#endif
 
 	good = checks_run(shim, xen_running);
 	if (command_line_has("hold")) {

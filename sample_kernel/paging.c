@@ -35,6 +35,7 @@ unsigned long *paging_entry(const void *address)
 {
 	unsigned long *table = root;
 
+#pragma GCC unroll 4 /* whether an op in it is a call or not */
 	for (unsigned shift = PAGING_TOP; shift > 12; shift -= PAGING_INDEX)
 		table = next_level(&table[(uintptr_t)address >> shift & INDEX]);
 	return &table[(uintptr_t)address >> 12 & INDEX];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Work whose instructions are counted: `work=NAME rounds=N`. The counter is the time stamp counter,
- * which counts instructions in an emulator with that option (QEMU's -icount). Only the code between
- * begin() and end() counts.
+ * Work whose instructions are counted: `work=NAME rounds=N`, in an emulator (QEMU's -icount). Only
+ * the code between begin() and end() counts.
  */
+#include "work.h"
 #include "bp_paravirt.h"
 #include "kernel.h"
 #include "paravirt.h"
@@ -15,29 +15,22 @@ static unsigned long table[ENTRIES];
 static uint8_t page[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static volatile unsigned long result; /* keeps the compiler from removing work */
 
-static uint32_t now(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
-	return low;
-}
-
 static __attribute__((noinline)) void begin(void)
 {
-	begun = now();
+	begun = counter();
 }
 
 static __attribute__((noinline)) void end(void)
 {
-	counted += now() - begun - overhead;
+	counted += counter() - begun - overhead;
 }
 
 /* Two instructions a round: shows whether the counter counts instructions. */
 static void loop(unsigned long rounds)
 {
 	begin();
-	__asm__ volatile("1: dec %0\n\tjnz 1b" : "+r"(rounds) : : "cc");
+	for (; rounds; rounds--)
+		__asm__ volatile("" : "+r"(rounds));
 	end();
 }
 
@@ -60,10 +53,10 @@ static void pte(unsigned long rounds)
 
 	begin();
 	while (rounds--) {
-		for (unsigned long *entry = table; entry < table + ENTRIES; entry++) {
-			unsigned long pte = pv_make_pte(address | PTE_PRESENT | PTE_WRITE);
+		for (unsigned long *entry = table; entry < table + ENTRIES;) {
+			unsigned long pte = pv_make_pte(PTE_OF(address) | WORK_PTE);
 
-			pv_set_pte(entry, pte);
+			work_set_pte(&entry, pte);
 			sum += pv_pte_val(pte);
 			address += PAGE_SIZE;
 		}
@@ -84,7 +77,7 @@ static void storm(unsigned long rounds)
 			;
 		begin();
 		pv_irq_enable();
-		__asm__ volatile("cld"); /* interrupts come one instruction later */
+		__asm__ volatile("nop"); /* on some, interrupts come one instruction later */
 		pv_irq_disable();
 		end();
 	}
@@ -101,17 +94,15 @@ static void mixed(unsigned long rounds)
 		unsigned long entry;
 
 		pv_irq_disable();
-		entry =
-		    pv_make_pte(physical(page) | PTE_PRESENT | PTE_WRITE | (i & 1) * PTE_ACCESSED);
+		entry = pv_make_pte(PTE_OF(physical(page)) | WORK_PTE | (i & 1) * WORK_PTE_BIT);
 		pv_set_pte(paging_entry(page), entry);
 		pv_flush_tlb();
 		page[i % PAGE_SIZE]++;
-		sum += pv_pte_val(entry) + pv_cpuid(0, 0).ebx;
-		pv_wrmsr(MSR_SCRATCH, pv_rdmsr(MSR_SCRATCH) + i);
-		pv_write_cr3(pv_read_cr3());
+		sum += pv_pte_val(entry) + work_cpu(i);
+		pv_write_root(pv_read_root());
 		pv_irq_restore(flags);
 		pv_io_delay();
-		__asm__ volatile("int3");
+		__asm__ volatile(BREAKPOINT);
 	}
 	end();
 	result = sum;
@@ -121,10 +112,9 @@ static void mixed(unsigned long rounds)
 static void fixup(unsigned long rounds)
 {
 	const struct bp_backend *native = &bp_paravirt_native;
-	unsigned long cr0 = read_cr0();
+	unsigned long state = poke_begin(); /* bp_write writes directly */
 	struct bp_status status;
 
-	write_cr0(cr0 & ~(unsigned long)CR0_WP); /* bp_write writes directly */
 	do {
 		status =
 		    bp_switch(&bp_paravirt, native, NULL, kernel_start, kernel_end, bp_write, NULL);
@@ -136,7 +126,7 @@ static void fixup(unsigned long rounds)
 	} while (!status.error && --rounds);
 	if (status.error)
 		panic("fixup failed");
-	write_cr0(cr0);
+	poke_end(state);
 }
 
 static const struct work {
@@ -160,6 +150,7 @@ void work_run(const char *name)
 {
 	unsigned long rounds = number(command_line_value("rounds="));
 
+	counter_start();
 	begin();
 	end();
 	overhead = counted;

@@ -26,6 +26,7 @@
 #define PTE_PXN_BIT 53
 #define PTE_UXN_BIT 54
 #define PTE_PSEUDO_BIT 55 /* for software: what the shim inverts */
+#define PTE_SOFTWARE_BIT 56
 
 #define FLAGS_MASKED 0x80 /* I of DAIF and of SPSR_EL1 */
 #define FLAGS_MASKED_BIT 7
@@ -58,9 +59,10 @@
 #define IRQ_CALL(function) __asm__ volatile(BP_CALL_8(function) : : : "x16", "x17", "x30", "memory")
 
 /* Registers that compilers keep values in: there are ops for each. */
-#define VALUE_REGISTERS                                                                            \
-	x0, x1, x2, x3, x4, x5, x6, x7, x8, x9, x10, x11, x12, x13, x14, x15, x16, x17, x18, x19,  \
-	    x20, x21, x22, x23, x24, x25, x26, x27, x28
+#define VALUE_REGISTERS x0, BUT_X0
+#define BUT_X0                                                                                     \
+	x1, x2, x3, x4, x5, x6, x7, x8, x9, x10, x11, x12, x13, x14, x15, x16, x17, x18, x19, x20, \
+	    x21, x22, x23, x24, x25, x26, x27, x28
 
 /* registers.S: all but sp; their number. */
 #define ALL_REGISTERS VALUE_REGISTERS, x29, x30

@@ -61,25 +61,26 @@ entry:
 	str x0, [sp, #elr_at]
 	mrs x0, spsr_el1
 	str x0, [sp, #spsr_at]
-	bl pv_read_far
+	PV(read_far)
 	str x0, [sp, #far_at]
-	bl pv_io_delay
+	PV(io_delay)
 	/* In exceptions interrupts are as they were, as the shim has a flag of its own. */
 	ldr x0, [sp, #esr_at]
 	tbnz x0, #ESR_INTERRUPT_BIT, 1f
 	ldr x0, [sp, #spsr_at]
 	tbnz x0, #FLAGS_MASKED_BIT, 1f
 	msr daifclr, #2
-1:	bl pv_irq_save_x0
+1:	PV(irq_save_x0)
 	str x0, [sp, #irq_at]
-	bp_call_8 pv_irq_disable
+	PV_ROOM(irq_disable)
 	each stp
 	mov x0, sp
 	bl trap
 	each ldp
 	ldr x0, [sp, #irq_at]
-	bl enable_if_set
-	msr daifset, #2 /* the next two would not survive an interrupt */
+	tbnz x0, #FLAGS_MASKED_BIT, 2f
+	PV(irq_enable)
+2:	msr daifset, #2 /* the next two would not survive an interrupt */
 	ldr x0, [sp, #elr_at]
 	msr elr_el1, x0
 	ldr x0, [sp, #spsr_at]
@@ -90,13 +91,5 @@ entry:
 	add sp, sp, #frame_size
 	eret
 	.size entry, . - entry
-
-	/* x0: what pv_irq_save returned. Every other register is live. */
-	.type enable_if_set, @function
-enable_if_set:
-	tbnz x0, #FLAGS_MASKED_BIT, 1f
-	b pv_irq_enable
-1:	ret
-	.size enable_if_set, . - enable_if_set
 
 	.section .note.GNU-stack, "", @progbits

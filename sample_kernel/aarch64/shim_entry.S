@@ -66,10 +66,13 @@
 	op shim_pte_val_\register, SHIM_PTE_VAL, "eor \register, \register, #pseudo"
 	op shim_set_pte_\register, SHIM_SET_PTE, "str \register, [x0]"
 	.endr
+	.irp register, BUT_X0
+	op shim_set_pte_next_\register, SHIM_SET_PTE, "str \register, [x0], #8"
+	.endr
 
 	op shim_read_far, SHIM_READ_FAULT, "mrs x0, far_el1"
 	op shim_read_ttbr1, SHIM_READ_ROOT, "mrs x0, ttbr1_el1"
-	op shim_write_ttbr1, SHIM_WRITE_ROOT, "msr ttbr1_el1, x0", "isb", "tlbi vmalle1is", "dsb ish", "isb"
+	op shim_write_ttbr1, SHIM_WRITE_ROOT, "msr ttbr1_el1, x0", "isb"
 	op shim_flush_tlb, SHIM_FLUSH_TLB, "dsb ishst", "tlbi vmalle1is", "dsb ish", "isb"
 	op shim_set_timer, SHIM_SET_TIMER, "msr cntv_cval_el0, x0"
 

@@ -46,6 +46,9 @@ bool load_plausible(unsigned long flags)
 void load_cpu(void)
 {
 	long version = pv_psci(PSCI_VERSION, 0, 0, 0);
+	unsigned long entries[2] = {0, 0}, *entry = entries;
 
+	pv_set_pte_next(&entry, PTE_PAGE);
+	EXPECT(entries[0] == PTE_PAGE && entry == entries + 1);
 	EXPECT(version == SHIM_PSCI_VERSION || version >> 16 <= 1);
 }

@@ -23,6 +23,7 @@
 #define PTE_EXECUTE 0x8
 #define PTE_ACCESSED 0x40
 #define PTE_DIRTY 0x80
+#define PTE_SOFTWARE 0x100
 
 #define SSTATUS_SIE 0x2
 #define SSTATUS_SPIE_BIT 5

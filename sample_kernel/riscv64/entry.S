@@ -38,9 +38,9 @@ entry:
 	csrr a0, \register
 	sd a0, \register\()_at(sp)
 	.endr
-	call pv_read_stval
+	PV(read_stval)
 	sd a0, stval_at(sp)
-	call pv_io_delay
+	PV(io_delay)
 	/* In exceptions the flag is as it was, as the shim has one of its own. */
 	ld a0, scause_at(sp)
 	bltz a0, 1f
@@ -48,16 +48,18 @@ entry:
 	andi a0, a0, SSTATUS_SPIE
 	srli a0, a0, SSTATUS_SPIE_BIT - 1
 	csrs sstatus, a0
-1:	call pv_irq_save_a0
+1:	PV(irq_save_a0)
 	sd a0, irq_at(sp)
-	bp_call_12 pv_irq_disable
+	PV_ROOM(irq_disable)
 	each sd
 	mv a0, sp
 	call trap
 	each ld
 	ld a0, irq_at(sp)
-	call enable_if_set
-	csrci sstatus, 2 /* the next two would not survive an interrupt */
+	andi a0, a0, FLAGS_IF
+	beqz a0, 2f
+	PV(irq_enable)
+2:	csrci sstatus, 2 /* the next two would not survive an interrupt */
 	.irp register, sepc, sstatus
 	ld a0, \register\()_at(sp)
 	csrw \register, a0
@@ -67,14 +69,5 @@ entry:
 	addi sp, sp, frame_size
 	sret
 	.size entry, . - entry
-
-	/* a0: what pv_irq_save returned. Every other register is live. */
-	.type enable_if_set, @function
-enable_if_set:
-	andi a0, a0, FLAGS_IF
-	beqz a0, 1f
-	j pv_irq_enable
-1:	ret
-	.size enable_if_set, . - enable_if_set
 
 	.section .note.GNU-stack, "", @progbits

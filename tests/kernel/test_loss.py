@@ -2,6 +2,8 @@
 by QEMU's count of instructions; and every site that fixup leaves, by objdump."""
 
 import re
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,35 +19,51 @@ from tests.conftest import tool
 WORKS = {"irq": 100, "pte": 2, "storm": 20, "mixed": 20}  # rounds
 
 
+ARCHES = ("x86_64", "aarch64", "riscv64")
+FAST = {"x86_64": set(WORKS), "aarch64": {"mixed"}, "riscv64": {"mixed"}}
+MEASURED = [
+    pytest.param(arch, work, marks=[] if work in FAST[arch] else pytest.mark.slow) for arch in ARCHES for work in WORKS
+]
+
+
 @pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> loss.Kernels:
-    return loss.kernels(tmp_path_factory.mktemp("loss") / "kernel")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], loss.Kernels]:
+    """Builds the variants for an architecture, once."""
+    return cache(lambda arch: loss.kernels(tmp_path_factory.mktemp("loss") / "kernel", arch))
 
 
-def test_counter_is_one_of_instructions(kernels: loss.Kernels) -> None:
-    assert counted(kernels.native, "loop", 3000) - counted(kernels.native, "loop", 1000) == 2 * 2000
+@pytest.mark.parametrize("arch", ARCHES)
+def test_counter_is_one_of_instructions(kernels: Callable[[str], loss.Kernels], arch: str) -> None:
+    native = kernels(arch).native
+    assert counted(native, "loop", 3000) - counted(native, "loop", 1000) == 2 * 2000
 
 
-def test_patched_kernel_executes_what_one_without_paravirt_does_and_nops(kernels: loss.Kernels) -> None:
-    for work, rounds in WORKS.items():
-        native, unpatched = (counted(way, work, rounds) for way in (kernels.native, kernels.unpatched))
-        patched = traced(kernels.patched, work, rounds)
-        assert native < patched.instructions < unpatched, work
-        assert patched.instructions - patched.among(kernels.nops) <= native * 1.001, work
+@pytest.mark.parametrize(("arch", "work"), MEASURED)
+def test_patched_kernel_executes_what_one_without_paravirt_does_and_nops(
+    kernels: Callable[[str], loss.Kernels], arch: str, work: str
+) -> None:
+    built, rounds = kernels(arch), WORKS[work]
+    native, unpatched = (counted(way, work, rounds) for way in (built.native, built.unpatched))
+    patched = traced(built.patched, work, rounds)
+    assert native <= patched.instructions < unpatched
+    assert patched.instructions - patched.among(built.nops) <= native * 1.001
 
 
-def test_every_site_has_the_native_instructions_and_nops(kernels: loss.Kernels, tmp_path: Path) -> None:
-    declared = read(kernels.patched.image.parent.parent / "paravirt.toml", X86_64)
-    names, forms = list(declared.ops), kernels.patched.text.arch.forms
+def test_every_site_has_the_native_instructions_and_nops(
+    kernels: Callable[[str], loss.Kernels], tmp_path: Path
+) -> None:
+    built = kernels("x86_64")
+    declared = read(built.patched.image.parent.parent / "paravirt.toml", X86_64)
+    names, forms = list(declared.ops), built.patched.text.arch.forms
     native = declared.backends["native"]
     (tmp_path / "ops.S").write_text("".join(f"{name}: {way.inline}\n nop\n" for name, way in native.items()))
     tool("gcc", "-c", "ops.S", "-o", "ops.o", cwd=tmp_path)
     wanted = dict[str, list[str]]()
     for label, text in re.findall(r"<(\w+)>:\n((?:.+\n)+)", listing(tmp_path / "ops.o")):
         wanted[label] = [code for _, code in lines(text)][:-1]
-    code = dict(lines(listing(kernels.patched.text.path)))
+    code = dict(lines(listing(built.patched.text.path)))
     longer = set()
-    for address, number, op in loss.sites(Image(kernels.patched.image)):
+    for address, number, op in loss.sites(Image(built.patched.image)):
         form, name = forms[number], names[op]
         if not form.kind.inline or native[name].function:
             continue
