@@ -7,6 +7,7 @@ Where there are no relocations, or an architecture's are unknown, layout.py comp
 """
 
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from buildplug.image.headers import SHN_UNDEF, SHT_NOBITS, STT_GNU_IFUNC, Array,
 from buildplug.image.keys import Keys
 from buildplug.image.pairs import Pairs, allocated, clear, masks
 from buildplug.image.places import same_place, same_words
-from buildplug.image.rewritten import exchanged, same_veneers
+from buildplug.image.rewritten import destinations, exchanged, same_veneers
 from buildplug.image.symtab import among
 
 # Linker-generated, and dependent on addresses without having relocations.
@@ -243,18 +244,34 @@ def _masked(pairs: Pairs, before: Array) -> tuple[Array, dict[int, Field]]:
 
 
 def _only_moved(pairs: Pairs, keys: Keys, pair: int) -> bool:
-    """Whether parts of a section moved but are otherwise the same: compares the bytes of each symbol in both sections,
-    and what the references refer to. Bytes outside symbols are not checked."""
-    parts = []
-    for image, section, keyed in zip((pairs.draft, pairs.final), pairs.sections(pair), keys.of(pair), strict=True):
-        content = _plain(image, section, keyed[:, 0], keyed[:, 1]).tobytes()
+    """Whether parts of a section moved, or the linker added veneers, but it is otherwise the same: compares the bytes
+    of each symbol in both sections, and what the references refer to. Bytes outside symbols are only checked in front
+    of veneers, if nothing moved."""
+    contents, parts, images = list[bytes](), [], (pairs.draft, pairs.final)
+    for image, section, keyed in zip(images, pairs.sections(pair), keys.of(pair), strict=True):
+        contents.append(_plain(image, section, keyed[:, 0], keyed[:, 1]).tobytes())
         inside = image.symbols_of(section.index)
+        for mark in image.arch.marks if image.arch.veneers else ():  # veneers have some
+            inside = inside[~within(inside, image.with_prefix(mark))]
         rows = image.symbols[inside]
         starts = (rows["value"] - np.uint64(section.address)).tolist()
         named = zip(image.names_of(inside), starts, rows["size"].tolist(), strict=True)
-        parts.append([(name, start, content[start : start + size]) for name, start, size in named])
+        parts.append([(name, start, contents[-1][start : start + size]) for name, start, size in named])
     common = {name for name, _, _ in parts[0]} & {name for name, _, _ in parts[1]}
     places = [sorted((name, start) for name, start, _ in part if name in common) for part in parts]
     bytes_ = [sorted((name, code) for name, _, code in part if name in common) for part in parts]
     targets = [sorted(map(tuple, keyed[:, 1:].tolist())) for keyed in keys.of(pair)]
-    return places[0] != places[1] and bytes_[0] == bytes_[1] and targets[0] == targets[1]
+    same = bytes_[0] == bytes_[1] and targets[0] == targets[1]
+    added = [[start for name, start, code in part if name not in common and code] for part in parts]
+    if not same or not pairs.final.arch.veneers or not any(added):
+        return same and places[0] != places[1]
+    if not all(map(_veneers, images, pairs.sections(pair), added)):
+        return False
+    first = min(*map(len, contents), *chain(*added))
+    return places[0] != places[1] or contents[0][:first] == contents[1][:first]
+
+
+def _veneers(image: Image, section: Section, offsets: list[int]) -> bool:
+    """Whether there is a veneer at each of these offsets."""
+    addresses = np.array(offsets, "u8") + np.uint64(section.address)
+    return bool((destinations(image, addresses) != addresses).all())
