@@ -90,6 +90,7 @@ class Arch:
     global_pointer: tuple[frozenset[int], str] | None = None  # r_type whose addend is from the symbol of that name
     reach: str = ""  # what helps where a site does not reach a function
     mended: str = ""  # what helps where linkers keep relocations that are not true
+    unloaded: str = ""  # what helps where linkers keep no relocations of sections that are not loaded
     paired: bool = False  # whether such pairs are usual: fields are not compared
     made: dict[int, tuple[Form, ...]] = field(
         default_factory=dict

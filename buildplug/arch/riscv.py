@@ -140,6 +140,7 @@ RISCV64 = Arch(
     global_pointer=(frozenset({47, 48}), "__global_pointer$"),
     reach="compile with -mno-relax, as calls and jumps that the linker relaxed reach less",
     mended="compile with -mno-relax, as not every linker's relocations are true after relaxation",
+    unloaded="link with --no-relax, as lld that relaxes keeps no relocations of sections that are not loaded",
     paired=True,
     forms=FORMS,
     instruction=2,

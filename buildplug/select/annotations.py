@@ -41,9 +41,12 @@ class _Piece:
     start: int
     raw: Array
 
-    def bad(self, image: Image, rule: Rule, member: Member, record: int, expected: str, found: str) -> BuildplugError:
+    def bad(
+        self, image: Image, rule: Rule, member: Member, record: int, expected: str, found: str, remedy: str = ""
+    ) -> BuildplugError:  # fmt: skip
         where = f"rule {rule.name}: {self.section.name}, record {record}, member {member.name}"
-        return image.bad(f"{where}: expected {expected}, found {found}", "correct the record, or the rule's members")
+        remedy = remedy or "correct the record, or the rule's members"
+        return image.bad(f"{where}: expected {expected}, found {found}", remedy)
 
 
 @frozen
@@ -158,7 +161,9 @@ def _strings(image: Image, rule: Rule, piece: _Piece, member: Member, column: _C
         section = image.sections[index if index >= 0 else home] if index >= 0 or home >= 0 else None
         if section is None or not section.address <= address < section.address + section.size:
             found = f"{address:#x}, in no section{'' if index >= 0 else ', and no relocation'}"
-            raise piece.bad(image, rule, member, record, "the address of a string", found)
+            none_kept = not piece.section.alloc and (column.symbols < 0).all()
+            remedy = image.arch.unloaded if none_kept else ""
+            raise piece.bad(image, rule, member, record, "the address of a string", found, remedy)
         if section.type == SHT_NOBITS:
             texts[address, index] = ""
             continue

@@ -13,6 +13,7 @@ from elftools.elf.elffile import ELFFile
 
 from buildplug.arch.form import KIND_NAMES, KINDS
 from buildplug.config.ops import read
+from buildplug.config.project import read as read_config
 from buildplug.config.rule import find
 from buildplug.image.elf import Image
 from buildplug.image.headers import SHT_NOBITS
@@ -35,7 +36,12 @@ KERNELS = {  # architecture, compiler, linker
     "riscv64-clang": ("riscv64", "clang", "riscv64-linux-gnu-ld"),
     "aarch64-gcc": ("aarch64", "gcc", "aarch64-linux-gnu-ld"),
     "aarch64-clang": ("aarch64", "clang", "aarch64-linux-gnu-ld"),
+    "riscv64-lld-19": ("riscv64", "gcc", "ld.lld-19"),
+    "riscv64-lld": ("riscv64", "clang", "ld.lld"),
+    "aarch64-lld-19": ("aarch64", "clang", "ld.lld-19"),
+    "aarch64-lld": ("aarch64", "gcc", "ld.lld"),
 }
+SLOW = ("riscv64-lld", "aarch64-lld")
 
 
 @dataclass(frozen=True)
@@ -71,11 +77,14 @@ FACTS = {
 WORDS = {4: "I", 8: "Q"}  # bytes of an address -> struct's letter
 
 
-@pytest.fixture(scope="module", params=KERNELS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in KERNELS]
+)
 def kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = copy_sample(tmp_path_factory.mktemp(request.param) / "kernel")
     arch, cc, ld = KERNELS[request.param]
-    edit(folder / "buildplug.toml", ('cc = "gcc"', f'cc = "{cc}"'), ('ld = "ld"', f'ld = "{ld}"'))
+    usual = read_config(folder, arch=arch).toolchain.ld
+    edit(folder / "buildplug.toml", ('cc = "gcc"', f'cc = "{cc}"'), (f'ld = "{usual}"', f'ld = "{ld}"'))
     assert built(folder, "--arch", arch, "--build-dir", folder / "build")["links"] == 2
     return folder / "build" / "vmlinux"
 

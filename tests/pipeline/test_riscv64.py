@@ -147,6 +147,18 @@ def test_program_uses_tables_of_references_and_records(tmp_path: Path, ld: str, 
     assert len(said) == 2
 
 
+def test_lld_that_relaxes_keeps_no_relocations_for_exports(tmp_path: Path) -> None:
+    config = tmp_path / "buildplug.toml"
+    config.write_text(PROJECT.format(ld="ld.lld-19", relax="-mno-relax") + '[[table]]\nrule = "exports"\n')
+    (tmp_path / "main.c").write_text('#include "bp_exports.h"\nvoid _start(void) {}\nBP_EXPORT(_start, "own");\n')
+    (tmp_path / "kernel.lds").write_text(SCRIPT)
+    message = one_line(buildplug("build", tmp_path).stderr)
+    assert "member namespace: expected the address of a string, found 0x0" in message
+    assert "link with --no-relax" in message
+    edit(config, ("[link]\n", '[link]\nflags = ["--no-relax"]\n'))
+    assert built(tmp_path)["tables"]["exports"]["rows"] == 1
+
+
 def test_code_that_could_not_slide_is_refused(tmp_path: Path) -> None:
     script = SCRIPT.replace(".got :", "__global_pointer$ = . + 0x800;\n    .got :")
     project = PROJECT.format(ld=LINKERS[0], relax="-mno-relax").replace("medany", "medlow")
