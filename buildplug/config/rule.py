@@ -13,7 +13,7 @@ from buildplug.base.errors import BuildplugError
 from buildplug.base.keys import OneOf, keys_of, union_of
 from buildplug.base.records import frozen
 from buildplug.base.schema import convert, load, misplaced, unknown
-from buildplug.config.select import TYPES, Base, References, Select, check_names, with_functions
+from buildplug.config.select import TYPES, Base, Globs, References, Select, Value, check_names, with_functions
 from buildplug.image.demangle import TRIM
 
 RECORDS = ".bp_records."  # prefix of the record sections that buildplug's macros emit
@@ -28,6 +28,26 @@ class Field:
     type: Annotated[str, OneOf("type", TYPES), "As numpy names it, or `string`."]
     value: Annotated[str, "The value of the row that it holds, of those below or a member."]
     base: Annotated[Base, "What an address is relative to: the field itself, the table, or nothing."] = "here"
+
+
+@frozen
+class Row:
+    """A row of what is selected. Without any, each that is selected has one row, of its own values."""
+
+    only: Annotated[
+        dict[str, Globs], "Only of those whose value of that name, a string, is among these; of all the others, none."
+    ] = field(default_factory=dict)
+    numbers: Annotated[dict[str, int], "Values of the row besides those of what is selected: numbers."] = field(
+        default_factory=dict
+    )
+    addresses: Annotated[dict[str, str], "The same: addresses of the symbols of these names."] = field(
+        default_factory=dict
+    )
+
+    @property
+    def values(self) -> dict[str, Value]:
+        numbers = {name: Value("number that the row says") for name in self.numbers}
+        return numbers | {name: Value("address of a symbol that the row says", "address") for name in self.addresses}
 
 
 @frozen
@@ -49,6 +69,7 @@ class Output:
     ] = ""
     raw: Annotated[bool, "With `demangle`: symbols can be looked up by their names in the image, too."] = False
     fields: Annotated[tuple[Field, ...], "Of format `rows`: the fields of a row."] = ()
+    each: Annotated[tuple[Row, ...], "Of format `rows`: the rows of each that is selected, in this order."] = ()
     sort: Annotated[
         tuple[str, ...],
         "The values that order the rows; by default that of the first field with an address, or the first.",
@@ -64,6 +85,7 @@ class Output:
     flags: Annotated[str, OneOf("flags", ("a", "aw")), "Of the section: `aw` if it is writable."] = "a"
     align: Annotated[int, "Of the section: bytes, a power of two."] = 16
     placed: Annotated[bool, "The kernel's own linker script places the section."] = False
+    first: Annotated[bool, "With `placed`: the table is in front of what the kernel has in that section."] = False
     section: Annotated[str, "Name of the section; by default `.bp_` and the rule's name."] = ""  # gas wants the dot
     symbol: Annotated[str, "Name of the table; by default `bp_` and the rule's name."] = ""
 
@@ -97,12 +119,22 @@ class Rule:
     @cached_property
     def values(self) -> dict[str, str]:
         """What a field may hold: value -> description."""
-        return {name: value.about for name, value in with_functions(self.select.values).items()}
+        return {name: value.about for name, value in self._values.items()}
 
     @cached_property
     def holds(self) -> dict[str, str]:
         """Value -> number, address or string."""
-        return {name: value.holds for name, value in with_functions(self.select.values).items()}
+        return {name: value.holds for name, value in self._values.items()}
+
+    @cached_property
+    def _values(self) -> dict[str, Value]:
+        return with_functions(self.select.values) | (self.table.each[0].values if self.table.each else {})
+
+    @cached_property
+    def asked(self) -> set[str]:
+        """The values that it makes use of."""
+        only = (name for row in self.table.each for name in row.only)
+        return {*(entry.value for entry in self.table.fields), *self.table.sort, *only}
 
     def select_as(self, kind: type[Kind]) -> Kind:
         """`select`, which must be of that kind. Raises BuildplugError."""
@@ -178,8 +210,31 @@ def _checked(rule: Rule, where: object) -> Rule:
         if given and not goes:
             needs = {"demangle": "format ksyms", "raw": "demangle and by_name"}.get(key, "demangle")
             raise BuildplugError(f"{where}: table", f"{key} is for tables with {needs}", "leave it out")
+    if rule.table.first and not rule.table.placed:
+        raise BuildplugError(f"{where}: table", "first is for tables with placed", "leave it out")
+    _check_each(rule, f"{where}: table: each")
     _check_fields(rule, f"{where}: table")
     return rule
+
+
+def _check_each(rule: Rule, where: str) -> None:
+    if rule.table.each and not rule.table.fields:
+        raise BuildplugError(where, "expected fields, found none", "add fields, or leave each out")
+    for number, row in enumerate(rule.table.each):
+        place, own = f"{where}[{number}]", [*row.numbers, *row.addresses]
+        check_names(place, "value", own)
+        if taken := sorted(with_functions(rule.select.values).keys() & own):
+            raise BuildplugError(place, f"{taken[0]} is a value of what is selected", "rename it")
+        if row.values != rule.table.each[0].values:
+            expected = ", ".join(rule.table.each[0].values) or "none"
+            raise BuildplugError(
+                place, f"expected the values of the first, {expected}, found {', '.join(own) or 'none'}"
+            )
+        for name in row.only:
+            if name not in rule.values:
+                raise unknown(f"{place}: only", "value", name, rule.values)
+            if rule.holds[name] != "string":
+                raise BuildplugError(f"{place}: only", f"expected strings, found {name}, of {rule.holds[name]}s")
 
 
 def _check_fields(rule: Rule, where: str) -> None:

@@ -65,6 +65,7 @@ class References:
         "kind": Value("kind of the site, its place in: " + " ".join(KIND_NAMES)),
         "addend": Value("addend of the relocation"),
         "slot": Value("number of the target among the words of its object"),
+        "held": Value("name of the function whose address the slot holds in the image; empty if none", "string"),
         "zero": Value("zero, for padding"),
     }
 

@@ -12,7 +12,7 @@ import numpy as np
 from buildplug.base import input_order
 from buildplug.base.errors import BuildplugError
 from buildplug.image import headers
-from buildplug.image.headers import SHF_ALLOC, SHT_NOBITS, SHT_REL, SHT_RELA, Array
+from buildplug.image.headers import SHF_ALLOC, SHT_NOBITS, SHT_REL, SHT_RELA, Array, Section
 from buildplug.image.symtab import SymbolTable, among
 
 # A relocation: index of its section, offset in that (bytes), r_type, symbol index, addend (for SHT_REL, too).
@@ -29,6 +29,20 @@ PIECE = 1 << 15  # relocations that are looked at together: they fit into a proc
 
 class Image(SymbolTable):
     """A linked ELF file: its sections, symbols and relocations."""
+
+    _cut = 0  # the index of the section whose start is left out
+
+    def without_start(self, section: Section, size: int) -> "Image":
+        """The same image, as if the section began so many bytes later: without those, and without their
+        relocations."""
+        image = Image.of(self.path, self._file)
+        image.headers = image.sections.headers = image.headers.copy()
+        image.headers["address"][section.index] += size
+        image.headers["offset"][section.index] += size
+        image.headers["size"][section.index] -= size
+        image._cut = section.index
+        image.adopt(self)
+        return image
 
     @cached_property
     def _relocation_sections(self) -> Array:
@@ -104,6 +118,10 @@ class Image(SymbolTable):
             raise bad(int(np.argmax(symbol[entries])), "its symbol lies outside the symbol table")
         if not known and against is not None:
             entries, types = (column[against[symbol[entries]]] for column in (entries, types))
+        if self._cut:
+            cut = about[np.searchsorted(ends, entries, "right")] == self._cut
+            kept = ~cut | (raw["offset"][entries] >= self.addresses[self._cut])
+            entries, types = entries[kept], types[kept]
         rows = room[: len(entries)] if len(room) else np.zeros(len(entries), RELOCATION)
         rows["section"] = about[np.searchsorted(ends, first + entries, "right")]
         rows["offset"] = raw["offset"][entries]

@@ -29,7 +29,7 @@ class File:
         self._read(content)
 
     @classmethod
-    def of(cls, path: Path, content: bytes) -> Self:
+    def of(cls, path: Path, content: bytes | mmap.mmap) -> Self:
         """An image in memory; `path` is for messages."""
         image = cls.__new__(cls)
         image.path = path

@@ -177,7 +177,8 @@ class FinalLink:
         else:  # the linker places orphans behind .rodata; this keeps them from --gc-sections
             ours = [f"--undefined={table.rule.symbol}" for table in self.config.tables]
         elf = ["--format=default"] if "format" in self.line else []  # what a last -b binary would make of our objects
-        command = [self.ld, *self.flavor, *ours, *words, *last, *self.config.link_options, *elf]
+        first = map(str, tables.first)
+        command = [self.ld, *self.flavor, *ours, *first, *words, *last, *self.config.link_options, *elf]
         command += map(str, tables.inputs)
         if self._map:
             # where a % in the name of our folder would be taken for the output, the whole name is said by that

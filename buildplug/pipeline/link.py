@@ -40,6 +40,7 @@ def link(config: Config, sources: list[Path], tables: TableFiles, output: Path) 
     command = [
         config.toolchain.ld, *config.link.flags, *config.link_options, *inserts, config.relative(tables.placement),
         *(["-T", config.relative(own)] if config.link.script else []),
+        *(config.relative(path) for path in tables.first),
         *(config.relative(config.object_of(source)) for source in sources),
 
         *(config.relative(config.root / name) for name in config.link.objects),

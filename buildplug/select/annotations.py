@@ -63,7 +63,6 @@ def records_of(image: Image, rule: Rule) -> dict[str, Array]:
     Raises BuildplugError."""
     if not len(image.symbols):
         raise image.bad(f"rule {rule.name}: expected symbols, found none", "do not strip the image")
-    asked = {*rule.table.sort, *(field.value for field in rule.table.fields)}
     parts: dict[str, list[Array]] = {}
     pieces = _pieces(image, rule)
     every, ends = _relocations(image, pieces)
@@ -74,7 +73,7 @@ def records_of(image: Image, rule: Rule) -> dict[str, Array]:
             found = {member.name: piece.raw[member.name] if member.holds == "number" else column.values}
             if member.holds == "string":
                 found[member.name] = _strings(image, rule, piece, member, column)
-            elif f"{member.name}.symbol" in asked:
+            elif f"{member.name}.symbol" in rule.asked:
                 found[f"{member.name}.symbol"] = _names(image, rule, piece, member, column)
             for value, part in found.items():
                 parts.setdefault(value, []).append(part)

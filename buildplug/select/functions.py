@@ -1,9 +1,9 @@
-"""The function that contains each of many addresses."""
+"""The function that contains each of many addresses, or whose address each of many words holds."""
 
 import numpy as np
 
 from buildplug.image.elf import Image
-from buildplug.image.headers import SHF_ALLOC, SHF_EXECINSTR, STT_FUNC, STT_NOTYPE, Array
+from buildplug.image.headers import SHF_ALLOC, SHF_EXECINSTR, SHN_UNDEF, STT_FUNC, STT_NOTYPE, Array
 from buildplug.image.symtab import among
 
 
@@ -40,6 +40,23 @@ def containing(image: Image, addresses: Array, where: str, *, entry: bool = Fals
     if len(missing):
         address = int(addresses[missing[0]])
         raise image.bad(f"{where}: expected a function that contains {address:#x}, found none", "see nm -n")
+    return chosen
+
+
+def held(image: Image, places: Array) -> Array:
+    """The index of the symbol of the function whose address the word at each place holds, shape of `places`; -1 if
+    there is none. Of several symbols at one address a global one goes before a local one, and the first one counts."""
+    homes, symbols, loaded = image.sections_at(places), image.symbols, image.loaded
+    words = image.words(np.maximum(homes, 0), places - image.addresses[homes], image.arch.word) * (homes >= 0)
+    order = np.argsort(loaded["place"])
+    near = np.append(order, -1)[np.searchsorted(loaded["place"], places, sorter=order)]
+    fields = np.append(loaded, np.zeros(1, loaded.dtype))[near]  # of a position-independent image
+    words = np.where((near >= 0) & (fields["place"] == places), fields["address"], words)
+    functions = np.flatnonzero((symbols["type"] == STT_FUNC) & (symbols["section"] != SHN_UNDEF))
+    functions = functions[np.lexsort((functions, symbols["bind"][functions] == 0, symbols["value"][functions]))]
+    values = symbols["value"][functions]
+    found = np.append(functions, -1)[np.searchsorted(values, words)]
+    chosen: Array = np.where((found >= 0) & (symbols["value"][found] == words), found, -1)
     return chosen
 
 

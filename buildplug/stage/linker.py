@@ -13,11 +13,12 @@ from buildplug.stage.notes import Linked
 class TableFiles:
     """What adds tables to a link. placement: the linker script that places them, passed before the user's scripts;
     script: replaces the user's, unless empty; inputs: objects and possibly scripts, in order, after the kernel's
-    own."""
+    own; first: objects before the kernel's own."""
 
     placement: Path
     script: Path
     inputs: tuple[Path, ...]
+    first: tuple[Path, ...] = ()
 
 
 class LinkFailed(BuildplugError):

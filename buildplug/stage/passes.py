@@ -234,7 +234,9 @@ class Stage(Build):
         return FITS
 
     def _link(self, inputs: list[Path], output: Path) -> Linked:
-        return self.linker.link(TableFiles(self.placement, self.script, tuple(inputs)), output)
+        first = [path for table, path in zip(self.tables, inputs, strict=False) if table.rule.table.first]
+        rest = [path for path in inputs if path not in first]
+        return self.linker.link(TableFiles(self.placement, self.script, tuple(rest), tuple(first)), output)
 
     def verify(
         self, draft: Path, relinked: Path, image: Path, *, filled: bool, shared: bool = False
@@ -290,6 +292,8 @@ class Stage(Build):
 def _about(final: Image, proof: TableProof, ops: Ops | None) -> TableRecord:
     """The record of a table."""
     rule, size, targets = proof.rule, final.section(proof.rule.section).size, {}
+    if rule.table.first:
+        size = len(table_bytes(final, rule)[1])
     if ops:
         from buildplug.backends import cache_lines  # lazy, as few tables have ops
 

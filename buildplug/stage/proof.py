@@ -62,8 +62,9 @@ def verify(
 
     Raises BuildplugError if a table, or the relocations to check it with, are missing.
     """
-    own = {rule.section for rule, _ in wanted}
-    alike = filled or (bool(made) and _same_but_tables(draft, final, own))
+    rules = [rule for rule, _ in wanted]
+    own, first = {rule.section for rule in rules}, [rule for rule in rules if rule.table.first]
+    alike = filled or (bool(made) and _same_but_tables(draft, final, rules))
     if alike:
         final.adopt(draft)
         final.leave()
@@ -79,17 +80,34 @@ def verify(
     if alike:
         draft.leave()
         draft = final
-    found = compare(draft, final, own)
+    rest = _behind(final, first)
+    found = compare(rest if draft is final else _behind(draft, first), rest, own - {rule.section for rule in first})
     changed = (*found.changed, *loading.changed(draft, final, own))
     segments.check(final, [(proof.rule, _place(final, proof.rule)[1]) for proof in proofs])
     return Proof(proofs, found.moved, changed, found.sections, found.unproved)
 
 
-def _same_but_tables(draft: Image, final: Image, own: set[str]) -> bool:
+def _behind(image: Image, first: Sequence[Rule]) -> Image:
+    """The image with the sections of tables that are in front of other content as if they began behind those."""
+    for rule in first:
+        at, section, room = _place(image, rule)
+        if at != section.address:
+            raise image.bad(
+                f"rule {rule.name}: expected its table at the start of {section.name}, found it at "
+                f"+{at - section.address:#x}",
+                "the linker script must take the inputs of that section in the order of the link",
+            )
+        image = image.without_start(section, room)
+    return image
+
+
+def _same_but_tables(draft: Image, final: Image, rules: Sequence[Rule]) -> bool:
     """Whether all bytes are the same but those of tables, of their relocations, and of build-ids, so that the symbols
     extracted from the draft are those of the final image, and no other section is to be compared."""
+    own = {rule.section for rule in rules}
     parts = [[image.section(name) for name in sorted(own)] + _relocations(image, own) for image in (draft, final)]
-    ranges = [(part.offset, part.offset + part.size) for part in parts[1]]
+    behind = {rule.section: _place(final, rule)[2] for rule in rules if rule.table.first}  # bytes of the table
+    ranges = [(part.offset, part.offset + behind.get(part.name, part.size)) for part in parts[1]]
     ranges += [(location.start, location.end) for location in build_id.locations(final)]
     return parts[0] == parts[1] and len(draft.data) == len(final.data) and _same_outside(draft.data, final.data, ranges)
 
@@ -127,7 +145,8 @@ def _same_outside(one: Array, other: Array, ranges: Iterable[tuple[int, int]]) -
 
 
 def _place(final: Image, rule: Rule) -> tuple[int, Section, int]:
-    """Address, section and room (bytes) of a rule's table."""
+    """Address, section and room (bytes) of a rule's table. Without a size it has the rest of the section, unless that
+    is the kernel's."""
     row = final.symbol(rule.symbol)
     if row is None:
         raise final.bad(f"rule {rule.name}: expected its table {rule.symbol}, found no such symbol")
@@ -135,7 +154,8 @@ def _place(final: Image, rule: Rule) -> tuple[int, Section, int]:
     if section is None or section.type == SHT_NOBITS:
         raise final.bad(f"rule {rule.name}: its table {rule.symbol} lies in no section with content")
     end = section.address + section.size - int(row["value"])
-    return int(row["value"]), section, min(int(row["size"]) or end, end)
+    size = int(row["size"]) if row["size"] or rule.table.first else end
+    return int(row["value"]), section, min(size, end)
 
 
 def prove_table(final: Image, rule: Rule, ops: Ops | None, truth: Contents | None = None) -> TableProof:

@@ -117,6 +117,8 @@ def linked(folder: Path, functions: int, rules: Iterable[Rule], vague: int) -> P
         out.writelines(VAGUE.format(n=n) for n in range(vague))
         for rule in rules:
             out.write(TABLE.format(section=rule.section, symbol=rule.symbol, room=80 * functions + 8192))
+            named = {name for row in rule.table.each for name in row.addresses.values()}
+            out.writelines(f"\t.globl {name}\n\t{name} = _start\n" for name in sorted(named))
         out.write('\t.section .note.GNU-stack, "", @progbits\n')
     tool("as", "k.S", "-o", "k.o", cwd=folder)
     tool("ld", "--emit-relocs", "-Ttext-segment=0x1000000", "--no-warn-rwx-segments", "k.o", "-o", "k.elf", cwd=folder)
