@@ -1,0 +1,94 @@
+"""Paravirt sites of Linux 6.12 from relocations, against the entries that its macros leave of the same sites.
+
+Both are in the .altinstructions of one image, ours in front.
+"""
+
+import struct
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from buildplug.base.data import build_system
+from tests import linux_image
+from tests.conftest import small_linux
+from tests.linux_patching import Memory
+from tests.samples import buildplug
+
+pytestmark = pytest.mark.linux
+LINUX = linux_image.NEWEST
+ENTRY = struct.Struct("<iiHHBB")  # struct alt_instr
+DIRECT_CALL = 2
+
+
+class Entry(NamedTuple):
+    """An entry, with what its offsets lead to: the site's address, and the code; of a call, its target."""
+
+    site: int
+    code: bytes | int
+    feature: int
+    flags: int
+    length: int
+    replacement_length: int
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Memory:
+    """The objects of the cached tree, which Linux has annotated, linked with our table as well."""
+    tree, output = small_linux(LINUX).parent, tmp_path_factory.mktemp("alternatives") / "vmlinux"
+    words: list[str | Path] = [*linux_image.link_words(tree, LINUX), "-o", output]
+    done = buildplug("ld", "--config", build_system("kbuild-paravirt-6-12.config"), *words, cwd=tree)
+    assert done.returncode == 0, done.stderr
+    return Memory(output)
+
+
+@pytest.fixture(scope="module")
+def entries(image: Memory) -> tuple[list[Entry], list[Entry]]:
+    """Ours, and Linux's."""
+    start, table = image.sections[".altinstructions"]
+    found = []
+    for at, (site, code, *rest) in enumerate(ENTRY.iter_unpack(table)):
+        place = start + ENTRY.size * at
+        content: bytes | int = image.read(address := place + 4 + code, rest[-1])
+        if isinstance(content, bytes) and content[:1] == b"\xe8":
+            content = address + 5 + int.from_bytes(content[1:], "little", signed=True)
+        found.append(Entry(place + site, content, *rest))
+    assert image.symbols["__bp_altinstructions"] == start
+    count = image.sizes["__bp_altinstructions"] // ENTRY.size
+    return found[:count], found[count:]
+
+
+def by_site(entries: list[Entry]) -> dict[int, list[Entry]]:
+    found = defaultdict(list)
+    for entry in entries:
+        found[entry.site].append(entry)
+    return found
+
+
+def test_entries_of_a_site_equal_those_of_linuxs_macros(entries: tuple[list[Entry], list[Entry]]) -> None:
+    ours, linux = map(by_site, entries)
+    sites = {site for site, of in linux.items() if any(entry.flags & DIRECT_CALL for entry in of)}
+    assert len(sites) > 1000
+    assert {site: linux[site] for site in sites if linux[site] != ours.get(site)} == {}
+    assert sum(len(linux[site]) > 1 for site in sites) > 500  # those with inline code
+
+
+def test_sites_beyond_those_are_calls_through_a_slot_that_the_macros_do_not_wrap(
+    image: Memory, entries: tuple[list[Entry], list[Entry]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours, linux = map(by_site, entries)
+    assert ours.keys() == image.sites.keys()  # by readelf's relocations
+    more = sorted(ours.keys() - linux.keys())
+    assert len(more) < 20
+    functions = sorted((address, name) for name, address in image.symbols.items() if image.sizes[name])
+    with capsys.disabled():
+        names = [max(pair for pair in functions if pair[0] <= site)[1] for site in more]
+        print(f"\n{len(ours)} sites, {len(entries[0])} entries; not wrapped: {', '.join(names) or 'none'}")
+
+
+def test_entries_of_a_site_are_adjacent_and_in_front_of_all_others(entries: tuple[list[Entry], list[Entry]]) -> None:
+    ours, _ = entries
+    assert [entry.site for entry in ours] == sorted(entry.site for entry in ours)
+    for of in by_site(ours).values():
+        assert [bool(entry.flags & DIRECT_CALL) for entry in of] == [True, False][: len(of)]
