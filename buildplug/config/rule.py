@@ -230,6 +230,9 @@ def _check_each(rule: Rule, where: str) -> None:
             raise BuildplugError(
                 place, f"expected the values of the first, {expected}, found {', '.join(own) or 'none'}"
             )
+        for name, value in row.numbers.items():
+            if not -(1 << 63) <= value < 1 << 63:
+                raise BuildplugError(f"{place}: numbers: {name}", f"expected 64 bits with a sign, found {value:#x}")
         for name in row.only:
             if name not in rule.values:
                 raise unknown(f"{place}: only", "value", name, rule.values)

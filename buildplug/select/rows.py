@@ -89,7 +89,7 @@ def _repeated(image: Image, rule: Rule, columns: dict[str, Array]) -> dict[str, 
     selected, number = selected[order], number[order]
     found = {name: column[selected] for name, column in columns.items()}
     for name in rule.table.each[0].numbers:
-        found[name] = np.array([row.numbers[name] for row in rule.table.each])[number]
+        found[name] = np.array([row.numbers[name] for row in rule.table.each], "i8")[number]
     for name in rule.table.each[0].addresses:
         found[name] = np.array([_named(image, rule, row.addresses[name]) for row in rule.table.each], "u8")[number]
     return found

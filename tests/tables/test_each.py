@@ -160,6 +160,8 @@ def test_a_named_symbol_that_is_not_there_is_an_error(kernel: Path) -> None:
         ("placed = true\n", "", "table: first is for tables with placed; leave it out"),
         ("numbers = { number = 8 }", "", "each[1]: expected the values of the first, number, code, found code"),
         ("number = 7", "slot = 7", "each[0]: slot is a value of what is selected; rename it"),
+        ("number = 7", f"number = {1 << 63}", "number: expected 64 bits with a sign, found 0x8000000000000000"),
+        ("number = 7", 'number = "7"', "numbers.number: expected an integer, found '7'"),
         ("held =", "hold =", "each[1]: only: unknown value 'hold'; did you mean 'held'?"),
         ('held = ["on?"]', 'slot = ["1"]', "each[1]: only: expected strings, found slot, of numbers"),
         ('value = "number"', 'value = "numbers"', "unknown value 'numbers'; did you mean 'number'?"),
