@@ -1,7 +1,7 @@
-"""What Linux 6.1 makes of its paravirt sites at boot, in Python: the reference for what a guest's memory holds.
+"""What Linux makes of its paravirt sites at boot, in Python: the reference for what a guest's memory holds.
 
-After arch/x86/kernel/paravirt.c and alternative.c: apply_paravirt(), then apply_alternatives(), on the image's bytes.
-What is read of the image is read by pyelftools and readelf, not by our reader.
+After arch/x86/kernel/paravirt.c and alternative.c: apply_paravirt(), which 6.12 has no more, then apply_alternatives(),
+on the image's bytes. What is read of the image is read by pyelftools and readelf, not by our reader.
 """
 
 import re
@@ -20,6 +20,8 @@ from buildplug.base.process import run
 
 INVERTED = 1 << 15  # ALTINSTR_FLAG_INV: where the feature is missing
 ALTERNATIVE = struct.Struct("<iiHBB")  # struct alt_instr: offsets of code and replacement, feature, their lengths
+FLAGGED = struct.Struct("<iiHHBB")  # in 6.12: with flags behind the feature
+NOT, DIRECT_CALL = 1, 2  # of those flags
 WORD = 8
 CALL = b"\xff\x15"  # call *pc-relative
 
@@ -87,9 +89,34 @@ def call(site: int, target: int) -> bytes:
     return b"\xe8" + ((target - site - 5) % 2**32).to_bytes(4, "little")
 
 
-def patch(memory: Memory, ops: list[int], features: set[int]) -> dict[int, bytes]:
-    """Patches memory as Linux does with those functions in pv_ops and those of the features that its paravirt code
-    asks for; site -> the bytes there, up to the end of the alternative that it stands in."""
+def patch(version: str, memory: Memory, ops: list[int], features: set[int]) -> dict[int, bytes]:
+    """Patches memory as that version of Linux does with those functions in pv_ops and those of the features that its
+    paravirt code asks for; site -> the bytes there, up to the end of the alternative that it stands in."""
+    return {"6.1": _patch_sites, "6.12": _patch_alternatives}[version](memory, ops, features)
+
+
+def _patch_alternatives(memory: Memory, ops: list[int], features: set[int]) -> dict[int, bytes]:
+    """By 6.12: .altinstructions alone. Sites that it does not name stay as they are."""
+    lengths, bug = dict.fromkeys(memory.sites, len(CALL) + 4), memory.symbols["BUG_func"]
+    address, table = memory.sections[".altinstructions"]
+    for at, (to, replacement, feature, flags, length, new) in enumerate(FLAGGED.iter_unpack(bytes(table))):
+        place = address + FLAGGED.size * at
+        if (site := place + to) not in lengths:
+            continue
+        lengths[site] = length
+        if (feature in features) != bool(flags & NOT):
+            code = memory.read(place + 4 + replacement, new)
+            if flags & DIRECT_CALL:
+                assert code == call(place + 4 + replacement, bug)
+                function = ops[memory.sites[site]] or bug
+                code = b"" if function == memory.symbols["nop_func"] else call(site, function)
+            memory.write(site, code + b"\x90" * (length - len(code)))
+        memory.write(site, _optimized(memory.read(site, length)))
+    return {site: memory.read(site, length) for site, length in lengths.items()}
+
+
+def _patch_sites(memory: Memory, ops: list[int], features: set[int]) -> dict[int, bytes]:
+    """By 6.1. First all sites, whatever lists them, then .altinstructions."""
     lengths = dict.fromkeys(memory.sites, len(CALL) + 4)
     for site, slot in memory.sites.items():
         function = ops[slot] or memory.symbols["paravirt_BUG"]
@@ -130,7 +157,7 @@ class Members:
     features: Mapping[str, int]
 
 
-FEATURES = ("XENPV", "PVUNLOCK", "VCPUPREEMPT")
+FEATURES = ("ALWAYS", "XENPV", "PVUNLOCK", "VCPUPREEMPT")
 
 
 def members(tree: Path) -> Members:

@@ -14,7 +14,9 @@ def arguments(parser: ArgumentParser) -> None:
         "error. kallsyms then needs a draft and at most one relink; the kernel's code that reads it is unchanged. Or "
         "in three steps: --apply, your make, --revert, which also cleans up after a killed build."
     )
-    parser.add_argument("--paravirt", action="store_true", help="also make .parainstructions, from relocations")
+    parser.add_argument(
+        "--paravirt", action="store_true", help="also make the list of paravirt sites, from relocations"
+    )
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--apply", action="store_true", help="only patch the tree")
     action.add_argument("--revert", action="store_true", help="only revert the patch")

@@ -30,7 +30,7 @@ def apply(tree: Path, arguments: Sequence[str] = (), *, paravirt: bool) -> None:
     tree = sources(tree)
     stage = stage_of(tree, paravirt=paravirt)
     if config.exists():
-        stage.check_options(config)
+        stage.check_options(config, paravirt=paravirt)
     hook = _hook(stage.paravirt if paravirt else stage.kallsyms, system_map=stage.writes_system_map(tree))
     wanted: dict[str, tuple[str, tuple[str, ...]]] = {SCRIPT: (stage.hook, (f"{hook} # {MARK}",))}
     for name, (anchor, lines) in stage.emptied.items() if paravirt else ():

@@ -5,6 +5,7 @@ A tree's form is recognised by the contents of its files, not by its version: di
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import field
 from pathlib import Path
 
 from buildplug.base import files
@@ -23,16 +24,18 @@ class LinkStage:
     output: str  # the argument of SCRIPT's last call of vmlinux_link()
     says: Mapping[str, str]  # file -> a text in it that some other form does not have
     kallsyms: str  # our configuration that makes the kallsyms tables
-    paravirt: str  # our configuration that makes .parainstructions as well; empty if this form has none
+    paravirt: str  # our configuration that makes the list of paravirt sites as well; empty if that is not known
     machines: Mapping[str, tuple[str, ...]]  # an option that says the architecture -> others that must be on there
     wanted: tuple[str, ...]  # options that must be on
     unwanted: tuple[str, ...]  # options that must be off
     # The commands of scripts/mksysmap that leave out the names that the rule of `kallsyms` does: with these, System.map
     # is written from what the stage has read. Empty if the script has another form.
     mksysmap: tuple[str, ...]
-    # Redefines the macros that fill .parainstructions, so that they emit the code but no record.
+    # Redefines the macros that list paravirt sites, so that they emit the code but no record.
     # File -> (the line before which lines are inserted, those lines).
     emptied: Mapping[str, tuple[str, tuple[str, ...]]]
+    # File -> texts in it that say the numbers in our list of paravirt sites.
+    listed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def differences(self, tree: Path, *, paravirt: bool) -> Iterator[str]:
         """What in a tree differs from this form, one phrase each."""
@@ -42,16 +45,17 @@ class LinkStage:
                 yield f"{name} has {count} lines {anchor!r} instead of one"
         if not re.search(rf"^vmlinux_link {re.escape(self.output)}( |$)", _text(tree / SCRIPT), re.MULTILINE):
             yield f"the last link of {SCRIPT} is not {self.output}"
-        for name, text in self.says.items():
+        said = [*self.says.items(), *((name, text) for name in self.listed for text in self.listed[name] if paravirt)]
+        for name, text in said:
             if text not in _text(tree / name):
-                yield f"{name} has no {text}"
+                yield f"{name} has no {' '.join(text.split())}"
 
     def writes_system_map(self, tree: Path) -> bool:
         """Whether the tree's System.map is what this form's rule makes it."""
         lines = _text(tree / "scripts/mksysmap").splitlines()
         return bool(self.mksysmap) and tuple(line for line in lines if line and line[0] != "#") == self.mksysmap
 
-    def check_options(self, config: Path) -> None:
+    def check_options(self, config: Path, *, paravirt: bool) -> None:
         """Raises BuildplugError if the stage does not support an option of the tree's .config."""
         enabled = set(re.findall(r"^CONFIG_(\w+)=y$", files.read_text(config), re.MULTILINE))
         remedy = "change the configuration, or build Linux with its own link stage"
@@ -59,6 +63,8 @@ class LinkStage:
         if machine is None:
             options = " or ".join(f"CONFIG_{option}=y" for option in self.machines)
             raise BuildplugError(config, f"expected {options}, found another architecture", remedy)
+        if paravirt and machine != "X86_64":
+            raise BuildplugError(config, f"expected CONFIG_X86_64=y, found CONFIG_{machine}=y", "leave out --paravirt")
         for option in (*self.machines[machine], *self.wanted):
             if option not in enabled:
                 raise BuildplugError(config, f"expected CONFIG_{option}=y, found it off", remedy)
@@ -100,7 +106,7 @@ STAGES = (
             "kernel/kallsyms_internal.h": "extern const unsigned long kallsyms_relative_base",
         },
         kallsyms="kbuild-kallsyms-6-12.config",
-        paravirt="",
+        paravirt="kbuild-paravirt-6-12.config",
         machines={"X86_64": ("KALLSYMS_ABSOLUTE_PERCPU",), "ARM64": (), "RISCV": ("64BIT",)},
         wanted=("KALLSYMS", "KALLSYMS_ALL"),
         unwanted=("DEBUG_INFO_BTF",),  # its link is one more, with tables of its own
@@ -111,7 +117,35 @@ STAGES = (
             "/ __kstrtabns_/d", "/_from_arm$/d", "/_from_thumb$/d", "/_veneer$/d", "/ L0$/d", "/ _SDA_BASE_$/d",
             "/ _SDA2_BASE_$/d", r"/\.long_branch\./d", r"/\.plt_branch\./d",
         ),
-        emptied={},
+        listed={
+            "arch/x86/include/asm/alternative.h": (
+                "ALT_FLAG_NOT\t\t(1 << 0)", "ALT_FLAG_DIRECT_CALL\t(1 << 1)", "u32 cpuid: 16;",
+            ),
+            "arch/x86/include/asm/cpufeatures.h": (
+                "X86_FEATURE_ALWAYS\t\t( 3*32+21)", "X86_FEATURE_XENPV\t\t( 8*32+16)",
+                "X86_FEATURE_PVUNLOCK\t\t( 8*32+20)", "X86_FEATURE_VCPUPREEMPT\t\t( 8*32+21)",
+            ),
+        },
+        emptied={
+            "arch/x86/include/asm/paravirt_types.h": (
+                "#define __PVOP_CALL(rettype, op, ...)\t\t\t\t\t\\",
+                (
+                    "#undef ____PVOP_CALL",
+                    "#undef ____PVOP_ALT_CALL",
+                    "#define ____PVOP_CALL(ret, op, call_clbr, extra_clbr, ...) ({ PVOP_CALL_ARGS; PVOP_TEST_NULL(op); "
+                    "asm volatile(PARAVIRT_CALL : call_clbr, ASM_CALL_CONSTRAINT : paravirt_ptr(op), ##__VA_ARGS__ : "
+                    '"memory", "cc" extra_clbr); ret; })',
+                    # the arguments of a macro are expanded before it calls another: this cannot be made of that
+                    "#define ____PVOP_ALT_CALL(ret, op, alt, cond, call_clbr, extra_clbr, ...) ({ PVOP_CALL_ARGS; "
+                    "PVOP_TEST_NULL(op); asm volatile(PARAVIRT_CALL : call_clbr, ASM_CALL_CONSTRAINT : "
+                    'paravirt_ptr(op), ##__VA_ARGS__ : "memory", "cc" extra_clbr); ret; })',
+                ),
+            ),
+            "arch/x86/include/asm/paravirt.h": (
+                "#else  /* CONFIG_PARAVIRT */",
+                ("#ifdef SAVE_FLAGS", "#undef SAVE_FLAGS", "#define SAVE_FLAGS PARA_IRQ_save_fl", "#endif"),
+            ),
+        },
     ),
 )  # fmt: skip
 
@@ -129,8 +163,8 @@ def stage_of(tree: Path, *, paravirt: bool) -> LinkStage:
             f"{', '.join(different)}", "build it with its own link stage",
         )  # fmt: skip
     if paravirt and not nearest.paravirt:
-        expected = f"expected .parainstructions, found the link stage of Linux {nearest.version}, which has none"
-        raise BuildplugError(tree, expected, "leave out --paravirt")
+        found_one = f"the link stage of Linux {nearest.version}, where it is not known"
+        raise BuildplugError(tree, f"expected a list of paravirt sites, found {found_one}", "leave out --paravirt")
     return nearest
 
 

@@ -3,7 +3,6 @@
 Both are in the .altinstructions of one image, ours in front.
 """
 
-import struct
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
@@ -13,13 +12,11 @@ import pytest
 from buildplug.base.data import build_system
 from tests import linux_image
 from tests.conftest import small_linux
-from tests.linux_patching import Memory
+from tests.linux_patching import DIRECT_CALL, FLAGGED, Memory
 from tests.samples import buildplug
 
 pytestmark = pytest.mark.linux
-LINUX = linux_image.NEWEST
-ENTRY = struct.Struct("<iiHHBB")  # struct alt_instr
-DIRECT_CALL = 2
+LINUX = next(linux for linux in linux_image.LINUXES if linux.stage.version == "6.12")
 
 
 class Entry(NamedTuple):
@@ -48,14 +45,14 @@ def entries(image: Memory) -> tuple[list[Entry], list[Entry]]:
     """Ours, and Linux's."""
     start, table = image.sections[".altinstructions"]
     found = []
-    for at, (site, code, *rest) in enumerate(ENTRY.iter_unpack(table)):
-        place = start + ENTRY.size * at
+    for at, (site, code, *rest) in enumerate(FLAGGED.iter_unpack(table)):
+        place = start + FLAGGED.size * at
         content: bytes | int = image.read(address := place + 4 + code, rest[-1])
         if isinstance(content, bytes) and content[:1] == b"\xe8":
             content = address + 5 + int.from_bytes(content[1:], "little", signed=True)
         found.append(Entry(place + site, content, *rest))
     assert image.symbols["__bp_altinstructions"] == start
-    count = image.sizes["__bp_altinstructions"] // ENTRY.size
+    count = image.sizes["__bp_altinstructions"] // FLAGGED.size
     return found[:count], found[count:]
 
 

@@ -2,10 +2,13 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from buildplug.base.errors import BuildplugError
+from buildplug.linux import versions
 from buildplug.linux.versions import SCRIPT, STAGES, LinkStage
 from tests.conftest import tool
 from tests.samples import buildplug, edit, one_line
@@ -29,6 +32,7 @@ def files(stage: LinkStage) -> dict[str, str]:
         f'vmlinux_link {stage.output} "${{kallsymso}}"\n',
         ".config": options(stage, "X86_64"),
     } | {name: f"first\n{anchor}\nlast\n" for name, (anchor, _) in stage.emptied.items()}
+    found |= {name: "".join(f"#define {text}\n" for text in texts) for name, texts in stage.listed.items()}
     return found | {name: f"{found.get(name, '')}/* {text} */\n" for name, text in stage.says.items()}
 
 
@@ -103,20 +107,30 @@ def test_system_map_comes_with_the_link_where_the_tree_leaves_out_what_the_rule_
         assert tool("sh", "-c", script) == ("NM System.map\n" if written_by_us else "theirs\n")
 
 
-def test_the_annotations_are_emptied_on_demand(old_tree: Path) -> None:
-    tree = old_tree
+@pytest.mark.parametrize(
+    ("stage", "used", "made"),
+    [
+        (OLD, '_paravirt_alt("call *pv_ops", "1", "2")', '"call *pv_ops" "\\n"'),
+        (
+            NEW,
+            "____PVOP_CALL(r, op, o(a, b), c, i)",
+            'asm volatile(CALL : o(a, b), SP : ptr(op), i : "memory", "cc" c)',
+        ),
+        (NEW, "____PVOP_ALT_CALL(r, op, alt, 1, o, c)", 'asm volatile(CALL : o, SP : ptr(op) : "memory", "cc" c); r;'),
+    ],
+)
+def test_the_annotations_are_emptied_on_demand(tree: Path, stage: LinkStage, used: str, made: str) -> None:
     assert buildplug("kbuild", "--apply", "--paravirt", tree).returncode == 0
     source = tree / "macro.c"
-    for name, (_, lines) in EMPTIED.items():
-        assert len(added(tree, OLD, name)) == len(lines)
-    define = next(
-        line for line in added(tree, OLD, "arch/x86/include/asm/paravirt_types.h") if line.startswith("#define")
-    )
-    source.write_text(f'{define}\n_paravirt_alt("call *pv_ops", "1", "2")\n')
-    assert '"call *pv_ops" "\\n"' in tool("gcc", "-E", "-P", source)
+    for name, (_, lines) in stage.emptied.items():
+        assert len(added(tree, stage, name)) == len(lines)
+    defines = [line for line in added(tree, stage, "arch/x86/include/asm/paravirt_types.h") if line[0] == "#"]
+    given = ["#define PARAVIRT_CALL CALL", "#define ASM_CALL_CONSTRAINT SP", "#define paravirt_ptr(op) ptr(op)"]
+    source.write_text("\n".join([*defines, *given, used, ""]))
+    assert made in tool("gcc", "-E", "-P", source)
 
 
-@pytest.mark.parametrize(("stage", "options"), [(OLD, []), (OLD, ["--paravirt"]), (NEW, [])])
+@pytest.mark.parametrize(("stage", "options"), [(OLD, []), (OLD, ["--paravirt"]), (NEW, []), (NEW, ["--paravirt"])])
 def test_what_is_taken_out_leaves_the_tree_as_it_was(tree: Path, options: list[str]) -> None:
     before = state(tree)
     for arguments in (["--apply", *options], ["--apply", *options], ["--revert"], ["--revert"]):
@@ -238,12 +252,30 @@ def test_a_tree_of_no_known_form_is_refused_with_all_that_differs_from_the_neare
     assert state(tree) == before
 
 
-def test_a_form_without_a_list_of_paravirt_sites_has_no_option_for_it(tmp_path: Path) -> None:
+def test_a_form_without_a_known_list_of_paravirt_sites_has_no_option_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tree = written(tmp_path / "linux", NEW)
+    monkeypatch.setattr(versions, "STAGES", (replace(NEW, paravirt=""),))
+    versions.stage_of(tree, paravirt=False)
+    with pytest.raises(BuildplugError, match=r"sites, found the link stage of Linux 6\.12, where it is not known"):
+        versions.stage_of(tree, paravirt=True)
+
+
+def test_a_tree_where_what_our_list_says_has_other_numbers_is_refused(tmp_path: Path) -> None:
+    tree = written(tmp_path / "linux", NEW)
+    edit(tree / "arch/x86/include/asm/cpufeatures.h", ("8*32+16", "8*32+17"))
+    assert buildplug("kbuild", tree).returncode == 0
+    error = one_line(buildplug("kbuild", "--paravirt", tree).stderr)
+    assert "cpufeatures.h has no X86_FEATURE_XENPV ( 8*32+16); build it with its own link stage" in error
+
+
+def test_an_architecture_without_paravirt_sites_has_no_option_for_them(tmp_path: Path) -> None:
+    tree = written(tmp_path / "linux", NEW)
+    (tree / ".config").write_text(options(NEW, "ARM64"))
     before = state(tree)
     assert one_line(buildplug("kbuild", "--paravirt", tree).stderr) == (
-        f"buildplug: {tree}: expected .parainstructions, found the link stage of Linux 6.12, which has none; "
-        "leave out --paravirt"
+        f"buildplug: {tree}/.config: expected CONFIG_X86_64=y, found CONFIG_ARM64=y; leave out --paravirt"
     )
     assert state(tree) == before
 
