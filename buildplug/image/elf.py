@@ -119,7 +119,7 @@ class Image(SymbolTable):
         if not known and against is not None:
             entries, types = (column[against[symbol[entries]]] for column in (entries, types))
         if self._cut:
-            cut = about[np.searchsorted(ends, entries, "right")] == self._cut
+            cut = about[np.searchsorted(ends, first + entries, "right")] == self._cut
             kept = ~cut | (raw["offset"][entries] >= self.addresses[self._cut])
             entries, types = entries[kept], types[kept]
         rows = room[: len(entries)] if len(room) else np.zeros(len(entries), RELOCATION)
