@@ -30,17 +30,17 @@ PIECE = 1 << 15  # relocations that are looked at together: they fit into a proc
 class Image(SymbolTable):
     """A linked ELF file: its sections, symbols and relocations."""
 
-    _cut = 0  # the index of the section whose start is left out
+    _cut: tuple[int, ...] = ()  # the indices of the sections whose starts are left out
 
     def without_start(self, section: Section, size: int) -> "Image":
         """The same image, as if the section began so many bytes later: without those, and without their
         relocations."""
         image = Image.of(self.path, self._file)
-        image.headers = image.sections.headers = image.headers.copy()
+        image.headers = image.sections.headers = self.headers.copy()
         image.headers["address"][section.index] += size
         image.headers["offset"][section.index] += size
         image.headers["size"][section.index] -= size
-        image._cut = section.index
+        image._cut = (*self._cut, section.index)
         image.adopt(self)
         return image
 
@@ -119,8 +119,8 @@ class Image(SymbolTable):
         if not known and against is not None:
             entries, types = (column[against[symbol[entries]]] for column in (entries, types))
         if self._cut:
-            cut = about[np.searchsorted(ends, first + entries, "right")] == self._cut
-            kept = ~cut | (raw["offset"][entries] >= self.addresses[self._cut])
+            home = about[np.searchsorted(ends, first + entries, "right")]
+            kept = ~among(home, self._cut) | (raw["offset"][entries] >= self.addresses[home])
             entries, types = entries[kept], types[kept]
         rows = room[: len(entries)] if len(room) else np.zeros(len(entries), RELOCATION)
         rows["section"] = about[np.searchsorted(ends, first + entries, "right")]
