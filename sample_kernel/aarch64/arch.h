@@ -80,6 +80,7 @@
 #define PTE_DATA (PTE_PAGE | PTE_ACCESSED | PTE_SHARED | PTE_PXN | PTE_UXN)
 #define PTE_DEVICE (PTE_PAGE | PTE_ACCESSED | PTE_PXN | PTE_UXN | 1 << PTE_ATTRIBUTES)
 #define PTE_TABLE PTE_PAGE
+#define ROOT_LEAVES_TLB 1 /* with translations by the table before */
 #define PTE_OF(physical) (physical)
 #define PTE_TO(pte) ((pte)&PTE_ADDRESS)
 #define ROOT_OF(physical) (physical)

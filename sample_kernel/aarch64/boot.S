@@ -22,11 +22,6 @@
 /* Both halves: 39 bits, write-back, inner shareable, 4 KiB; physical addresses of 40 bits. */
 #define TCR (2 << 32 | 2 << 30 | 3 << 28 | 1 << 26 | 1 << 24 | 25 << 16 | 3 << 12 | 1 << 10 | 1 << 8 | 25)
 
-	.globl kernel_base
-	.set kernel_base, KERNEL_BASE
-	.globl kernel_load
-	.set kernel_load, KERNEL_LOAD
-
 	.macro address register, symbol
 	adrp \register, \symbol
 	add \register, \register, :lo12:\symbol
@@ -141,13 +136,7 @@ ap_high:
 	.ltorg
 
 	.bss
-	.balign PAGE_SIZE
-	.globl boot_root
-boot_root:
-	.skip PAGE_SIZE
-	.skip 4 * PAGE_SIZE
-	.globl stack_top
-stack_top:
+	.balign 8
 	.globl began_at_el2
 	.type began_at_el2, @object
 began_at_el2:

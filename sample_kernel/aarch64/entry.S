@@ -61,7 +61,7 @@ entry:
 	str x0, [sp, #elr_at]
 	mrs x0, spsr_el1
 	str x0, [sp, #spsr_at]
-	PV(read_far)
+	PV(read_fault)
 	str x0, [sp, #far_at]
 	PV(io_delay)
 	/* In exceptions interrupts are as they were, as the shim has a flag of its own. */

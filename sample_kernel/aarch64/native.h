@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The ops of a kernel without paravirt: the instructions themselves, in registers of the
- * compiler's choice. The baseline for measuring a paravirt kernel on bare hardware.
- */
+/* The instructions of a kernel without paravirt, for entry.S and virt/native_ops.h. */
 #ifndef NATIVE_H
 #define NATIVE_H
 
-#ifdef __ASSEMBLER__
 /* clang-format off */
 #define PV(op) NATIVE_##op
 #define PV_ROOM(op) NATIVE_##op
@@ -14,93 +10,14 @@
 #define NATIVE_irq_save_x0 mrs x0, daif
 #define NATIVE_irq_disable msr daifset, #2
 #define NATIVE_irq_enable msr daifclr, #2
-#define NATIVE_read_far mrs x0, far_el1
+#define NATIVE_read_fault mrs x0, far_el1
 /* clang-format on */
-#else
-#include <stdint.h>
 
-static inline unsigned long pv_make_pte(unsigned long value)
-{
-	return value;
-}
-
-static inline unsigned long pv_pte_val(unsigned long pte)
-{
-	return pte;
-}
-
-static inline void pv_set_pte(unsigned long *entry, unsigned long pte)
-{
-	*(volatile unsigned long *)entry = pte;
-}
-
-static inline void pv_set_pte_next(unsigned long **entry, unsigned long pte)
-{
-	pv_set_pte(*entry, pte);
-	++*entry;
-}
-
-static inline unsigned long pv_read_root(void)
-{
-	return read_root();
-}
-
-static inline void pv_flush_tlb(void)
-{
-	__asm__ volatile("dsb ishst; tlbi vmalle1is; dsb ish; isb" : : : "memory");
-}
-
-static inline void pv_write_ttbr1(unsigned long root)
-{
-	__asm__ volatile("msr ttbr1_el1, %0; isb" : : "r"(root) : "memory");
-}
-
-static inline void pv_irq_enable(void)
-{
-	flags_on();
-}
-
-static inline void pv_irq_disable(void)
-{
-	flags_off();
-}
-
-static inline unsigned long pv_irq_save(void)
-{
-	return read_flags();
-}
-
-static inline void pv_irq_restore(unsigned long flags)
-{
-	write_flags(flags);
-}
-
-static inline unsigned long pv_read_fault(void)
-{
-	unsigned long value;
-
-	__asm__ volatile("mrs %0, far_el1" : "=r"(value) : : "memory");
-	return value;
-}
-
-static inline void pv_io_delay(void)
-{
-}
-
-static inline void pv_halt(void)
-{
-	__asm__ volatile("wfi; msr daifclr, #2" : : : "memory");
-}
-
-static inline void pv_stop(void)
-{
-	__asm__ volatile("msr daifset, #2; wfi" : : : "memory");
-}
-
-static inline void pv_set_timer(unsigned long time)
-{
-	__asm__ volatile("msr cntv_cval_el0, %0" : : "r"(time) : "memory");
-}
-#endif
+#define NATIVE_FLUSH_TLB "dsb ishst; tlbi vmalle1is; dsb ish; isb"
+#define NATIVE_WRITE_ROOT "msr ttbr1_el1, %0; isb"
+#define NATIVE_READ_FAULT "mrs %0, far_el1"
+#define NATIVE_HALT "wfi; msr daifclr, #2"
+#define NATIVE_STOP "msr daifset, #2; wfi"
+#define NATIVE_SET_TIMER "msr cntv_cval_el0, %0"
 
 #endif

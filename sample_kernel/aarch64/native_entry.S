@@ -28,10 +28,10 @@
 	.irp register, BUT_X0
 	op pv_set_pte_next_\register, "str \register, [x0], #8"
 	.endr
-	op pv_read_far, "mrs x0, far_el1"
+	op pv_read_fault, "mrs x0, far_el1"
 	op pv_io_delay
-	op pv_read_ttbr1, "mrs x0, ttbr1_el1"
-	op pv_write_ttbr1, "msr ttbr1_el1, x0", "isb"
+	op pv_read_root, "mrs x0, ttbr1_el1"
+	op pv_write_root, "msr ttbr1_el1, x0", "isb"
 	op pv_flush_tlb, "dsb ishst", "tlbi vmalle1is", "dsb ish", "isb"
 	op native_halt, "wfi", "msr daifclr, #2"
 	op native_stop, "msr daifset, #2", "wfi"

@@ -79,7 +79,7 @@
 	bl pv_irq_disable
 	bl pv_io_delay
 	bl pv_irq_save_x0
-	bl pv_read_far
+	bl pv_read_fault
 	bl pv_irq_enable
 	mrs x16, nzcv
 	adrp x17, registers_flags

@@ -70,9 +70,9 @@
 	op shim_set_pte_next_\register, SHIM_SET_PTE, "str \register, [x0], #8"
 	.endr
 
-	op shim_read_far, SHIM_READ_FAULT, "mrs x0, far_el1"
-	op shim_read_ttbr1, SHIM_READ_ROOT, "mrs x0, ttbr1_el1"
-	op shim_write_ttbr1, SHIM_WRITE_ROOT, "msr ttbr1_el1, x0", "isb"
+	op shim_read_fault, SHIM_READ_FAULT, "mrs x0, far_el1"
+	op shim_read_root, SHIM_READ_ROOT, "mrs x0, ttbr1_el1"
+	op shim_write_root, SHIM_WRITE_ROOT, "msr ttbr1_el1, x0", "isb"
 	op shim_flush_tlb, SHIM_FLUSH_TLB, "dsb ishst", "tlbi vmalle1is", "dsb ish", "isb"
 	op shim_set_timer, SHIM_SET_TIMER, "msr cntv_cval_el0, x0"
 

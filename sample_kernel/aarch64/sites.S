@@ -38,7 +38,7 @@
 	 * a processor may be between them.
 	 */
 	function site_address_root
-	adr x9, pv_read_ttbr1
+	adr x9, pv_read_root
 	br x9
 
 	function site_address_make
@@ -50,7 +50,7 @@
 	br x10
 
 	function site_address_fault
-	ldr x11, =pv_read_far
+	ldr x11, =pv_read_fault
 	br x11
 	.ltorg
 
@@ -65,6 +65,6 @@ site_pointers:
 	.balign 8
 	.globl site_pointers_data
 site_pointers_data:
-	.quad pv_read_ttbr1, pv_irq_save_x0
+	.quad pv_read_root, pv_irq_save_x0
 
 	.section .note.GNU-stack, "", @progbits

@@ -74,6 +74,7 @@
 #define PTE_DATA (PTE_PRESENT | PTE_READ | PTE_WRITE | PTE_ACCESSED | PTE_DIRTY)
 #define PTE_DEVICE PTE_DATA
 #define PTE_TABLE PTE_PRESENT
+#define ROOT_LEAVES_TLB 0
 #define PTE_OF(physical) ((physical) >> 2)
 #define PTE_TO(pte) (((pte)&PTE_ADDRESS) << 2)
 #define ROOT_OF(physical) ((unsigned long)SATP_SV39 << 60 | (physical) >> 12)

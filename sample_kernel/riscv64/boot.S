@@ -12,11 +12,6 @@
 #define GIGAPAGE 0xcf /* readable, writable, executable, accessed, dirty */
 #define ENTRY(address) ((((address) >> PAGING_TOP) & 511) * 8)
 
-	.globl kernel_base
-	.set kernel_base, KERNEL_BASE
-	.globl kernel_load
-	.set kernel_load, KERNEL_LOAD
-
 	/* With boot_root, to a label in the high half. */
 	.macro translate label
 	lla t0, boot_root
@@ -97,14 +92,5 @@ ap_high:
 	.balign 8
 linked:
 	.quad KERNEL_LINKED /* an absolute symbol, not relocated */
-
-	.bss
-	.balign PAGE_SIZE
-	.globl boot_root
-boot_root:
-	.skip PAGE_SIZE
-	.skip 4 * PAGE_SIZE
-	.globl stack_top
-stack_top:
 
 	.section .note.GNU-stack, "", @progbits

@@ -38,7 +38,7 @@ entry:
 	csrr a0, \register
 	sd a0, \register\()_at(sp)
 	.endr
-	PV(read_stval)
+	PV(read_fault)
 	sd a0, stval_at(sp)
 	PV(io_delay)
 	/* In exceptions the flag is as it was, as the shim has one of its own. */

@@ -26,10 +26,10 @@
 	op pv_pte_val_\register
 	op pv_set_pte_\register, "sd \register, 0(a0)"
 	.endr
-	op pv_read_stval, "csrr a0, stval"
+	op pv_read_fault, "csrr a0, stval"
 	op pv_io_delay
-	op pv_read_satp, "csrr a0, satp"
-	op pv_write_satp, "csrw satp, a0", "sfence.vma"
+	op pv_read_root, "csrr a0, satp"
+	op pv_write_root, "csrw satp, a0", "sfence.vma"
 	op pv_flush_tlb, "sfence.vma"
 	op native_halt, "wfi", "csrsi sstatus, 2"
 	op native_stop, "csrci sstatus, 2", "wfi"

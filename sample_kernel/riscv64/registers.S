@@ -81,7 +81,7 @@
 	call pv_irq_disable
 	call pv_io_delay
 	call pv_irq_save_a0
-	call pv_read_stval
+	call pv_read_fault
 	call pv_irq_enable
 	ld ra, 0(sp)
 	ld a0, 8(sp)

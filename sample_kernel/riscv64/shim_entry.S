@@ -77,9 +77,9 @@
 	op shim_set_pte_\register, SHIM_SET_PTE, "sd \register, 0(a0)"
 	.endr
 
-	op shim_read_stval, SHIM_READ_FAULT, "csrr a0, stval"
-	op shim_read_satp, SHIM_READ_ROOT, "csrr a0, satp"
-	op shim_write_satp, SHIM_WRITE_ROOT, "csrw satp, a0", "sfence.vma"
+	op shim_read_fault, SHIM_READ_FAULT, "csrr a0, stval"
+	op shim_read_root, SHIM_READ_ROOT, "csrr a0, satp"
+	op shim_write_root, SHIM_WRITE_ROOT, "csrw satp, a0", "sfence.vma"
 	op shim_flush_tlb, SHIM_FLUSH_TLB, "sfence.vma"
 
 	function shim_set_timer

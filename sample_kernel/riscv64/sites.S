@@ -41,7 +41,7 @@
 
 	/* Taken addresses. */
 	function site_address_root
-	lla t1, pv_read_satp
+	lla t1, pv_read_root
 	jr t1
 
 	function site_address_make
@@ -53,7 +53,7 @@
 	jr t2
 
 	function site_address_fault
-	lla a5, pv_read_stval
+	lla a5, pv_read_fault
 	jr a5
 
 	/* Pointers, in read-only and in writable data. */
@@ -67,6 +67,6 @@ site_pointers:
 	.balign 8
 	.globl site_pointers_data
 site_pointers_data:
-	.quad pv_read_satp, pv_irq_save_a0
+	.quad pv_read_root, pv_irq_save_a0
 
 	.section .note.GNU-stack, "", @progbits
