@@ -9,7 +9,7 @@ import numpy as np
 
 from buildplug.arch.form import Form
 from buildplug.arch.model import Arch
-from buildplug.arch.registry import ARCHES, WITHOUT_KERNEL
+from buildplug.arch.registry import ARCHES
 from buildplug.arch.x86 import X86_64
 from buildplug.config.ops import OP_BITS
 from buildplug.runtime.fixup import fixup
@@ -22,8 +22,7 @@ LOW, HIGH = 0x60000000, 0x200000000
 SIZE = 0x1000
 FORMS = {form.name: (number, form) for number, form in enumerate(X86_64.forms)}
 ALL_FORMS = {
-    arch.name: {form.name: (number, form) for number, form in enumerate(arch.forms)}
-    for arch in (ARCHES | WITHOUT_KERNEL).values()
+    arch.name: {form.name: (number, form) for number, form in enumerate(arch.forms)} for arch in ARCHES.values()
 }
 SITES = {"aarch64": aarch64_code.site, "riscv64": riscv_code.site}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from buildplug.arch.model import Arch
-from buildplug.arch.registry import ARCHES, WITHOUT_KERNEL
+from buildplug.arch.registry import ARCHES
 from buildplug.base import data
 from buildplug.base.errors import BuildplugError
 from buildplug.base.keys import OneOf, keys_of, union_of
@@ -167,7 +167,7 @@ def find_shipped() -> list[Rule]:
 
 def check_arch(rule: Rule, arch: Arch, where: object) -> None:
     """Raises BuildplugError if the architecture has no rows of the rule's kind."""
-    known = ", ".join(a.name for a in (ARCHES | WITHOUT_KERNEL).values() if rule.select.rows in a.rows)
+    known = ", ".join(a.name for a in ARCHES.values() if rule.select.rows in a.rows)
     if rule.select.rows not in arch.rows:
         raise BuildplugError(
             where,

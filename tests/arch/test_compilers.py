@@ -7,10 +7,10 @@ import pytest
 
 from buildplug.arch import compilers
 from buildplug.arch.model import Arch
-from buildplug.arch.registry import ARCHES, SYMBOLS_ONLY, WITHOUT_KERNEL, by_header
+from buildplug.arch.registry import ARCHES, SYMBOLS_ONLY, by_header
 from tests.conftest import tool
 
-ALL = [*ARCHES.values(), *WITHOUT_KERNEL.values(), *SYMBOLS_ONLY.values()]
+ALL = [*ARCHES.values(), *SYMBOLS_ONLY.values()]
 
 
 def assembled_for(folder: Path, *command: str) -> str:
@@ -29,7 +29,7 @@ def test_clang_compiles_for_any_on_any_machine(tmp_path: Path, arch: Arch, machi
     assert assembled_for(tmp_path, "clang-19", *compilers.flags(arch, "clang-19", machine)) == arch.name
 
 
-@pytest.mark.parametrize("arch", ARCHES.values(), ids=ARCHES)
+@pytest.mark.parametrize("arch", [ARCHES["x86_64"], ARCHES["i386"]], ids=["x86_64", "i386"])
 def test_the_compiler_of_this_machine_compiles_for_both_of_x86(tmp_path: Path, arch: Arch) -> None:
     cc = compilers.program(arch, "gcc", "x86_64")
     assert cc == "gcc"
@@ -43,4 +43,4 @@ def test_the_compiler_is_a_cross_compiler_on_another_machine(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("cc", ["riscv64-linux-gnu-gcc", "/opt/cc", "./gcc", "clang"])
 def test_a_compiler_of_the_users_own_stays(cc: str) -> None:
-    assert compilers.program(WITHOUT_KERNEL["riscv64"], cc, "x86_64") == cc
+    assert compilers.program(ARCHES["riscv64"], cc, "x86_64") == cc

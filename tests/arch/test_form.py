@@ -7,7 +7,7 @@ from buildplug.arch import aarch64, riscv
 from buildplug.arch.form import Form
 from buildplug.arch.registry import ARCHES
 
-TABLES = {name: arch.forms for name, arch in ARCHES.items()} | {"aarch64": aarch64.FORMS, "riscv64": riscv.FORMS}
+TABLES = {name: arch.forms for name, arch in ARCHES.items()}
 FORMS = [pytest.param(form, id=f"{name} {form.name}") for name, forms in TABLES.items() for form in forms]
 
 

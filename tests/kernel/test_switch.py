@@ -25,7 +25,7 @@ SEQUENCE = {  # of the instructions that make code visible, in poke()
 }
 
 
-@pytest.fixture(scope="module", params=[*ARCHES, *VIRT])
+@pytest.fixture(scope="module", params=ARCHES)
 def kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A built copy of the sample kernel."""
     folder = copy_sample(tmp_path_factory.mktemp("switch") / "kernel")
@@ -54,7 +54,10 @@ def test_backends_are_switched_while_another_processor_runs_the_sites(kernel: Pa
 
 
 @pytest.mark.parametrize(
-    "kernel", [*ARCHES, *(pytest.param(arch, marks=pytest.mark.slow) for arch in VIRT)], indirect=True, scope="module"
+    "kernel",
+    [pytest.param(arch, marks=[pytest.mark.slow] * (arch in VIRT)) for arch in ARCHES],
+    indirect=True,
+    scope="module",
 )
 def test_ten_thousand_switches(kernel: Path) -> None:
     switched(kernel, "backend=native switch=10000", 2, 1800)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from buildplug.arch.model import Arch
-from buildplug.arch.registry import ARCHES, WITHOUT_KERNEL
+from buildplug.arch.registry import ARCHES
 from buildplug.arch.x86 import X86_64
 from buildplug.config import ops
 from buildplug.config.rule import find
@@ -48,7 +48,7 @@ fn main() {
 """
 
 
-@pytest.mark.parametrize("arch", [arch for arch in (ARCHES | WITHOUT_KERNEL).values() if arch.name in OPS])
+@pytest.mark.parametrize("arch", [arch for arch in ARCHES.values() if arch.name in OPS])
 def test_it_needs_no_allocator_cannot_panic_and_clippy_has_nothing_to_say(tmp_path: Path, arch: Arch) -> None:
     declared = ops.read(ROOT / OPS[arch.name], arch)
     for name, text in render.rust(arch, find("paravirt", tmp_path), tmp_path, declared).items():

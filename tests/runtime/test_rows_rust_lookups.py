@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from buildplug.arch.model import Arch
-from buildplug.arch.registry import ARCHES, WITHOUT_KERNEL
+from buildplug.arch.registry import ARCHES
 from buildplug.config.rule import find
 from buildplug.stage import render
 from tests.conftest import tool
@@ -95,7 +95,7 @@ fn main() {
 """
 
 
-@pytest.mark.parametrize("arch", [arch for arch in (ARCHES | WITHOUT_KERNEL).values() if arch.bits == 64])
+@pytest.mark.parametrize("arch", [arch for arch in ARCHES.values() if arch.bits == 64])
 def test_they_cannot_panic_and_clippy_has_nothing_to_say(tmp_path: Path, arch: Arch) -> None:
     for name in MODULES:
         for file, made in render.rust(arch, find(name, tmp_path), tmp_path).items():
