@@ -48,9 +48,10 @@ class Stage(Build):
         self, draft: Path, relinked: Path, image: Path, last: Path | None = None,
         expected: Callable[[], Image | None] = lambda: None,
     ) -> Done:  # fmt: skip
-        """All passes in order. `last`: the previous image of the same link. `expected`: what the link is expected to
-        make, if that is known. Raises BuildplugError."""
+        """All passes in order; the image may be the same file as `relinked`. `last`: the previous image of the same
+        link. `expected`: what the link is expected to make, if that is known. Raises BuildplugError."""
         self.prepare()
+        relinked.unlink(missing_ok=True)  # it may be an image, too, and mold writes into what there is
         why = self.restore(last) if last else "there is no previous image"
         if why and self.foretell(expected):
             why = ""
