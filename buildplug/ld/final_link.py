@@ -124,8 +124,8 @@ class FinalLink:
 
             about = {"buildplug": __version__, "links": done.links, "why": done.why} | asdict(done.verified)
             files.write(self.folder / "record.json", json.dumps(about, indent=1) + "\n")
-            if done.verified.rewritten:
-                shutil.copy(image, self.relinked)  # with the tables that are proved, and its relocations
+            self.relinked.unlink()  # it may be the image, which is the user's to change
+            shutil.copy(image, self.relinked)  # with the tables that are proved, and its relocations
         if self.config.link_options and not (self.config.link.keep_relocations or "emit-relocs" in self.line):
             strip.drop(image, image)
         if path := self._map:

@@ -143,6 +143,7 @@ def test_what_was_made_on_the_way_is_kept_if_asked_for(work: Path) -> None:
     kept = work / "prog.buildplug"
     assert {"prog.draft", "record.json", "gen"} <= {path.name for path in kept.iterdir()}
     assert buildplug("verify", kept / "prog.draft", kept / "prog.relinked").returncode == 0
+    assert (work / "prog").stat().st_nlink == 1  # what changes it in place changes nothing else
 
 
 @pytest.mark.parametrize(
