@@ -28,7 +28,8 @@ def arguments(parser: ArgumentParser) -> None:
         "--format",
         choices=FORMATS,
         default="nm",
-        help="of the list without a query; nm: as nm -n; kallsyms: assembly as of Linux 6.1; kallsyms-6-12: of 6.12",
+        help="of the list without a query; nm: as nm -n; kallsyms: assembly as of Linux 6.1; kallsyms-6-12: of 6.12; "
+        "kallsyms-7-3: of 7.3",
     )
     parser.add_argument(
         "--demangle", action="store_true", help="names of C++ and Rust are readable: the list as nm -nC, queries, too"

@@ -1,6 +1,6 @@
 """Linux's own kallsyms as a generated table. Format: kallsyms_format.
 
-The parts follow each other, padded, under Linux's symbol names. Only the last, kallsyms_relative_base, holds an
+The parts follow each other, padded, under Linux's symbol names. At most the last, kallsyms_relative_base, holds an
 address: the linker relocates it alone, and with it KASLR moves all symbols. Offsets are those of the image that the
 table was made from; in another image, verify overwrites them with the true ones.
 """
@@ -21,7 +21,7 @@ from buildplug.image.symbols import letters
 from buildplug.select.symbols import selected
 from buildplug.tables import kallsyms_format
 from buildplug.tables.format import Source
-from buildplug.tables.kallsyms_format import Kallsyms
+from buildplug.tables.kallsyms_format import CODES, PC_RELATIVE, Kallsyms
 from buildplug.tables.packed import Packed, PackedFormat
 
 ROOM = 1024  # parts that depend on the names are padded to a multiple: a few more names move no part
@@ -36,6 +36,13 @@ class KallsymsForm:
     align: int  # bytes
     printed: tuple[str, ...]  # the parts in the order that scripts/kallsyms prints them in
     commented: bool  # whether it prints a symbol's type and name behind its offset, name and number
+    held: str = ""  # what offsets hold; empty: what they do on the architecture
+    sized: tuple[str, ...] = ()  # the parts whose size it prints
+
+    @property
+    def end(self) -> int:
+        """Bytes of the last part, 0 for a word."""
+        return 0 if self.parts[-1] == "relative_base" else 2 * CODES
 
 
 OF_6_1 = KallsymsForm(
@@ -50,7 +57,16 @@ OF_6_12 = replace(
     printed=("num_syms", "names", "markers", "token_table", "token_index", "offsets", "relative_base", "seqs_of_names"),
     commented=True,
 )
-FORMS = {"kallsyms": OF_6_1, "kallsyms-6-12": OF_6_12}  # by the rule's format
+OF_7_3 = replace(
+    OF_6_12,
+    parts=OF_6_1.parts[:-1],
+    constant=("num_syms", "token_index"),
+    align=4,
+    printed=tuple(part for part in OF_6_12.printed if part != "relative_base"),
+    held=PC_RELATIVE,
+    sized=("names", "markers", "token_table", "offsets"),
+)
+FORMS = {"kallsyms": OF_6_1, "kallsyms-6-12": OF_6_12, "kallsyms-7-3": OF_7_3}  # by the rule's format
 
 
 @frozen
@@ -99,12 +115,15 @@ class KallsymsFormat(PackedFormat):
         return (rule.symbol, *(f"kallsyms_{part}" for part in FORMS[rule.format].parts))
 
     def previous(self, image: Image, rule: Rule, data: bytes, at: int) -> KallsymsTable | None:
-        found = [image.address_of(f"kallsyms_{part}") for part in FORMS[rule.format].parts]
+        form = FORMS[rule.format]
+        found = [image.address_of(f"kallsyms_{part}") for part in form.parts]
         starts = tuple(address - at for address in found if address is not None)
         if len(starts) < len(found) or starts[0] or list(starts) != sorted(starts) or starts[-1] >= len(data):
             return None
-        content = data[: starts[-1] + image.arch.word]
+        content = data[: starts[-1] + (form.end or image.arch.word)]
         count = int.from_bytes(content[starts[1] :][:4], "little")
+        if form.end:
+            return KallsymsTable(rule, image.arch, content, count, (), starts=starts)
         base = int.from_bytes(content[-image.arch.word :], "little")
         if not base and image.type == "ET_DYN":  # the loader fills it in, by a relocation that may be stripped
             base = image.address_of(rule.anchor(0)) or 0
@@ -119,8 +138,8 @@ def kallsyms_of(image: Image, rule: Rule) -> Kallsyms:
     chosen = selected(image, rule)
     names = image.name_table.texts(chosen)
     where = f"rule {rule.name}"
-    addresses, held = image.symbols["value"][chosen], image.arch.kallsyms
-    return kallsyms_format.encode(addresses, letters(image)[chosen], names, where, held)
+    held, place = FORMS[rule.format].held or image.arch.kallsyms, image.address_of("kallsyms_offsets")
+    return kallsyms_format.encode(image.symbols["value"][chosen], letters(image)[chosen], names, where, held, place)
 
 
 def _check_arch(rule: Rule, arch: Arch, where: object) -> None:
@@ -143,7 +162,8 @@ def _packed(rule: Rule, arch: Arch, tables: Kallsyms, home: Section | None) -> K
         # Since 6.12 the tables list their own parts. In a draft, whose parts are empty, these must be in order, too.
         content = bytes(contents[part]) or bytes(1)
         data += content + bytes(-len(content) % (form.align if part in form.constant else ROOM))
-    names, base_offset = ((home.name,), tables.relative_base - home.address) if home else ((), 0)
+    moved = home if "relative_base" in form.parts else None
+    names, base_offset = ((moved.name,), tables.relative_base - moved.address) if moved else ((), 0)
     return KallsymsTable(
         rule, arch, bytes(data), len(tables.offsets), names, starts=tuple(starts), base_offset=base_offset
     )

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
+import numpy as np
+
 from buildplug.tables.kallsyms import KallsymsForm
 from buildplug.tables.kallsyms_format import CODES, Kallsyms, decode, entries
 
@@ -27,12 +29,15 @@ def assembly(tables: Kallsyms, text: int, form: KallsymsForm) -> dict[str, Any]:
     }
     if form.commented:
         symbols = decode(tables, "kallsyms")
+        if form.held:
+            distances = (symbols.addresses - np.uint64(text)).astype("i8")
+            values["offsets"] = [f".long\t_text - . + ({distance})" for distance in distances.tolist()]
         shown = b"".join(b"%c%s\0" % row for row in zip(symbols.types, symbols.names, strict=True))
         comments = [f"\t/* {name} */" for name in _quoted(shown.replace(b"*/", b"*|"))]  # no end of a comment inside
         by_name = [comments[seq] for seq in symbols.seqs.tolist()]
         for part, after in (("offsets", comments), ("names", comments), ("seqs_of_names", by_name)):
             values[part] = [line + comment for line, comment in zip(values[part], after, strict=True)]
-    return {"parts": [(part, values[part]) for part in form.printed]}
+    return {"parts": [(part, values[part]) for part in form.printed], "sized": form.sized}
 
 
 def _hex(data: bytes, bounds: Sequence[int]) -> list[str]:

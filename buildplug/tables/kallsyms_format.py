@@ -1,12 +1,12 @@
-"""Encodes and decodes kallsyms of Linux 6.1 to 6.12. See kernel/kallsyms.c there.
+"""Encodes and decodes kallsyms of Linux 6.1 to 7.3. See kernel/kallsyms.c there.
 
 Symbols are sorted by address, at equal addresses the most meaningful first. *offsets* holds their addresses. With
 KALLSYMS_ABSOLUTE_PERCPU, which is of x86_64, absolute and per-CPU symbols are unchanged, and any other address a is
--1 - (a - relative_base), negative. Without it, an address is a - relative_base, unsigned. *names* holds per symbol a
-length, one or two bytes of LEB128, and as many codes, each a token number; the tokens' text is the letter of the
-symbol's type and its name. *token_table* holds the zero-terminated tokens, *token_index* their offsets in it, *markers*
-the offset of every 256th name. *seqs_of_names* holds the symbols' numbers in the order of names, three bytes each,
-big-endian.
+-1 - (a - relative_base), negative. Without it, an address is a - relative_base, unsigned. Since 7.2 it is, on every
+64-bit architecture, the distance from the offset's own place, signed. *names* holds per symbol a length, one or two
+bytes of LEB128, and as many codes, each a token number; the tokens' text is the letter of the symbol's type and its
+name. *token_table* holds the zero-terminated tokens, *token_index* their offsets in it, *markers* the offset of every
+256th name. *seqs_of_names* holds the symbols' numbers in the order of names, three bytes each, big-endian.
 
 Each byte that occurs in a name is its own token. The other codes, from 255 down, each replace the most frequent pair
 of codes so far; ties go to the lowest second, then first code. The bytes therefore equal those of scripts/kallsyms.
@@ -23,9 +23,10 @@ from buildplug.base.records import frozen
 from buildplug.image.headers import Array
 from buildplug.image.names import Names
 
-PERCPU, UNSIGNED = "absolute-percpu", "unsigned"  # what offsets hold
+PERCPU, UNSIGNED, PC_RELATIVE = "absolute-percpu", "unsigned", "pc-relative"  # what offsets hold
 LONGEST = 511  # KSYM_NAME_LEN - 1
 MARKER = 256  # names per marker
+OFFSET = np.uint64(4)  # bytes
 CODES = 256
 BETWEEN, TAKEN = CODES, CODES + 1  # while merging: separates names; the freed half of a merged pair
 
@@ -35,13 +36,14 @@ class Kallsyms:
     """Linux's tables by their names there, little-endian."""
 
     offsets: Array  # i4; u4 if they are unsigned
-    relative_base: int
+    relative_base: int  # of pc-relative offsets: the address of the first
     names: bytes
     markers: Array  # u4
     seqs_of_names: bytes
     token_table: bytes
     token_index: Array  # u2
     order: Array = field(default_factory=lambda: np.zeros(0, "i8"))  # indices into the given symbols; not in the tables
+    held: str = PERCPU  # what offsets hold; not in the tables
 
 
 @frozen
@@ -55,10 +57,11 @@ class Symbols:
 
 
 def encode(
-    addresses: Array, types: Array, names: Sequence[bytes], where: object, held: str = PERCPU
-) -> Kallsyms:  # fmt: skip
+    addresses: Array, types: Array, names: Sequence[bytes], where: object, held: str = PERCPU, place: int | None = None
+) -> Kallsyms:
     """The tables of unsorted symbols: addresses (u8), nm's letters (u1) and names. Symbols of equal address and name
-    keep their order. `where` is for messages; `held` says what offsets hold.
+    keep their order. `where` is for messages; `held` says what offsets hold; `place` is their address, the lowest of a
+    symbol by default.
 
     Raises BuildplugError for a symbol that the tables cannot hold.
     """
@@ -86,18 +89,25 @@ def encode(
     moving = order[~absolute[order]]
     base = int(addresses[moving[0]]) if len(moving) else 0
     bad(absolute & (addresses >> np.uint64(31) > 0), "an absolute address below 2 GiB", address)
-    bits = 31 if held == PERCPU else 32
-    beyond = ~absolute & (addresses - np.uint64(base) >> np.uint64(bits) > 0)
-    bad(beyond, f"an address below {base + (1 << bits):#x}", address)
-    if held == PERCPU:
-        offsets = np.where(absolute, addresses, np.uint64(base) - addresses - np.uint64(1)).astype("i8").astype("<i4")
+    if held == PC_RELATIVE:
+        base = base if place is None else place
+        own = np.empty(len(order), "u8")  # the address of each symbol's offset
+        own[order] = np.uint64(base) + OFFSET * np.arange(len(order), dtype="u8")
+        distances = (addresses - own).astype("i8")
+        bad(distances != distances.astype("i4"), f"an address less than 2 GiB from the table at {base:#x}", address)
+        offsets = distances.astype("<i4")
     else:
+        bits = 31 if held == PERCPU else 32
+        beyond = ~absolute & (addresses - np.uint64(base) >> np.uint64(bits) > 0)
+        bad(beyond, f"an address below {base + (1 << bits):#x}", address)
         offsets = (addresses - np.uint64(base)).astype("<u4")
+        if held == PERCPU:
+            offsets = np.where(absolute, addresses.astype("<u4"), ~offsets).view("<i4")
     stream, markers, tokens = _names(types[order].tobytes(), tuple(map(names.__getitem__, order.tolist())))
     return Kallsyms(
         offsets[order], base, stream, markers, seqs.astype(">u4").view("u1").reshape(-1, 4)[:, 1:].tobytes(),
         b"".join(token + b"\0" for token in tokens),
-        np.cumsum([0, *(len(token) + 1 for token in tokens[:-1])]).astype("<u2"), order,
+        np.cumsum([0, *(len(token) + 1 for token in tokens[:-1])]).astype("<u2"), order, held,
     )  # fmt: skip
 
 
@@ -229,10 +239,11 @@ def decode(tables: Kallsyms, where: object) -> Symbols:
     if not np.array_equal(np.sort(seqs), np.arange(len(named))):
         raise _bad(where, "an order of names that is no permutation")
     offsets, base = tables.offsets.astype("i8"), np.uint64(tables.relative_base)
-    if tables.offsets.dtype.kind == "u":
-        addresses = offsets.astype("u8") + base
-    else:
+    if tables.held == PERCPU:
         addresses = np.where(offsets < 0, (~offsets).astype("u8") + base, offsets.astype("u8"))
+    else:
+        addresses = offsets.astype("u8") + base
+        addresses += OFFSET * np.arange(len(offsets), dtype="u8") if tables.held == PC_RELATIVE else np.uint64(0)
     return Symbols(addresses, bytes(name[0] for name in named), tuple(name[1:] for name in named), seqs)
 
 

@@ -48,7 +48,7 @@ def _kallsyms() -> Format:
 # By name. A link imports the formats of its own tables only: all together are slow to import.
 FORMATS: dict[str, Callable[[], Format]] = {
     "sites": _sites, "rows": _rows, "ksyms": _ksyms, "relocs": _relocs, "kallsyms": _kallsyms,
-    "kallsyms-6-12": _kallsyms,
+    "kallsyms-6-12": _kallsyms, "kallsyms-7-3": _kallsyms,
 }  # fmt: skip
 
 SAVED: dict[Any, tuple[Callable[[Any], Array], Callable[[Array], Any]]] = {  # type of a field -> to an array, and back

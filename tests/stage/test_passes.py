@@ -130,7 +130,7 @@ KALLSYMS = """
     ret
     .size {0}, . - {0}
     .data
-    .quad kallsyms_offsets, kallsyms_names, kallsyms_relative_base
+    .quad kallsyms_offsets, kallsyms_names, kallsyms_token_table
 """
 
 
@@ -164,14 +164,17 @@ def test_link_with_the_tables_of_before_is_the_draft_if_they_do_not_fit(
     assert again.read_bytes() == anew.read_bytes()
 
 
-def test_tables_that_list_their_own_parts_have_those_of_the_final_image(links: list[list[str]], tmp_path: Path) -> None:
-    stage, image = made(tmp_path, links, "linux-kallsyms-6-12"), tmp_path / "image"
+@pytest.mark.parametrize("form", ["kallsyms-6-12", "kallsyms-7-3"])
+def test_tables_that_list_their_own_parts_have_those_of_the_final_image(
+    links: list[list[str]], tmp_path: Path, form: str
+) -> None:
+    stage, image = made(tmp_path, links, f"linux-{form}"), tmp_path / "image"
     compile_kernel(tmp_path, "".join(KALLSYMS.format(f"function_{n}", n) for n in range(300)))
     stage.run(tmp_path / "draft", tmp_path / "relinked", image)
     found = decode(tables_in(Image(image)), "image")
     listed = [line.split() for line in tool("nm", "-n", "--defined-only", image).splitlines()]
     expected = [(int(address, 16), kind, name) for address, kind, name in listed if "__bp_" not in name]
-    assert {f"kallsyms_{part}" for part in FORMS["kallsyms-6-12"].parts} < {name for *_, name in expected}
+    assert {f"kallsyms_{part}" for part in FORMS[form].parts} < {name for *_, name in expected}
     pairs = zip(found.addresses.tolist(), found.types.decode(), (name.decode() for name in found.names), strict=True)
     assert sorted(pairs) == sorted(expected)
 

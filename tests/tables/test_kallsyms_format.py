@@ -19,7 +19,7 @@ from buildplug.select.symbols import selected
 from buildplug.stage.render import render
 from buildplug.tables.kallsyms import FORMS, kallsyms_of
 from buildplug.tables.kallsyms_assembly import assembly
-from buildplug.tables.kallsyms_format import LONGEST, PERCPU, UNSIGNED, Kallsyms, decode, encode
+from buildplug.tables.kallsyms_format import LONGEST, PC_RELATIVE, PERCPU, UNSIGNED, Kallsyms, decode, encode
 from tests.conftest import Link, tool
 from tests.linux_image import Linux
 from tests.samples import buildplug, one_line
@@ -60,17 +60,19 @@ def tables_in(image: Image) -> Kallsyms:
     """The tables that an image has, by the symbols of their parts."""
     section = image.section_at(image.address_of("kallsyms_offsets") or 0)
     assert section
-    starts = {name: (image.address_of(f"kallsyms_{name}") or 0) - section.address for name in LABELS}
+    found = {name: image.address_of(f"kallsyms_{name}") for name in LABELS}
+    starts = {name: address - section.address for name, address in found.items() if address is not None}
     data = image.bytes_of(section).tobytes()
-    count = int.from_bytes(data[starts["num_syms"] :][:4], "little")
+    count, based = int.from_bytes(data[starts["num_syms"] :][:4], "little"), "relative_base" in starts
     return Kallsyms(
         np.frombuffer(data, "<i4", count, starts["offsets"]),
-        int.from_bytes(data[starts["relative_base"] :][:8], "little"),
+        int.from_bytes(data[starts["relative_base"] :][:8], "little") if based else found["offsets"] or 0,
         data[starts["names"] : starts["markers"]],
         np.frombuffer(data, "<u4", -(-count // 256), starts["markers"]),
         data[starts["seqs_of_names"] :][: 3 * count],
         data[starts["token_table"] : starts["token_index"]],
         np.frombuffer(data, "<u2", 256, starts["token_index"]),
+        held=PERCPU if based else PC_RELATIVE,
     )
 
 
@@ -79,7 +81,7 @@ def text_of(tables: Kallsyms, name: str) -> str:
 
 
 @settings(max_examples=60)
-@given(seed=st.integers(0, 2**64 - 1), hostile=st.booleans(), held=st.sampled_from((PERCPU, UNSIGNED)))
+@given(seed=st.integers(0, 2**64 - 1), hostile=st.booleans(), held=st.sampled_from((PERCPU, UNSIGNED, PC_RELATIVE)))
 def test_decoding_gives_back_what_was_encoded(seed: int, hostile: bool, held: str) -> None:
     addresses, types, names = some(seed, bytes(range(1, 256)) if hostile else PRINTABLE, held=held)
     tables = encode(addresses, types, names, "test", held)
@@ -100,7 +102,7 @@ def test_assembly_of_any_symbols_is_that_of_scripts_kallsyms(
 ) -> None:
     # Its buffer to sort names in is one byte too short; and a name with */ would end its comment: ours does not.
     listed = tmp_path_factory.mktemp("map") / "symbols"
-    for held in (PERCPU, UNSIGNED):
+    for held in (PC_RELATIVE,) if f"--{PC_RELATIVE}" in linux.kallsyms else (PERCPU, UNSIGNED):
         addresses, types, names = some(seed, PRINTABLE.replace(b"*", b""), LONGEST - 1, held)
         rows = [b"%016x %c %s\n" % row for row in zip(addresses.tolist(), types.tolist(), names, strict=True)]
         listed.write_bytes(b"".join(rows))
@@ -117,8 +119,9 @@ def test_no_symbols_are_tables_too() -> None:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("seed", range(3))
 def test_assembly_becomes_the_tables(tmp_path: Path, seed: int, form: str) -> None:
-    addresses, types, names = some(seed, bytes(range(1, 256)))
-    tables = encode(addresses, types, names, "test")
+    held = FORMS[form].held or PERCPU
+    addresses, types, names = some(seed, bytes(range(1, 256)), held=held)
+    tables = encode(addresses, types, names, "test", held)
     (tmp_path / "asm").mkdir()
     (tmp_path / "asm/bitsperlong.h").write_text("#define BITS_PER_LONG 64\n")
     (tmp_path / "kallsyms.S").write_text(text_of(tables, form))
@@ -188,6 +191,16 @@ def test_an_unsigned_offset_reaches_4_gib() -> None:
         encode(addresses, types, [b"first", b"far"], "rule mine", UNSIGNED)
 
 
+def test_a_distance_reaches_2_gib_from_its_place() -> None:
+    place = BASE - (1 << 40)
+    addresses, types = np.array([place - (1 << 31), place + (1 << 31) + 3], "u8"), np.array([0x54] * 2, "u1")
+    found = encode(addresses, types, [b"first", b"last"], "rule mine", PC_RELATIVE, place)
+    assert found.offsets.tolist() == [-(1 << 31), (1 << 31) - 1]
+    addresses[1] += np.uint64(1)
+    with pytest.raises(BuildplugError, match=r"symbol last: expected an address less than 2 GiB from the table at 0xf"):
+        encode(addresses, types, [b"first", b"last"], "rule mine", PC_RELATIVE, place)
+
+
 def test_an_image_without_text_is_one_line(link: Link) -> None:
     failed = buildplug("ksyms", link(".globl f\nf: nop").path, "--format", "kallsyms")
     assert failed.returncode == 1
@@ -205,7 +218,7 @@ def test_tables_of_an_image_name_what_nm_does(link: Link) -> None:
     assert sorted(zip(found.addresses.tolist(), found.types, found.names, strict=True)) == sorted(expected)
 
 
-@pytest.mark.parametrize("rule", ["linux-kallsyms", "linux-kallsyms-6-12", "ksyms"])
+@pytest.mark.parametrize("rule", [*(f"linux-{form}" for form in FORMS), "ksyms"])
 def test_only_symbols_of_tables_are_left_out_not_all_of_one_prefix(link: Link, rule: str) -> None:
     image = link(
         ".globl _text, __bp_harden_el1_vectors\n_text: nop\n__bp_harden_el1_vectors: nop\n__bp_t_section_0: nop"
