@@ -105,7 +105,7 @@ def main() -> None:
     from tests.linux_image import LINUXES, OLDEST, cached, copy
 
     wanted = sys.argv[1] if len(sys.argv) > 1 else OLDEST.stage.version
-    known = {linux.stage.version: linux for linux in LINUXES}
+    known = {linux.stage.version: linux for linux in LINUXES if linux.image == "vmlinux"}
     vmlinux = cached(known[wanted]) if wanted in known else Path(wanted)
     if vmlinux is None:
         raise BuildplugError("bench", "expected a built Linux, found none", "python -m tests.linux_image")

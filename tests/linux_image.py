@@ -10,9 +10,9 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from buildplug.base.process import run
 from buildplug.linux import kbuild
 from buildplug.linux.versions import STAGES, LinkStage
 
-PACKAGES = ("flex", "bison", "bc", "libelf-dev", "libssl-dev", "kmod", "cpio", "rsync")
+PACKAGES = ("flex", "bison", "bc", "libelf-dev", "libssl-dev", "kmod", "cpio", "rsync", "pahole")
 XEN = re.compile(r"xen-hypervisor-([\d.]+)-amd64")  # its package, by its version
 # What tinyconfig lacks for a kernel that prints, boots under QEMU and Xen, and has every kind of patched site.
 # RANDOMIZE_BASE makes Linux link with --emit-relocs.
@@ -31,6 +31,18 @@ CONFIG = """
     FTRACE FUNCTION_TRACER DYNAMIC_FTRACE MODULES PCI ACPI FUTEX MULTIUSER POSIX_TIMERS JUMP_LABEL NET INET EPOLL BUG
     CPU_MITIGATIONS
 """
+# The same without what is for paravirt sites, and without devices and networks: it has fewer objects.
+SMALL = """
+    64BIT PRINTK TTY SERIAL_8250 SERIAL_8250_CONSOLE SMP KALLSYMS KALLSYMS_ALL RELOCATABLE RANDOMIZE_BASE BLK_DEV_INITRD
+    BINFMT_ELF PROC_FS SYSFS DEVTMPFS FTRACE FUNCTION_TRACER DYNAMIC_FTRACE MODULES FUTEX MULTIUSER POSIX_TIMERS
+    JUMP_LABEL EPOLL BUG CPU_MITIGATIONS
+"""
+# What Linux needs beyond that for type information in its image (BTF), as distributions build it.
+BTF = ("BPF_SYSCALL", "DEBUG_KERNEL", "DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT", "DEBUG_INFO_BTF")
+# What make is told so that two builds have the same bytes.
+FIXED = (
+    "KBUILD_BUILD_TIMESTAMP=1970-01-01", "KBUILD_BUILD_USER=user", "KBUILD_BUILD_HOST=host", "KBUILD_BUILD_VERSION=1",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,11 +50,13 @@ class Linux:
     """A version of Linux, and how it is built here."""
 
     stage: LinkStage
-    options: str  # of its configuration, besides CONFIG
+    options: str  # of its configuration, besides `base`
     objects: tuple[str, ...]  # what its last link is given before kallsyms
     kallsyms: tuple[str, ...]  # the options that its link-vmlinux.sh gives to scripts/kallsyms
     format: str  # what `buildplug ksyms` calls the output of that
     lists_itself: bool  # whether the symbols of kallsyms' own parts are in it
+    image: str = "vmlinux"  # what its last link makes
+    base: str = CONFIG  # other options of its configuration
 
     @property
     def package(self) -> str:
@@ -55,11 +69,11 @@ class Linux:
 
     @property
     def config(self) -> list[str]:
-        return [*CONFIG.split(), *self.options.split()]
+        return [*self.base.split(), *self.options.split()]
 
 
 FORMS = {stage.version: stage for stage in STAGES}
-OLDEST, NEWEST = LINUXES = (
+OLDEST, LONG_TERM, NEWEST = LINUXES = (
     Linux(
         FORMS["6.1"],
         "RETPOLINE",
@@ -76,6 +90,16 @@ OLDEST, NEWEST = LINUXES = (
         ("--all-symbols", "--absolute-percpu"),
         "kallsyms-6-12",
         lists_itself=True,
+    ),
+    Linux(
+        FORMS["7.3"],
+        "MITIGATION_RETPOLINE X86_KERNEL_IBT",
+        ("--whole-archive", "vmlinux.o", ".vmlinux.export.o", "init/version-timestamp.o", "--no-whole-archive"),
+        ("--all-symbols", "--pc-relative"),
+        "kallsyms-7-3",
+        lists_itself=True,
+        image="vmlinux.unstripped",
+        base=SMALL,
     ),
 )  # fmt: skip
 
@@ -116,6 +140,15 @@ def unannotated(linux: Linux = OLDEST) -> Path:
     return made(_tree(linux, linux.stage.emptied), build)
 
 
+def typed(linux: Linux) -> Path:
+    """A tree with type information, built by Linux's own stage and FIXED, which takes as long again. Raises
+    BuildplugError."""
+    with _alone(_tree(linux, "packages")):
+        _install(linux)
+    config = replace(linux, options=f"{linux.options} {' '.join(BTF)}")
+    return made(_tree(config), partial(_build, config, words=FIXED))
+
+
 @contextmanager
 def _alone(tree: Path) -> Iterator[None]:
     """Waits until nobody else is at that tree."""
@@ -138,8 +171,9 @@ def made(tree: Path, build: Callable[[Path], None], image: str = "vmlinux") -> P
 
 
 def link_words(tree: Path, linux: Linux = OLDEST, identity: str = "--build-id=sha1") -> list[str]:
-    """What the linker is given for vmlinux, there, but for the output and kallsyms."""
-    *_, base, more = shlex.split((tree / ".vmlinux.cmd").read_text().partition(";")[0])
+    """What the linker is given for its image, there, but for the output and kallsyms."""
+    said = shlex.split((tree / f".{linux.image}.cmd").read_text().partition(";")[0])
+    base, more = said[said.index("scripts/link-vmlinux.sh") + 2 :][:2]
     words = [*base.split(), *more.replace("--build-id=sha1", identity).split(), "--script=arch/x86/kernel/vmlinux.lds"]
     return [*words, *linux.objects]
 
@@ -197,14 +231,14 @@ def _install(linux: Linux) -> None:
     run(command, Path.cwd(), "install what a build of Linux needs")
 
 
-def _build(linux: Linux, tree: Path) -> None:
+def _build(linux: Linux, tree: Path, words: Sequence[str] = ()) -> None:
     """Unpacks Linux into an empty folder and builds vmlinux there."""
     enable = [word for option in linux.config for word in ("-e", option)]
     run(["tar", "-xf", linux.source, "--strip-components=1"], tree, "unpack Linux")
     run(["make", "tinyconfig"], tree, "configure Linux")
     run(["scripts/config", *enable], tree, "configure Linux")
     run(["make", "olddefconfig"], tree, "configure Linux")
-    run(["make", f"-j{os.cpu_count()}", "vmlinux"], tree, "build Linux")
+    run(["make", f"-j{os.cpu_count()}", *words, "vmlinux"], tree, "build Linux")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The first process of a small Linux: given arguments, it prints the file that the last names to
- * the serial line. Then it says so and waits. It has no libc.
+ * the serial line; with "crc32" before that, the file's CRC-32 and its length, both in hexadecimal
+ * digits. Then it says so and waits. It has no libc.
  */
 #if defined(__x86_64__)
 enum { READ = 0, WRITE = 1, MOUNT = 165, OPENAT = 257, MKDIRAT = 258, MKNODAT = 259, PPOLL = 271 };
@@ -70,9 +71,30 @@ static void print(long serial, const char *from, long length)
 	}
 }
 
+static void print_hex(long serial, unsigned int number)
+{
+	char digits[8];
+
+	for (int i = 7; i >= 0; i--, number >>= 4)
+		digits[i] = "0123456789abcdef"[number & 15];
+	print(serial, digits, sizeof(digits));
+}
+
+/* As zlib's crc32() has it, inverted. */
+static unsigned int crc32(unsigned int crc, const char *from, long length)
+{
+	for (long i = 0; i < length; i++) {
+		crc ^= (unsigned char)from[i];
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+	}
+	return crc;
+}
+
 void start(const long *stack)
 {
 	const char *const *arguments = (const char *const *)(stack + 1);
+	unsigned int crc = -1, length = 0;
 	long serial, file, got;
 
 	call(MKNODAT, HERE, "/serial", CHARACTER, MAJOR << 8 | MINOR);
@@ -81,9 +103,21 @@ void start(const long *stack)
 	if (stack[0] > 1) {
 		call(MKDIRAT, HERE, "/proc", 0755, 0);
 		call(MOUNT, (long)"proc", "/proc", (long)"proc", 0);
+		call(MKDIRAT, HERE, "/sys", 0755, 0);
+		call(MOUNT, (long)"sysfs", "/sys", (long)"sysfs", 0);
 		file = call(OPENAT, HERE, arguments[stack[0] - 1], 0, 0);
-		while ((got = call(READ, file, buffer, sizeof(buffer), 0)) > 0)
-			print(serial, buffer, got);
+		while ((got = call(READ, file, buffer, sizeof(buffer), 0)) > 0) {
+			if (stack[0] == 2)
+				print(serial, buffer, got);
+			crc = crc32(crc, buffer, got);
+			length += got;
+		}
+		if (stack[0] > 2) {
+			print_hex(serial, ~crc);
+			print(serial, " ", 1);
+			print_hex(serial, length);
+			print(serial, "\n", 1);
+		}
 	}
 	print(serial, "hold\n", 5);
 	for (;;)

@@ -55,6 +55,7 @@ class FinalLink:
     keep: bool  # whether the folder is wanted, with texts for people
     relink: bool  # whether to link twice in any case
     sysmap: str  # the file for a list of the symbols; empty if none is wanted
+    unfilled: str  # the name of an output that has empty tables, and is linked before; empty if there is none
     ended: dict[Path, Completed] = field(default_factory=dict)  # how the link of each image ended
 
     @property
@@ -94,9 +95,17 @@ class FinalLink:
     def _places(self) -> Placement:
         return place(self.config, *(list(map(Path, names)) for names in (self.line.scripts, self.line.folders)))
 
+    @property
+    def _before(self) -> Path | None:
+        """The image of the link with empty tables before this one, if there was one."""
+        path = self.output.with_name(self.unfilled) if self.unfilled else None
+        return path if path and path.is_file() and not self.relink else None
+
     def _expected(self) -> Image | None:
         """What the first link will make. Libraries give only what others want of them, mostly nothing; what
         --gc-sections leaves out is not known before the link."""
+        if self._before:
+            return Image(self._before)
         names = [name for name in self.line.inputs if not name.endswith(".a") or name in self.line.whole]
         merged = self.env.get(MERGED, "")
         if any(name.endswith(".a") for name in names) and Path(merged).is_file():
@@ -115,10 +124,13 @@ class FinalLink:
     def run(self) -> None:
         """Links, and puts what the command asked for in its place. Raises BuildplugError."""
         image = self.folder / self.output.name
-        last = self.output if self.output.is_file() and not self.relink else None
+        if self.output.name == self.unfilled:
+            self.stage.prepare()
+            self.stage.link_draft(self.draft, "empty tables are asked for")
+            self._finish(self.draft, self.draft)
+            return
+        last = self.output if self.output.is_file() and not (self.relink or self._before) else None
         done = self.stage.run(self.draft, self.relinked, image, last, self._expected)
-        made = self.draft if done.links == 1 else self.relinked
-        self.say(self.ended[made])
         if self.keep:
             import json  # lazy, as the rest is seldom wanted
 
@@ -126,6 +138,13 @@ class FinalLink:
             files.write(self.folder / "record.json", json.dumps(about, indent=1) + "\n")
             self.relinked.unlink()  # it may be the image, which is the user's to change
             shutil.copy(image, self.relinked)  # with the tables that are proved, and its relocations
+        if self.sysmap:
+            files.write(Path(self.sysmap), self._symbol_list())
+        self._finish(self.draft if done.links == 1 else self.relinked, image)
+
+    def _finish(self, made: Path, image: Path) -> None:
+        """Puts an image in the place of the output, with the side files of the link that made it."""
+        self.say(self.ended[made])
         if self.config.link_options and not (self.config.link.keep_relocations or "emit-relocs" in self.line):
             strip.drop(image, image)
         if path := self._map:
@@ -134,8 +153,6 @@ class FinalLink:
             files.write(Path(path), self._dependencies(made))
         for side in sorted(self.linked.parent.iterdir()):  # what the linker has named after the output
             side.replace(self.output.with_name(side.name))
-        if self.sysmap:
-            files.write(Path(self.sysmap), self._symbol_list())
         image.replace(self.output)
 
     def _symbol_list(self) -> bytes:
@@ -232,12 +249,12 @@ class FinalLink:
 
 def link(
     ld: str, flavor: list[str], config: Path, arch: str, words: list[str], line: LinkLine, env: Mapping[str, str],
-    family: Family, *, keep: bool, relink: bool, sysmap: str = "",
+    family: Family, *, keep: bool, relink: bool, sysmap: str = "", unfilled: str = "",
 ) -> int:  # fmt: skip
     """Makes the output of a link with tables; returns the exit status. Raises BuildplugError."""
     with interruptible(), scratch.folder(Path(line.output)) as folder:
         kernel = read(config, folder, arch)
-        final = FinalLink(ld, flavor, family, words, line, env, kernel, folder, keep, relink, sysmap)
+        final = FinalLink(ld, flavor, family, words, line, env, kernel, folder, keep, relink, sysmap, unfilled)
         try:
             final.run()
         except LinkFailed as failed:

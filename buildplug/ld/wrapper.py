@@ -11,7 +11,7 @@ from buildplug.linker import command_line
 from buildplug.linker.command_line import LinkLine
 
 INSIDE = "BUILDPLUG_LD_INSIDE"  # in the environment of the linker that we run
-VALUED, FLAGS = ("config", "arch", "ld", "into", "sysmap"), ("keep", "relink")  # options of ours
+VALUED, FLAGS = ("config", "arch", "ld", "into", "sysmap", "empty"), ("keep", "relink")  # options of ours
 
 
 def main(words: list[str], called: str) -> int:
@@ -53,7 +53,8 @@ def main(words: list[str], called: str) -> int:
     supervise()
     from buildplug.ld import cargo
 
-    if not cargo.is_of(line.output, image):
+    unfilled = own.get("empty", "")
+    if output.name != unfilled and not cargo.is_of(line.output, image):
         status = passing.run([ld, *flavor, *words], env)
         if 0 < status < 128:  # else a signal has ended it, whatever the inputs name
             from buildplug.ld import refusals
@@ -67,7 +68,9 @@ def main(words: list[str], called: str) -> int:
         family = refusals.usable_family(ld, flavor, line, config, own["arch"])
         arch = own["arch"] or architecture.of(config, line)
         sysmap = own.get("sysmap", "")
-        status = final_link.link(ld, flavor, config, arch, words, line, env, family, sysmap=sysmap, **flags)
+        status = final_link.link(
+            ld, flavor, config, arch, words, line, env, family, sysmap=sysmap, unfilled=unfilled, **flags
+        )
     except BuildplugError:
         final_link.remove_outputs(line)
         raise

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from buildplug.base import files
 from buildplug.base.data import build_system
+from buildplug.base.errors import BuildplugError
 from buildplug.base.interruption import to_the_end
 from buildplug.base.process import run_in_foreground
-from buildplug.linux.versions import SCRIPT, STAGES, stage_of
+from buildplug.linux.versions import SCRIPT, STAGES, LinkStage, enabled_options, stage_of
 
 MARK = "buildplug"
 
@@ -31,7 +32,8 @@ def apply(tree: Path, arguments: Sequence[str] = (), *, paravirt: bool) -> None:
     stage = stage_of(tree, paravirt=paravirt)
     if config.exists():
         stage.check_options(config, paravirt=paravirt)
-    hook = _hook(stage.paravirt if paravirt else stage.kallsyms, system_map=stage.writes_system_map(tree))
+        _check_pahole(config, arguments)
+    hook = _hook(stage, paravirt=paravirt, system_map=stage.writes_system_map(tree))
     wanted: dict[str, tuple[str, tuple[str, ...]]] = {SCRIPT: (stage.hook, (f"{hook} # {MARK}",))}
     for name, (anchor, lines) in stage.emptied.items() if paravirt else ():
         wanted[name] = (anchor, tuple(f"{line} /* {MARK} */" for line in lines))
@@ -70,19 +72,38 @@ def sources(tree: Path) -> Path:
 
 def _built_in(tree: Path, arguments: Sequence[str]) -> Path:
     """Where make puts what it builds, and expects the configuration: O=, in the tree that make is started in."""
-    named = os.environ.get("KBUILD_OUTPUT", "")
-    for word in arguments:
-        name, _, value = word.partition("=")
-        named = value if name in ("O", "KBUILD_OUTPUT") else named
-    return tree / named
+    return tree / _said(arguments, ("O", "KBUILD_OUTPUT"), os.environ.get("KBUILD_OUTPUT", ""))
 
 
-def _hook(configuration: str, *, system_map: bool) -> str:
+def _said(arguments: Sequence[str], names: tuple[str, ...], default: str) -> str:
+    """What make's arguments set a variable to, by the last of its names."""
+    words = (word.partition("=") for word in arguments)
+    return next((value for name, _, value in reversed([*words]) if name in names), default)
+
+
+def _check_pahole(config: Path, arguments: Sequence[str]) -> None:
+    """Raises BuildplugError if the kernel is to have type information and what makes it is missing: Linux would say so
+    after minutes, or not at all."""
+    if "DEBUG_INFO_BTF" not in enabled_options(config):
+        return
+    named = _said(arguments, ("PAHOLE",), "pahole")
+    program = next(iter(named.split()), "")
+    if not shutil.which(config.parent / program if "/" in program else program):
+        raise BuildplugError(
+            config, f"expected the program {named!r} for CONFIG_DEBUG_INFO_BTF, found none",
+            "install the package pahole, or dwarves, or say PAHOLE= to make",
+        )  # fmt: skip
+
+
+def _hook(stage: LinkStage, *, paravirt: bool, system_map: bool) -> str:
     """The line of shell that plugs our stage into the script. It makes the script believe that CONFIG_KALLSYMS is off,
-    so that only the last link is done, and replaces the linker of that link by `buildplug ld`. `system_map`: whether
-    that writes System.map as well, for which the script starts nm and sed."""
-    command = [sys.executable, "-P", "-m", "buildplug", "ld", f"--config={build_system(configuration)}"]
+    so that only the last link is done, and that for pahole where there is one; and replaces their linker by `buildplug
+    ld`. `system_map`: whether that writes System.map as well, for which the script starts nm and sed."""
+    configuration = build_system(stage.paravirt if paravirt else stage.kallsyms)
+    command = [sys.executable, "-P", "-m", "buildplug", "ld", f"--config={configuration}"]
     wrapper = shlex.join([*command, *(["--sysmap=System.map"] if system_map else [])])
+    if stage.typed:
+        wrapper += f" $(! is_enabled CONFIG_DEBUG_INFO_BTF || echo --empty={stage.typed})"
     mapped = '; mksysmap() { info NM "$2"; }' if system_map else ""
     enabled = 'is_enabled() { [ "$1" != CONFIG_KALLSYMS ] && grep -q "^$1=y" include/config/auto.conf; }'
     known = 'export BUILDPLUG_LD="$LD" BUILDPLUG_MERGED=vmlinux.o'

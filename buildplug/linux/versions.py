@@ -28,6 +28,9 @@ class LinkStage:
     machines: Mapping[str, tuple[str, ...]]  # an option that says the architecture -> others that must be on there
     wanted: tuple[str, ...]  # options that must be on
     unwanted: tuple[str, ...]  # options that must be off
+    # What SCRIPT links for pahole, with empty kallsyms, if the kernel has type information (BTF). Empty if it does so
+    # before `hook`, with none.
+    typed: str
     # The commands of scripts/mksysmap that leave out the names that the rule of `kallsyms` does: with these, System.map
     # is written from what the stage has read. Empty if the script has another form.
     mksysmap: tuple[str, ...]
@@ -57,7 +60,7 @@ class LinkStage:
 
     def check_options(self, config: Path, *, paravirt: bool) -> None:
         """Raises BuildplugError if the stage does not support an option of the tree's .config."""
-        enabled = set(re.findall(r"^CONFIG_(\w+)=y$", files.read_text(config), re.MULTILINE))
+        enabled = enabled_options(config)
         remedy = "change the configuration, or build Linux with its own link stage"
         machine = next((option for option in self.machines if option in enabled), None)
         if machine is None:
@@ -73,6 +76,15 @@ class LinkStage:
                 raise BuildplugError(config, f"expected CONFIG_{option} off, found it on", remedy)
 
 
+# Commands of scripts/mksysmap, in the order that it has had them in since 6.12; newer ones stand between.
+NO_SYMBOLS = (
+    "/ [aNUw] /d", r"/ \$/d", r"/ \.L/d", "/ __efistub_/d", r"/ __pi_\$/d", r"/ __pi_\.L/d", r"/ __kvm_nvhe_\$/d",
+    r"/ __kvm_nvhe_\.L/d", "/ __[[:alnum:]]*Thunk_/d", "/ __kcfi_typeid_/d", "/ __kvm_nvhe___kcfi_typeid_/d",
+    "/ __pi___kcfi_typeid_/d", "/ __crc_/d", "/ __kstrtab_/d", "/ __kstrtabns_/d",
+)  # fmt: skip
+VENEERS = ("/_from_arm$/d", "/_from_thumb$/d", "/_veneer$/d", "/ L0$/d", "/ _SDA_BASE_$/d", "/ _SDA2_BASE_$/d")
+BRANCHES = (r"/\.long_branch\./d", r"/\.plt_branch\./d")
+
 STAGES = (
     LinkStage(
         version="6.1",
@@ -84,6 +96,7 @@ STAGES = (
         machines={"X86_64": ("KALLSYMS_ABSOLUTE_PERCPU", "X86_NEED_RELOCS")},  # then it links with --emit-relocs
         wanted=("KALLSYMS", "KALLSYMS_ALL", "KALLSYMS_BASE_RELATIVE"),
         unwanted=("LTO_CLANG",),  # names in kallsyms then differ from those of the symbols
+        typed="",
         mksysmap=(),
         emptied={
             "arch/x86/include/asm/paravirt_types.h": (
@@ -109,13 +122,24 @@ STAGES = (
         paravirt="kbuild-paravirt-6-12.config",
         machines={"X86_64": ("KALLSYMS_ABSOLUTE_PERCPU",), "ARM64": (), "RISCV": ("64BIT",)},
         wanted=("KALLSYMS", "KALLSYMS_ALL"),
-        unwanted=("DEBUG_INFO_BTF",),  # its link is one more, with tables of its own
+        unwanted=(),
+        typed=".tmp_vmlinux1",
+        mksysmap=(*NO_SYMBOLS, *VENEERS, *BRANCHES),
+        emptied={},
+    ),
+    LinkStage(
+        version="7.3",
+        hook="kallsymso=",
+        output='"${VMLINUX}"',
+        says={"scripts/kallsyms.c": '"pc-relative"', "scripts/mksysmap": "/ __mod_device_table__/d"},
+        kallsyms="kbuild-kallsyms-7-3.config",
+        paravirt="",
+        machines={"X86_64": ()},
+        wanted=("KALLSYMS", "KALLSYMS_ALL"),
+        unwanted=(),
+        typed=".tmp_vmlinux1",
         mksysmap=(
-            "/ [aNUw] /d", r"/ \$/d", r"/ \.L/d", "/ __efistub_/d", r"/ __pi_\$/d", r"/ __pi_\.L/d",
-            r"/ __kvm_nvhe_\$/d", r"/ __kvm_nvhe_\.L/d", "/ __[[:alnum:]]*Thunk_/d", "/ __kcfi_typeid_/d",
-            "/ __kvm_nvhe___kcfi_typeid_/d", "/ __pi___kcfi_typeid_/d", "/ __crc_/d", "/ __kstrtab_/d",
-            "/ __kstrtabns_/d", "/_from_arm$/d", "/_from_thumb$/d", "/_veneer$/d", "/ L0$/d", "/ _SDA_BASE_$/d",
-            "/ _SDA2_BASE_$/d", r"/\.long_branch\./d", r"/\.plt_branch\./d",
+            *NO_SYMBOLS, "/ __mod_device_table__/d", *VENEERS, "/ __UNIQUE_ID_modinfo_[0-9]*$/d", *BRANCHES,
         ),
         listed={
             "arch/x86/include/asm/alternative.h": (
@@ -148,6 +172,11 @@ STAGES = (
         },
     ),
 )  # fmt: skip
+
+
+def enabled_options(config: Path) -> set[str]:
+    """What a .config has built in, without CONFIG_. Raises BuildplugError."""
+    return set(re.findall(r"^CONFIG_(\w+)=y$", files.read_text(config), re.MULTILINE))
 
 
 def stage_of(tree: Path, *, paravirt: bool) -> LinkStage:

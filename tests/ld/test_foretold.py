@@ -113,6 +113,29 @@ def test_the_linkers_own_order_of_sections_makes_the_image_of_two_links(kernel: 
     assert made(kernel, "--relink", "-T", "k.lds", ld="ld.lld") == (image, 2)
 
 
+def test_after_a_link_with_empty_tables_one_more_is_enough_whatever_was_there_before(kernel: Path) -> None:
+    """Also with --gc-sections, where the inputs do not tell the room; and after a change, with an older image there."""
+    (kernel / "k.lds").write_text(f"ENTRY(_start) SECTIONS {{ . = 0x100000; {SCRIPTS['simple']} {ALL} }}")
+    words = ("--gc-sections", "-T", "k.lds")
+    for _ in range(2):
+        logging_tool(kernel / "ld", "ld", kernel / "log")
+        (kernel / "buildplug.toml").write_text(CONFIG.format(kernel) + '[[table]]\nrule = "ksyms"\n')
+        (kernel / "log").unlink(missing_ok=True)
+        for output in ("draft.elf", "k.elf"):
+            command = ("--config", "buildplug.toml", "--empty=draft.elf", *words, "-z", "noexecstack")
+            done = buildplug("ld", *command, "-o", output, "k.o", "more.o", cwd=kernel)
+            assert done.returncode == 0, done.stderr
+        assert len([line for line in (kernel / "log").read_text().splitlines() if " -o " in line]) == 2
+        image = (kernel / "k.elf").read_bytes()
+        assert made(kernel, "--relink", *words) == (image, 2)
+        many = "".join(f"int added_{n}(int x) {{ return x * {n}; }}\n" for n in range(200))
+        (kernel / "more.c").write_text(
+            f"{SOURCES['more.c']}{many}int (*const all[])(int) __attribute__((retain)) = {{"
+            f"{', '.join(f'added_{n}' for n in range(200))}}};"
+        )
+        tool("gcc", *FLAGS, "-c", "more.c", cwd=kernel)
+
+
 @pytest.mark.parametrize("words", [("--gc-sections",), ("--defsym=other=0x5000000000",), ("--whole-archive", "lto.a")])
 def test_where_the_room_is_another_the_image_is_that_of_two_links(kernel: Path, words: tuple[str, ...]) -> None:
     (kernel / "k.lds").write_text(f"ENTRY(_start) SECTIONS {{ . = 0x100000; {SCRIPTS['simple']} {ALL} }}")

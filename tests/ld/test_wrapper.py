@@ -10,7 +10,7 @@ from bench import costs
 from tests.conftest import tool
 from tests.ld.programs import CONFIG, INPUTS, LINKERS, finds_its_functions, functions, ld, linked, rows, section_names
 from tests.linux_image import link_words
-from tests.samples import buildplug, built, copy_sample, one_line
+from tests.samples import buildplug, built, copy_sample, logging_tool, one_line
 
 
 @pytest.mark.parametrize("linker", LINKERS)
@@ -43,6 +43,20 @@ def test_kernel_is_the_same_as_by_build(tmp_path: Path) -> None:
     done = buildplug("ld", "--config", "buildplug.toml", *theirs, "-o", "vmlinux", cwd=kernel)
     assert done.returncode == 0, done.stderr
     assert (kernel / "vmlinux").read_bytes() == (kernel / "build" / "vmlinux").read_bytes()
+
+
+@pytest.mark.parametrize("linker", ["ld", "ld.lld"])
+def test_the_output_that_is_to_have_empty_tables_is_linked_once_and_with_these(work: Path, linker: str) -> None:
+    logging_tool(work / "ld", linker, work / "log")
+    before = {*work.iterdir()}
+    done = ld(work, "--empty=first", "--sysmap=list", "-T", "user.lds", *INPUTS, "-o", "first", linker="./ld")
+    assert done.returncode == 0, done.stderr
+    assert {*work.iterdir()} - before == {work / "first", work / "log"}
+    assert rows(work / "first") == 0
+    assert [" -o " in line for line in (work / "log").read_text().splitlines()].count(True) == 1
+    refused = ld(work, "--empty=first", "-T", "user.lds", "-o", "first", "no.o", linker="./ld")
+    assert "no.o" in refused.stderr
+    assert not (work / "first").exists()
 
 
 @pytest.mark.parametrize("linker", LINKERS)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from buildplug.linux.versions import SCRIPT, STAGES, LinkStage
 from tests.conftest import tool
 from tests.samples import buildplug, edit, one_line
 
-OLD, NEW = STAGES
+OLD, NEW, NEWEST = STAGES
 EMPTIED = OLD.emptied
+AUTO = "include/config/auto.conf"  # what the script knows of the configuration
 
 
 def options(stage: LinkStage, machine: str) -> str:
@@ -31,6 +33,7 @@ def files(stage: LinkStage) -> dict[str, str]:
         SCRIPT: f'#!/bin/sh\nLD="$1"\nis_enabled() {{ false; }}\n{stage.hook}\n# buildplug is not here\n'
         f'vmlinux_link {stage.output} "${{kallsymso}}"\n',
         ".config": options(stage, "X86_64"),
+        AUTO: "CONFIG_KALLSYMS=y\n",
     } | {name: f"first\n{anchor}\nlast\n" for name, (anchor, _) in stage.emptied.items()}
     found |= {name: "".join(f"#define {text}\n" for text in texts) for name, texts in stage.listed.items()}
     return found | {name: f"{found.get(name, '')}/* {text} */\n" for name, text in stage.says.items()}
@@ -80,7 +83,7 @@ def added(tree: Path, stage: LinkStage, name: str) -> list[str]:
 def test_the_patch_is_one_line_of_shell_that_makes_the_linker_ours(tree: Path, stage: LinkStage) -> None:
     assert buildplug("kbuild", "--apply", tree).returncode == 0
     (line,) = added(tree, stage, SCRIPT)
-    script = f"LD=the-linker\nis_enabled() {{ true; }}\n{line}\n"
+    script = f"cd {tree}\nLD=the-linker\nis_enabled() {{ true; }}\n{line}\n"
     script += "is_enabled CONFIG_KALLSYMS || echo off\n$LD --version; $LD --help\necho $BUILDPLUG_LD\n"
     said = tool("sh", "-c", script.replace("-m buildplug ld", "-c 'import sys; print(sys.argv[1:])'"))
     assert said.startswith("off\n['--config=")
@@ -130,7 +133,10 @@ def test_the_annotations_are_emptied_on_demand(tree: Path, stage: LinkStage, use
     assert made in tool("gcc", "-E", "-P", source)
 
 
-@pytest.mark.parametrize(("stage", "options"), [(OLD, []), (OLD, ["--paravirt"]), (NEW, []), (NEW, ["--paravirt"])])
+@pytest.mark.parametrize(
+    ("stage", "options"),
+    [(OLD, []), (OLD, ["--paravirt"]), (NEW, []), (NEW, ["--paravirt"]), (NEWEST, [])],
+)
 def test_what_is_taken_out_leaves_the_tree_as_it_was(tree: Path, options: list[str]) -> None:
     before = state(tree)
     for arguments in (["--apply", *options], ["--apply", *options], ["--revert"], ["--revert"]):
@@ -211,13 +217,21 @@ def test_a_configuration_of_another_architecture_is_refused(tree: Path, stage: L
         (OLD, "scripts/kallsyms.c", "base-relative", "lto", 'scripts/kallsyms.c has no "base-relative"'),
         (NEW, "scripts/kallsyms.c", "absolute-percpu", "all", 'scripts/kallsyms.c has no "absolute-percpu"'),
         (NEW, "scripts/mksysmap", "aNUw", "aNUwx", "scripts/mksysmap has no / [aNUw] /d"),
+        (
+            NEWEST,
+            SCRIPT,
+            'vmlinux_link "${VMLINUX}"',
+            "vmlinux_link vmlinux",
+            f'the last link of {SCRIPT} is not "${{V',
+        ),
+        (NEWEST, "scripts/kallsyms.c", "pc-relative", "all", 'scripts/kallsyms.c has no "pc-relative"'),
+        (NEWEST, "scripts/mksysmap", "__mod_device", "__module", "scripts/mksysmap has no / __mod_device_table__/d"),
         (OLD, "kernel/kallsyms_internal.h", "_seqs_of", "", "kallsyms_internal.h has no kallsyms_seqs_of_names"),
         (OLD, "arch/x86/include/asm/paravirt.h", "PARA_SITE", "PARA_SITES", "paravirt.h has 0 lines '#define PARA_"),
         (OLD, ".config", "CONFIG_KALLSYMS=y", "", "expected CONFIG_KALLSYMS=y, found it off"),
         (NEW, ".config", "CONFIG_KALLSYMS_ALL=y\n", "", "expected CONFIG_KALLSYMS_ALL=y, found it off"),
         (OLD, ".config", "CONFIG_X86_NEED_RELOCS=y\n", "", "expected CONFIG_X86_NEED_RELOCS=y, found it off"),
         (OLD, ".config", "CONFIG_X86_64=y", "CONFIG_X86_64=y\nCONFIG_LTO_CLANG=y", "expected CONFIG_LTO_CLANG off"),
-        (NEW, ".config", "CONFIG_X86_64=y", "CONFIG_X86_64=y\nCONFIG_DEBUG_INFO_BTF=y", "expected CONFIG_DEBUG_INFO_"),
     ],
 )
 def test_a_tree_that_does_not_fit_is_left_alone(
@@ -233,21 +247,60 @@ def test_a_tree_that_does_not_fit_is_left_alone(
     assert state(tree) == before
 
 
+@pytest.mark.parametrize("stage", [NEW, NEWEST])
+@pytest.mark.parametrize("typed", [True, False])
+def test_the_link_that_pahole_reads_has_empty_tables(tree: Path, stage: LinkStage, typed: bool) -> None:
+    """An image of that name that an earlier build has left counts only where this build has made it anew."""
+    assert buildplug("kbuild", "--apply", tree).returncode == 0
+    (line,) = added(tree, stage, SCRIPT)
+    (tree / AUTO).write_text("CONFIG_KALLSYMS=y\n" + "CONFIG_DEBUG_INFO_BTF=y\n" * typed)
+    script = f"set -e; cd {tree}; LD=the-linker\n{line}\nis_enabled CONFIG_KALLSYMS || $LD x -o {stage.typed}\n"
+    said = tool("sh", "-c", script.replace("-m buildplug ld", "-c 'import sys; print(sys.argv[2:])'"))
+    assert said == f"{['--empty=' + stage.typed] * typed + ['x', '-o', stage.typed]}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "program"),
+    [([], "pahole"), (["PAHOLE=./other"], "other"), (["PAHOLE=none", "PAHOLE=./other -V"], "other")],
+)
+def test_a_missing_pahole_is_said_before_anything_is_built(tree: Path, words: list[str], program: str) -> None:
+    with (tree / ".config").open("a") as config:
+        config.write("CONFIG_DEBUG_INFO_BTF=y\n")
+    path = tree / "path"  # of all programs
+    path.mkdir()
+    for name in ("make", "cat"):
+        (path / name).symlink_to(str(shutil.which(name)))
+    before = state(tree)
+    command, env = ["kbuild", str(tree), "--", "-s", "config", *words], {"PATH": f"{path}"}
+    named = words[-1].partition("=")[2] if words else "pahole"
+    assert one_line(buildplug(*command, env=env).stderr) == (
+        f"buildplug: {tree}/.config: expected the program {named!r} for CONFIG_DEBUG_INFO_BTF, found none; "
+        "install the package pahole, or dwarves, or say PAHOLE= to make"
+    )
+    assert state(tree) == before
+    there = (tree if words else path) / program
+    there.write_text("#!/bin/sh\n")
+    there.chmod(0o755)
+    done = buildplug(*command, env=env)
+    assert done.returncode == 0, done.stderr
+    assert "CONFIG_DEBUG_INFO_BTF=y" in done.stdout
+
+
 def test_another_version_with_the_same_link_stage_is_taken(tree: Path, stage: LinkStage) -> None:
-    edit(tree / "Makefile", ("VERSION = 6", "VERSION = 5"))
+    edit(tree / "Makefile", (f"VERSION = {stage.version[0]}", "VERSION = 5"))
     assert buildplug("kbuild", "--apply", tree).returncode == 0
     assert len(added(tree, stage, SCRIPT)) == 1
 
 
 def test_a_tree_of_no_known_form_is_refused_with_all_that_differs_from_the_nearest(tmp_path: Path) -> None:
     tree = written(tmp_path / "linux", NEW)
-    edit(tree / "Makefile", ("VERSION = 6\nPATCHLEVEL = 12", "VERSION = 7\nPATCHLEVEL = 2"))
+    edit(tree / "Makefile", ("PATCHLEVEL = 12", "PATCHLEVEL = 15"))
     edit(tree / SCRIPT, ("vmlinux_link vmlinux", 'vmlinux_link "${VMLINUX}"'))
     (tree / "scripts/kallsyms.c").write_text('{"all-symbols", no_argument, &all_symbols, 1},\n')
     before = state(tree)
     assert one_line(buildplug("kbuild", "--apply", tree).stderr) == (
-        f"buildplug: {tree}: expected the link stage of Linux 6.12, found Linux 7.2, where the last link of {SCRIPT} "
-        'is not vmlinux, scripts/kallsyms.c has no "absolute-percpu"; build it with its own link stage'
+        f"buildplug: {tree}: expected the link stage of Linux 7.3, found Linux 6.15, where scripts/kallsyms.c has no "
+        '"pc-relative", scripts/mksysmap has no / __mod_device_table__/d; build it with its own link stage'
     )
     assert state(tree) == before
 
