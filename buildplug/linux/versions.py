@@ -125,22 +125,6 @@ STAGES = (
         unwanted=(),
         typed=".tmp_vmlinux1",
         mksysmap=(*NO_SYMBOLS, *VENEERS, *BRANCHES),
-        emptied={},
-    ),
-    LinkStage(
-        version="7.3",
-        hook="kallsymso=",
-        output='"${VMLINUX}"',
-        says={"scripts/kallsyms.c": '"pc-relative"', "scripts/mksysmap": "/ __mod_device_table__/d"},
-        kallsyms="kbuild-kallsyms-7-3.config",
-        paravirt="",
-        machines={"X86_64": ()},
-        wanted=("KALLSYMS", "KALLSYMS_ALL"),
-        unwanted=(),
-        typed=".tmp_vmlinux1",
-        mksysmap=(
-            *NO_SYMBOLS, "/ __mod_device_table__/d", *VENEERS, "/ __UNIQUE_ID_modinfo_[0-9]*$/d", *BRANCHES,
-        ),
         listed={
             "arch/x86/include/asm/alternative.h": (
                 "ALT_FLAG_NOT\t\t(1 << 0)", "ALT_FLAG_DIRECT_CALL\t(1 << 1)", "u32 cpuid: 16;",
@@ -170,6 +154,22 @@ STAGES = (
                 ("#ifdef SAVE_FLAGS", "#undef SAVE_FLAGS", "#define SAVE_FLAGS PARA_IRQ_save_fl", "#endif"),
             ),
         },
+    ),
+    LinkStage(
+        version="7.3",
+        hook="kallsymso=",
+        output='"${VMLINUX}"',
+        says={"scripts/kallsyms.c": '"pc-relative"', "scripts/mksysmap": "/ __mod_device_table__/d"},
+        kallsyms="kbuild-kallsyms-7-3.config",
+        paravirt="",
+        machines={"X86_64": ()},
+        wanted=("KALLSYMS", "KALLSYMS_ALL"),
+        unwanted=(),
+        typed=".tmp_vmlinux1",
+        mksysmap=(
+            *NO_SYMBOLS, "/ __mod_device_table__/d", *VENEERS, "/ __UNIQUE_ID_modinfo_[0-9]*$/d", *BRANCHES,
+        ),
+        emptied={},
     ),
 )  # fmt: skip
 
