@@ -250,7 +250,8 @@ def _only_moved(pairs: Pairs, keys: Keys, pair: int) -> bool:
     contents, parts, images = list[bytes](), [], (pairs.draft, pairs.final)
     for image, section, keyed in zip(images, pairs.sections(pair), keys.of(pair), strict=True):
         contents.append(_plain(image, section, keyed[:, 0], keyed[:, 1]).tobytes())
-        inside = image.symbols_of(section.index)
+        own = image.symbols_of(section.index)  # not all are inside of what is left of a section without its start
+        inside = own[image.symbols["value"][own] - np.uint64(section.address) <= np.uint64(section.size)]
         for mark in image.arch.marks if image.arch.veneers else ():  # veneers have some
             inside = inside[~within(inside, image.with_prefix(mark))]
         rows = image.symbols[inside]

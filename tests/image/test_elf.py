@@ -7,6 +7,7 @@ import pytest
 
 from buildplug.arch import x86
 from buildplug.arch.registry import ARCHES
+from buildplug.image import elf
 from buildplug.image.elf import Image
 from buildplug.image.headers import SHN_ABS
 from tests.conftest import Link, Written
@@ -142,6 +143,21 @@ def test_address_is_found_in_the_first_of_sections_that_overlap(written: Written
     tbss = Section(".tbss", 0x20, DATA.address, ALLOC | WRITE, NOBITS)
     image = Image(written(dataclasses.replace(SMALL, sections=(TEXT, tbss, DATA), relocations={})))
     assert [getattr(image.section_at(DATA.address + at), "name", None) for at in (0, 0x1F)] == [".tbss", ".tbss"]
+
+
+@pytest.mark.parametrize("piece", [1, 3, 1 << 15])  # relocations that are read together
+def test_a_section_may_be_read_without_its_start(link: Link, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    image = link(".globl a\na: .quad a + 1, a + 2\n.data\n.quad a + 3, a + 4, a + 5\n.section .rodata\n.quad a + 6")
+    monkeypatch.setattr(elf, "PIECE", piece)
+    data = image.section(".data")
+    rest = image.without_start(data, 8)
+    assert rest.section(".data") == dataclasses.replace(
+        data, address=data.address + 8, offset=data.offset + 8, size=data.size - 8
+    )
+    assert image.section(".data") == data
+    home = rest.sections.names.__getitem__
+    found = {(home(row["section"]), row["offset"].item(), row["addend"].item()) for row in rest.relocations()}
+    assert found == {(".text", 0, 1), (".text", 8, 2), (".data", 0, 4), (".data", 8, 5), (".rodata", 0, 6)}
 
 
 def test_words_outside_of_the_section_are_zero(link: Link) -> None:
