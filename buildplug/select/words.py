@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from buildplug.arch.form import JUMP
 from buildplug.image.elf import Image
 from buildplug.image.fields import UNKNOWN, mismatches, wrong_field
 from buildplug.image.headers import Array, distinct, within
@@ -34,11 +35,31 @@ def settle(image: Image, rows: Array, relocations: Array, numbers: Array, near: 
         rows["form"][at], rows["offset"][at], rows["value"][at] = arch.forms.index(form), offsets[at], near[at]
         rows["target"][at] = np.searchsorted(starts, near[at])
     kinds = np.full(len(rows), "other", "U16")
-    words = image.words(sections, offsets, WORD)
+    words = _with_copies(image, relocations, image.words(sections, offsets, WORD))
     for value, mask, kind in reversed(arch.uses):
         kinds[words & np.uint64(mask) == value] = kind
     kinds[_needless(image, rows, relocations)] = ""
     return kinds
+
+
+def _with_copies(image: Image, relocations: Array, words: Array) -> Array:
+    """The words at relocations; where a linker has made a branch to a copy of an instruction, the copy."""
+    away = [
+        (kind, form)
+        for kind, forms in image.arch.made.items()
+        for form in forms
+        if form.field.modulus == 1 and form.kind is JUMP
+    ]
+    for kind, form in away:
+        at = np.flatnonzero(relocations["type"] == kind)
+        sections, offsets = relocations["section"][at], relocations["offset"][at].astype("u8")
+        at = at[has_form(image, sections, offsets, form)]
+        sections, offsets = relocations["section"][at], relocations["offset"][at].astype("u8")
+        copies = address_in(image, sections, offsets, image.arch.direct[True])
+        homes = image.sections_at(copies)
+        at, copies, homes = at[homes >= 0], copies[homes >= 0], homes[homes >= 0]
+        words[at] = image.words(homes, copies - image.addresses[homes], WORD)
+    return words
 
 
 def by_veneer(image: Image, rows: Array) -> Array:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,16 @@ HOSTED = """
 extern const unsigned bp_functions[];
 int twice(int);
 int main(void) { printf("%u %d\\n", bp_functions[0], twice(4)); }
+"""
+FREESTANDING = """
+extern const unsigned bp_functions[];
+int twice(int);
+void _start(void)
+{
+	register long status __asm__("%s") = twice(4) == 8 ? bp_functions[0] : 255, number __asm__("%s") = 93;
+
+	__asm__ volatile("%s" : : "r"(status), "r"(number));
+}
 """
 HANDLERS = """
 name = "handlers"
@@ -78,6 +89,17 @@ def test_compiler_drivers_and_their_lto_go_through(work: Path, driver: str) -> N
     command, linker = driver.split(" --ld=")
     linked_by(command, linker, work, "-O2", "main.c", "twice.c")
     assert tool(work / "prog").split() == [str(functions(work / "prog")), "8"]
+
+
+@pytest.mark.parametrize(("arch", "leave"), [("aarch64", ("x0", "x8", "svc #0")), ("riscv64", ("a0", "a7", "ecall"))])
+def test_cross_compilers_and_their_lto_go_through(work: Path, arch: str, leave: tuple[str, str, str]) -> None:
+    (work / "main.c").write_text(FREESTANDING % leave)
+    (work / "twice.c").write_text(TWICE)
+    prefix = f"{arch}-linux-gnu-"
+    driver = f"{prefix}gcc -B{{dir}} -flto -static -nostdlib -ffreestanding"
+    program = linked_by(driver, f"{prefix}ld", work, "-O2", "main.c", "twice.c")
+    done = subprocess.run([f"qemu-{arch}", program], check=False)
+    assert done.returncode == functions(program) == 2
 
 
 @pytest.mark.parametrize(("flag", "makes"), [("lld", "LLD"), ("bfd", "GCC: (")])

@@ -8,6 +8,7 @@ import pytest
 from buildplug.base.errors import BuildplugError
 from buildplug.config import select as config
 from buildplug.config.rule import Rule
+from buildplug.image.compare import compare
 from buildplug.image.elf import Image
 from buildplug.select.references import extract
 from tests.conftest import tool
@@ -81,6 +82,7 @@ FLAGS = ("--target=aarch64-linux-gnu", "-O2", "-ffreestanding", "-fno-pic", "-ff
 
 def linked(folder: Path, ld: str, *flags: str, source: str = SOURCE, code: str = CODE, align: str = "0x1000") -> Image:
     """A program of C and assembly, linked with its relocations kept."""
+    folder.mkdir(exist_ok=True)
     for name, text in (("a.c", source), ("b.s", code)):
         (folder / name).write_text(text)
         tool("clang", *FLAGS, "-c", name, "-o", f"{name}.o", cwd=folder)
@@ -177,3 +179,45 @@ def test_what_c_does_with_a_slot_is_refused_by_name(tmp_path: Path, kind: str, w
     image = linked(tmp_path, LINKERS[0])
     with pytest.raises(BuildplugError, match=f"found {kind} of pv_ops .{what}"):
         extract(image, rule(tuple(name for name in LEAVE if name != kind)))
+
+
+ERRATUM = """
+    .section .text.mended, "ax"
+    .balign 4096
+    .globl mended
+    .type mended, %function
+mended:
+    .rept 0xff8 / 4
+    nop
+    .endr
+    adrp x0, pv_ops
+    str x1, [x2]
+    ldr x0, [x0, :lo12:pv_ops + 8]
+    ret
+    .size mended, . - mended
+"""
+MEND = "--fix-cortex-a53-843419"
+
+
+@pytest.mark.parametrize(
+    ("ld", "flag", "left"),
+    [
+        ("aarch64-linux-gnu-ld", MEND, {"adr", "ldr"}), ("aarch64-linux-gnu-ld", f"{MEND}=adrp", {"adrp", "b"}),
+        ("ld.lld", MEND, {"adrp", "b"}), ("ld.lld-19", MEND, {"adrp", "b"}),
+    ],
+)  # fmt: skip
+def test_what_the_linker_mends_is_a_reference_as_before(tmp_path: Path, ld: str, flag: str, left: set[str]) -> None:
+    """Arm's erratum 843419: an adrp at the end of a page, a store, and a load by the adrp's register."""
+    plain, mended = (
+        linked(folder, ld, *flags, code=CODE + ERRATUM)
+        for folder, flags in ((tmp_path / "plain", ()), (tmp_path / "mended", (flag,)))
+    )
+    text = tool("aarch64-linux-gnu-objdump", "-d", "--no-show-raw-insn", "--disassemble=mended", mended.path)
+    assert set(re.findall(r"^ +\w+:\t(adrp?|ldr|b)\t", text, re.M)) == left
+    assert compare(mended, mended, set()).changed == ()
+    assert found_targets(mended) == found_targets(plain)
+
+
+def found_targets(image: Image) -> tuple[list[tuple[str, str]], dict[str, int]]:
+    """The forms and targets of the references, and how many of each kind are ignored."""
+    return [(form, target) for _, form, target, _ in found(image)], dict(extract(image, rule()).ignored)
