@@ -22,7 +22,7 @@ from buildplug.image.headers import SHN_UNDEF, SHT_NOBITS, STT_GNU_IFUNC, Array,
 from buildplug.image.keys import Keys
 from buildplug.image.pairs import Pairs, allocated, clear, masks
 from buildplug.image.places import same_place, same_words
-from buildplug.image.rewritten import destinations, exchanged, same_veneers
+from buildplug.image.rewritten import destinations, exchanged, same_copies, same_veneers
 from buildplug.image.symtab import among
 
 # Linker-generated, and dependent on addresses without having relocations.
@@ -150,6 +150,7 @@ def _difference(pairs: Pairs, keys: Keys, words: Computed, pair: int, made: Arra
     unlike = unlike[~within(unlike, (places[:, None] + np.arange(ABS32.size)).ravel())]
     if len(unlike) and pairs.final.arch.veneers:
         unlike = unlike[~same_veneers(pairs.draft, before, pairs.final, after, unlike)]
+        unlike = unlike[~same_copies(pairs.draft, before, pairs.final, after, unlike, keys.of(pair)[1])]
     found = words.explained(pair, unlike)
     if found.wrong is not None:
         return pairs.byte(pair, found.wrong), True

@@ -6,7 +6,7 @@ Only for architectures whose instructions need no decoder (Arch.instruction).
 import numpy as np
 
 from buildplug.arch.field import ALL, Field
-from buildplug.arch.form import Form
+from buildplug.arch.form import JUMP, Form
 from buildplug.image.elf import Image
 from buildplug.image.headers import Array, Section, distinct, within
 from buildplug.image.places import same_place
@@ -64,6 +64,47 @@ def same_veneers(draft: Image, before: Section, final: Image, after: Section, un
     return found
 
 
+def copies(image: Image, kind: int, sections: Array, offsets: Array) -> tuple[Array, Array]:
+    """Of relocations of a type, by their places: the indices of those whose instruction is a linker's branch to a copy
+    of it, and the addresses of the copies."""
+    found, addresses = [np.zeros(0, "i8")], [np.zeros(0, "u8")]
+    for form in image.arch.made.get(kind, ()):
+        if form.kind is JUMP:
+            at = np.flatnonzero(has_form(image, sections, offsets, form))
+            found.append(at)
+            addresses.append(address_in(image, sections[at], offsets[at], image.arch.direct[True]))
+    return np.concatenate(found), np.concatenate(addresses)
+
+
+def same_copies(draft: Image, before: Section, final: Image, after: Section, unlike: Array, rows: Array) -> Array:
+    """Whether each of the offsets `unlike`, whose bytes differ in a section of two links, is in a linker's copy of an
+    instruction, which differs in its field alone and has a branch back behind it to the same place; bool, shape as
+    unlike. A copy is reached by a branch, where it is known what it must hold, or is in no symbol: GNU ld makes some
+    that nothing reaches. `rows`: the final section's relocations, (offset, type, …), shape (n, …)."""
+    jump, size, arch = final.arch.direct[True], final.arch.instruction, final.arch
+    starts = distinct(unlike // size * size)
+    starts = starts[starts + 2 * size <= before.size]
+    words, backs, good = [], [], np.ones(len(starts), bool)
+    for image, section in ((draft, before), (final, after)):
+        homes, behind = np.full(len(starts), section.index), (starts + size).astype("u8")
+        good &= has_form(image, homes, behind, jump)
+        words.append(image.words(homes, starts.astype("u8"), size))
+        backs.append(address_in(image, homes, behind, jump))
+    good &= same_place(draft, backs[0], final, backs[1])
+    reached, alike = [np.zeros(0, "u8")], np.zeros(len(starts), bool)
+    for kind in (kind for kind, forms in arch.made.items() if any(form.kind is JUMP for form in forms)):
+        offsets = rows[rows[:, 1] == kind, 0].astype("u8")
+        reached.append(copies(final, kind, np.full(len(offsets), after.index), offsets)[1])
+        alike |= (words[0] ^ words[1]) & np.uint64(0xFFFFFFFF ^ arch.relocations[kind].mask) == 0
+    addresses = starts.astype("u8") + np.uint64(after.address)
+    symbols = final.symbols[final.symbols_of(after.index)]
+    symbols = np.sort(symbols[symbols["size"] > 0], order="value")
+    ends = np.maximum.accumulate(np.append(np.uint64(0), symbols["value"] + symbols["size"]))
+    apart = ends[np.searchsorted(symbols["value"], addresses, "right")] <= addresses
+    starts = starts[good & alike & (within(addresses, distinct(np.concatenate(reached))) | apart)]
+    return within(unlike, (starts[:, None] + np.arange(size)).ravel())
+
+
 def is_made(image: Image, relocations: Array, field: Field, expected: Array) -> Array:
     """Whether the instruction of each relocation, all of one field, is what a linker may make of one that refers to the
     expected address; bool, shape as relocations. Of branches by way of a veneer, too."""
@@ -75,7 +116,13 @@ def is_made(image: Image, relocations: Array, field: Field, expected: Array) -> 
             at = np.flatnonzero(relocations["type"] == kind)
             at = at[has_form(image, sections[at], offsets[at], form)]
             address = address_in(image, sections[at], offsets[at], form)
-            made[at] |= (address == whole[at]) | (form.field.modulus == 1)
+            made[at] |= (address == whole[at]) | (form.field.modulus == 1 and form.kind is not JUMP)
+        at = np.flatnonzero(relocations["type"] == kind)
+        index, addresses = copies(image, kind, sections[at], offsets[at])
+        homes = image.sections_at(addresses)
+        index, addresses, homes = index[homes >= 0], addresses[homes >= 0], homes[homes >= 0]
+        words = image.words(homes, addresses - image.addresses[homes], image.arch.instruction)
+        made[at[index]] |= field.holds(words, addresses, expected[at[index]], image.arch.bits)
     branches = (form for form in image.arch.direct.values() if form.field == field) if image.arch.veneers else ()
     for form in branches:
         at = np.flatnonzero(~made & has_form(image, sections, offsets, form))

@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from buildplug.arch.form import JUMP
 from buildplug.image.elf import Image
 from buildplug.image.fields import UNKNOWN, mismatches, wrong_field
 from buildplug.image.headers import Array, distinct, within
-from buildplug.image.rewritten import address_in, destinations, has_form
+from buildplug.image.rewritten import address_in, copies, destinations, has_form
 from buildplug.image.symtab import among
 
 WORD = 4  # bytes of an instruction; those of 2 refer to no slot
@@ -44,21 +43,12 @@ def settle(image: Image, rows: Array, relocations: Array, numbers: Array, near: 
 
 def _with_copies(image: Image, relocations: Array, words: Array) -> Array:
     """The words at relocations; where a linker has made a branch to a copy of an instruction, the copy."""
-    away = [
-        (kind, form)
-        for kind, forms in image.arch.made.items()
-        for form in forms
-        if form.field.modulus == 1 and form.kind is JUMP
-    ]
-    for kind, form in away:
+    for kind in image.arch.made:
         at = np.flatnonzero(relocations["type"] == kind)
-        sections, offsets = relocations["section"][at], relocations["offset"][at].astype("u8")
-        at = at[has_form(image, sections, offsets, form)]
-        sections, offsets = relocations["section"][at], relocations["offset"][at].astype("u8")
-        copies = address_in(image, sections, offsets, image.arch.direct[True])
-        homes = image.sections_at(copies)
-        at, copies, homes = at[homes >= 0], copies[homes >= 0], homes[homes >= 0]
-        words[at] = image.words(homes, copies - image.addresses[homes], WORD)
+        index, addresses = copies(image, kind, relocations["section"][at], relocations["offset"][at].astype("u8"))
+        homes = image.sections_at(addresses)
+        index, addresses, homes = index[homes >= 0], addresses[homes >= 0], homes[homes >= 0]
+        words[at[index]] = image.words(homes, addresses - image.addresses[homes], WORD)
     return words
 
 

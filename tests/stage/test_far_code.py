@@ -10,7 +10,8 @@ import pytest
 
 from buildplug.image.elf import Image
 from tests.conftest import tool
-from tests.samples import buildplug, one_line
+from tests.samples import buildplug, edit, one_line
+from tests.select.test_references_aarch64 import ERRATUM, MEND
 
 COUNT = 700  # calls: their table is larger than what the assembler and the linker align to
 
@@ -179,6 +180,33 @@ def test_what_else_changes_where_a_veneer_appears_is_found_by_the_proof(tmp_path
     data[text.offset + at - text.address] ^= 0x20
     final.write_bytes(data)
     assert buildplug(*verify).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("ld", "flag"),
+    [("aarch64-linux-gnu-ld", MEND), ("aarch64-linux-gnu-ld", f"{MEND}=adrp"), ("ld.lld", MEND), ("ld.lld-19", MEND)],
+)
+def test_copies_that_mend_an_erratum_may_refer_to_what_moves(tmp_path: Path, ld: str, flag: str) -> None:
+    far = Far(*A64, ld, "bl traced", 4, 1 << 27, (), (flag,))
+    project(tmp_path, far)
+    code = ERRATUM.replace('.section .text.mended, "ax"', ".text").replace("pv_ops", "moved")
+    code += "    .type plain, %function\nplain: ldr x0, [x0, #8]\n    b plain\n    .size plain, . - plain\n"
+    data = "    .data\n    .balign 8\n    .globl moved\nmoved: .quad 1, 2, 3\n"
+    edit(tmp_path / "a.S", ("    .section .rodata\n", f"{code}{data}    .section .rodata\n"))
+    tool(f"{far.prefix}gcc", "-c", "a.S", cwd=tmp_path)
+    assert not link(tmp_path, far, 1 << 20, "--relink")
+    draft, final = (tmp_path / f"image.buildplug/image.{name}" for name in ("draft", "relinked"))
+    low = [(Image(path).address_of("moved") or 0) % 4096 for path in (draft, final)]
+    assert low[0] != low[1]
+    image, content = Image(final), final.read_bytes()
+    text, at = image.section(".text"), (image.address_of("mended") or 0) + 4096
+    (word,) = struct.unpack_from("<I", content, text.offset + at - text.address)
+    copy = at + 4 * (word & 0x3FFFFFF) if word >> 26 == 5 else at  # a branch, or the load itself
+    for address in (copy, image.address_of("plain") or 0):
+        changed = bytearray(content)
+        changed[text.offset + address - text.address + 1] ^= 0x10
+        final.write_bytes(changed)
+        assert buildplug("verify", draft, final, "--config", tmp_path).returncode == 1
 
 
 @pytest.mark.parametrize("ld", ["aarch64-linux-gnu-ld", "ld.lld"])
