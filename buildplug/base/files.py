@@ -116,7 +116,8 @@ def digest(path: Path) -> str:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise BuildplugError(path, f"cannot be read: {getattr(error, 'strerror', error)}") from None
-    if now - max(said.st_mtime_ns, said.st_ctime_ns) > CLOCK:  # else it may be written with the same stamp
+    coarse = not said.st_mtime_ns % CLOCK and not said.st_ctime_ns % CLOCK  # a file system with whole seconds
+    if not coarse and now - max(said.st_mtime_ns, said.st_ctime_ns) > CLOCK:  # else it may be written with this stamp
         _digests[stamp] = found
     return found
 

@@ -8,8 +8,11 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from io import FileIO
 from typing import TypeVar
+
+from buildplug.base.interruption import SIGNALS
 
 Result = TypeVar("Result")
 
@@ -21,35 +24,48 @@ def each(act: Callable[[int], Result], count: int, size: int) -> list[Result]:
     """The results of act(0), act(1), and so on, which must pickle, about an image of `size` bytes. A child takes some
     of them if that is LARGE: what an act does beside making its result must not matter. Raises what the first act that
     fails raises: the child's failures are repeated here."""
-    if size < LARGE or not 1 < count <= MOST or len(os.sched_getaffinity(0)) < 2:
-        return [act(number) for number in range(count)]
-    (tasks, giving), (results, telling) = os.pipe(), os.pipe()
-    try:
-        os.write(giving, bytes(range(count)))
-        os.close(giving)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        if (pid := os.fork()) == 0:
-            _work(act, tasks, telling)
-        os.close(telling)
-        try:
-            done = _taken(act, tasks)
-            with suppress(EOFError, pickle.UnpicklingError), os.fdopen(results, "rb", closefd=False) as file:
-                done |= pickle.load(file)  # of our own child
-        finally:
-            with suppress(ProcessLookupError, ChildProcessError):  # a signal's cleanup has ended it
-                os.kill(pid, signal.SIGKILL)  # it has nothing left to do
-                os.waitpid(pid, 0)
-    finally:
-        os.close(tasks)
-        os.close(results)
+    done = dict[int, Result]()
+    if size >= LARGE and 1 < count <= MOST and len(os.sched_getaffinity(0)) > 1:
+        with suppress(OSError):  # no room for another process
+            done = _shared(act, count)
     return [done[number] if number in done else act(number) for number in range(count)]
 
 
-def _taken(act: Callable[[int], Result], tasks: int) -> dict[int, Result]:
+def _shared(act: Callable[[int], Result], count: int) -> dict[int, Result]:
+    """Those of the results that no failure keeps this process and its child from making: number -> result. Raises
+    OSError."""
+    with ExitStack() as stack:
+        tasks, giving, results, telling = (
+            stack.enter_context(FileIO(end, mode))
+            for ends in (os.pipe(), os.pipe()) for end, mode in zip(ends, ("rb", "wb"), strict=True)
+        )  # fmt: skip
+        giving.write(bytes(range(count)))
+        giving.close()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until each has its way to end
+        pid = 0
+        try:
+            if (pid := os.fork()) == 0:
+                _work(act, tasks, telling, before)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            telling.close()
+            done = _taken(act, tasks)
+            with suppress(EOFError, pickle.UnpicklingError):
+                done |= pickle.loads(results.readall())  # of our own child
+            return done
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            with suppress(ProcessLookupError, ChildProcessError):  # a signal's cleanup has ended it
+                if pid:
+                    os.kill(pid, signal.SIGKILL)  # it has nothing left to do
+                    os.waitpid(pid, 0)
+
+
+def _taken(act: Callable[[int], Result], tasks: FileIO) -> dict[int, Result]:
     """The results of the acts that nobody else takes, up to the first that fails: number -> result."""
     done = dict[int, Result]()
-    while number := os.read(tasks, 1):
+    while number := tasks.read(1):
         try:
             done[number[0]] = act(number[0])
         except Exception:  # each() repeats it
@@ -57,12 +73,14 @@ def _taken(act: Callable[[int], Result], tasks: int) -> dict[int, Result]:
     return done
 
 
-def _work(act: Callable[[int], object], tasks: int, telling: int) -> None:
+def _work(act: Callable[[int], object], tasks: FileIO, telling: FileIO, mask: set[int | signal.Signals]) -> None:
     """What the child does; it never returns."""
     try:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL)  # its parent cleans up
-        with os.fdopen(telling, "wb") as file:
-            file.write(pickle.dumps(_taken(act, tasks), pickle.HIGHEST_PROTOCOL))
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        said = memoryview(pickle.dumps(_taken(act, tasks), pickle.HIGHEST_PROTOCOL))
+        while said:
+            said = said[telling.write(said) :]
     finally:
         os._exit(0)

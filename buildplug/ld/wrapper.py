@@ -118,4 +118,6 @@ def _own(words: list[str]) -> tuple[dict[str, str], list[str]]:
             raise BuildplugError(words[0], "expected a value, found none", status=2)
         else:
             own[name], words = words[1], words[2:]
+    if "empty" in own and (not own["empty"] or "/" in own["empty"] or own["empty"] in (".", "..")):
+        raise BuildplugError("--empty", f"expected the name of an output, found {own['empty']!r}", status=2)
     return own, words

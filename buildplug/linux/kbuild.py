@@ -88,7 +88,7 @@ def _check_pahole(config: Path, arguments: Sequence[str]) -> None:
         return
     named = _said(arguments, ("PAHOLE",), "pahole")
     program = next(iter(named.split()), "")
-    if not shutil.which(config.parent / program if "/" in program else program):
+    if "$" not in named and not shutil.which(config.parent.absolute() / program if "/" in program else program):
         raise BuildplugError(
             config, f"expected the program {named!r} for CONFIG_DEBUG_INFO_BTF, found none",
             "install the package pahole, or dwarves, or say PAHOLE= to make",

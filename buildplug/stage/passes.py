@@ -76,7 +76,10 @@ class Stage(Build):
             if found is None:
                 return f"rule {rule.name}: the previous image has no table that could be linked again"
             contents.append(found)
-        self._generate(contents)
+        try:
+            self._generate(contents)
+        except BuildplugError as error:  # as the rules are now
+            return f"the previous image has a table that cannot be made again: {error}"
         self.assemble_all(self.assembled)
         return ""
 

@@ -189,8 +189,10 @@ class RowsFormat(Format):
                 if (starts >= len(data)).any():
                     return None
                 columns[field.value] = _decoded(data + b"\0", starts.astype("i8"))
+            elif holds == "address":
+                columns[field.value] = values & np.uint64(image.arch.modulus - 1)
             else:
-                columns[field.value] = values & np.uint64(image.arch.modulus - 1) if holds == "address" else values
+                columns[field.value] = values.astype("i8" if field.type.startswith("i") else "u8")
         return _placed(image, rule, at, columns)
 
     def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:

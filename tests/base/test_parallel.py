@@ -90,3 +90,14 @@ def test_no_descriptor_is_left_open() -> None:
     before = sorted(Path("/proc/self/fd").iterdir())
     each(process, 2, LARGE)
     assert sorted(Path("/proc/self/fd").iterdir()) == before
+
+
+def test_work_is_done_where_no_other_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    before = sorted(Path("/proc/self/fd").iterdir())
+    monkeypatch.setattr(os, "fork", fail)
+    assert each(process, 2, LARGE) == [os.getpid()] * 2
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
