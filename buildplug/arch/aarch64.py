@@ -143,6 +143,7 @@ AARCH64 = Arch(
     instruction=4,
     made=MADE,
     written=0x1F,
+    copied=(0x39000000, 0x3B000000),  # loads and stores with an unsigned offset, by --fix-cortex-a53-843419
     veneers=VENEERS,
     uses=USES,
     nops=(b"", b"\0", b"\0\0", b"\0\0\0", NOP),  # the shorter ones only end inline code that is no instructions

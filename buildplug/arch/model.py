@@ -96,6 +96,7 @@ class Arch:
         default_factory=dict
     )  # r_type -> what linkers may make of its instruction
     written: int = 0  # the bits of an instruction that say which register it writes
+    copied: tuple[int, int] = (0, 0)  # word and mask of the instructions that linkers move away, for made jumps
     veneers: tuple[Form, ...] = ()  # code that linkers add between a direct call or jump and a target out of its reach
     uses: tuple[tuple[int, int, str], ...] = ()  # value, mask: an instruction with a slot's address; its ignored kind
     trailing: tuple[int, ...] = ()  # distances from a pc-relative field's start to its instruction's end, bytes

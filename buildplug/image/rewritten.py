@@ -46,6 +46,16 @@ def destinations(image: Image, addresses: Array) -> Array:
     return found
 
 
+def veneer_lengths(image: Image, addresses: Array) -> Array:
+    """The bytes of the veneer at each address; 0 if there is none. Shape as addresses."""
+    homes, lengths = image.sections_at(addresses), np.zeros(len(addresses), "i8")
+    for form in image.arch.veneers:
+        at = np.flatnonzero((homes >= 0) & (lengths == 0))
+        match = has_form(image, homes[at], addresses[at] - image.addresses[homes[at]], form)
+        lengths[at[match]] = form.length
+    return lengths
+
+
 def same_veneers(draft: Image, before: Section, final: Image, after: Section, unlike: Array) -> Array:
     """Whether each of the offsets `unlike`, whose bytes differ in a section of two links, is in a veneer that is of the
     same form in both and leads to the same place; bool, shape as unlike. Veneers have no relocations."""
@@ -64,38 +74,54 @@ def same_veneers(draft: Image, before: Section, final: Image, after: Section, un
     return found
 
 
-def copies(image: Image, kind: int, sections: Array, offsets: Array) -> tuple[Array, Array]:
+def copies(image: Image, kind: int, sections: Array, offsets: Array) -> tuple[Array, Array, Array]:
     """Of relocations of a type, by their places: the indices of those whose instruction is a linker's branch to a copy
-    of it, and the addresses of the copies."""
-    found, addresses = [np.zeros(0, "i8")], [np.zeros(0, "u8")]
-    for form in image.arch.made.get(kind, ()):
-        if form.kind is JUMP:
-            at = np.flatnonzero(has_form(image, sections, offsets, form))
-            found.append(at)
-            addresses.append(address_in(image, sections[at], offsets[at], image.arch.direct[True]))
-    return np.concatenate(found), np.concatenate(addresses)
+    of it, with a branch back behind it; the addresses of the copies, and their words."""
+    jump, size = image.arch.direct.get(True), np.uint64(image.arch.instruction)
+    found = [(np.zeros(0, "i8"), np.zeros(0, "u8"), np.zeros(0, "u8"))]
+    for form in (form for form in image.arch.made.get(kind, ()) if form.kind is JUMP and jump):
+        at = np.flatnonzero(has_form(image, sections, offsets, form))
+        addresses = address_in(image, sections[at], offsets[at], jump)
+        homes = image.sections_at(addresses)
+        at, addresses, homes = at[homes >= 0], addresses[homes >= 0], homes[homes >= 0]
+        places = addresses - image.addresses[homes]
+        back = address_in(image, homes, places + size, jump) - size
+        words, good = image.words(homes, places, int(size)), has_form(image, homes, places + size, jump)
+        good &= is_copied(image, words) & (back == image.addresses[sections[at]] + offsets[at])
+        found.append((at[good], addresses[good], words[good]))
+    at, addresses, words = (np.concatenate(column) for column in zip(*found, strict=True))
+    return at, addresses, words
+
+
+def is_copied(image: Image, words: Array) -> Array:
+    """Whether linkers may copy these instructions elsewhere, bool, shape as words."""
+    word, mask = image.arch.copied
+    found: Array = words & np.uint64(mask) == word
+    return found
 
 
 def same_copies(draft: Image, before: Section, final: Image, after: Section, unlike: Array, rows: Array) -> Array:
     """Whether each of the offsets `unlike`, whose bytes differ in a section of two links, is in a linker's copy of an
-    instruction, which differs in its field alone and has a branch back behind it to the same place; bool, shape as
-    unlike. A copy is reached by a branch, where it is known what it must hold, or is in no symbol: GNU ld makes some
-    that nothing reaches. `rows`: the final section's relocations, (offset, type, …), shape (n, …)."""
+    instruction, which differs in its field alone and has a branch back behind it to the same place, behind an
+    instruction that may be copied; bool, shape as unlike. A copy is reached by a branch, where it is known what it must
+    hold, or is in no symbol: GNU ld makes some that nothing reaches. `rows`: the final section's relocations, (offset,
+    type, …), shape (n, …)."""
     jump, size, arch = final.arch.direct[True], final.arch.instruction, final.arch
     starts = distinct(unlike // size * size)
-    starts = starts[starts + 2 * size <= before.size]
+    starts = starts[(starts + 2 * size <= before.size) & after.executable]
     words, backs, good = [], [], np.ones(len(starts), bool)
     for image, section in ((draft, before), (final, after)):
         homes, behind = np.full(len(starts), section.index), (starts + size).astype("u8")
-        good &= has_form(image, homes, behind, jump)
         words.append(image.words(homes, starts.astype("u8"), size))
+        good &= has_form(image, homes, behind, jump) & is_copied(image, words[-1])
         backs.append(address_in(image, homes, behind, jump))
     good &= same_place(draft, backs[0], final, backs[1])
     reached, alike = [np.zeros(0, "u8")], np.zeros(len(starts), bool)
     for kind in (kind for kind, forms in arch.made.items() if any(form.kind is JUMP for form in forms)):
         offsets = rows[rows[:, 1] == kind, 0].astype("u8")
         reached.append(copies(final, kind, np.full(len(offsets), after.index), offsets)[1])
-        alike |= (words[0] ^ words[1]) & np.uint64(0xFFFFFFFF ^ arch.relocations[kind].mask) == 0
+        own = within(backs[1] - np.uint64(size), offsets + np.uint64(after.address))
+        alike |= own & ((words[0] ^ words[1]) & np.uint64(0xFFFFFFFF ^ arch.relocations[kind].mask) == 0)
     addresses = starts.astype("u8") + np.uint64(after.address)
     symbols = final.symbols[final.symbols_of(after.index)]
     symbols = np.sort(symbols[symbols["size"] > 0], order="value")
@@ -118,10 +144,7 @@ def is_made(image: Image, relocations: Array, field: Field, expected: Array) -> 
             address = address_in(image, sections[at], offsets[at], form)
             made[at] |= (address == whole[at]) | (form.field.modulus == 1 and form.kind is not JUMP)
         at = np.flatnonzero(relocations["type"] == kind)
-        index, addresses = copies(image, kind, sections[at], offsets[at])
-        homes = image.sections_at(addresses)
-        index, addresses, homes = index[homes >= 0], addresses[homes >= 0], homes[homes >= 0]
-        words = image.words(homes, addresses - image.addresses[homes], image.arch.instruction)
+        index, addresses, words = copies(image, kind, sections[at], offsets[at])
         made[at[index]] |= field.holds(words, addresses, expected[at[index]], image.arch.bits)
     branches = (form for form in image.arch.direct.values() if form.field == field) if image.arch.veneers else ()
     for form in branches:
@@ -133,19 +156,25 @@ def is_made(image: Image, relocations: Array, field: Field, expected: Array) -> 
 def exchanged(draft: Image, rows: Array, final: Image, sections: Array, fields: dict[int, Field]) -> Array:
     """Whether the instruction at each relocation of the draft differs from that of the final image, whose section has
     the index in `sections`, because a linker made another of it in one of the links, or the same with another address.
-    What it writes must be the same; bool, shape as rows."""
+    What it writes must be the same, and a copy the same but for its field; bool, shape as rows."""
     found = np.zeros(len(rows), bool)
     for kind, forms in final.arch.made.items():
         at = np.flatnonzero(rows["type"] == kind)
         offsets, homes = rows["offset"][at], (rows["section"][at], sections[at])
         words = [image.words(home, offsets, 4) for image, home in zip((draft, final), homes, strict=True)]
-        differ = (words[0] ^ words[1]) & np.uint64(0xFFFFFFFF ^ fields[kind].mask) != 0
-        at, offsets, words = at[differ], offsets[differ], [word[differ] for word in words]
-        made, same = np.zeros((2, len(at)), bool)
-        for image, home in zip((draft, final), homes, strict=True):
-            for form in forms:
-                match = has_form(image, home[differ], offsets.astype("u8"), form)
+        other = np.uint64(0xFFFFFFFF ^ fields[kind].mask)
+        differ = (words[0] ^ words[1]) & other != 0
+        at, offsets, words = at[differ], offsets[differ].astype("u8"), [word[differ] for word in words]
+        made, same, away = np.zeros((3, len(at)), bool)
+        whole = [word.copy() for word in words]
+        for number, (image, home) in enumerate(zip((draft, final), homes, strict=True)):
+            for form in (form for form in forms if form.kind is not JUMP):
+                match = has_form(image, home[differ], offsets, form)
                 made |= match
                 same |= match & (form.field.modulus == 1)
+            index, _, copied = copies(image, kind, home[differ], offsets)
+            whole[number][index], away[index] = copied, True
+        same |= away & ((whole[0] ^ whole[1]) & other == 0)
+        made[away] = same[away]
         found[at] = made & (same | ((words[0] ^ words[1]) & np.uint64(final.arch.written) == 0))
     return found

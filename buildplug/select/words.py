@@ -45,10 +45,8 @@ def _with_copies(image: Image, relocations: Array, words: Array) -> Array:
     """The words at relocations; where a linker has made a branch to a copy of an instruction, the copy."""
     for kind in image.arch.made:
         at = np.flatnonzero(relocations["type"] == kind)
-        index, addresses = copies(image, kind, relocations["section"][at], relocations["offset"][at].astype("u8"))
-        homes = image.sections_at(addresses)
-        index, addresses, homes = index[homes >= 0], addresses[homes >= 0], homes[homes >= 0]
-        words[at[index]] = image.words(homes, addresses - image.addresses[homes], WORD)
+        index, _, copied = copies(image, kind, relocations["section"][at], relocations["offset"][at].astype("u8"))
+        words[at[index]] = copied
     return words
 
 

@@ -164,8 +164,14 @@ def test_calls_that_become_far_in_the_relink_are_true(tmp_path: Path, far: Far) 
 
 
 @pytest.mark.parametrize("ld", ["aarch64-linux-gnu-ld", "ld.lld", "ld.lld-19"])
-@pytest.mark.parametrize("where", ["sites_end", VENEER], ids=["in front of the veneer", "in it"])
-def test_what_else_changes_where_a_veneer_appears_is_found_by_the_proof(tmp_path: Path, ld: str, where: str) -> None:
+@pytest.mark.parametrize(
+    ("where", "behind"),
+    [("sites_end", 0), (VENEER, 0), (VENEER, 8)],
+    ids=["in front of the veneer", "in it", "its end"],
+)
+def test_what_else_changes_where_a_veneer_appears_is_found_by_the_proof(
+    tmp_path: Path, ld: str, where: str, behind: int
+) -> None:
     far = next(far for far in FARS if far.ld == ld)
     project(tmp_path, far)
     far_in_the_relink(tmp_path, far)
@@ -177,7 +183,7 @@ def test_what_else_changes_where_a_veneer_appears_is_found_by_the_proof(tmp_path
     image, data = Image(final), bytearray(final.read_bytes())
     at = image.address_of(next(name for name in image.names if re.fullmatch(where, name))) or 0
     text = image.section(".text")
-    data[text.offset + at - text.address] ^= 0x20
+    data[text.offset + at + behind - text.address] ^= 0x20
     final.write_bytes(data)
     assert buildplug(*verify).returncode == 1
 
@@ -191,6 +197,7 @@ def test_copies_that_mend_an_erratum_may_refer_to_what_moves(tmp_path: Path, ld:
     project(tmp_path, far)
     code = ERRATUM.replace('.section .text.mended, "ax"', ".text").replace("pv_ops", "moved")
     code += "    .type plain, %function\nplain: ldr x0, [x0, #8]\n    b plain\n    .size plain, . - plain\n"
+    code += "without_size: ldr x0, [x0, #8]\n    b plain\n"
     data = "    .data\n    .balign 8\n    .globl moved\nmoved: .quad 1, 2, 3\n"
     edit(tmp_path / "a.S", ("    .section .rodata\n", f"{code}{data}    .section .rodata\n"))
     tool(f"{far.prefix}gcc", "-c", "a.S", cwd=tmp_path)
@@ -202,7 +209,7 @@ def test_copies_that_mend_an_erratum_may_refer_to_what_moves(tmp_path: Path, ld:
     text, at = image.section(".text"), (image.address_of("mended") or 0) + 4096
     (word,) = struct.unpack_from("<I", content, text.offset + at - text.address)
     copy = at + 4 * (word & 0x3FFFFFF) if word >> 26 == 5 else at  # a branch, or the load itself
-    for address in (copy, image.address_of("plain") or 0):
+    for address in (copy, image.address_of("plain") or 0, image.address_of("without_size") or 0):
         changed = bytearray(content)
         changed[text.offset + address - text.address + 1] ^= 0x10
         final.write_bytes(changed)
