@@ -77,9 +77,10 @@ def same_veneers(draft: Image, before: Section, final: Image, after: Section, un
 def copies(image: Image, kind: int, sections: Array, offsets: Array) -> tuple[Array, Array, Array]:
     """Of relocations of a type, by their places: the indices of those whose instruction is a linker's branch to a copy
     of it, with a branch back behind it; the addresses of the copies, and their words."""
-    jump, size = image.arch.direct.get(True), np.uint64(image.arch.instruction)
+    size = np.uint64(image.arch.instruction)
     found = [(np.zeros(0, "i8"), np.zeros(0, "u8"), np.zeros(0, "u8"))]
-    for form in (form for form in image.arch.made.get(kind, ()) if form.kind is JUMP and jump):
+    for form in (form for form in image.arch.made.get(kind, ()) if form.kind is JUMP):
+        jump = image.arch.direct[True]
         at = np.flatnonzero(has_form(image, sections, offsets, form))
         addresses = address_in(image, sections[at], offsets[at], jump)
         homes = image.sections_at(addresses)

@@ -172,3 +172,19 @@ def test_a_named_symbol_that_is_not_there_is_an_error(kernel: Path) -> None:
 def test_rules_check_says_what_is_wrong_with_each(tmp_path: Path, old: str, new: str, said: str) -> None:
     (tmp_path / "sites.toml").write_text(RULE.replace(old, new))
     assert said in one_line(buildplug("rules", "check", tmp_path / "sites.toml").stderr)
+
+
+def test_numbers_below_zero_are_linked_again(kernel: Path) -> None:
+    rule = RULE.replace('"number", type = "u1"', '"number", type = "i1"').replace("number = 7", "number = -7")
+    (kernel / "sites.toml").write_text(rule)
+    first = rows(kernel, 0, 1)
+    assert [number for _, _, number, _ in first if number > 8] == [0x100 - 7] * 2 + [99]
+    assert rows(kernel, 0, 1) == first
+
+
+def test_a_previous_table_that_the_rule_no_longer_holds_is_made_anew(kernel: Path) -> None:
+    rule = RULE.replace("number = 7", "number = 200")
+    (kernel / "sites.toml").write_text(rule)
+    first = rows(kernel, 0, 1)
+    (kernel / "sites.toml").write_text(RULE.replace('"number", type = "u1"', '"number", type = "i1"'))
+    assert [200 if number == 7 else number for _, _, number, _ in rows(kernel, 0, 1)] == [n for _, _, n, _ in first]
