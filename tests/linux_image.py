@@ -73,35 +73,32 @@ class Linux:
 
 
 FORMS = {stage.version: stage for stage in STAGES}
-OLDEST, LONG_TERM, NEWEST = LINUXES = (
-    Linux(
-        FORMS["6.1"],
-        "RETPOLINE",
-        ("--whole-archive", "vmlinux.a", ".vmlinux.export.o", "init/version-timestamp.o", "--no-whole-archive",
-         "--start-group", "lib/lib.a", "arch/x86/lib/lib.a", "--end-group"),
-        ("--all-symbols", "--absolute-percpu", "--base-relative"),
-        "kallsyms",
-        lists_itself=False,
-    ),
-    Linux(
-        FORMS["6.12"],
-        "MITIGATION_RETPOLINE X86_KERNEL_IBT",
-        ("--whole-archive", "vmlinux.o", ".vmlinux.export.o", "init/version-timestamp.o", "--no-whole-archive"),
-        ("--all-symbols", "--absolute-percpu"),
-        "kallsyms-6-12",
-        lists_itself=True,
-    ),
-    Linux(
-        FORMS["7.3"],
-        "MITIGATION_RETPOLINE X86_KERNEL_IBT",
-        ("--whole-archive", "vmlinux.o", ".vmlinux.export.o", "init/version-timestamp.o", "--no-whole-archive"),
-        ("--all-symbols", "--pc-relative"),
-        "kallsyms-7-3",
-        lists_itself=True,
-        image="vmlinux.unstripped",
-        base=SMALL,
-    ),
+OLDEST = Linux(
+    FORMS["6.1"],
+    "RETPOLINE",
+    ("--whole-archive", "vmlinux.a", ".vmlinux.export.o", "init/version-timestamp.o", "--no-whole-archive",
+     "--start-group", "lib/lib.a", "arch/x86/lib/lib.a", "--end-group"),
+    ("--all-symbols", "--absolute-percpu", "--base-relative"),
+    "kallsyms",
+    lists_itself=False,
 )  # fmt: skip
+LONG_TERM = Linux(
+    FORMS["6.12"],
+    "MITIGATION_RETPOLINE X86_KERNEL_IBT",
+    ("--whole-archive", "vmlinux.o", ".vmlinux.export.o", "init/version-timestamp.o", "--no-whole-archive"),
+    ("--all-symbols", "--absolute-percpu"),
+    "kallsyms-6-12",
+    lists_itself=True,
+)
+NEWEST = replace(
+    LONG_TERM,
+    stage=FORMS["7.3"],
+    kallsyms=("--all-symbols", "--pc-relative"),
+    format="kallsyms-7-3",
+    image="vmlinux.unstripped",
+    base=SMALL,
+)
+LINUXES = (OLDEST, LONG_TERM, NEWEST)
 
 
 class NoSource(BuildplugError):

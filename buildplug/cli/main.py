@@ -15,7 +15,7 @@ COMMANDS = {  # name -> what it does; its module has arguments(), but for ld, wh
     "verify": "prove the tables of a final link true, and that only they are new since the draft",
     "apply": "write the image as it is in memory after the boot-time fixup",
     "ksyms": "look up addresses and names in an image's symbols, or list them",
-    "kbuild": "build Linux 6.1 or 6.12 with our link stage in place of its own",
+    "kbuild": "build Linux with our link stage in place of its own",
     "ld": "link in place of the linker: kernels with tables, all else as the linker would",
     "repro": "build again in varied surroundings, compare bit for bit, and say what differs why",
     "rules": "list the rules that ship, show one, check a file of your own, or print the schema of one",

@@ -21,25 +21,24 @@ from tests.linux_boot import boot
 from tests.linux_image import FIXED, Linux
 from tests.samples import buildplug, logging_tool
 
-pytestmark = pytest.mark.linux
+pytestmark = [pytest.mark.linux, pytest.mark.slow]  # Linux is compiled anew
+TYPED = [linux for linux in linux_image.LINUXES if linux.stage.typed]
 SHF_ALLOC = 2
 RELA = np.dtype([("offset", "<u8"), ("type", "<u4"), ("symbol", "<u4"), ("addend", "<i8")])
 WIDTHS = {1: 8, 2: 4, 4: 4, 10: 4, 11: 4, 24: 8}  # bytes of a field by the type of its relocation (x86-64 psABI)
 BEHIND = {2: 4, 4: 4}  # bytes from a field to the place that its distance counts from, mostly
 
 
-@pytest.fixture(scope="module", params=linux_image.LINUXES[1:], ids=lambda linux: linux.stage.version)
+@pytest.fixture(scope="session", params=TYPED, ids=lambda linux: linux.stage.version)
 def linux(request: pytest.FixtureRequest) -> Linux:
     """The versions that link for pahole with tables. Before these it is with none, and not by our stage."""
     found: Linux = request.param
-    if os.environ.get("BUILDPLUG_LINUX") != found.stage.version:
-        pytest.skip(f"`make test-linux VERSION={found.stage.version}` builds it in ten minutes")
     return found
 
 
 @pytest.fixture(scope="module")
-def stock(linux: Linux) -> Path:
-    """The tree as Linux's own stage has built it."""
+def stock(linux: Linux, linux_tree: Path) -> Path:
+    """The tree as Linux's own stage has built it; where that version is tested at all."""
     return linux_image.typed(linux)
 
 

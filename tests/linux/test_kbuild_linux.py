@@ -46,8 +46,6 @@ def tree(linux_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def paravirt_tree(linux: Linux, linux_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same of the tree that was compiled without its annotations of paravirt sites."""
-    if not linux.stage.paravirt:
-        pytest.skip(f"paravirt sites of Linux {linux.stage.version} are not known")
     cached = linux_image.unannotated(linux)
     tree = linux_image.copy(cached, tmp_path_factory.mktemp("kbuild") / "linux")
     done = buildplug("kbuild", "--paravirt", tree, "--", "bzImage")
@@ -165,6 +163,13 @@ def check_kallsyms(linux: Linux, output: str, tree: Path, linux_tree: Path) -> N
 
 
 @pytest.mark.slow  # its headers are patched: Linux is compiled anew
+@pytest.mark.parametrize(
+    "linux",
+    [linux for linux in linux_image.LINUXES if linux.stage.paravirt],
+    ids=lambda linux: linux.stage.version,
+    indirect=True,
+    scope="session",
+)
 @pytest.mark.parametrize("backend", ["bare", "xen"])
 def test_paravirt_sites_hold_what_the_reference_says(
     linux: Linux, paravirt_tree: Path, backend: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -8,7 +8,8 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from tests.conftest import tool
-from tests.samples import buildplug, one_line
+from tests.samples import buildplug, edit, one_line
+from tests.tables import test_placed
 
 KERNEL = """
 .globl _start, code
@@ -33,16 +34,7 @@ ops:	.quad one, other, 0
 .size ops, . - ops
 .section .note.GNU-stack, ""
 """
-SCRIPT = """
-ENTRY(_start)
-SECTIONS
-{
-	. = 0x100000;
-	.text : { *(.text*) }
-	.data : { *(.data*) }
-	.sites : { sites_start = .; *(.sites) sites_end = .; }
-}
-"""
+SCRIPT = test_placed.SCRIPT.replace(".rodata : { *(.rodata*) }", ".data : { *(.data*) }")
 RULE = """
 name = "sites"
 about = "calls through slots"
@@ -67,13 +59,12 @@ only = { held = ["on?"] }
 numbers = { number = 8 }
 addresses = { code = "_start" }
 """
-CONFIG = '[kernel]\nname = "k.elf"\n[[table]]\nrule = "sites.toml"\n'
 ROW = struct.Struct("<iiBB")
 
 
 @pytest.fixture
 def kernel(tmp_path: Path) -> Path:
-    for name, text in {"k.lds": SCRIPT, "sites.toml": RULE, "buildplug.toml": CONFIG}.items():
+    for name, text in {"k.lds": SCRIPT, "sites.toml": RULE, "buildplug.toml": test_placed.CONFIG}.items():
         (tmp_path / name).write_text(text)
     return tmp_path
 
@@ -140,20 +131,19 @@ def test_the_kernels_own_part_of_the_section_is_proved(kernel: Path) -> None:
         assert f"found .sites: {found}" in one_line(refused.stderr).replace("byte ", "")
 
 
-def test_a_table_that_is_not_in_front_is_refused(kernel: Path) -> None:
-    (kernel / "k.lds").write_text(SCRIPT.replace("*(.sites)", "k.o(.sites) *(.sites)"))
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("k.lds", "*(.sites)", "k.o(.sites) *(.sites)", "expected its table at the start of .sites, found it at +0xa"),
+        ("sites.toml", 'code = "code"', 'code = "cold"', "each: expected the symbol cold, found none; define it, or"),
+    ],
+)
+def test_a_link_of_what_is_not_there_is_an_error(kernel: Path, name: str, old: str, new: str, said: str) -> None:
+    edit(kernel / name, (old, new))
     (kernel / "k.S").write_text(KERNEL.format(calls="call *ops(%rip)"))
     tool("gcc", "-c", "k.S", cwd=kernel)
     done = buildplug("ld", "-T", "k.lds", "-o", "k.elf", "k.o", cwd=kernel)
-    assert "rule sites: expected its table at the start of .sites, found it at +0xa" in one_line(done.stderr)
-
-
-def test_a_named_symbol_that_is_not_there_is_an_error(kernel: Path) -> None:
-    (kernel / "sites.toml").write_text(RULE.replace('code = "code"', 'code = "cold"'))
-    (kernel / "k.S").write_text(KERNEL.format(calls="call *ops(%rip)"))
-    tool("gcc", "-c", "k.S", cwd=kernel)
-    done = buildplug("ld", "-T", "k.lds", "-o", "k.elf", "k.o", cwd=kernel)
-    assert "rule sites: each: expected the symbol cold, found none; define it, or correct" in one_line(done.stderr)
+    assert f"rule sites: {said}" in one_line(done.stderr)
 
 
 @pytest.mark.parametrize(
