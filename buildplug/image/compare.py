@@ -12,7 +12,6 @@ from itertools import chain
 import numpy as np
 
 from buildplug.arch.field import ABS32, REL32, Field
-from buildplug.arch.form import Form
 from buildplug.base.globs import globs
 from buildplug.base.records import frozen
 from buildplug.image import build_id, layout
@@ -23,10 +22,10 @@ from buildplug.image.headers import SHN_UNDEF, SHT_NOBITS, STT_GNU_IFUNC, Array,
 from buildplug.image.keys import Keys
 from buildplug.image.pairs import Pairs, allocated, clear, masks
 from buildplug.image.places import same_place, same_words
-from buildplug.image.rewritten import exchanged, same_copies, same_veneers, veneer_lengths
+from buildplug.image.rewritten import exchanged, same_copies
 from buildplug.image.symtab import among
+from buildplug.image.veneers import are_veneers, is_filler, same_veneers
 
-WORD = 4  # bytes of an instruction where linkers make veneers
 # Linker-generated, and dependent on addresses without having relocations.
 EXEMPT = (
     ".note.gnu.build-id", ".dynamic", ".dynsym", ".gnu.hash", ".hash", ".rela.dyn", ".rela.plt", ".relr.dyn", ".got*",
@@ -269,34 +268,10 @@ def _only_moved(pairs: Pairs, keys: Keys, pair: int) -> bool:
     added = [[(start, code) for name, start, code in part if name not in common and code] for part in parts]
     if not same or not pairs.final.arch.veneers or not any(added):
         return same and places[0] != places[1]
-    if not all(map(_veneers, images, pairs.sections(pair), added)):
+    if not all(map(are_veneers, images, pairs.sections(pair), added)):
         return False
     first = min(*map(len, contents), *(start for start, _ in chain(*added)))
     known = [[(start, code) for _, start, code in part] for part in parts]
     return places[0] != places[1] or (
-        contents[0][:first] == contents[1][:first] and all(map(_filler, images, contents, [first] * 2, known))
+        contents[0][:first] == contents[1][:first] and all(map(is_filler, images, contents, [first] * 2, known))
     )
-
-
-def _veneers(image: Image, section: Section, added: list[tuple[int, bytes]]) -> bool:
-    """Whether each of these symbols, offset and content, is a veneer and no more."""
-    addresses = np.array([start for start, _ in added], "u8") + np.uint64(section.address)
-    lengths = veneer_lengths(image, addresses).tolist()
-    return all(length and _is_padding(image, code[length:]) for length, (_, code) in zip(lengths, added, strict=True))
-
-
-def _filler(image: Image, content: bytes, first: int, known: list[tuple[int, bytes]]) -> bool:
-    """Whether content from the offset `first` on is the known symbols, padding, and jumps over veneers."""
-    rest = bytearray(content)
-    for start, code in known:
-        rest[start : start + len(code)] = bytes(len(code))
-    return _is_padding(image, bytes(rest[first:]), image.arch.direct[True])
-
-
-def _is_padding(image: Image, code: bytes, jump: Form | None = None) -> bool:
-    """Whether code is zeros, nops, and instructions of the form `jump`."""
-    words = np.frombuffer(code.ljust(-(-len(code) // WORD) * WORD, b"\0"), "<u4")
-    found = (words == 0) | (words == int.from_bytes(image.arch.nops[WORD], "little"))
-    if jump:
-        found |= words & int.from_bytes(jump.mask, "little") == int.from_bytes(jump.code, "little")
-    return bool(found.all())

@@ -87,13 +87,12 @@ class Names:
         if words * WORD * len(self) > WIDEST:  # a few long names
             texts = self.texts()
             return np.array(sorted(range(len(self)), key=texts.__getitem__), "u4")
-        padded = np.concatenate([self._bytes, np.zeros(WORD, np.uint8)])
-        every = np.ndarray((len(padded) - WORD + 1,), "<u8", padded, strides=(1,))  # the word from every byte on
+        every, last = self._words[WORD:], len(self._bytes)
         columns = np.zeros((len(self), max(words, 1)), "<u8")
         for number in range(words):
             at, rest = self._starts + number * WORD, self.lengths - number * WORD
             unused = np.uint64(8) * (WORD - np.clip(rest, 0, WORD)).astype("u8")
-            columns[:, number] = np.where(rest > 0, every[np.minimum(at, len(every) - 1)] << unused >> unused, 0)
+            columns[:, number] = np.where(rest > 0, every[np.minimum(at, last)] << unused >> unused, 0)
         spelled = columns.view(f"S{columns.shape[1] * WORD}")[:, 0]
         return np.argsort(spelled, kind="stable").astype("u4")
 
@@ -139,11 +138,16 @@ class Names:
             counts[at] += 1
         return counts
 
+    @property
+    def _words(self) -> Array:
+        """The little-endian word from every byte on of the string table with a word of zeros before and behind it."""
+        padded = np.concatenate([np.zeros(WORD, np.uint8), self._bytes, np.zeros(WORD, np.uint8)])
+        return np.ndarray((len(padded) - WORD + 1,), "<u8", padded, strides=(1,))
+
     @cached_property
     def _keys(self) -> Array:
         """A number for each name, made of its length, first, and last bytes: equal for equal names. Shape (n,)."""
-        padded = np.concatenate([np.zeros(WORD, np.uint8), self._bytes, np.zeros(WORD, np.uint8)])
-        words = np.ndarray((len(padded) - WORD + 1,), "<u8", padded, strides=(1,))  # one from every byte on
+        words = self._words
         lengths = np.minimum(self.lengths, WORD).astype("u8")
         unused = np.uint64(8) * (np.uint64(WORD) - np.maximum(lengths, np.uint64(1)))
         first = np.where(lengths > 0, words[self._starts + WORD] << unused, 0)

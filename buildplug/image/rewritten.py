@@ -1,4 +1,4 @@
-"""What linkers make of instructions whose relocations they keep: other instructions, and branches to veneers.
+"""What linkers make of instructions whose relocations they keep: other instructions, and branches to copies.
 
 Only for architectures whose instructions need no decoder (Arch.instruction).
 """
@@ -6,72 +6,12 @@ Only for architectures whose instructions need no decoder (Arch.instruction).
 import numpy as np
 
 from buildplug.arch.field import ALL, Field
-from buildplug.arch.form import JUMP, Form
+from buildplug.arch.form import JUMP
 from buildplug.image.elf import Image
 from buildplug.image.headers import Array, Section, distinct, within
 from buildplug.image.places import same_place
-
-HOPS = 2  # veneers one behind the other: lld goes from a short one to a long one
-
-
-def has_form(image: Image, sections: Array, offsets: Array, form: Form) -> Array:
-    """Whether the bytes at each offset in a section, by its index, are of a form; bool, shape as offsets."""
-    size, order = image.arch.instruction, image.arch.order
-    found = np.ones(len(offsets), bool)
-    for at in range(0, form.length, size):
-        code, mask = (int.from_bytes(each[at : at + size], order) for each in (form.code, form.mask))
-        found &= image.words(sections, offsets + np.uint64(at), size) & np.uint64(mask) == code
-    return found
-
-
-def address_in(image: Image, sections: Array, offsets: Array, form: Form) -> Array:
-    """The address in the field of a form at each offset, uint64, shape as offsets."""
-    words = image.words(sections, offsets + np.uint64(form.at), form.field.size)
-    found: Array = form.field.get(words, image.addresses[sections] + offsets + np.uint64(form.pc))
-    return found
-
-
-def destinations(image: Image, addresses: Array) -> Array:
-    """Where execution gets from each address by way of veneers, uint64: the address itself if there is none."""
-    found = addresses.copy()
-    for _ in range(HOPS if image.arch.veneers else 0):
-        homes = image.sections_at(found)
-        open_ = homes >= 0
-        for form in image.arch.veneers:
-            at = np.flatnonzero(open_)
-            sections, offsets = homes[at], found[at] - image.addresses[homes[at]]
-            match = has_form(image, sections, offsets, form)
-            found[at[match]] = address_in(image, sections[match], offsets[match], form)
-            open_[at[match]] = False
-    return found
-
-
-def veneer_lengths(image: Image, addresses: Array) -> Array:
-    """The bytes of the veneer at each address; 0 if there is none. Shape as addresses."""
-    homes, lengths = image.sections_at(addresses), np.zeros(len(addresses), "i8")
-    for form in image.arch.veneers:
-        at = np.flatnonzero((homes >= 0) & (lengths == 0))
-        match = has_form(image, homes[at], addresses[at] - image.addresses[homes[at]], form)
-        lengths[at[match]] = form.length
-    return lengths
-
-
-def same_veneers(draft: Image, before: Section, final: Image, after: Section, unlike: Array) -> Array:
-    """Whether each of the offsets `unlike`, whose bytes differ in a section of two links, is in a veneer that is of the
-    same form in both and leads to the same place; bool, shape as unlike. Veneers have no relocations."""
-    found, size = np.zeros(len(unlike), bool), final.arch.instruction
-    for form in final.arch.veneers:
-        starts = unlike[:, None] // size * size - np.arange(0, form.length, size)
-        starts = distinct(starts[(starts >= 0) & (starts + form.length <= before.size)])
-        addresses, good = [], np.ones(len(starts), bool)
-        for image, section in ((draft, before), (final, after)):
-            homes, offsets = np.full(len(starts), section.index), starts.astype("u8")
-            good &= has_form(image, homes, offsets, form)
-            addresses.append(destinations(image, address_in(image, homes, offsets, form)))
-        starts = starts[good & same_place(draft, addresses[0], final, addresses[1])]
-        field = starts[:, None] + np.arange(form.at, form.at + form.field.size)
-        found |= within(unlike, distinct(field.ravel()))
-    return found
+from buildplug.image.veneers import destinations
+from buildplug.image.words import address_in, has_form
 
 
 def copies(image: Image, kind: int, sections: Array, offsets: Array) -> tuple[Array, Array, Array]:

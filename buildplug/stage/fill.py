@@ -6,6 +6,7 @@ table's bytes and the targets of its relocations may differ. In any doubt: Misfi
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,18 @@ class Patch:
 
     offset: int
     data: bytes
+
+
+def changes(rules: Sequence[Rule], linked: Image, objects: Sequence[tuple[Path, Path]]) -> list[Patch]:
+    """Patches for an image linked with the first of each pair of objects: they make of it what a link with the second
+    ones would. The objects are those of the rules' tables, then that of the anchors, if any. Raises Misfit."""
+    found = list[Patch]()
+    for number, (one, other) in enumerate(objects):
+        before, after, anchors = Image(one), Image(other), number >= len(rules)
+        rule = rules[0 if anchors else number]
+        check(rule, before, after)
+        found += [] if anchors else patches(rule, linked, before, after)
+    return found
 
 
 def check(rule: Rule, before: Image, after: Image) -> None:

@@ -218,14 +218,9 @@ class Stage(Build):
             return "its build-id cannot be renewed"
         if self.scripts and self.kept[self.anchors].read_bytes() != self.anchors.read_bytes():
             return "the tables speak of other sections than the previous ones"
-        changes = []
         try:
-            for table, path in zip(self.tables, self.objects, strict=False):
-                before, after = Image(self.kept[path]), Image(path)
-                fill.check(table.rule, before, after)
-                changes += fill.patches(table.rule, image, before, after)
-            for path in self.objects[len(self.tables) :]:  # the anchors' object
-                fill.check(self.tables[0].rule, Image(self.kept[path]), Image(path))
+            pairs = [(self.kept[path], path) for path in self.objects]
+            changes = fill.changes([table.rule for table in self.tables], image, pairs)
         except fill.Misfit as misfit:
             return str(misfit)
         with files.replacing(filled) as scratch:
@@ -242,9 +237,7 @@ class Stage(Build):
         rest = [path for path in inputs if path not in first]
         return self.linker.link(TableFiles(self.placement, self.script, tuple(rest), tuple(first)), output)
 
-    def verify(
-        self, draft: Path, relinked: Path, image: Path, *, filled: bool, shared: bool = False
-    ) -> Verified:  # fmt: skip
+    def verify(self, draft: Path, relinked: Path, image: Path, *, filled: bool, shared: bool = False) -> Verified:
         """Proves that the tables are true of the final image; corrects them if the linker moved what they refer to.
         `filled`: whether relink() needed no link; `shared`: whether the image may be the file at `relinked`, which is
         the caller's."""
