@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from buildplug.arch.registry import by_header
+from buildplug.base import heap
 from buildplug.base.errors import BuildplugError
 from buildplug.image import headers
 from buildplug.image.headers import MOST_SEGMENTS, SHF_ALLOC, SHT_NOBITS, Array, Section, distinct
@@ -26,6 +27,7 @@ class File:
             raise BuildplugError(path, f"cannot be read: {error.strerror}") from None
         except ValueError:
             raise BuildplugError(path, "expected an ELF file, found an empty file") from None
+        heap.keep_freed()
         self._read(content)
 
     @classmethod
