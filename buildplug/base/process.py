@@ -6,8 +6,9 @@ import resource
 import signal
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,20 +31,56 @@ class Ran:
     output: str
 
 
-def run(command: Sequence[str | Path], cwd: Path, what: str, *, statuses: Sequence[int] = (0,)) -> Ran:
+def run(
+    command: Sequence[str | Path], cwd: Path, what: str, *, statuses: Sequence[int] = (0,),
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Ran:  # fmt: skip
     """Runs a program to do `what`; any of `statuses` is success. Its messages are in English (LC_ALL=C), so that
-    builds compare.
+    builds compare. `meanwhile` is called while it runs.
 
     Raises BuildplugError with the program's output if it is missing or fails.
     """
-    process = _start(command, cwd, what, env=environment() | {"LC_ALL": "C"}, stdout=subprocess.PIPE)
-    with process:
-        try:
-            output, _ = process.communicate()
-        except BaseException:
-            process.kill()
-            raise
+    with _piped(command, cwd, what) as process:
+        meanwhile()
+        output, _ = process.communicate()
     return _result(command, what, process.returncode, output, statuses)
+
+
+def run_all(commands: Sequence[Sequence[str | Path]], cwd: Path, what: str) -> None:
+    """Runs programs as run() does, as many at a time as there are processors. What they print is only in the error of
+    the first that fails. Raises BuildplugError."""
+    with ExitStack() as ends:
+        waiting = deque[tuple[Sequence[str | Path], subprocess.Popen[str]]]()
+
+        def end_first() -> None:
+            command, process = waiting.popleft()
+            output, _ = process.communicate()
+            _result(command, what, process.returncode, output)
+
+        for command in commands:
+            if len(waiting) == len(os.sched_getaffinity(0)):
+                end_first()
+            waiting.append((command, ends.enter_context(_piped(command, cwd, what))))
+        while waiting:
+            end_first()
+
+
+@contextmanager
+def _piped(command: Sequence[str | Path], cwd: Path, what: str) -> Iterator["subprocess.Popen[str]"]:
+    """Runs a program whose output the block reads; kills it if the block fails."""
+    process = _start(command, cwd, what, env=environment() | {"LC_ALL": "C"}, stdout=subprocess.PIPE)
+    with process, _killed_in_failure(process):
+        yield process
+
+
+@contextmanager
+def _killed_in_failure(process: "subprocess.Popen[Any]") -> Iterator[None]:
+    """Kills a process if the block fails, which else would wait for it."""
+    try:
+        yield
+    except BaseException:
+        process.kill()
+        raise
 
 
 def run_isolated(
@@ -233,12 +270,16 @@ class Completed:
     err: bytes
 
 
-def capture(command: Sequence[str], env: Mapping[str, str]) -> Completed:
-    """Runs the user's program in the current folder, in the user's locale. Raises BuildplugError if it cannot be
-    run."""
+def capture(command: Sequence[str], env: Mapping[str, str], meanwhile: Callable[[], None] = lambda: None) -> Completed:
+    """Runs the user's program in the current folder, in the user's locale; `meanwhile` is called while it runs. Raises
+    BuildplugError if it cannot be run."""
+    pipe = subprocess.PIPE
     try:
-        done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
     except (OSError, ValueError) as error:
         raise BuildplugError(command[0], f"cannot be run: {getattr(error, 'strerror', None) or error}") from None
-    status = done.returncode if done.returncode >= 0 else 128 - done.returncode
-    return Completed(status, _signal(done.returncode), done.stdout, done.stderr)
+    with process, _killed_in_failure(process):
+        meanwhile()
+        out, err = process.communicate()
+    status = process.returncode if process.returncode >= 0 else 128 - process.returncode
+    return Completed(status, _signal(process.returncode), out, err)

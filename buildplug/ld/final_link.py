@@ -3,9 +3,9 @@ output, which takes its place in one step."""
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from buildplug import __version__
@@ -25,6 +25,7 @@ from buildplug.linker.family import Family
 from buildplug.linker.script import Placement, place
 from buildplug.pipeline import compiler
 from buildplug.stage import images, sources
+from buildplug.stage.ahead import look_ahead
 from buildplug.stage.linker import LinkFailed, TableFiles
 from buildplug.stage.notes import Linked
 from buildplug.stage.passes import Stage
@@ -165,9 +166,9 @@ class FinalLink:
         ]  # fmt: skip
         return listing.system_map(images.read(self.relinked), patterns)
 
-    def assemble(self, text: Path, output: Path) -> list[str]:
+    def assemble(self, texts: Sequence[tuple[Path, Path]]) -> list[list[str]]:
         """As Linker has it."""
-        return compiler.assemble(self.config, text, output, preprocessed=self._preprocessed)
+        return compiler.assemble(self.config, texts, preprocessed=self._preprocessed)
 
     @cached_property
     def _preprocessed(self) -> bool:
@@ -203,7 +204,7 @@ class FinalLink:
             command.append("-Map=%" if named else f"-Map={_map_of(self.linked)}")
         command += [f"--dependency-file={_depfile_of(self.linked)}"] if self.line.depfile else []
         self.linked.parent.mkdir(exist_ok=True)
-        done = process.capture([*command, "-o", str(self.linked)], self.env)
+        done = process.capture([*command, "-o", str(self.linked)], self.env, partial(look_ahead, self.config.tables))
         self.ended[made] = done
         if done.status and made == self.draft:
             failed = LinkFailed(self.ld, "the link failed", status=done.status)

@@ -27,6 +27,7 @@ from buildplug.pipeline.link import ProjectLinker, depfile_of, included
 from buildplug.record import stamps
 from buildplug.record.build import NOTES, RECORD, Recorded, Timed, read_note, write_note, write_record
 from buildplug.stage import sources
+from buildplug.stage.ahead import look_ahead
 from buildplug.stage.notes import Assembled, Compiled, Extracted, Generated, Linked, Verified
 from buildplug.stage.passes import Stage, blob_path
 
@@ -61,7 +62,7 @@ class Pipeline:
         self.sources += [wanted.generated / name for name in self.runtime if not name.endswith(".h")]
         self.stage = Stage(
             wanted.tables, wanted.arch, wanted.root, self._places, wanted.generated,
-            wanted.object_of, ProjectLinker(wanted, self.sources), bool(self._line.scripts),
+            wanted.object_of, ProjectLinker(wanted, self.sources, self._look_ahead), bool(self._line.scripts),
         )  # fmt: skip
         compilers = [compiler.compiler(wanted, suffix) for suffix in (".c", ".S")]
         self.assembler = (compilers, fingerprints.program(wanted.toolchain.cc))  # what assembles tables
@@ -229,15 +230,23 @@ class Pipeline:
 
     def record(self) -> Recorded:
         """Writes what was done."""
+        inputs = {*self._named, *included(self.config, self.draft_link)}
+        return write_record(self.config, self.record_path, self.notes, sorted(p for p in inputs if p.exists()))
+
+    @cached_property
+    def compiled_from(self) -> list[Path]:
+        """What the compilers have read; not before the pass `compile`."""
+        return ninja.inputs(self.config)
+
+    @cached_property
+    def _named(self) -> set[Path]:
+        """The inputs of the image, but for what the linker finds by itself."""
         c = self.config
-        inputs = {
-            *ninja.inputs(c),
-            *included(c, self.draft_link),
-            *(p for t in c.tables for p in t.files),
-            *sources.templates(c),
-            c.root / c.path.name,
-        }
-        return write_record(c, self.record_path, self.notes, sorted(p for p in inputs if p.exists()))
+        rules = (path for table in c.tables for path in table.files)
+        return {*self.compiled_from, *rules, *sources.templates(c), c.root / c.path.name}
+
+    def _look_ahead(self) -> None:
+        look_ahead(self.config.tables, lambda: [files.digest(path) for path in self._named])
 
     @cached_property
     def _line(self) -> LinkLine:

@@ -1,6 +1,7 @@
 """The link command, which is the same for draft and final except for the objects that hold the tables."""
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from buildplug.base.files import read_text, replacing
@@ -16,21 +17,25 @@ from buildplug.stage.notes import Linked
 
 @frozen
 class ProjectLinker:
-    """The Linker of a configuration. `sources` are the sources of the kernel's own objects."""
+    """The Linker of a configuration. `sources` are the sources of the kernel's own objects; `meanwhile` is called while
+    the linker runs."""
 
     config: Config
     sources: list[Path]
+    meanwhile: Callable[[], None] = lambda: None
 
     def link(self, tables: TableFiles, output: Path) -> Linked:
-        command, said = link(self.config, self.sources, tables, output)
+        command, said = link(self.config, self.sources, tables, output, self.meanwhile)
         sys.stderr.write(said)
         return Linked(tuple(command))
 
-    def assemble(self, text: Path, output: Path) -> list[str]:
-        return compiler.assemble(self.config, text, output)
+    def assemble(self, texts: Sequence[tuple[Path, Path]]) -> list[list[str]]:
+        return compiler.assemble(self.config, texts)
 
 
-def link(config: Config, sources: list[Path], tables: TableFiles, output: Path) -> tuple[list[str], str]:
+def link(
+    config: Config, sources: list[Path], tables: TableFiles, output: Path, meanwhile: Callable[[], None]
+) -> tuple[list[str], str]:  # fmt: skip
     """Links `output`. Returns the command, and what the linker printed. Writes a depfile beside the output, as linker
     scripts may include others."""
     # GNU ld wants the placement before the script that it inserts into. If nothing is inserted, the placement is an
@@ -49,11 +54,9 @@ def link(config: Config, sources: list[Path], tables: TableFiles, output: Path) 
     with folder(output) as made, replacing(output) as scratch:
         image = made / config.kernel.name  # linkers may write this name into the image
         words = [*command, f"--dependency-file={config.relative(depfile_of(output))}", "-o", config.relative(image)]
-        said = run(words, config.root, f"link {output.name}").output.replace(
-            config.relative(image), config.relative(output)
-        )
+        said = run(words, config.root, f"link {output.name}", meanwhile=meanwhile).output
         image.replace(scratch)
-    return [*command, "-o", config.relative(output)], said
+    return [*command, "-o", config.relative(output)], said.replace(config.relative(image), config.relative(output))
 
 
 def depfile_of(output: Path) -> Path:

@@ -19,7 +19,6 @@ from doit.task import Stream, Task
 from buildplug.base import data, files, fingerprints
 from buildplug.base.errors import BuildplugError
 from buildplug.config import project
-from buildplug.pipeline import ninja
 from buildplug.pipeline.doit_tasks import PASSES, PassFailed, Pipeline
 from buildplug.record import stamps
 from buildplug.record.build import read_record
@@ -127,7 +126,7 @@ def build(
 def _write_stamps(pipeline: Pipeline, began: int, options: dict[str, str], tasks: Iterable[Task]) -> None:
     """Notes what this build depended on and made, so that the next one need not ask if nothing has changed."""
     c = pipeline.config
-    read = {*ninja.inputs(c), *data.own_files(), *(name for task in tasks for name in task.file_dep)}
+    read = {*pipeline.compiled_from, *data.own_files(), *(name for task in tasks for name in task.file_dep)}
     read = {os.path.normpath(path) for path in read}
     made = {*map(str, pipeline.made), str(c.build / stamps.MADE)}
     made |= {name for name in read if Path(name).is_relative_to(c.build)}

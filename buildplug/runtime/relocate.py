@@ -12,8 +12,8 @@ from buildplug.arch.model import Arch
 from buildplug.base.records import frozen
 from buildplug.image.headers import Array
 from buildplug.runtime.memory import Memory, Status, get, put
-from buildplug.tables.relocs import ENCODING_BITS, LONGEST, MAGIC, VERSION, dtype, sizes
-from buildplug.tables.sites_format import checksum
+from buildplug.tables.ksyms_format import checksum
+from buildplug.tables.relocs import ENCODING_BITS, LONGEST, MAGIC, SUMMED, VERSION, dtype, sizes
 
 
 @frozen
@@ -38,7 +38,7 @@ def _inspect(arch: Arch, memory: Memory, at: int, start: int, end: int) -> tuple
     at_fields, at_bases, size = sizes(arch, count, int(head["bytes"]))
     if head["size"] != size or size > len(data):
         return "bad_size", 0, None
-    if head["checksum"] != checksum(data[8:at_bases], order):
+    if head["checksum"] != checksum(data[SUMMED:at_bases], order):
         return "bad_checksum", 0, None
     sections = np.frombuffer(data, dtype("relocs_section", order), count, dtype("relocs", order).itemsize)
     bases = np.frombuffer(data, arch.base_type, count, at_bases)

@@ -1,5 +1,6 @@
 """What a Stage needs from a build: how to link and how to assemble."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -33,5 +34,6 @@ class Linker(Protocol):
     def link(self, tables: TableFiles, output: Path) -> Linked:
         """Links `output`. Raises BuildplugError."""
 
-    def assemble(self, text: Path, output: Path) -> list[str]:
-        """Assembles or compiles a generated source into an object; returns the command. Raises BuildplugError."""
+    def assemble(self, texts: Sequence[tuple[Path, Path]]) -> list[list[str]]:
+        """Assembles or compiles generated sources into objects, (text, object) each; returns the commands. Raises
+        BuildplugError."""

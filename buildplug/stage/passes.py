@@ -108,7 +108,7 @@ class Stage(Build):
     def assemble_all(self, texts: list[Path]) -> Assembled:
         """Assembles or compiles texts, with the kernel's own flags. What was written as an object has none."""
         texts = [text for text in texts if text.exists()] if self.direct else texts
-        return Assembled(tuple(tuple(self.linker.assemble(text, self.object_of(text))) for text in texts))
+        return Assembled(tuple(map(tuple, self.linker.assemble([(text, self.object_of(text)) for text in texts]))))
 
     def link_draft(self, draft: Path, why: str) -> Linked:
         """Links the image that the tables are extracted from. `why`: the reason to use empty tables; if "", tries the

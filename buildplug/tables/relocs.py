@@ -20,15 +20,14 @@ from buildplug.config.select import Relocations
 from buildplug.image.elf import Image
 from buildplug.image.headers import Array, distinct
 from buildplug.select.relocations import FIELD, fields
-from buildplug.tables import sites_format
 from buildplug.tables.binary import CTYPE, Records, address_of, dtypes
 from buildplug.tables.format import Source
 from buildplug.tables.ksyms_codec import varints
+from buildplug.tables.ksyms_format import MIX, checksum
 from buildplug.tables.packed import Packed, PackedFormat
-from buildplug.tables.sites_format import checksum
 
 MAGIC = 0x4C525042  # "BPRL", little-endian
-VERSION = 1
+VERSION = 2
 ENCODING_BITS = 2  # low bits of a field's number: rel32, abs32, abs32s or abs64
 LONGEST = 5  # maximum bytes of a number
 SIZES = np.array([field.size for field in FIELDS])
@@ -37,14 +36,13 @@ LIMIT = (1 << 32) - 1  # maximum bytes of a section
 RECORDS: Records = {
     "relocs": (
         ("magic", "u4", "BP_RELOCS_MAGIC"),
-        ("checksum", "u4", "of what follows, up to the bases"),
-        ("size", "u4", "of the whole table, bytes"),
         ("version", "u2", "BP_RELOCS_VERSION"),
         ("machine", "u2", "e_machine"),
+        ("checksum", "u8", "of what follows, up to the bases"),
+        ("size", "u4", "of the whole table, bytes"),
         ("sections", "u4", "count"),
         ("fields", "u4", "count"),
         ("bytes", "u4", "of the fields' numbers"),
-        ("reserved", "u4", "0"),
     ),
     "relocs_section": (
         ("size", "u4", "bytes, up to the end of its last field"),
@@ -67,6 +65,7 @@ ERRORS = {
 
 
 dtype = dtypes(RECORDS)
+SUMMED = 16  # offset of what the checksum is of
 
 
 def sizes(arch: Arch, sections: int, bytes_: int) -> tuple[int, int, int]:
@@ -88,10 +87,10 @@ def encode(arch: Arch, extents: Array, bases: Array, rows: Array) -> bytes:
     records = np.zeros(len(extents), dtype("relocs_section", arch.byteorder))
     records["size"], records["fields"] = extents, np.bincount(section, minlength=len(extents))
     at_fields, at_bases, size = sizes(arch, len(records), len(body))
-    values = (MAGIC, 0, size, VERSION, arch.machine, len(records), len(rows), len(body), 0)
+    values = (MAGIC, VERSION, arch.machine, 0, size, len(records), len(rows), len(body))
     head = np.array(values, dtype("relocs", arch.byteorder))
     rest = records.tobytes() + body + bytes(at_bases - at_fields - len(body))
-    head["checksum"] = checksum(head.tobytes()[8:] + rest, arch.byteorder)
+    head["checksum"] = checksum(head.tobytes()[SUMMED:] + rest, arch.byteorder)
     return head.tobytes() + rest + bases.astype(arch.base_type).tobytes()
 
 
@@ -114,8 +113,8 @@ class RelocsFormat(PackedFormat):
             "arch": arch,
             "ctype": CTYPE,
             "whole_fields": FIELDS[: 1 << ENCODING_BITS],
-            "table": sites_format,
             "relocs": own,
+            "mix": MIX,
         }
         return {name: Source(f"{name}.j2", values) for name in ("relocs.h", "relocs.c")}
 

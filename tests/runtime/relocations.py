@@ -13,7 +13,7 @@ from buildplug.runtime.memory import Memory, Status
 from buildplug.runtime.relocate import relocate
 from buildplug.select.relocations import FIELD
 from buildplug.tables import relocs
-from buildplug.tables.sites_format import checksum
+from buildplug.tables.ksyms_format import checksum
 
 FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-ffreestanding")
 SIZE = 4096  # of a layout's memory, bytes
@@ -102,5 +102,5 @@ def corrupted(rng: random.Random, layout: Layout) -> Layout:
     layout = layout.changed(at, bytes([rng.choice((old ^ 1 << rng.randrange(8), 255, 0, old + 1 & 255))]))
     if kind == "raw":
         return layout
-    mended = checksum(layout.content[layout.at + 8 : layout.at + at_bases], "<")
-    return layout.changed(layout.at + 4, struct.pack("<I", mended))
+    mended = checksum(layout.content[layout.at + relocs.SUMMED : layout.at + at_bases], "<")
+    return layout.changed(layout.at + 8, struct.pack("<Q", mended))

@@ -1,6 +1,7 @@
 """One link with the previous tables, filled, gives the bytes of draft and relink: of every format, by every linker."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,10 +92,11 @@ class Project:
         (self.folder / "kernel.lds").write_text(SCRIPT % LOW)
         tool("gcc", *CC[self.arch.name], "-c", "kernel.S", cwd=self.folder)
 
-    def assemble(self, text: Path, output: Path) -> list[str]:
-        command = ["gcc", *CC[self.arch.name], "-c", str(text), "-o", str(output)]
-        tool(*command, cwd=text.parent)
-        return command
+    def assemble(self, texts: Sequence[tuple[Path, Path]]) -> list[list[str]]:
+        commands = [["gcc", *CC[self.arch.name], "-c", str(text), "-o", str(output)] for text, output in texts]
+        for command, (text, _) in zip(commands, texts, strict=True):
+            tool(*command, cwd=text.parent)
+        return commands
 
     def link(self, tables: TableFiles, output: Path) -> Linked:
         script = ["-T", str(tables.placement), "-T", "kernel.lds"] if self.scripts else []

@@ -1,5 +1,6 @@
 """The passes without a build system: whoever can link and assemble gets tables."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -60,10 +61,11 @@ def made(tmp_path: Path, links: list[list[str]], rule_name: str, identity: str =
     class Driver:
         """Links by the compiler driver, with a script."""
 
-        def assemble(self, text: Path, output: Path) -> list[str]:
-            command = ["gcc", "-c", str(text), "-o", str(output)]
-            tool(*command, cwd=text.parent)
-            return command
+        def assemble(self, texts: Sequence[tuple[Path, Path]]) -> list[list[str]]:
+            commands = [["gcc", "-c", str(text), "-o", str(output)] for text, output in texts]
+            for command in commands:
+                tool(*command, cwd=generated)
+            return commands
 
         def link(self, tables: TableFiles, output: Path) -> Linked:
             scripts = ["-Wl,-T," + str(tables.placement), "-T", "kernel.lds"]
