@@ -27,6 +27,7 @@ from buildplug.image.names import Names
 
 # Symbols in .symtab order. section: an index into File.sections, or a reserved one such as SHN_ABS. mode: what to add
 # to the value for an address to call: 1 for a Thumb function.
+SOME = 0.5  # of all names: for more, what the table of all names knows already saves more
 SYMBOL = np.dtype(
     [
         ("name", "u4"), ("type", "u1"), ("bind", "u1"), ("mode", "u1"), ("section", "u4"), ("value", "u8"),
@@ -129,7 +130,7 @@ class SymbolTable(File):
     def matching(self, patterns: Sequence[str], within: Array | None = None) -> Array:
         """Whether the name_of() each symbol matches one of the shell patterns, bool, shape (symbols,). `within`: a mask
         of the symbols that are asked about; it is False for others."""
-        if within is not None:
+        if within is not None and np.count_nonzero(within) < SOME * len(within):
             asked, found = np.flatnonzero(within), np.zeros(len(self.symbols), bool)
             found[asked] = self.name_table.chosen(asked).matching(patterns)
         else:

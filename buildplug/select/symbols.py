@@ -160,13 +160,15 @@ def left_out(image: Image, rule: Rule) -> dict[str, int]:
     select, symbols, sections = rule.select_as(Symbols), image.symbols, image.sections
     inside = symbols["section"] < len(sections)
     home = np.where(inside, symbols["section"], 0)
-    meant = inside & sections.matching(select.sections, select.skip)[home] & ~image.matching(select.exclude)
+    meant = inside & sections.matching(select.sections, select.skip)[home]
     starts, sizes = (image.headers[what].astype("u8")[home] for what in ("address", "size"))
     labels = meant & (symbols["type"] == STT_NOTYPE) & (symbols["bind"] != 0) & (not select.untyped)
     labels &= (image.headers["flags"] & SHF_EXECINSTR != 0)[home] & (symbols["value"] - starts < sizes)
+    threads = meant & (symbols["type"] == STT_TLS) & (symbols["section"] != SHN_UNDEF)
+    excluded = image.matching(select.exclude, labels | threads)
+    labels, threads = labels & ~excluded, threads & ~excluded
     if labels.any():
         labels &= ~within(symbols["value"], symbols["value"][selected(image, rule)])
-    threads = meant & (symbols["type"] == STT_TLS) & (symbols["section"] != SHN_UNDEF)
     kinds = (("untyped labels in code", labels, select.functions), ("thread-local symbols", threads, select.objects))
     counts = {kind: int((which & image.matching(patterns)).sum()) for kind, which, patterns in kinds if which.any()}
     return {kind: count for kind, count in counts.items() if count}

@@ -64,8 +64,10 @@ def _bits(values: Array, width: int) -> bytes:
 
 def varints(values: Array) -> tuple[Array, Array]:
     """Values from 0 on as LEB128: bytes, shape (n, as many as the largest takes), and the mask of those in use."""
-    most = max(1, -(-int(values.max(initial=0)).bit_length() // 7))
-    groups = values[:, None] >> np.arange(0, 7 * most, 7)
+    bits = int(values.max(initial=0)).bit_length()
+    most = max(1, -(-bits // 7))
+    kind = "u4" if bits <= 32 else "u8"
+    groups = values.astype(kind)[:, None] >> np.arange(0, 7 * most, 7).astype(kind)
     return groups.astype("u1") & 127 | (groups > 127).astype("u1") << 7, (groups > 0) | (np.arange(most) == 0)
 
 

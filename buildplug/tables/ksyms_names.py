@@ -9,6 +9,10 @@ import numpy as np
 from buildplug.image.headers import Array
 from buildplug.tables.ksyms_format import ALPHABET, LONGEST, NAMES, RARE, SAMPLE, SHARED, TOKENS
 
+PIECE = 4096  # bytes, of the sample
+WORD = 8  # bytes that are compared at a time
+BYTES = np.uint64(1) << np.arange(8, 8 * WORD, 8, dtype="u8")  # the lowest bits of a word's bytes, but for the first
+
 
 @lru_cache(maxsize=1)  # a draft, or what is expected of it, and the final image mostly have the same names
 def encoded(names: bytes) -> tuple[Array, Array, bytes, bytes, int]:
@@ -17,15 +21,7 @@ def encoded(names: bytes) -> tuple[Array, Array, bytes, bytes, int]:
     flat = np.frombuffer(names, "u1")
     ends = np.flatnonzero(flat == 0)
     starts = np.append(0, ends[:-1] + 1) if len(ends) else ends
-    shared = np.zeros(len(ends), "i8")
-    same = np.flatnonzero(np.arange(len(ends)) % NAMES)
-    for length in range(SHARED):  # byte by byte, for all names at once, until all differ
-        at = starts[same] + length
-        byte = flat[at]
-        same = same[(byte == flat[starts[same - 1] + length]) & (byte != 0)]
-        if not len(same):
-            break
-        shared[same] = length + 1
+    shared = _shared(flat, starts, ends)
     edges = np.zeros(len(flat) + 1, "i1")
     edges[starts + shared] += 1
     edges[ends + 1] -= 1
@@ -36,6 +32,22 @@ def encoded(names: bytes) -> tuple[Array, Array, bytes, bytes, int]:
     stream = np.insert(codes, np.append(first, escapes + 1), np.append(shared, literal))
     index = (first + np.arange(len(first)) + np.searchsorted(escapes, first))[::NAMES]
     return index, np.cumsum([0, *map(len, tokens)]), stream.tobytes(), b"".join(tokens), endings
+
+
+def _shared(flat: Array, starts: Array, ends: Array) -> Array:
+    """How many bytes each name shares with the start of the one before, but for the first of NAMES."""
+    words = np.ndarray((len(flat) + 1,), "<u8", np.append(flat, np.zeros(WORD, "u1")), strides=(1,))
+    shared = np.zeros(len(ends), "i8")
+    same = np.flatnonzero(np.arange(len(ends)) % NAMES)
+    for length in range(0, SHARED, WORD):  # of all names at once, until all differ
+        one, other = (words[np.minimum(starts[which] + length, len(flat))] for which in (same - 1, same))
+        differs = one ^ other
+        equal = differs == 0
+        lowest = differs & (~differs + np.uint64(1))
+        shared[same] += np.where(equal, WORD, np.searchsorted(BYTES, lowest, "right"))
+        same = same[equal]
+    most: Array = np.minimum(ends - starts, SHARED)
+    return np.minimum(shared, most)
 
 
 def _pairs(codes: Array) -> Array:
@@ -55,7 +67,8 @@ def _tokens(text: Array) -> tuple[Array, Array, list[bytes]]:
     codes = code_of[text]
     literal = text[codes == 0]
     step = -(-len(codes) // SAMPLE)
-    sample = codes[np.arange(len(codes)) // 4096 % step == 0] if step > 1 else codes
+    firsts = range(0, len(codes), PIECE * max(step, 1))
+    sample = np.concatenate([codes[first : first + PIECE] for first in firsts]) if step > 1 else codes
     while len(tokens) < TOKENS:
         found = np.bincount(_pairs(sample), minlength=1 << 16)
         table = found.reshape(256, 256)
