@@ -105,6 +105,21 @@ _digests = dict[tuple[int, ...], str]()  # stamp of a file -> its digest
 def digest(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal; builds ask several times for that of an image, which is read once.
     Raises BuildplugError."""
+    return _digest(path)[1]
+
+
+def read_ahead(*paths: Path) -> None:
+    """Has digest() know those of some large files, which two processes read. Raises BuildplugError."""
+    from buildplug.base import parallel  # lazy, as few have any
+
+    large = [path for path in paths if path.stat().st_size >= parallel.LARGE]
+    for stamp, found in parallel.each(lambda number: _digest(large[number]), len(large), parallel.LARGE):
+        if stamp:
+            _digests[stamp] = found
+
+
+def _digest(path: Path) -> tuple[tuple[int, ...], str]:
+    """digest(), and the stamp by which it may be remembered; empty if it may not."""
     import hashlib
 
     try:
@@ -112,14 +127,14 @@ def digest(path: Path) -> str:
             said, now = os.fstat(file.fileno()), time.time_ns()
             stamp = (said.st_dev, said.st_ino, said.st_size, said.st_mtime_ns, said.st_ctime_ns)
             if stamp in _digests:
-                return _digests[stamp]
+                return stamp, _digests[stamp]
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise BuildplugError(path, f"cannot be read: {getattr(error, 'strerror', error)}") from None
     coarse = not said.st_mtime_ns % CLOCK and not said.st_ctime_ns % CLOCK  # a file system with whole seconds
     if not coarse and now - max(said.st_mtime_ns, said.st_ctime_ns) > CLOCK:  # else it may be written with this stamp
         _digests[stamp] = found
-    return found
+    return (stamp if stamp in _digests else ()), found
 
 
 def share(source: Path, scratch: Path) -> None:

@@ -81,6 +81,11 @@ class SymbolTable(File):
         return symbols.take(input_order.permutation(len(symbols))) if input_order.shuffling() else symbols
 
     @cached_property
+    def found(self) -> dict[str, Any]:
+        """What others have found of the symbols: a description of what was looked for -> result."""
+        return {}
+
+    @cached_property
     def values(self) -> Array:
         """The values of all symbols, ascending."""
         return np.sort(self.symbols["value"])
@@ -91,6 +96,8 @@ class SymbolTable(File):
             one, same = (image.bytes_of(self._symtab) for image in (self, other))
             if np.array_equal(one, same):
                 self.symbols, self.name_table = other.symbols, other.name_table
+                if self.sections.names == other.sections.names:
+                    self.found = other.found
 
     @cached_property
     def _strings(self) -> bytes:
@@ -146,6 +153,13 @@ class SymbolTable(File):
 
     def called(self, name: str) -> Array:
         """The indices of the symbols of a name. Cheap, but for the first time."""
+        wanted = f"called {name}"
+        if wanted not in self.found:
+            self.found[wanted] = self._called(name)
+        at: Array = self.found[wanted]
+        return at
+
+    def _called(self, name: str) -> Array:
         if "\\" in name:  # name_of() has escaped bytes
             near = self.with_prefix(name.partition("\\")[0])
             found = near[[other == name for other in self.names_of(near)]] if len(near) else near

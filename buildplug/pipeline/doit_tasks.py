@@ -57,7 +57,7 @@ class Pipeline:
         unusable.check(self._line)
         self.draft_link = wanted.build / "obj" / wanted.draft.name  # verify makes of it what the user sees
         self.relinked = wanted.build / f"{wanted.kernel.name}.relinked"
-        self.runtime = sources.texts(wanted.tables, wanted.arch, wanted.root)
+        self.runtime = sources.names(wanted.tables, wanted.arch)
         self.sources = [wanted.root / name for name in wanted.sources]
         self.sources += [wanted.generated / name for name in self.runtime if not name.endswith(".h")]
         self.stage = Stage(
@@ -66,7 +66,8 @@ class Pipeline:
         )  # fmt: skip
         compilers = [compiler.compiler(wanted, suffix) for suffix in (".c", ".S")]
         self.assembler = (compilers, fingerprints.program(wanted.toolchain.cc))  # what assembles tables
-        made = repr((fingerprints.own_digest(), fingerprints.variables(), wanted.tables, self.assembler))
+        variables = fingerprints.variables()
+        made = repr((fingerprints.own_digest(), variables, wanted.arch.name, wanted.tables, self.assembler))
         self.settings = sha256(made.encode(errors="surrogateescape")).hexdigest()
         self.objects = [wanted.object_of(source) for source in self.sources]
         self.link_inputs = self.objects + [wanted.root / name for name in wanted.link.objects]
@@ -134,7 +135,8 @@ class Pipeline:
         tables = [*s.extracted, *s.texts, *map(blob_path, s.texts), s.anchors, *s.stub_objects, *s.objects]
         results = [c.image, c.draft, self.record_path, *self.notes.values()]
         states = [c.build / name for name in (STATE, *ninja.MADE)]
-        return [*self.objects, *tables, *linked, *map(depfile_of, linked), *results, *states]
+        runtime = [*(c.generated / name for name in self.runtime), *s.stubs, *map(blob_path, s.stubs)]
+        return [*self.objects, *runtime, *tables, *linked, *map(depfile_of, linked), *results, *states]
 
     def note_made(self) -> None:
         """Notes what the files that were made are, so that another build can prove them."""
@@ -143,7 +145,7 @@ class Pipeline:
     def remove_damaged(self) -> None:
         """Removes what is not as it was made, so that it is made anew."""
         damaged = stamps.remove_damaged(self.config.build / stamps.MADE, map(str, self.made))
-        beside = [(blob_path(text), text) for text in self.stage.texts]
+        beside = [(blob_path(text), text) for text in (*self.stage.texts, *self.stage.stubs)]
         beside += [(depfile_of(image), image) for image in (self.draft_link, self.relinked)]
         for path, target in beside:
             if str(path) in damaged:  # the two are made together, and doit knows only the target
@@ -151,10 +153,8 @@ class Pipeline:
 
     def compile(self) -> Compiled | None:
         """Writes the runtime, and has ninja compile what changed. Returns None if nothing changed."""
-        for name, text in self.runtime.items():
-            files.write(self.config.generated / name, text)
         s = self.stage
-        s.prepare()
+        s.prepare(known=self._write_runtime())
         log = self.config.build / ".ninja_log"
         before = log.stat().st_mtime_ns if log.exists() else 0
         known = {
@@ -170,7 +170,21 @@ class Pipeline:
             path.unlink()  # of a table that is no longer wanted
         said = ninja.compile_all(self.config, [*self.sources, *s.stubs], explain=self.explain)
         sys.stderr.write(said)
-        return Compiled() if log.stat().st_mtime_ns != before or not self._is_noted("compile") else None
+        changed = log.stat().st_mtime_ns != before or not self._is_noted("compile")
+        return Compiled(self.settings) if changed else None
+
+    def _write_runtime(self) -> bool:
+        """Writes the sources of the runtime. Returns whether they, and those of empty tables, were there as they would
+        be."""
+        c, noted = self.config, read_note(self.notes["compile"], Compiled)
+        made = [*(c.generated / name for name in self.runtime), *self.stage.stubs]
+        there = all(path.exists() for path in made)  # what was damaged has been removed
+        if there and noted and noted.settings == self.settings and not sources.templates(c):
+            return True
+        files.remove(self.notes["compile"])  # if this fails, it is to be done again
+        for name, text in sources.texts(c.tables, c.arch, c.root).items():
+            files.write(c.generated / name, text)
+        return False
 
     def draft(self) -> Linked:
         """Links the image that the tables are made from: with the previous tables or those that are expected of the
@@ -231,6 +245,7 @@ class Pipeline:
     def record(self) -> Recorded:
         """Writes what was done."""
         inputs = {*self._named, *included(self.config, self.draft_link)}
+        files.read_ahead(self.config.image, self.config.draft, self.draft_link)
         return write_record(self.config, self.record_path, self.notes, sorted(p for p in inputs if p.exists()))
 
     @cached_property
@@ -246,7 +261,13 @@ class Pipeline:
         return {*self.compiled_from, *rules, *sources.templates(c), c.root / c.path.name}
 
     def _look_ahead(self) -> None:
-        look_ahead(self.config.tables, lambda: [files.digest(path) for path in self._named])
+        look_ahead(self.config.tables, self._warm_up)
+
+    def _warm_up(self) -> None:
+        from buildplug.stage import templating  # noqa: F401  # which `generate` needs
+
+        for path in self._named:
+            files.digest(path)
 
     @cached_property
     def _line(self) -> LinkLine:

@@ -1,7 +1,7 @@
 """Symbols that a rule selects: image -> targets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import overload
 
@@ -179,6 +179,15 @@ def targets(image: Image, rule: Rule) -> Targets:
 
     Raises BuildplugError if there is none.
     """
+    select = rule.select
+    wanted = f"targets {replace(select, sections=(), skip=()) if select.rows == 'references' else select}"
+    if wanted not in image.found:
+        image.found[wanted] = _targets(image, rule)
+    made: Targets = image.found[wanted]
+    return made
+
+
+def _targets(image: Image, rule: Rule) -> Targets:
     at = selected(image, rule)
     at = at[np.argsort(image.symbols["value"][at], kind="stable")]
     rows, function = image.symbols.take(at), functions(image)[at]

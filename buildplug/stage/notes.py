@@ -7,7 +7,10 @@ from buildplug.base.records import frozen
 
 @frozen
 class Compiled:
-    """Something was compiled."""
+    """Something was compiled. settings: SHA-256 of all that decides the runtime's sources, but for the user's
+    templates."""
+
+    settings: str = ""
 
 
 @frozen

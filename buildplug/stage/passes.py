@@ -96,10 +96,11 @@ class Stage(Build):
         self.assemble_all(self.assembled)
         return True
 
-    def prepare(self) -> None:
-        """Writes the empty tables of the draft, and the script that places them."""
+    def prepare(self, *, known: bool = False) -> None:
+        """Writes the empty tables of the draft, and the script that places them. `known`: whether the former are there
+        as they would be."""
         rules = [table.rule for table in self.tables]
-        for rule, stub in zip(rules, self.stubs, strict=True):
+        for rule, stub in () if known else zip(rules, self.stubs, strict=True):
             self._write_table(rule, format_of(rule).empty(rule, self.arch), 0, stub)
         places = self.places()
         files.write(self.placement, fragment.placement(rules, places))

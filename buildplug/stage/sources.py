@@ -21,6 +21,16 @@ def texts(tables: Sequence[WantedTable], arch: Arch, root: Path) -> dict[str, st
     return found
 
 
+def names(tables: Sequence[WantedTable], arch: Arch) -> list[str]:
+    """The names of the files that texts() makes."""
+    has_ops, found = any(table.ops for table in tables), dict[str, None]()
+    for table in tables:
+        found |= dict.fromkeys(format_of(table.rule).runtime(arch, has_ops=has_ops))
+    for table in tables:
+        found |= dict.fromkeys(format_of(table.rule).sources(table.rule, arch, table.ops))
+    return [*found]
+
+
 def rust_texts(tables: Sequence[WantedTable], arch: Arch, root: Path) -> dict[str, str]:
     """texts() for a kernel in Rust: C for those tables only that have no reader in Rust."""
     found, in_c = dict[str, str](), list[WantedTable]()
