@@ -13,6 +13,7 @@ from buildplug.image.headers import FILE, PF_X, PT_GNU_RELRO, PT_LOAD, PT_PHDR, 
 from buildplug.image.segments import (
     Segments,
     delta_of,
+    flags_needed,
     kind,
     load_numbers,
     overlap,
@@ -38,7 +39,7 @@ def changed(draft: Image, final: Image, own: set[str]) -> list[str]:
         found.append(f"the entry point was {draft.header['entry']:#x}, is {final.header['entry']:#x}")
     if final is not draft:
         same = _counterparts(before, after, own)
-        found += _flags(before, after, same) + _moved_loads(before, after, same, own)
+        found += _flags(before, after, same, own) + _moved_loads(before, after, same, own)
     return found + _places(before, after) + _contents(before, after) + _bare(before, after)
 
 
@@ -57,25 +58,33 @@ def _same_entry(draft: Image, final: Image) -> bool:
     return homes[0].size != homes[1].size and bool(names[0] & names[1])
 
 
-def _flags(draft: Segments, final: Segments, same: Array) -> list[str]:
-    """Sections whose segments have other types, flags, alignments, or load addresses. `same`: _counterparts()."""
-    numbers: dict[tuple[str, str], int] = {}
+def _flags(draft: Segments, final: Segments, same: Array, own: set[str]) -> list[str]:
+    """Sections whose segments have other types, flags, alignments, or load addresses. `same`: _counterparts().
+
+    Where the script names no segments, GNU ld begins one wherever a page lies between two sections, so that as a table
+    grows, sections come apart or together. Other flags are right then if they are what the sections need."""
+    numbers: dict[tuple[str, str, str], int] = {}
     found = []
     for one in (draft, final):
         patterns, which = patterns_of(one)
-        rows = [one.rows[list(pattern)] for pattern in patterns]
-        made = [(" ".join(map(kind, r)), " ".join(f"{align:#x}" for align in r["align"].tolist())) for r in rows]
+        needed = flags_needed(one, ~_named(one, own))
+        loose = (one.rows["type"] == PT_LOAD) & (one.rows["flags"] == needed)
+        made = []
+        for pattern in map(list, patterns):
+            kinds = [*map(kind, one.rows[pattern])]
+            free = ["needed" if loose[n] else text for n, text in zip(pattern, kinds, strict=True)]
+            aligns = (f"{align:#x}" for align in one.rows["align"][pattern].tolist())
+            made.append((" ".join(kinds), " ".join(aligns), " ".join(free)))
         found.append(np.array([numbers.setdefault(each, len(numbers)) for each in made], "i8")[which])
     known = list(numbers)
     found[0] = np.append(found[0], -1)[same]  # that of its counterpart
-    return [
-        f"{final.names[index]}: its {what} {old or 'none'} became {new or 'none'}"
-        for index in np.flatnonzero((same >= 0) & (found[0] != found[1])).tolist()
-        for what, old, new in zip(
-            ("segments", "segments' alignments"), known[found[0][index]], known[found[1][index]], strict=True
-        )
-        if old != new
-    ]
+    differences = []
+    for index in np.flatnonzero((same >= 0) & (found[0] != found[1])).tolist():
+        old, new = known[found[0][index]], known[found[1][index]]
+        for what, was, now in zip(("segments", "segments' alignments"), old[:2], new[:2], strict=True):
+            if was != now and (what != "segments" or old[2] != new[2]):
+                differences.append(f"{final.names[index]}: its {what} {was or 'none'} became {now or 'none'}")
+    return differences
 
 
 def _counterparts(draft: Segments, final: Segments, own: set[str]) -> Array:

@@ -13,7 +13,9 @@ from buildplug.image.headers import (
     PT_NULL,
     PT_TLS,
     SHF_ALLOC,
+    SHF_EXECINSTR,
     SHF_TLS,
+    SHF_WRITE,
     SHT_NOBITS,
     Array,
     Section,
@@ -44,6 +46,7 @@ class Segments:
     end: Array
     offset: Array
     alignment: Array
+    flags: Array  # SHF_*
     stored: Array  # whether they have content
     rows: Array  # the segments
     held: Array
@@ -72,10 +75,20 @@ def segments_of(image: Image) -> Segments:
     inside &= np.where(rows["type"] == PT_TLS, local[chosen][:, None], ~phantom[chosen][:, None])
     inside &= rows["type"] != PT_GNU_STACK
     every, stored = image.sections.names, headers["type"][chosen] != SHT_NOBITS
-    offset, alignment = (headers[name][chosen].astype("u8") for name in ("offset", "alignment"))
+    offset, alignment, flags = (headers[name][chosen].astype("u8") for name in ("offset", "alignment", "flags"))
     return Segments(
-        image, [every[i] for i in chosen.tolist()], start, end, offset, alignment, stored, rows, inside
+        image, [every[i] for i in chosen.tolist()], start, end, offset, alignment, flags, stored, rows, inside
     )  # fmt: skip
+
+
+def flags_needed(one: Segments, chosen: Array) -> Array:
+    """For each segment the flags that those of the `chosen` sections need that it holds: to be read, and what their
+    own flags say."""
+    held = one.held & chosen[:, None]
+    found = np.where(held.any(axis=0), PF_R, 0)
+    for flag, access in ((SHF_WRITE, PF_W), (SHF_EXECINSTR, PF_X)):
+        found |= np.where(held[one.flags & np.uint64(flag) != 0].any(axis=0), access, 0)
+    return found
 
 
 def kind(row: Array) -> str:

@@ -10,7 +10,7 @@ import pytest
 from buildplug.image.compare import compare
 from buildplug.image.elf import Image
 from buildplug.image.loading import changed
-from buildplug.image.segments import holding
+from buildplug.image.segments import holding, kinds
 from tests.conftest import tool
 from tests.elfwriter import ALLOC, File, Section
 
@@ -50,6 +50,26 @@ SECTIONS {
     . = ALIGN(4096);
     .data : { *(.data) } :data
     .bss : { *(.bss) }
+}
+"""
+# GNU ld begins a segment where a page lies between sections, which is so in front of .init with a larger table.
+APART = """
+    .globl _start
+_start: ret
+    .section .rodata, "RODATA"
+    .quad _start
+    .section .table, "TABLE"
+    .skip SIZE, 1
+    .section .init, "ax"
+    call _start
+    .section .note.GNU-stack, "", @progbits
+"""
+APART_SCRIPT = """
+SECTIONS {
+    . = 0x10000; .text : { *(.text) }
+    . = ALIGN(4096); .rodata : { *(.rodata) } .table : { *(.table) }
+    . = ALIGN(8192); .init : { *(.init) }
+    /DISCARD/ : { *(.data) *(.bss) *(.note*) }
 }
 """
 FRAMES = "int g(int); int f(int x) { return g(x) + 1; } int g(int x) { return f(x) * 3; }\n"
@@ -161,6 +181,33 @@ def test_a_link_with_a_larger_table_is_the_same(links: tuple[Image, Image]) -> N
     assert changed(draft, final, {".table"}) == []
     found = compare(draft, final, {".table"})
     assert (found.moved, found.changed, found.unproved) == ((), (), ())
+
+
+def apart(folder: Path, size: int, rodata: str, table: str) -> Image:
+    text = APART.replace("SIZE", str(size)).replace("RODATA", rodata).replace("TABLE", table)
+    (folder / "apart.S").write_text(text)
+    (folder / "apart.lds").write_text(APART_SCRIPT)
+    tool("gcc", "-c", "apart.S", cwd=folder)
+    words = ("-z", "max-page-size=4096", "-z", "noseparate-code", "--no-warn-rwx-segments", "--emit-relocs")
+    tool("ld", *words, "-T", "apart.lds", "apart.o", "-o", f"apart.{size}", cwd=folder)
+    return Image(folder / f"apart.{size}")
+
+
+def test_sections_that_come_apart_as_the_table_grows_have_the_flags_that_they_need(tmp_path: Path) -> None:
+    together, between = (apart(tmp_path, size, "aw", "a") for size in (16, 5000))
+    found = [[kinds(image, image.section(name)) for name in (".rodata", ".init")] for image in (together, between)]
+    assert found == [["RWX", "RWX"], ["RW", "RX"]]
+    assert changed(together, between, {".table"}) == changed(between, together, {".table"}) == []
+    data = bytearray(between.data)
+    for draft, flags, letters in ((together, 4, "R"), (together, 6, "RW"), (between, 7, "RWX")):
+        put(PHOFF + 56 * 2 + ACCESS, flags, 4)(data)  # of .init
+        different = changed(draft, Image.of(between.path, bytes(data)), {".table"})
+        assert different == [f".init: its segments {kinds(draft, draft.section('.init'))} became {letters}"]
+
+
+def test_flags_that_only_the_table_needs_are_seen(tmp_path: Path) -> None:
+    together, between = (apart(tmp_path, size, "a", "aw") for size in (16, 5000))
+    assert changed(between, together, {".table"}) == [".init: its segments RX became RWX"]
 
 
 def test_bytes_between_sections_are_seen(links: tuple[Image, Image]) -> None:
