@@ -18,11 +18,11 @@ test-kernels: setup-test
 	$(RUN) -m pytest tests/kernel/test_foreign_kernels.py
 
 # The tests with real Linux, and those that take many minutes: builds that version once into the cache folder (five minutes), then as `make test`.
-# With ARCH=arm64 or riscv, and VERSION=6.12, those of a cross-built Linux only.
+# With ARCH=arm64 or riscv, and VERSION=6.12 or 7.3, those of a cross-built Linux only.
 test-linux: VERSION ?= 6.1
 test-linux: ARCH ?= x86_64
 test-linux: setup-test
-	BUILDPLUG_LINUX=$(VERSION) BUILDPLUG_LINUX_ARCH=$(ARCH) $(RUN) -m pytest $(if $(filter x86_64,$(ARCH)),-m "linux or slow",-m linux -k $(ARCH) tests/linux)
+	BUILDPLUG_LINUX=$(VERSION) BUILDPLUG_LINUX_ARCH=$(ARCH) $(RUN) -m pytest $(if $(filter x86_64,$(ARCH)),-m "linux or slow",-m linux -k $(ARCH)-$(VERSION) tests/linux)
 
 # All figures; those beside Linux's own kallsyms and link stage need what test-linux builds.
 bench: setup-test

@@ -173,7 +173,7 @@ def linux_tree(linux: Linux) -> Path:
     return small_linux(linux).parent
 
 
-@pytest.fixture(scope="session", params=linux_cross.CROSSES, ids=lambda cross: cross.name)
+@pytest.fixture(scope="session", params=linux_cross.CROSSES, ids=lambda cross: f"{cross.name}-{cross.version}")
 def cross(request: pytest.FixtureRequest) -> Cross:
     """The other architectures that Linux is built for."""
     found: Cross = request.param

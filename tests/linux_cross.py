@@ -1,7 +1,8 @@
 """A small Linux of another architecture to test against: Debian's source, cross-built once into the user's cache.
 
-`python -m tests.linux_cross ARCH` prints the path of its vmlinux, and builds it first if there is none: 5 minutes. The
-source is that of the package, or a folder `linux-source-VERSION` in the one that BUILDPLUG_LINUX_SOURCES names.
+`python -m tests.linux_cross ARCH [VERSION]` prints the path of its vmlinux, and builds it first if there is none: 5
+minutes. The source is that of the package, or a folder `linux-source-VERSION` in the one that BUILDPLUG_LINUX_SOURCES
+names.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +40,8 @@ class Cross:
     machine: tuple[str, ...]  # QEMU, and the machine that the options are of
     console: str
     version: str = "6.12"
+    linked: str = "vmlinux"  # what the last link makes
+    kallsyms: tuple[str, ...] = ("--all-symbols",)  # the options that its link-vmlinux.sh gives to scripts/kallsyms
 
     @property
     def prefix(self) -> str:
@@ -58,6 +61,11 @@ class Cross:
         return f"arch/{self.name}/boot/Image"
 
     @property
+    def format(self) -> str:
+        """What `buildplug ksyms` calls its kallsyms."""
+        return f"kallsyms-{self.version.replace('.', '-')}"
+
+    @property
     def source(self) -> Path:
         """The source, a folder or an archive; it may not be there."""
         folder = os.environ.get("BUILDPLUG_LINUX_SOURCES")
@@ -69,7 +77,7 @@ class Cross:
         return [*CONFIG.split(), *self.options.split()]
 
 
-CROSSES = (
+LONG_TERM = (
     Cross(
         "arm64", AARCH64, "SERIAL_AMBA_PL011 SERIAL_AMBA_PL011_CONSOLE",
         ("qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57", "-smp", "2"), "ttyAMA0",
@@ -79,6 +87,11 @@ CROSSES = (
         "SERIAL_OF_PLATFORM", ("qemu-system-riscv64", "-M", "virt", "-smp", "2"), "ttyS0",
     ),
 )  # fmt: skip
+NEWEST = tuple(
+    replace(cross, version="7.3", linked="vmlinux.unstripped", kallsyms=("--all-symbols", "--pc-relative"))
+    for cross in LONG_TERM
+)
+CROSSES = (*LONG_TERM, *NEWEST)
 
 
 def cached(cross: Cross) -> Path | None:
@@ -133,7 +146,7 @@ def _build(cross: Cross, tree: Path) -> None:
 
 def link_words(built: Path, cross: Cross) -> list[str]:
     """The linker and what it is given for vmlinux, in that folder, but for the output and kallsyms."""
-    ld, base, more = (built / ".vmlinux.cmd").read_text().partition(";")[0].split('"')[1:6:2]
+    ld, base, more = (built / f".{cross.linked}.cmd").read_text().partition(";")[0].split('"')[1:6:2]
     objects = ["--whole-archive", "vmlinux.a", ".vmlinux.export.o", "init/version-timestamp.o", "--no-whole-archive"]
     libraries = [str(path.relative_to(built)) for path in sorted(built.rglob("lib.a"))]
     words = [ld, *base.split(), *more.split(), f"--script={cross.script}"]
@@ -142,6 +155,7 @@ def link_words(built: Path, cross: Cross) -> list[str]:
 
 if __name__ == "__main__":
     try:
-        print(*(prepare(cross) for cross in CROSSES if cross.name in sys.argv[1:]))
+        name, version = [*sys.argv[1:], LONG_TERM[0].version][:2]
+        print(*(prepare(cross) for cross in CROSSES if (cross.name, cross.version) == (name, version)))
     except BuildplugError as error:
         sys.exit(f"{error.output}{error}")

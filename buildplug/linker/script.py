@@ -109,7 +109,8 @@ def _place(config: Config, where: Path, found: Sequence[Output], table: WantedTa
     if not re.fullmatch(INTO, into):
         raise BuildplugError(config.path, f"into: expected what may follow an output section, found {into!r}",
                              'such as into = "> rom AT> rom :text"')  # fmt: skip
-    if not into and after in set(AFTER["a"]) - set(wanted):
+    written = any(one.name == after and any(name.startswith(".data") for name in one.takes) for one in found)
+    if not (into or written) and after in set(AFTER["a"]) - set(wanted):
         raise BuildplugError(
             config.path, f"after: expected a writable section for rule {rule.name}, found {after}",
             f'set after = "{wanted[0]}" in its [[table]]',

@@ -81,6 +81,17 @@ def test_a_table_may_be_told_its_place(tmp_path: Path, ld: str) -> None:
     assert order.index("stack") < order.index("bp_hooks")
 
 
+@pytest.mark.parametrize("ld", ["ld", "ld.lld"])
+def test_a_writable_table_may_follow_rodata_where_that_takes_data(tmp_path: Path, ld: str) -> None:
+    """As Linux has what is written to until it has booted."""
+    code = f'{KERNEL}\nlong once __attribute__((section(".data..once"), used)) = 1;\n'
+    script = SCRIPTS["plain"].replace("*(.rodata ", "*(.data..once) *(.rodata ")
+    image = kernel(tmp_path, ld, script, [], table='after = ".rodata"', code=code)
+    rodata, hooks, data = map(Image(image).section, (".rodata", ".bp_hooks", ".data"))
+    assert rodata.flags == hooks.flags
+    assert rodata.address < hooks.address < data.address
+
+
 PIE = ["-pie", "--no-dynamic-linker"]
 
 
