@@ -34,6 +34,10 @@ from buildplug.stage.passes import Stage
 # faster than to read those.
 MERGED = "BUILDPLUG_MERGED"
 
+UNNAMED = "-ffile-prefix-map="
+# Flags of our configurations for Linux that say nothing of what is not code, and to no preprocessor.
+NOT_PREPROCESSED = ("-m64", "-fno-pie", "-march=rv64imac", "-mabi=lp64", "-mno-relax")
+
 
 @frozen
 class FinalLink:
@@ -84,7 +88,7 @@ class FinalLink:
     @cached_property
     def stage(self) -> Stage:
         c = self.config
-        unnamed = f"-ffile-prefix-map={c.relative(self.folder)}=."  # no object tells the folder's random name
+        unnamed = f"{UNNAMED}{c.relative(self.folder)}=."  # no object tells the folder's random name
         flags = {name: (*getattr(c.compile, name), unnamed) for name in ("cflags", "asflags")}
         c = replace(c, compile=replace(c.compile, **flags))
         return Stage(
@@ -174,8 +178,8 @@ class FinalLink:
     def _preprocessed(self) -> bool:
         """Whether a preprocessor may find anything in the tables' texts. There is nothing for it in the shipped
         templates; flags may be for it, such as -include, or make unused ones an error."""
-        mapped = all(flag.startswith("-ffile-prefix-map=") for flag in self.config.compile.asflags)  # ours
-        return not mapped or bool(sources.templates(self.config))
+        known = all(flag in NOT_PREPROCESSED or flag.startswith(UNNAMED) for flag in self.config.compile.asflags)
+        return not known or bool(sources.templates(self.config))
 
     def link(self, tables: TableFiles, made: Path) -> Linked:
         """As Linker has it."""

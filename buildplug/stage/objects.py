@@ -4,12 +4,13 @@ relocations by which the linker fills in the sections' addresses.
 Starting a compiler driver and an assembler takes longer than linking a small kernel. Source: System V gABI, chapter 4.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from buildplug.arch.field import REL32, REL64
+from buildplug.arch.field import ABS32, ABS64, REL32, REL64
 from buildplug.arch.model import Arch
+from buildplug.base.records import frozen
 from buildplug.config.rule import Rule
 from buildplug.image import headers
 from buildplug.image.headers import SHF_ALLOC, SHF_INFO_LINK, SHF_WRITE, SHT_REL, SHT_RELA, SHT_STRTAB, SHT_SYMTAB
@@ -20,59 +21,77 @@ FLAGS = {"a": SHF_ALLOC, "w": SHF_WRITE}
 NAMES = ("", ".note.GNU-stack", ".symtab", ".strtab", ".shstrtab")
 
 
-def distance(arch: Arch) -> int | None:
-    """The relocation type by which a word holds the distance of a symbol from itself; None where it takes several."""
-    field = {32: REL32, 64: REL64}[arch.bits]
+def relocation(contents: Contents) -> int | None:
+    """The relocation type by which a word holds the address of a symbol, in a table that has parts, or else the
+    distance from itself; None where it takes several."""
+    arch = contents.arch
+    field = ({32: ABS32, 64: ABS64} if contents.parts else {32: REL32, 64: REL64})[arch.bits]
     return next((number for number, of in sorted(arch.relocations.items()) if of == field), None)
 
 
-def is_plain(arch: Arch, contents: Contents) -> bool:
+def is_plain(contents: Contents) -> bool:
     """Whether an object can be made of a table without an assembler."""
-    return contents.bases_at is not None and distance(arch) is not None
+    return contents.bases_at is not None and relocation(contents) is not None
 
 
 def table(rule: Rule, contents: Contents, slack: int) -> bytes:
-    """The object of a table that is_plain(), with `slack` spare bytes."""
+    """The object of a table that is_plain(), with `slack` spare bytes. One with parts takes whole units of its
+    alignment, and its symbols are global: the kernel's own code has them."""
     assert contents.bases_at is not None
     names = [rule.anchor(number) for number in range(len(contents.section_names))]
     places = contents.bases_at + contents.arch.word * np.arange(len(names))
     content = contents.encode()[: contents.bases_at]
     rest = contents.encode()[contents.bases_at + contents.arch.word * len(names) :]
-    words = places if contents.arch.bits == 32 else 0 * places  # SHT_REL has the addend in its field
+    addends = np.full(len(names), contents.context()["base_offset"]) if contents.parts else places
+    words = addends if contents.arch.bits == 32 else 0 * addends  # SHT_REL has the addend in its field
     data = content + words.astype(contents.arch.base_type).tobytes() + rest + bytes(slack)
-    return _object(contents.arch, rule, data, (rule.symbol,), places, names)
+    padded = data + bytes(-len(data) % rule.table.align if contents.parts else 0)
+    defined = {rule.symbol: 0} | dict(contents.parts)
+    made = _Relocations(relocation(contents) or 0, places, addends, names)
+    return _object(contents.arch, rule, padded, defined, made, size=len(data), hidden=not contents.parts)
 
 
 def anchors(arch: Arch, rule: Rule, named: Sequence[tuple[str, str]]) -> bytes:
     """The object of the placeholders for the addresses of sections, as anchors.S.j2 has them: the anchors, and the
     names of their sections."""
-    return _object(arch, rule, b"", [anchor for anchor, _ in named], np.zeros(0, "i8"), ())
+    none = np.zeros(0, "i8")
+    return _object(arch, rule, b"", {anchor: 0 for anchor, _ in named}, _Relocations(0, none, none, ()))
+
+
+@frozen
+class _Relocations:
+    """Relocations of one type: their offsets, addends, and the symbols that they are against."""
+
+    type: int
+    places: headers.Array
+    addends: headers.Array
+    symbols: Sequence[str]
 
 
 def _object(
-    arch: Arch, rule: Rule, data: bytes, defined: Sequence[str], places: headers.Array, undefined: Sequence[str]
-) -> bytes:
-    """An object of one section, with hidden symbols at its start, and relocations at `places` to the distances of
-    `undefined` from the section's start."""
+    arch: Arch, rule: Rule, data: bytes, defined: Mapping[str, int], relocated: _Relocations, *, size: int = 0,
+    hidden: bool = True,
+) -> bytes:  # fmt: skip
+    """An object of one section, with the symbols `defined`, at their offsets in it; the first is of `size` bytes."""
     wide = arch.bits == 64
     marks = ("$d",) if data and any(mark.startswith("$d") for mark in arch.marks) else ()  # that it is no code
     local = 1 + len(marks)
     kind = headers.rela(arch) if wide else headers.record(headers.REL, arch)
-    names = [name.encode(errors="surrogateescape") for name in (*marks, *defined, *undefined)]
+    names = [name.encode(errors="surrogateescape") for name in (*marks, *defined, *relocated.symbols)]
     strings = b"\0".join([b"", *names, b""])
     symbols = np.zeros(1 + len(names), headers.record(headers.SYMBOL[arch.bits], arch))
     symbols["name"][1:] = (np.flatnonzero(np.frombuffer(strings, "u1") == 0) + 1)[:-1]
     symbols["section"][1 : local + len(defined)] = 1
     symbols["info"][local:] = headers.STB_GLOBAL << 4
     own = symbols[local : local + len(defined)]
-    own["other"], own["size"] = STV_HIDDEN, len(data)
-    own["info"] |= headers.STT_OBJECT if data else headers.STT_NOTYPE
-    relocations = np.zeros(len(places), kind)
-    relocations["offset"] = places
-    numbers = np.arange(len(places), dtype="u8") + np.uint64(local + len(defined))
-    relocations["info"] = numbers << np.uint64(32 if wide else 8) | np.uint64(distance(arch) or 0)
+    own["value"], own["other"], own["size"][:1] = [*defined.values()], STV_HIDDEN * hidden, size
+    own["info"][: 1 if size else 0] |= headers.STT_OBJECT
+    relocations = np.zeros(len(relocated.symbols), kind)
+    relocations["offset"] = relocated.places
+    numbers = np.arange(len(relocations), dtype="u8") + np.uint64(local + len(defined))
+    relocations["info"] = numbers << np.uint64(32 if wide else 8) | np.uint64(relocated.type)
     if wide:
-        relocations["addend"] = places
+        relocations["addend"] = relocated.addends
 
     prefix, of_relocations = (".rela", SHT_RELA) if wide else (".rel", SHT_REL)
     stack, symtab, strtab, shstrtab = NAMES[1:]

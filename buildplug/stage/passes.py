@@ -194,7 +194,7 @@ class Stage(Build):
         first = self.tables[0].rule
         if self.scripts:
             files.write(self.anchors, fragment.anchors(named))
-        elif self.direct and all(objects.is_plain(self.arch, content) for content in made):
+        elif self.direct and all(objects.is_plain(content) for content in made):
             files.write(self.object_of(self.anchors), objects.anchors(self.arch, first, named))
         else:
             files.write(self.anchors, render.anchors(first, named, self.root))
@@ -278,7 +278,7 @@ class Stage(Build):
         )
 
     def _write_table(self, rule: Rule, content: Contents, slack: int, text: Path) -> None:
-        if self.direct and objects.is_plain(self.arch, content):
+        if self.direct and objects.is_plain(content):
             files.write(self.object_of(text), objects.table(rule, content, slack))
             return
         if content.blob is not None:

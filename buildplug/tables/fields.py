@@ -49,6 +49,7 @@ class Rows:
     section_starts: Array  # addresses, ascending
     blob = None
     bases_at = None
+    parts = ()
     op_names = ()
 
     @property

@@ -50,6 +50,11 @@ class Contents(Protocol):
         those, so that only its template says it."""
 
     @property
+    def parts(self) -> tuple[tuple[str, int], ...]:
+        """The symbols by which the kernel's own code finds parts of the table, and their offsets in it; mostly none.
+        Where there are any, the table holds the address of a section, plus `base_offset` of context()."""
+
+    @property
     def room(self) -> int:
         """Bytes to reserve for the table: rounded(), unless the format pads inside. Depends on the size alone."""
 

@@ -75,22 +75,24 @@ class KallsymsTable(Packed):
 
     starts: tuple[int, ...] = ()
     base_offset: int = 0
-    bases_at = None  # its parts have symbols of their own
 
     def describe(self, at: int) -> str:
         """Which part of the table the byte at offset `at` belongs to."""
-        return next((f"kallsyms_{part}" for part, start in reversed(self._parts()) if start <= at), "none")
+        return next((part for part, start in reversed(self.parts) if start <= at), "none")
 
-    def _parts(self) -> list[tuple[str, int]]:
-        return list(zip(FORMS[self.rule.format].parts, self.starts, strict=True))
+    @property
+    def parts(self) -> tuple[tuple[str, int], ...]:
+        names = (f"kallsyms_{part}" for part in FORMS[self.rule.format].parts)
+        return tuple(zip(names, self.starts, strict=True))
 
     @property
     def room(self) -> int:
         return len(self.data)  # the parts are padded already
 
     def context(self) -> dict[str, Any]:
-        """The template's variables; the bytes before the base are in `blob`."""
-        return super().context() | {"parts": self._parts(), "base_offset": self.base_offset}
+        """The template's variables: the symbols of the parts, with their offsets; what is added to the address of the
+        section for the base. The bytes before that are in `blob`."""
+        return super().context() | {"parts": self.parts, "base_offset": self.base_offset}
 
 
 class KallsymsFormat(PackedFormat):

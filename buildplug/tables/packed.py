@@ -45,6 +45,10 @@ class Packed:
         return self.before_bases
 
     @property
+    def parts(self) -> tuple[tuple[str, int], ...]:
+        return ()
+
+    @property
     def before_bases(self) -> int:
         """Bytes of the table before the sections' addresses."""
         return len(self.data) - self.arch.word * (len(self.section_names) + len(self.fixed))

@@ -108,6 +108,7 @@ class Table:
     op_names: tuple[str, ...] = ()
     checks: Array = field(default_factory=lambda: np.zeros(0, dtype("check", "<")))
     blob = None
+    parts = ()
 
     @property
     def size(self) -> int:

@@ -235,6 +235,7 @@ class Toy:
     op_names = ()
     blob = None
     bases_at = None
+    parts = ()
 
     def __len__(self) -> int:
         return len(self.offsets)
