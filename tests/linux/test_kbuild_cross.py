@@ -21,9 +21,12 @@ OURS = ("__bp_kallsyms", "____bp_kallsyms")  # symbols of our tables, which kall
 
 @pytest.fixture(scope="module")
 def tree(cross: Cross, cross_image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return kbuilt(cross, cross_image, tmp_path_factory.mktemp("kbuild"))
+
+
+def kbuilt(cross: Cross, image: Path, folder: Path) -> Path:
     """A copy of the cached tree, its Image built with our stage; the linker's runs in ld.log."""
-    folder = tmp_path_factory.mktemp("kbuild")
-    tree = copy(cross_image.parent.parent, folder / "linux")
+    tree = copy(image.parent.parent, folder / "linux")
     logging_tool(folder / f"{cross.prefix}ld", f"{cross.prefix}ld", folder / "ld.log")
     (tree / BUILT / cross.linked).unlink()
     done = buildplug("kbuild", tree, "--", *cross.words, "Image", env={"PATH": f"{folder}:{os.environ['PATH']}"})
@@ -31,13 +34,15 @@ def tree(cross: Cross, cross_image: Path, tmp_path_factory: pytest.TempPathFacto
     return tree
 
 
-def links(cross: Cross, tree: Path) -> int:
-    log = (tree.parent / "ld.log").read_text().splitlines()
-    return sum(f"--script=./{cross.script}" in line for line in log)
+def linked(cross: Cross, tree: Path) -> list[str]:
+    """The names of the images of the kernel that have been linked, in order."""
+    runs = [line.split() for line in (tree.parent / "ld.log").read_text().splitlines()]
+    whole = [words for words in runs if f"--script=./{cross.script}" in words]
+    return [Path(words[len(words) - words[::-1].index("-o")]).name for words in whole]
 
 
 def test_there_is_one_link_also_of_many_objects(cross: Cross, tree: Path) -> None:
-    assert links(cross, tree) == 1
+    assert linked(cross, tree) == [cross.linked]
 
 
 def test_the_tree_is_as_it_was(tree: Path, cross_image: Path) -> None:
@@ -53,7 +58,7 @@ def test_make_with_the_patch_left_in_links_once_more_and_then_never(cross: Cross
         for number in (1, 0):
             (tree.parent / "ld.log").write_text("")
             tool(*make)
-            assert links(cross, tree) == number
+            assert linked(cross, tree) == [cross.linked] * number
     finally:
         assert buildplug("kbuild", "--revert", tree).returncode == 0
 
@@ -69,16 +74,24 @@ def test_kallsyms_are_those_of_scripts_kallsyms(cross: Cross, tree: Path, tmp_pa
 
 
 def test_letters_and_names_are_those_of_the_stock_build(cross: Cross, tree: Path, cross_image: Path) -> None:
-    """Addresses differ behind the tables, which have other places and sizes."""
+    check_letters(tree, cross_image)
+
+
+def check_letters(tree: Path, image: Path) -> None:
+    """Fails if names and letters are not those of the stock build's image. Addresses differ behind the tables, which
+    have other places and sizes."""
     found, stock = (
         Counter((kind, name) for _, kind, name in symbols((folder / "System.map").read_text()))
-        for folder in (tree / BUILT, cross_image.parent)
+        for folder in (tree / BUILT, image.parent)
     )
     assert stock - found == Counter()
     assert {name for _, name in found - stock if not name.startswith(OURS)} == set()
 
 
-def test_a_relink_gives_the_bytes_of_one_link(cross: Cross, tree: Path, tmp_path: Path) -> None:
+def test_a_relink_gives_the_bytes_of_one_link_and_neither_starts_a_compiler(
+    cross: Cross, tree: Path, tmp_path: Path
+) -> None:
+    (tmp_path / f"{cross.prefix}gcc").symlink_to("/bin/false")
     made, log = list[bytes](), tree.parent / "ld.log"
     for number, how in enumerate(((), ("--relink",)), 1):
         log.write_text("")
@@ -87,7 +100,7 @@ def test_a_relink_gives_the_bytes_of_one_link(cross: Cross, tree: Path, tmp_path
         words = ["ld", f"--config={config}", f"--ld={tree.parent / cross.prefix}ld", *how]
         done = buildplug(
             *words, *link_words(tree / BUILT, cross)[1:], "-o", output, cwd=tree / BUILT,
-            env={"BUILDPLUG_MERGED": "vmlinux.o"},
+            env={"BUILDPLUG_MERGED": "vmlinux.o", "PATH": f"{tmp_path}:{os.environ['PATH']}"},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert sum(f"--script={cross.script}" in line for line in log.read_text().splitlines()) == number
@@ -97,6 +110,11 @@ def test_a_relink_gives_the_bytes_of_one_link(cross: Cross, tree: Path, tmp_path
 
 
 def test_kallsyms_of_the_booted_kernel_equals_system_map(cross: Cross, tree: Path, tmp_path: Path) -> None:
+    check_booted(cross, tree, tmp_path)
+
+
+def check_booted(cross: Cross, tree: Path, tmp_path: Path) -> None:
+    """Fails unless what a kernel says of its kallsyms is its System.map, but for the slide of KASLR."""
     booted = symbols(boot_cross(cross, tree / BUILT / cross.image, "-- /proc/kallsyms", tmp_path))
     listed = symbols((tree / BUILT / "System.map").read_text())
     text = next(address for address, _, name in listed if name == "_text")
