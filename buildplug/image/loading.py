@@ -45,7 +45,7 @@ def changed(draft: Image, final: Image, own: set[str]) -> list[str]:
 
 def _same_entry(draft: Image, final: Image) -> bool:
     """Whether the entry is the same place, by section and offset or by a symbol, as the linker may move code."""
-    entries = [int(image.header["entry"]) for image in (draft, final)]
+    entries = [_entry(image) for image in (draft, final)]
     homes = [image.section_at(at) for image, at in zip((draft, final), entries, strict=True)]
     if homes[0] is None or homes[1] is None:
         return homes == [None, None] and entries[0] == entries[1]
@@ -56,6 +56,16 @@ def _same_entry(draft: Image, final: Image) -> bool:
         for image, at in zip((draft, final), entries, strict=True)
     ]
     return homes[0].size != homes[1].size and bool(names[0] & names[1])
+
+
+def _entry(image: Image) -> int:
+    """The address of the entry. A linker script may say where it is loaded, as that of Linux on x86_64 does."""
+    entry = int(image.header["entry"])
+    if image.section_at(entry) is None:
+        for row in image.segments[image.segments["type"] == PT_LOAD]:
+            if 0 <= entry - int(row["paddr"]) < int(row["memsz"]):
+                return (entry - delta_of(row, image)) % image.arch.modulus
+    return entry
 
 
 def _flags(draft: Segments, final: Segments, same: Array, own: set[str]) -> list[str]:

@@ -15,7 +15,7 @@ from tests.conftest import tool
 from tests.elfwriter import ALLOC, File, Section
 
 SOURCE = """
-    .globl _start, other
+    .globl _start, other, late
 _start: call other
 other: ret
     .section .rodata, "a"
@@ -27,7 +27,7 @@ other: ret
     .section .table, "a"
     .skip SIZE, 1
     .section .data, "aw"
-    .quad other
+late: .quad other
     .bss
     .skip 64
     .section .note.GNU-stack, "", @progbits
@@ -78,9 +78,9 @@ TYPE, ACCESS, OFFSET, VADDR, PADDR, FILESZ, MEMSZ, ALIGN = 0, 4, 8, 16, 24, 32, 
 LOADS = {"text": 0, "rodata": 1, "data": 2, "note": 3, "stack": 4}
 
 
-def linked(folder: Path, name: str, size: int) -> Image:
+def linked(folder: Path, name: str, size: int, script: str = SCRIPT) -> Image:
     """A link with a table of a size, which moves what is behind it."""
-    for file, text in (("k.S", SOURCE.replace("SIZE", str(size))), ("f.c", FRAMES), ("k.lds", SCRIPT)):
+    for file, text in (("k.S", SOURCE.replace("SIZE", str(size))), ("f.c", FRAMES), ("k.lds", script)):
         (folder / file).write_text(text)
     flags = ("-O1", "-fasynchronous-unwind-tables", "-fno-pic", "-mcmodel=kernel", "-fcf-protection=none")
     tool("gcc", *flags, "-c", "k.S", "f.c", cwd=folder)
@@ -208,6 +208,17 @@ def test_sections_that_come_apart_as_the_table_grows_have_the_flags_that_they_ne
 def test_flags_that_only_the_table_needs_are_seen(tmp_path: Path) -> None:
     together, between = (apart(tmp_path, size, "a", "aw") for size in (16, 5000))
     assert changed(between, together, {".table"}) == [".init: its segments RX became RWX"]
+
+
+def test_an_entry_that_is_a_load_address_moves_as_its_section_does(tmp_path: Path) -> None:
+    """That of Linux 7.3 is, and lies behind its tables."""
+    script = SCRIPT.replace("ENTRY(_start)", "ENTRY(physical) physical = ABSOLUTE(late - 0xffffffff80000000);")
+    draft, final = linked(tmp_path, "draft", 16, script), linked(tmp_path, "final", 5000, script)
+    assert draft.header["entry"] < final.header["entry"] < draft.section(".text").address
+    assert changed(draft, final, {".table"}) == []
+    data = bytearray(final.data)
+    add(ENTRY, 8)(data)
+    assert "the entry point was" in changed(draft, Image.of(final.path, bytes(data)), {".table"})[0]
 
 
 def test_bytes_between_sections_are_seen(links: tuple[Image, Image]) -> None:
