@@ -57,6 +57,7 @@ class Linux:
     lists_itself: bool  # whether the symbols of kallsyms' own parts are in it
     image: str = "vmlinux"  # what its last link makes
     base: str = CONFIG  # other options of its configuration
+    typed: str = CONFIG  # the same of the one with type information
 
     @property
     def package(self) -> str:
@@ -96,7 +97,7 @@ NEWEST = replace(
     kallsyms=("--all-symbols", "--pc-relative"),
     format="kallsyms-7-3",
     image="vmlinux.unstripped",
-    base=SMALL,
+    typed=SMALL,
 )
 LINUXES = (OLDEST, LONG_TERM, NEWEST)
 
@@ -142,7 +143,7 @@ def typed(linux: Linux) -> Path:
     BuildplugError."""
     with _alone(_tree(linux, "packages")):
         _install(linux)
-    config = replace(linux, options=f"{linux.options} {' '.join(BTF)}")
+    config = replace(linux, base=linux.typed, options=f"{linux.options} {' '.join(BTF)}")
     return made(_tree(config), partial(_build, config, words=FIXED))
 
 

@@ -60,17 +60,26 @@ class Memory:
         return list(struct.unpack(f"<{size // WORD}Q", self.read(self.symbols[symbol], size)))
 
     @cached_property
+    def slots(self) -> dict[int, int]:
+        """The structs of functions, which since 7.3 are two: address of a word -> the function there."""
+        found: dict[int, int] = {}
+        for name in sorted({"pv_ops", "pv_ops_lock"} & self.symbols.keys()):
+            words = self.words(name)
+            found |= {self.symbols[name] + WORD * number: word for number, word in enumerate(words)}
+        return found
+
+    @cached_property
     def sites(self) -> dict[int, int]:
-        """Every call through a slot of pv_ops, by readelf's relocations: address -> number of the slot."""
-        found, start = {}, self.symbols["pv_ops"]
+        """Every call through a slot, by readelf's relocations: address -> address of the slot."""
+        found = {}
         listed = run(["readelf", "-rW", self.path], Path.cwd(), "list relocations").output
         for line in listed.splitlines():
             words = line.split()  # offset, info, type, the symbol's value, its name, sign, addend
             if len(words) == 7 and words[2] == "R_X86_64_PC32":
                 target = int(words[3], 16) + int(words[5] + words[6], 16) + 4
                 site = int(words[0], 16) - len(CALL)
-                if start <= target < start + self.sizes["pv_ops"] and self._is_code(site):
-                    found[site] = (target - start) // WORD
+                if target in self.slots and self._is_code(site):
+                    found[site] = target
         return found
 
     def _is_code(self, site: int) -> bool:
@@ -89,14 +98,15 @@ def call(site: int, target: int) -> bytes:
     return b"\xe8" + ((target - site - 5) % 2**32).to_bytes(4, "little")
 
 
-def patch(version: str, memory: Memory, ops: list[int], features: set[int]) -> dict[int, bytes]:
-    """Patches memory as that version of Linux does with those functions in pv_ops and those of the features that its
+def patch(version: str, memory: Memory, ops: dict[int, int], features: set[int]) -> dict[int, bytes]:
+    """Patches memory as that version of Linux does with those functions in the slots and those of the features that its
     paravirt code asks for; site -> the bytes there, up to the end of the alternative that it stands in."""
-    return {"6.1": _patch_sites, "6.12": _patch_alternatives}[version](memory, ops, features)
+    return (_patch_sites if version == "6.1" else _patch_alternatives)(memory, ops, features)
 
 
-def _patch_alternatives(memory: Memory, ops: list[int], features: set[int]) -> dict[int, bytes]:
-    """By 6.12: .altinstructions alone. Sites that it does not name stay as they are."""
+def _patch_alternatives(memory: Memory, ops: dict[int, int], features: set[int]) -> dict[int, bytes]:
+    """By 6.12: .altinstructions alone. Sites that it does not name stay as they are. 7.3 writes the last entry of a
+    site only, which leaves the same."""
     lengths, bug = dict.fromkeys(memory.sites, len(CALL) + 4), memory.symbols["BUG_func"]
     address, table = memory.sections[".altinstructions"]
     for at, (to, replacement, feature, flags, length, new) in enumerate(FLAGGED.iter_unpack(bytes(table))):
@@ -115,7 +125,7 @@ def _patch_alternatives(memory: Memory, ops: list[int], features: set[int]) -> d
     return {site: memory.read(site, length) for site, length in lengths.items()}
 
 
-def _patch_sites(memory: Memory, ops: list[int], features: set[int]) -> dict[int, bytes]:
+def _patch_sites(memory: Memory, ops: dict[int, int], features: set[int]) -> dict[int, bytes]:
     """By 6.1. First all sites, whatever lists them, then .altinstructions."""
     lengths = dict.fromkeys(memory.sites, len(CALL) + 4)
     for site, slot in memory.sites.items():
@@ -153,46 +163,55 @@ def _optimized(code: bytes) -> bytes:
 class Members:
     """Where the members of pv_ops are, and the numbers of features: what the compiler says of the tree's headers."""
 
-    slots: Mapping[str, int]
+    offsets: Mapping[str, int]
     features: Mapping[str, int]
 
 
-FEATURES = ("ALWAYS", "XENPV", "PVUNLOCK", "VCPUPREEMPT")
+FEATURES = ("ALWAYS", "XENPV")
+PARTS = ("cpu", "irq", "mmu")  # of pv_ops, in their order
 
 
 def members(tree: Path) -> Members:
     """Asks the compiler, by a source of ours that Kbuild compiles to assembly."""
-    names = [*PARTS, *(name for name in xen_assigns(tree) if name not in PARTS)]
+    of, names = "struct paravirt_patch_template", {*PARTS, *xen_assigns(tree)}
     source = tree / "arch/x86/kernel/buildplug_members.c"
-    lines = [f'asm(".ascii \\"->{n} %c0\\"" :: "i" (offsetof(struct paravirt_patch_template, {n})));' for n in names]
-    lines += [f'asm(".ascii \\"->{n} %c0\\"" :: "i" (X86_FEATURE_{n}));' for n in FEATURES]
+    asked = {name: f"offsetof({of}, {name})" for name in sorted(names)} | {"end": f"offsetofend({of}, {PARTS[-1]})"}
+    asked |= {name: f"X86_FEATURE_{name}" for name in FEATURES}
+    lines = [f'asm(".ascii \\"->{name} %c0\\"" :: "i" ({value}));' for name, value in asked.items()]
     head = "#include <linux/stddef.h>\n#include <asm/paravirt.h>\nvoid members(void);\nvoid members(void)\n{\n"
     source.write_text(head + "\n".join(lines) + "\n}\n")
     run(["make", "arch/x86/kernel/buildplug_members.s"], tree, "compile to assembly")
     text = source.with_suffix(".s").read_text()
     values = {name: int(value) for name, value in re.findall(r'^\s*\.ascii "->(\S+) (\d+)"', text, re.MULTILINE)}
     return Members(
-        {name: value // WORD for name, value in values.items() if name not in FEATURES},
+        {name: value for name, value in values.items() if name not in FEATURES},
         {name: values[name] for name in FEATURES},
     )
 
 
-PARTS = ("cpu", "irq", "mmu", "lock")  # of pv_ops, in their order
+FUNCTION = re.compile(r"^\w[^;{}]*?\b(\w+)\([^;{}]*\)\n\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 ASSIGNED = re.compile(r"pv_ops\.(\w+\.\w+) = (?:(PV_CALLEE_SAVE)|__PV_IS_CALLEE_SAVE)?\(?&?(\w+)\)?;")
+FIRST = ("xen_start_kernel", "xen_init_irq_ops", "xen_init_mmu_ops")  # before the other functions that assign
 
 
 def xen_assigns(tree: Path) -> dict[str, str]:
     """What Xen's code assigns to members of pv_ops, by its source; of several the last. Locks are not in it."""
-    text = "".join((tree / "arch/x86/xen" / name).read_text() for name in ("enlighten_pv.c", "mmu_pv.c"))
-    return {member: "__raw_callee_save_" * bool(thunk) + name for member, thunk, name in ASSIGNED.findall(text)}
+    text = "".join((tree / "arch/x86/xen" / name).read_text() for name in ("enlighten_pv.c", "irq.c", "mmu_pv.c"))
+    ordered = sorted(FUNCTION.findall(text), key=lambda function: function[0] not in FIRST)
+    assigned = [found for _, code in ordered for found in ASSIGNED.findall(code)]
+    assert len(assigned) == len(ASSIGNED.findall(text))
+    aliases = {"paravirt_nop": "nop_func"}
+    return {member: "__raw_callee_save_" * bool(thunk) + aliases.get(name, name) for member, thunk, name in assigned}
 
 
-def xen_ops(memory: Memory, tree: Path, found: Members) -> list[int]:
-    """pv_ops of a PV dom0 with one processor, by the image: its locks stay native."""
-    ops = memory.words("pv_ops")
-    bounds = [found.slots[part] for part in PARTS]
-    for part, start, end in zip(PARTS[:3], bounds[:3], bounds[1:], strict=True):
-        ops[start:end] = memory.words(f"xen_{part}_ops")[start:end]
+def xen_ops(memory: Memory, tree: Path, found: Members) -> dict[int, int]:
+    """The slots of a PV dom0 with one processor, by the image: its locks stay native."""
+    ops, start = dict(memory.slots), memory.symbols["pv_ops"]
+    bounds = [found.offsets[name] for name in (*PARTS, "end")]
+    for part, first, end in zip(PARTS, bounds, bounds[1:], strict=False):
+        if f"xen_{part}_ops" in memory.symbols:  # 7.3 has none, and assigns member by member
+            words = memory.words(f"xen_{part}_ops")
+            ops |= {start + offset: words[offset // WORD] for offset in range(first, end, WORD)}
     for member, function in xen_assigns(tree).items():
-        ops[found.slots[member]] = memory.symbols[function]
+        ops[start + found.offsets[member]] = memory.symbols[function]
     return ops

@@ -24,7 +24,7 @@ class LinkStage:
     output: str  # the argument of SCRIPT's last call of vmlinux_link()
     says: Mapping[str, str]  # file -> a text in it that some other form does not have
     kallsyms: str  # our configuration that makes the kallsyms tables
-    paravirt: str  # our configuration that makes the list of paravirt sites as well; empty if that is not known
+    paravirt: str  # our configuration that makes the list of paravirt sites as well
     machines: Mapping[str, tuple[str, ...]]  # an option that says the architecture -> others that must be on there
     wanted: tuple[str, ...]  # options that must be on
     unwanted: tuple[str, ...]  # options that must be off
@@ -85,6 +85,30 @@ NO_SYMBOLS = (
 VENEERS = ("/_from_arm$/d", "/_from_thumb$/d", "/_veneer$/d", "/ L0$/d", "/ _SDA_BASE_$/d", "/ _SDA2_BASE_$/d")
 BRANCHES = (r"/\.long_branch\./d", r"/\.plt_branch\./d")
 
+# Of 6.12 and newer, where paravirt sites are alternatives.
+ALTERNATIVES = ("ALT_FLAG_NOT\t\t(1 << 0)", "ALT_FLAG_DIRECT_CALL\t(1 << 1)", "u32 cpuid: 16;")
+FEATURES = (
+    "X86_FEATURE_ALWAYS\t\t( 3*32+21)", "X86_FEATURE_XENPV\t\t( 8*32+16)", "X86_FEATURE_VCPUPREEMPT\t\t( 8*32+21)",
+)  # fmt: skip
+FLAGS_SAVED = (
+    "#else  /* CONFIG_PARAVIRT */",
+    ("#ifdef SAVE_FLAGS", "#undef SAVE_FLAGS", "#define SAVE_FLAGS PARA_IRQ_save_fl", "#endif"),
+)
+
+
+def _calls(slot: str, test: str = "") -> tuple[str, ...]:
+    """The macros that make alternatives of paravirt sites, without. `slot`: the parameters that say which."""
+    code = f"({{ PVOP_CALL_ARGS; {test}asm volatile(PARAVIRT_CALL : call_clbr, ASM_CALL_CONSTRAINT : "
+    code += f'paravirt_ptr({slot}), ##__VA_ARGS__ : "memory", "cc" extra_clbr); ret; }})'
+    return (
+        "#undef ____PVOP_CALL",
+        "#undef ____PVOP_ALT_CALL",
+        f"#define ____PVOP_CALL(ret, {slot}, call_clbr, extra_clbr, ...) {code}",
+        # the arguments of a macro are expanded before it calls another: this cannot be made of that
+        f"#define ____PVOP_ALT_CALL(ret, {slot}, alt, cond, call_clbr, extra_clbr, ...) {code}",
+    )
+
+
 STAGES = (
     LinkStage(
         version="6.1",
@@ -126,33 +150,14 @@ STAGES = (
         typed=".tmp_vmlinux1",
         mksysmap=(*NO_SYMBOLS, *VENEERS, *BRANCHES),
         listed={
-            "arch/x86/include/asm/alternative.h": (
-                "ALT_FLAG_NOT\t\t(1 << 0)", "ALT_FLAG_DIRECT_CALL\t(1 << 1)", "u32 cpuid: 16;",
-            ),
-            "arch/x86/include/asm/cpufeatures.h": (
-                "X86_FEATURE_ALWAYS\t\t( 3*32+21)", "X86_FEATURE_XENPV\t\t( 8*32+16)",
-                "X86_FEATURE_PVUNLOCK\t\t( 8*32+20)", "X86_FEATURE_VCPUPREEMPT\t\t( 8*32+21)",
-            ),
+            "arch/x86/include/asm/alternative.h": ALTERNATIVES,
+            "arch/x86/include/asm/cpufeatures.h": (*FEATURES, "X86_FEATURE_PVUNLOCK\t\t( 8*32+20)"),
         },
         emptied={
             "arch/x86/include/asm/paravirt_types.h": (
-                "#define __PVOP_CALL(rettype, op, ...)\t\t\t\t\t\\",
-                (
-                    "#undef ____PVOP_CALL",
-                    "#undef ____PVOP_ALT_CALL",
-                    "#define ____PVOP_CALL(ret, op, call_clbr, extra_clbr, ...) ({ PVOP_CALL_ARGS; PVOP_TEST_NULL(op); "
-                    "asm volatile(PARAVIRT_CALL : call_clbr, ASM_CALL_CONSTRAINT : paravirt_ptr(op), ##__VA_ARGS__ : "
-                    '"memory", "cc" extra_clbr); ret; })',
-                    # the arguments of a macro are expanded before it calls another: this cannot be made of that
-                    "#define ____PVOP_ALT_CALL(ret, op, alt, cond, call_clbr, extra_clbr, ...) ({ PVOP_CALL_ARGS; "
-                    "PVOP_TEST_NULL(op); asm volatile(PARAVIRT_CALL : call_clbr, ASM_CALL_CONSTRAINT : "
-                    'paravirt_ptr(op), ##__VA_ARGS__ : "memory", "cc" extra_clbr); ret; })',
-                ),
+                "#define __PVOP_CALL(rettype, op, ...)\t\t\t\t\t\\", _calls("op", "PVOP_TEST_NULL(op); "),
             ),
-            "arch/x86/include/asm/paravirt.h": (
-                "#else  /* CONFIG_PARAVIRT */",
-                ("#ifdef SAVE_FLAGS", "#undef SAVE_FLAGS", "#define SAVE_FLAGS PARA_IRQ_save_fl", "#endif"),
-            ),
+            "arch/x86/include/asm/paravirt.h": FLAGS_SAVED,
         },
     ),
     LinkStage(
@@ -161,7 +166,7 @@ STAGES = (
         output='"${VMLINUX}"',
         says={"scripts/kallsyms.c": '"pc-relative"', "scripts/mksysmap": "/ __mod_device_table__/d"},
         kallsyms="kbuild-kallsyms-7-3.config",
-        paravirt="",
+        paravirt="kbuild-paravirt-7-3.config",
         machines={"X86_64": (), "ARM64": (), "RISCV": ("64BIT",)},
         wanted=("KALLSYMS", "KALLSYMS_ALL"),
         unwanted=("LTO_CLANG",),  # its names have suffixes, by which mksysmap keeps some that the rule leaves out
@@ -169,7 +174,16 @@ STAGES = (
         mksysmap=(
             *NO_SYMBOLS, "/ __mod_device_table__/d", *VENEERS, "/ __UNIQUE_ID_modinfo_[0-9]*$/d", *BRANCHES,
         ),
-        emptied={},
+        listed={
+            "arch/x86/include/asm/alternative.h": ALTERNATIVES,
+            "arch/x86/include/asm/cpufeatures.h": FEATURES,
+        },
+        emptied={
+            "arch/x86/include/asm/paravirt_types.h": (
+                "#define __PVOP_CALL(rettype, array, op, ...)\t\t\t\t\\", _calls("array, op"),
+            ),
+            "arch/x86/include/asm/paravirt.h": FLAGS_SAVED,
+        },
     ),
 )  # fmt: skip
 
@@ -191,9 +205,6 @@ def stage_of(tree: Path, *, paravirt: bool) -> LinkStage:
             tree, f"expected the link stage of Linux {nearest.version}, found Linux {'.'.join(found.values())}, where "
             f"{', '.join(different)}", "build it with its own link stage",
         )  # fmt: skip
-    if paravirt and not nearest.paravirt:
-        found_one = f"the link stage of Linux {nearest.version}, where it is not known"
-        raise BuildplugError(tree, f"expected a list of paravirt sites, found {found_one}", "leave out --paravirt")
     return nearest
 
 

@@ -1,4 +1,4 @@
-"""Paravirt sites of Linux 6.12 from relocations, against the entries that its macros leave of the same sites.
+"""Paravirt sites of Linux 6.12 and newer from relocations, against the entries that its macros leave of the same sites.
 
 Both are in the .altinstructions of one image, ours in front.
 """
@@ -12,11 +12,11 @@ import pytest
 from buildplug.base.data import build_system
 from tests import linux_image
 from tests.conftest import small_linux
+from tests.linux_image import Linux
 from tests.linux_patching import DIRECT_CALL, FLAGGED, Memory
 from tests.samples import buildplug
 
 pytestmark = pytest.mark.linux
-LINUX = next(linux for linux in linux_image.LINUXES if linux.stage.version == "6.12")
 
 
 class Entry(NamedTuple):
@@ -30,12 +30,19 @@ class Entry(NamedTuple):
     replacement_length: int
 
 
+@pytest.fixture(scope="module", params=linux_image.LINUXES[1:], ids=lambda linux: linux.stage.version)
+def linux(request: pytest.FixtureRequest) -> Linux:
+    """The versions that list paravirt sites so."""
+    found: Linux = request.param
+    return found
+
+
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Memory:
+def image(linux: Linux, tmp_path_factory: pytest.TempPathFactory) -> Memory:
     """The objects of the cached tree, which Linux has annotated, linked with our table as well."""
-    tree, output = small_linux(LINUX).parent, tmp_path_factory.mktemp("alternatives") / "vmlinux"
-    words: list[str | Path] = [*linux_image.link_words(tree, LINUX), "-o", output]
-    done = buildplug("ld", "--config", build_system("kbuild-paravirt-6-12.config"), *words, cwd=tree)
+    tree, output = small_linux(linux).parent, tmp_path_factory.mktemp("alternatives") / linux.image
+    words: list[str | Path] = [*linux_image.link_words(tree, linux), "-o", output]
+    done = buildplug("ld", "--config", build_system(linux.stage.paravirt), *words, cwd=tree)
     assert done.returncode == 0, done.stderr
     return Memory(output)
 
@@ -64,24 +71,27 @@ def by_site(entries: list[Entry]) -> dict[int, list[Entry]]:
 
 
 def test_entries_of_a_site_equal_those_of_linuxs_macros(entries: tuple[list[Entry], list[Entry]]) -> None:
-    ours, linux = map(by_site, entries)
-    sites = {site for site, of in linux.items() if any(entry.flags & DIRECT_CALL for entry in of)}
+    ours, theirs = map(by_site, entries)
+    sites = {site for site, of in theirs.items() if any(entry.flags & DIRECT_CALL for entry in of)}
     assert len(sites) > 1000
-    assert {site: linux[site] for site in sites if linux[site] != ours.get(site)} == {}
-    assert sum(len(linux[site]) > 1 for site in sites) > 500  # those with inline code
+    assert {site: theirs[site] for site in sites if theirs[site] != ours.get(site)} == {}
+    assert sum(len(theirs[site]) > 1 for site in sites) > 500  # those with inline code
 
 
 def test_sites_beyond_those_are_calls_through_a_slot_that_the_macros_do_not_wrap(
-    image: Memory, entries: tuple[list[Entry], list[Entry]], capsys: pytest.CaptureFixture[str]
+    linux: Linux, image: Memory, entries: tuple[list[Entry], list[Entry]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ours, linux = map(by_site, entries)
+    ours, theirs = map(by_site, entries)
     assert ours.keys() == image.sites.keys()  # by readelf's relocations
-    more = sorted(ours.keys() - linux.keys())
+    more = sorted(ours.keys() - theirs.keys())
     assert len(more) < 20
     functions = sorted((address, name) for name, address in image.symbols.items() if image.sizes[name])
     with capsys.disabled():
         names = [max(pair for pair in functions if pair[0] <= site)[1] for site in more]
-        print(f"\n{len(ours)} sites, {len(entries[0])} entries; not wrapped: {', '.join(names) or 'none'}")
+        print(
+            f"\n{linux.stage.version}: {len(ours)} sites, {len(entries[0])} entries; not wrapped: "
+            f"{', '.join(names) or 'none'}"
+        )
 
 
 def test_entries_of_a_site_are_adjacent_and_in_front_of_all_others(entries: tuple[list[Entry], list[Entry]]) -> None:

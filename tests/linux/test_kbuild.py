@@ -3,13 +3,10 @@
 import os
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from buildplug.base.errors import BuildplugError
-from buildplug.linux import versions
 from buildplug.linux.versions import SCRIPT, STAGES, LinkStage
 from tests.conftest import tool
 from tests.samples import buildplug, edit, one_line
@@ -120,6 +117,8 @@ def test_system_map_comes_with_the_link_where_the_tree_leaves_out_what_the_rule_
             'asm volatile(CALL : o(a, b), SP : ptr(op), i : "memory", "cc" c)',
         ),
         (NEW, "____PVOP_ALT_CALL(r, op, alt, 1, o, c)", 'asm volatile(CALL : o, SP : ptr(op) : "memory", "cc" c); r;'),
+        (NEWEST, "____PVOP_CALL(r, s, op, o, c, i)", 'asm volatile(CALL : o, SP : ptr(s.op), i : "memory", "cc" c)'),
+        (NEWEST, "____PVOP_ALT_CALL(r, s, op, a, 1, o, c)", 'asm volatile(CALL : o, SP : ptr(s.op) : "memory", "cc"'),
     ],
 )
 def test_the_annotations_are_emptied_on_demand(tree: Path, stage: LinkStage, used: str, made: str) -> None:
@@ -129,13 +128,15 @@ def test_the_annotations_are_emptied_on_demand(tree: Path, stage: LinkStage, use
         assert len(added(tree, stage, name)) == len(lines)
     defines = [line for line in added(tree, stage, "arch/x86/include/asm/paravirt_types.h") if line[0] == "#"]
     given = ["#define PARAVIRT_CALL CALL", "#define ASM_CALL_CONSTRAINT SP", "#define paravirt_ptr(op) ptr(op)"]
+    if stage is NEWEST:
+        given[-1] = "#define paravirt_ptr(array, op) ptr(array.op)"
     source.write_text("\n".join([*defines, *given, used, ""]))
     assert made in tool("gcc", "-E", "-P", source)
 
 
 @pytest.mark.parametrize(
     ("stage", "options"),
-    [(OLD, []), (OLD, ["--paravirt"]), (NEW, []), (NEW, ["--paravirt"]), (NEWEST, [])],
+    [(stage, options) for stage in STAGES for options in ([], ["--paravirt"])],
 )
 def test_what_is_taken_out_leaves_the_tree_as_it_was(tree: Path, options: list[str]) -> None:
     before = state(tree)
@@ -239,7 +240,7 @@ def test_a_tree_that_does_not_fit_is_left_alone(
 ) -> None:
     edit(tree / name, (old, new))
     before = state(tree)
-    done = buildplug("kbuild", *(["--paravirt"] if stage.paravirt else []), tree)
+    done = buildplug("kbuild", "--paravirt", tree)
     assert done.returncode == 1
     error = one_line(done.stderr)
     assert message in error
@@ -303,16 +304,6 @@ def test_a_tree_of_no_known_form_is_refused_with_all_that_differs_from_the_neare
         '"pc-relative", scripts/mksysmap has no / __mod_device_table__/d; build it with its own link stage'
     )
     assert state(tree) == before
-
-
-def test_a_form_without_a_known_list_of_paravirt_sites_has_no_option_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tree = written(tmp_path / "linux", NEW)
-    monkeypatch.setattr(versions, "STAGES", (replace(NEW, paravirt=""),))
-    versions.stage_of(tree, paravirt=False)
-    with pytest.raises(BuildplugError, match=r"sites, found the link stage of Linux 6\.12, where it is not known"):
-        versions.stage_of(tree, paravirt=True)
 
 
 def test_a_tree_where_what_our_list_says_has_other_numbers_is_refused(tmp_path: Path) -> None:
