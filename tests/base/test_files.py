@@ -3,12 +3,14 @@
 import os
 import stat
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from buildplug.base import parallel
 from buildplug.base.errors import BuildplugError
-from buildplug.base.files import digest, read, read_text, remove, replacing, write
+from buildplug.base.files import CLOCK, digest, read, read_ahead, read_text, remove, replacing, write
 from tests.conftest import tool
 
 
@@ -141,6 +143,16 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
 
 def test_a_digest_is_that_of_the_content(old: Path) -> None:
     assert digest(old) == tool("sha256sum", old).split()[0]
+
+
+def test_digests_that_are_read_ahead_are_those_of_the_contents(tmp_path: Path) -> None:
+    paths = [tmp_path / str(number) for number in range(3)]
+    for number, path in enumerate(paths):
+        path.write_bytes(bytes([number]) * parallel.LARGE)
+        os.utime(path, (0, 0))
+    time.sleep(2 * CLOCK / 1e9)  # a file that was just written is read anew
+    read_ahead(*paths)
+    assert [digest(path) for path in paths] == [tool("sha256sum", path).split()[0] for path in paths]
 
 
 @pytest.mark.parametrize("reader", [read, read_text, digest])

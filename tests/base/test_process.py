@@ -9,7 +9,7 @@ import pytest
 
 from buildplug.base import process
 from buildplug.base.errors import BuildplugError
-from buildplug.base.process import environment, run, run_isolated, version
+from buildplug.base.process import capture, environment, run, run_all, run_isolated, version
 
 
 def test_both_streams_come_in_their_order(tmp_path: Path) -> None:
@@ -46,6 +46,36 @@ def test_a_failure_says_how_it_ended_and_keeps_the_output(tmp_path: Path, script
         run(["sh", "-c", f"echo because; {script}"], tmp_path, "link it")
     assert caught.value.output == "because\n"
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_done_meanwhile_is_done_while_it_runs(tmp_path: Path) -> None:
+    wait = ["sh", "-c", "until [ -e go ]; do sleep 0.01; done; echo went"]
+    assert run(wait, tmp_path, "wait", meanwhile=(tmp_path / "go").touch).output == "went\n"
+
+
+@pytest.mark.parametrize("captured", [False, True])
+def test_what_fails_meanwhile_ends_the_program(tmp_path: Path, captured: bool) -> None:
+    def fail() -> None:
+        raise ValueError("meanwhile")
+
+    started, wait = time.monotonic(), ["sleep", "60"]
+    with pytest.raises(ValueError, match="meanwhile"):
+        capture(wait, environment(), fail) if captured else run(wait, tmp_path, "wait", meanwhile=fail)
+    assert time.monotonic() - started < 30
+
+
+def test_programs_that_run_together_all_run(tmp_path: Path) -> None:
+    run_all([["touch", str(number)] for number in range(9)], tmp_path, "touch")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [str(number) for number in range(9)]
+
+
+def test_of_programs_that_run_together_the_first_failure_is_said_and_the_rest_end(tmp_path: Path) -> None:
+    commands = [["sh", "-c", "sleep 0.1; echo slow; exit 3"], ["sh", "-c", "exit 4"], ["sleep", "60"]]
+    started = time.monotonic()
+    with pytest.raises(BuildplugError, match="exit status 3") as failed:
+        run_all(commands, tmp_path, "fail")
+    assert failed.value.output == "slow\n"
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize("program", ["no-such-tool", "/", "/etc/passwd", "", "a\0b"])

@@ -61,7 +61,8 @@ def assert_builds(project: Path, image: str) -> None:
 
 FILES = (
     ".doit.json", ".made", ".ninja_deps", ".ninja_log", ".stamps", "build.ninja", "gen/anchors.lds", "gen/bp_ksyms.npz",
-    "gen/bp_ksyms_table.S", "gen/bp_ksyms_table.bin", "k", "k.buildplug.json", "k.draft", "k.relinked",
+    "gen/bp_ksyms_stub.S", "gen/bp_ksyms_stub.bin", "gen/bp_ksyms_table.S", "gen/bp_ksyms_table.bin", "gen/ksyms.c",
+    "gen/ksyms.h", "k", "k.buildplug.json", "k.draft", "k.relinked",
     "k.relinked.d", "notes/assemble.json", "notes/compile.json", "notes/draft.json", "notes/extract.json",
     "notes/generate.json", "notes/record.json", "notes/relink.json", "notes/verify.json", "obj/k.c.o", "obj/k.draft",
     "obj/build/gen/bp_ksyms_table.S.o",
