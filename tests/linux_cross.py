@@ -42,6 +42,8 @@ class Cross:
     console: str
     version: str = "6.12"
     linked: str = "vmlinux"  # what the last link makes
+    llvm: str = ""  # LLVM=, such as -19, in place of gcc and GNU ld
+    foretold: bool = True  # whether the room of the tables is known before the first link, so that it is the only one
     kallsyms: tuple[str, ...] = ("--all-symbols",)  # the options that its link-vmlinux.sh gives to scripts/kallsyms
 
     @property
@@ -49,9 +51,13 @@ class Cross:
         return f"{self.arch.target}-"
 
     @property
+    def ld(self) -> str:
+        return f"ld.lld{self.llvm}" if self.llvm else f"{self.prefix}ld"
+
+    @property
     def words(self) -> list[str]:
         """What make is told of the architecture, and of where to build."""
-        return [f"O={BUILT}", f"ARCH={self.name}", f"CROSS_COMPILE={self.prefix}"]
+        return [f"O={BUILT}", f"ARCH={self.name}", f"LLVM={self.llvm}" if self.llvm else f"CROSS_COMPILE={self.prefix}"]
 
     @property
     def script(self) -> str:
@@ -88,12 +94,12 @@ LONG_TERM = (
         "SERIAL_OF_PLATFORM", ("qemu-system-riscv64", "-M", "virt", "-smp", "2"), "ttyS0",
     ),
 )  # fmt: skip
-# Of 7.3 tinyconfig collects garbage, and with compressed instructions gcc 12 makes no places to trace.
-OFF = {"riscv": " -LD_DEAD_CODE_DATA_ELIMINATION -RISCV_ISA_C"}
+# With garbage collection, which tinyconfig has there, what the first link makes is not known before.
+OFF = {"riscv": " -LD_DEAD_CODE_DATA_ELIMINATION"}
 NEWEST = tuple(
     replace(
         cross, version="7.3", linked="vmlinux.unstripped", kallsyms=("--all-symbols", "--pc-relative"),
-        options=cross.options + OFF.get(cross.name, ""),
+        options=cross.options + OFF.get(cross.name, ""), foretold=cross.name != "riscv",
     )
     for cross in LONG_TERM
 )  # fmt: skip
@@ -133,7 +139,7 @@ def copy(tree: Path, to: Path) -> Path:
 def _tree(cross: Cross) -> Path:
     """Where the built tree belongs: another configuration is another folder."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    key = hashlib.sha256(repr(cross.config).encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{cross.config}{cross.llvm}".encode()).hexdigest()[:16]
     return cache / "buildplug" / f"linux-{cross.version}-{cross.name}" / key
 
 

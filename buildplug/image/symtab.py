@@ -30,8 +30,8 @@ from buildplug.image.names import Names
 SOME = 0.5  # of all names: for more, what the table of all names knows already saves more
 SYMBOL = np.dtype(
     [
-        ("name", "u4"), ("type", "u1"), ("bind", "u1"), ("mode", "u1"), ("section", "u4"), ("value", "u8"),
-        ("size", "u8"),
+        ("name", "u4"), ("type", "u1"), ("bind", "u1"), ("mode", "u1"), ("visibility", "u1"), ("section", "u4"),
+        ("value", "u8"), ("size", "u8"),
     ],
     align=True,
 )  # fmt: skip
@@ -60,6 +60,7 @@ class SymbolTable(File):
         for field in ("name", "section", "value", "size"):
             symbols[field] = raw[field]
         symbols["type"], symbols["bind"] = raw["info"] & 15, raw["info"] >> 4
+        symbols["visibility"] = raw["other"] & 3
         if self.arch.thumb:
             symbols["mode"] = (symbols["type"] == STT_FUNC) & (symbols["value"] & np.uint64(1) > 0)
             symbols["value"] -= symbols["mode"]

@@ -120,7 +120,8 @@ class FinalLink:
             return None
         from buildplug.stage.forecast import forecast  # lazy, as only a first link needs it
 
-        return forecast(paths, self._places, [table.rule for table in self.config.tables], self.family)
+        rules = [table.rule for table in self.config.tables]
+        return forecast(paths, self._places, rules, self.family, shared="shared" in self.line)
 
     @property
     def _map(self) -> str:

@@ -18,6 +18,7 @@ class Family:
     refused: str = ""  # why not even a link without a linker script gets tables
     percent_is_output: bool = False  # in the name of a map
     keeps_assigned: bool = False  # output sections without inputs stay if symbols are assigned in them
+    hides: bool = False  # hidden symbols are local in any image; else in shared objects
     dot_moves_on: bool = False  # behind an assignment to the dot, symbols belong to the next output section
 
     def unusable(self, *, placed: bool) -> str:
@@ -29,7 +30,7 @@ class Family:
 FAMILIES = (  # the first that fits: some call themselves compatible with another
     Family("mold", "ld.mold", inserts=False),
     Family("GNU gold", "ld.gold", inserts=False, refused="it has no INSERT, which places tables"),
-    Family("LLD", "ld.lld", keeps_assigned=True),
+    Family("LLD", "ld.lld", keeps_assigned=True, hides=True),
     Family("GNU ld", "ld.bfd", percent_is_output=True, dot_moves_on=True),
 )
 

@@ -211,7 +211,8 @@ class Pipeline:
 
         c = self.config
         named = [c.root / name for name in (*self._line.inputs, *c.link.objects) if not name.endswith(".a")]
-        return forecast([*self.objects, *named], self._places(), [t.rule for t in c.tables], family.of(c.toolchain.ld))
+        rules, linker = [t.rule for t in c.tables], family.of(c.toolchain.ld)
+        return forecast([*self.objects, *named], self._places(), rules, linker, shared="shared" in self._line)
 
     def extract(self) -> Extracted:
         """Finds the references, and checks that inline code is safe at each of them."""

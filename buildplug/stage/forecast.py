@@ -41,13 +41,14 @@ from buildplug.linker.family import Family
 from buildplug.linker.script import Assigned, Output, Placement
 from buildplug.tables.registry import format_of
 
-SHT_PROGBITS = 1
+SHT_PROGBITS, STB_LOCAL, STV_INTERNAL, STV_HIDDEN = 1, 0, 1, 2
 SHN_COMMON = headers.RESERVED | 0xFFF2
 MOST_OBJECTS = 300  # reading more takes longer than the link that it saves
 BASE, PAGE = 0x1000000, 0x1000  # where the image starts, and what its sections are aligned to
 # what linkers do without a script
 OUTPUTS = tuple(Output(name, (name, f"{name}.*")) for name in (".text", ".rodata", ".data", ".bss"))
 COMMON, BSS, DISCARDED = b"COMMON", b".bss", "/DISCARD/"
+LOADER = ".rela.dyn"  # has what linkers make for the loader
 
 
 class Forecast(Image):
@@ -62,9 +63,11 @@ class Forecast(Image):
         self.symbols, self.name_table = symbols, names
 
 
-def forecast(inputs: Sequence[Path], placement: Placement, rules: Sequence[Rule], family: Family) -> Forecast:
-    """The image that a linker is expected to make of `inputs` and of the tables of `rules`. Raises BuildplugError for
-    inputs that say too little."""
+def forecast(
+    inputs: Sequence[Path], placement: Placement, rules: Sequence[Rule], family: Family, *, shared: bool = False
+) -> Forecast:
+    """The image that a linker is expected to make of `inputs` and of the tables of `rules`. `shared`: whether by
+    -shared. Raises BuildplugError for inputs that say too little."""
     members = [member for path in inputs for member in archive.objects(path)]
     if len(members) > MOST_OBJECTS:
         raise BuildplugError("forecast", f"expected at most {MOST_OBJECTS} objects, found {len(members)}")
@@ -74,14 +77,16 @@ def forecast(inputs: Sequence[Path], placement: Placement, rules: Sequence[Rule]
     outputs = _outputs(placement)
     found = _read(objects, rules)
     homes, titles, numbers = _homes(found, outputs)
-    used = _used(found, homes, outputs, numbers, family)
+    used = _used(found, homes, outputs, numbers, family, shared=shared)
     starts, sections = _laid_out(objects[0].arch, found.sections, homes, len(titles))
     for output, number in zip(outputs, numbers, strict=True):
         if output.address is not None:
             address, modulus = output.address % objects[0].arch.modulus, 1 << 64
             starts[homes == number] += np.uint64((address - int(sections["address"][number + 1])) % modulus)
             sections["address"][number + 1] = address
-        if number in used and not sections["flags"][number + 1]:  # it stays without inputs
+        if shared and output.name == LOADER:
+            sections["flags"][number + 1], sections["type"][number + 1] = SHF_ALLOC, SHT_PROGBITS
+        elif number in used and not sections["flags"][number + 1]:  # it stays without inputs
             sections["flags"][number + 1] = sections["flags"][number] if family.keeps_assigned else SHF_WRITE
             sections["type"][number + 1] = SHT_PROGBITS
 
@@ -91,8 +96,12 @@ def forecast(inputs: Sequence[Path], placement: Placement, rules: Sequence[Rule]
     symbols["value"][inside] += starts[own]
     symbols["section"][inside] = homes[own] + 1
     gone = [number + 1 for number in _discarded(outputs, numbers)]
-    kept = np.flatnonzero(~among(symbols["section"], gone) & ~found.overridden)
+    said = [one.name.encode() for output in outputs for one in output.assigns if not one.provided]
+    by_script = Names.of(found.names).among(said) & (symbols["bind"] != STB_LOCAL)
+    kept = np.flatnonzero(~among(symbols["section"], gone) & ~found.overridden & ~by_script)
     symbols, names = symbols.take(kept), list(map(found.names.__getitem__, kept.tolist()))
+    if shared or family.hides:
+        symbols["bind"][among(symbols["visibility"], (STV_INTERNAL, STV_HIDDEN))] = STB_LOCAL
     assigned = [
         (one, _home(one, number, used, family))
         for output, number in zip(outputs, numbers, strict=True)
@@ -212,12 +221,14 @@ def _homes(found: _Inputs, outputs: Sequence[Output]) -> tuple[Array, list[bytes
     return place[homes], [titles[i] for i in order.tolist()], place[: len(outputs)].tolist()
 
 
-def _used(found: _Inputs, homes: Array, outputs: Sequence[Output], numbers: Sequence[int], family: Family) -> Array:
+def _used(
+    found: _Inputs, homes: Array, outputs: Sequence[Output], numbers: Sequence[int], family: Family, *, shared: bool
+) -> Array:
     """The numbers of the output sections that linkers do not drop, ascending."""
     empty = [
         number
         for output, number in zip(outputs, numbers, strict=True)
-        if output.has_dots or (output.has_symbols and family.keeps_assigned)
+        if output.has_dots or (output.has_symbols and family.keeps_assigned) or (shared and output.name == LOADER)
     ]
     kept = homes[(found.sections["size"] > 0) & ~among(homes, _discarded(outputs, numbers))]
     return distinct(np.append(kept, empty).astype("i8"))
