@@ -50,7 +50,7 @@ setup-test: setup
 		clang-format=clang-format ccache=ccache chromium=chromium distcc=distcc faketime=faketime \
 		disorderfs=disorderfs fusermount=fuse reprotest=reprotest diffoscope=diffoscope-minimal \
 		locale-gen=locales cpio=cpio make=make cargo=cargo rustc=rustc \
-		clippy-driver=rust-clippy clang-19=clang-19 qemu-arm=qemu-user arm-linux-gnueabi-ld=binutils-arm-linux-gnueabi \
+		clippy-driver=rust-clippy clang-19=clang-19 llvm-nm-19=llvm-19 qemu-arm=qemu-user arm-linux-gnueabi-ld=binutils-arm-linux-gnueabi \
 		powerpc64-linux-gnu-ld=binutils-powerpc64-linux-gnu s390x-linux-gnu-ld=binutils-s390x-linux-gnu \
 		mips-linux-gnu-ld=binutils-mips-linux-gnu
 	@.ci/packages '/boot/xen-*-amd64.gz=xen-hypervisor-4.17-amd64,xen-hypervisor-4.20-amd64'

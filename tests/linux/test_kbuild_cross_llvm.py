@@ -1,0 +1,47 @@
+"""Linux of another architecture that clang has compiled and lld links, by our link stage."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests import linux_cross
+from tests.conftest import small_cross
+from tests.linux.test_kbuild_cross import check_booted, check_kallsyms, check_letters, check_makes, kbuilt, linked
+from tests.linux_cross import Cross
+
+pytestmark = [pytest.mark.linux, pytest.mark.slow]  # Linux is compiled anew
+
+
+@pytest.fixture(scope="module", params=linux_cross.LONG_TERM[:1], ids=lambda cross: f"{cross.name}-{cross.version}")
+def cross(request: pytest.FixtureRequest) -> Cross:
+    found: Cross = request.param
+    return replace(found, llvm="-19")
+
+
+@pytest.fixture(scope="module")
+def stock(cross: Cross) -> Path:
+    """The image that Linux's own stage has built."""
+    return small_cross(cross)
+
+
+@pytest.fixture(scope="module")
+def tree(cross: Cross, stock: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return kbuilt(cross, stock, tmp_path_factory.mktemp("kbuild"))
+
+
+def test_there_is_one_link_and_then_none(cross: Cross, tree: Path) -> None:
+    assert linked(cross, tree) == [cross.linked]
+    check_makes(cross, tree)
+
+
+def test_kallsyms_are_those_of_scripts_kallsyms(cross: Cross, tree: Path, tmp_path: Path) -> None:
+    check_kallsyms(cross, tree, tmp_path)
+
+
+def test_letters_and_names_are_those_of_the_stock_build(tree: Path, stock: Path) -> None:
+    check_letters(tree, stock)
+
+
+def test_kallsyms_of_the_booted_kernel_equals_system_map(cross: Cross, tree: Path, tmp_path: Path) -> None:
+    check_booted(cross, tree, tmp_path)
