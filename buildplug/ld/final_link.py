@@ -109,7 +109,8 @@ class FinalLink:
     def _expected(self) -> Image | None:
         """What the first link will make. Libraries give only what others want of them, mostly nothing; what
         --gc-sections leaves out is not known before the link."""
-        if self._before:
+        referring = any(table.rule.select.rows == "references" for table in self.config.tables)
+        if self._before and (not referring or Image(self._before).has_relocations):
             return Image(self._before)
         names = [name for name in self.line.inputs if not name.endswith(".a") or name in self.line.whole]
         merged = self.env.get(MERGED, "")
@@ -120,6 +121,11 @@ class FinalLink:
             return None
         from buildplug.stage.forecast import forecast  # lazy, as only a first link needs it
 
+        stubs = [
+            text for table, text in zip(self.config.tables, self.stage.stubs, strict=True) if table.rule.table.each
+        ]  # with what their rows refer to
+        self.stage.assemble_all(stubs)
+        paths += map(self.stage.object_of, stubs)
         rules = [table.rule for table in self.config.tables]
         return forecast(paths, self._places, rules, self.family, shared="shared" in self.line)
 

@@ -16,7 +16,7 @@ from buildplug.base.errors import BuildplugError
 from buildplug.base.records import frozen
 from buildplug.config.rule import Rule
 from buildplug.image import archive, headers
-from buildplug.image.elf import Image
+from buildplug.image.elf import RELOCATION, Image
 from buildplug.image.headers import (
     SHF_ALLOC,
     SHF_EXECINSTR,
@@ -54,6 +54,8 @@ LOADER = ".rela.dyn"  # has what linkers make for the loader
 class Forecast(Image):
     """An image that no link has made yet: it has sections and symbols, but no content."""
 
+    kept: Array = np.zeros(0, RELOCATION)  # of code, against what rules of references select
+
     def __init__(self, arch: Arch, sections: Array, section_names: Sequence[bytes], symbols: Array, names: Names):
         self.path, self.type, self.arch, self.headers = Path("forecast"), "ET_EXEC", arch, sections
         self.data = np.zeros(0, "u1")
@@ -61,6 +63,16 @@ class Forecast(Image):
         sections["name"] = np.cumsum(lengths) - lengths
         self.sections = Sections(sections, b"\0".join([*section_names, b""]))
         self.symbols, self.name_table = symbols, names
+
+    @property
+    def has_relocations(self) -> bool:
+        return len(self.kept) > 0
+
+    def relocations(self, against: Array | None = None, of: Array | None = None) -> Array:
+        """As Image has it."""
+        rows = self.kept
+        wanted = np.ones(len(rows), bool) if against is None else against[rows["symbol"]]
+        return rows.compress(wanted if of is None else wanted & of[rows["section"]])
 
 
 def forecast(
@@ -110,7 +122,24 @@ def forecast(
     ]
     table = Names.of([*names, *(one.name.encode() for one, _ in assigned)])
     rows = _rows(assigned, sections, symbols, table)
-    return Forecast(objects[0].arch, sections, [b"", *titles], joined([symbols, rows], SYMBOL), table)
+    made = Forecast(objects[0].arch, sections, [b"", *titles], joined([symbols, rows], SYMBOL), table)
+    if referring := [rule for rule in rules if rule.select.rows == "references"]:
+        from buildplug.stage import forecast_code  # lazy, as few links need it
+
+        shifts = starts - made.addresses[homes + 1]
+        index = np.full(len(found.symbols), -1)
+        index[kept] = np.arange(len(kept))
+        origins = [
+            forecast_code.Origin(
+                image,
+                np.where(number < 0, 0, np.append(homes, -1)[number] + 1),
+                np.append(shifts, np.uint64(0))[number],
+                np.append(index, -1)[rows],
+            )
+            for image, number, rows in zip(objects, found.numbers, found.rows, strict=True)
+        ]
+        made.kept = forecast_code.fill(made, origins, referring)
+    return made
 
 
 def _outputs(placement: Placement) -> list[Output]:
@@ -132,6 +161,8 @@ class _Inputs:
     names: list[bytes]  # of the symbols
     overridden: Array  # mask of the symbols that give way to others of their names
     undefined: set[bytes]
+    numbers: list[Array]  # by object: the number of each of its sections, -1 for none
+    rows: list[Array]  # by object: the number of each of its symbols, -1 for none
 
 
 def _read(objects: Sequence[Image], rules: Sequence[Rule]) -> _Inputs:
@@ -145,7 +176,7 @@ def _read(objects: Sequence[Image], rules: Sequence[Rule]) -> _Inputs:
     rows["section"], rows["bind"], rows["size"] = [number for _, number in defined], STB_GLOBAL, 1
     sections, section_names = [extra], [*(rule.section.encode() for rule in rules), COMMON]
     symbols, names, undefined = [rows], [name.encode() for name, _ in defined], set[bytes]()
-    count = len(extra)
+    count, numbers, taken = len(extra), list[Array](), list[Array]()
     for image in objects:
         loaded = np.flatnonzero(image.headers["flags"] & SHF_ALLOC)
         number = np.full(len(image.headers), -1, "i8")
@@ -159,6 +190,9 @@ def _read(objects: Sequence[Image], rules: Sequence[Rule]) -> _Inputs:
         inside = rows["section"] < SHN_LORESERVE
         home = number[np.where(inside, rows["section"], 0)]
         kept = np.flatnonzero(~missing & ~among(rows["type"], (STT_SECTION, STT_FILE)) & (~inside | (home >= 0)))
+        numbers.append(number)
+        taken.append(np.full(len(rows), -1))
+        taken[-1][kept] = np.arange(len(kept)) + len(names)
         rows, home = rows.take(kept), home[kept]
         rows["section"] = np.where(inside[kept], home, rows["section"])
         symbols.append(rows)
@@ -167,7 +201,8 @@ def _read(objects: Sequence[Image], rules: Sequence[Rule]) -> _Inputs:
     common = every["section"] == SHN_COMMON
     every["section"][common], every["value"][common] = len(rules), 0
     extra["size"][-1] = common.any()
-    return _Inputs(np.concatenate(sections), section_names, every, names, _overridden(every, names, common), undefined)
+    overridden = _overridden(every, names, common)
+    return _Inputs(np.concatenate(sections), section_names, every, names, overridden, undefined, numbers, taken)
 
 
 def _overridden(symbols: Array, names: Sequence[bytes], common: Array) -> Array:

@@ -85,7 +85,7 @@ class Stage(Build):
 
     def foretell(self, expected: Callable[[], Image | None]) -> bool:
         """Generates the objects of tables as large as the true ones should be. Returns whether that was possible."""
-        if any(table.ops or table.rule.select.rows != "symbols" for table in self.tables):
+        if any(table.ops or table.rule.select.rows not in ("symbols", "references") for table in self.tables):
             return False
         try:
             if (image := expected()) is None:

@@ -3,8 +3,10 @@
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from buildplug.image.elf import Image
 from buildplug.stage.forecast import MOST_OBJECTS
 from tests.conftest import tool
 from tests.samples import buildplug, logging_tool
@@ -80,6 +82,65 @@ def test_one_link_makes_the_image_of_two(kernel: Path, script: str, tables: str,
     image, links = made(kernel, *words, ld=ld, rules=rules)
     assert links == 1
     assert made(kernel, "--relink", *words, ld=ld, rules=rules) == (image, 2)
+
+
+SLOTS = """
+name = "slots"
+about = "calls through slots, and a second row where one function is called"
+[select]
+slots = ["ops", "near"]
+kinds = ["slot-call"]
+leave = ["other", "pointer"]
+[table]
+section = ".slots"
+symbol = "bp_slots"
+template = "slots.S.j2"
+flags = "a"
+fields = [
+    { name = "site", type = "i4", value = "site" },
+    { name = "code", type = "i4", value = "code" },
+    { name = "number", type = "u4", value = "number" },
+]
+[[table.each]]
+numbers = { number = 1 }
+addresses = { code = "slot_code" }
+[[table.each]]
+only = { held = ["local"] }
+numbers = { number = 2 }
+addresses = { code = "slot_code" }
+"""
+CALLS = """
+	.globl calls, near
+	.type near, @object; .size near, 8; .type local, @function; .size local, 1
+	.section .text.calls, "ax"
+calls: call *ops(%rip); call *ops + 8(%rip); call *near(%rip); call calls; ret
+	.section .text.local, "ax"
+local: ret
+	.data
+near: .quad local
+"""
+
+
+@pytest.mark.parametrize("script", ["simple", "symbols"])
+@pytest.mark.parametrize("ld", ["ld", "ld.lld"])
+def test_one_link_is_enough_for_calls_that_the_relocations_of_the_objects_say(
+    kernel: Path, script: str, ld: str
+) -> None:
+    """Also where the slots are another object's, and where rows depend on what a slot holds."""
+    (kernel / "k.lds").write_text(f"ENTRY(_start) SECTIONS {{ . = 0x100000; {SCRIPTS[script]} {ALL} }}")
+    (kernel / "slots.toml").write_text(SLOTS)
+    code = '\t.section .text, "ax"\n\t.globl slot_code\nslot_code: ret\n'
+    (kernel / "slots.S.j2").write_text(f'{{% include "rows.S.j2" %}}\n{code}')
+    (kernel / "calls.S").write_text(CALLS)
+    (kernel / "ops.c").write_text("int twice(int); int more(int); int (*ops[2])(int) = {twice, more};")
+    tool("gcc", *FLAGS, "-c", "calls.S", "ops.c", cwd=kernel)
+    words, rules = ("-T", "k.lds", "--defsym=bp_ksyms=0", "calls.o", "ops.o"), ("functions", "slots.toml")
+    image, links = made(kernel, *words, ld=ld, rules=rules)
+    assert links == 1
+    assert made(kernel, "--relink", *words, ld=ld, rules=rules) == (image, 2)
+    (kernel / "image").write_bytes(image)
+    found = Image(kernel / "image")
+    assert np.frombuffer(found.bytes_of(found.section(".slots")), "<u4")[:2].tolist() == [4, 12]
 
 
 def test_a_thin_archive_is_read(kernel: Path) -> None:

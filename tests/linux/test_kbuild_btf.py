@@ -69,6 +69,25 @@ def test_there_are_two_links_that_for_pahole_and_one_more(linux: Linux, tree: Pa
     assert linked(tree) == [linux.stage.typed, linux.image]
 
 
+@pytest.mark.parametrize("linux", [linux_image.LONG_TERM], ids=["6.12"], indirect=True, scope="session")
+def test_there_are_two_links_with_paravirt_sites_too(linux: Linux, stock: Path, tmp_path: Path) -> None:
+    """Those that the macros list stand there a second time."""
+    log, ld = tmp_path / "ld.log", logging_tool(tmp_path / "ld", "ld", tmp_path / "ld.log")
+    words = linux_image.link_words(stock, linux)
+    for output, types in ((linux.stage.typed, []), (linux.image, [".tmp_vmlinux1.btf.o"])):
+        ours: list[str | Path] = [
+            "--config",
+            build_system(linux.stage.paravirt),
+            "--ld",
+            ld,
+            f"--empty={linux.stage.typed}",
+        ]
+        done = buildplug("ld", *ours, *words, *types, "-o", tmp_path / output, cwd=stock)
+        assert done.returncode == 0, done.stderr
+    assert len([line for line in log.read_text().splitlines() if " -o " in line]) == 2
+    assert Image(tmp_path / linux.image).address_of("__bp_altinstructions")
+
+
 def test_after_a_change_there_are_two_links_although_the_tables_have_outgrown_the_previous_room(
     linux: Linux, tree: Path, tmp_path: Path
 ) -> None:

@@ -46,9 +46,11 @@ def tree(linux_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def paravirt_tree(linux: Linux, linux_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same of the tree that was compiled without its annotations of paravirt sites."""
-    cached = linux_image.unannotated(linux)
-    tree = linux_image.copy(cached, tmp_path_factory.mktemp("kbuild") / "linux")
-    done = buildplug("kbuild", "--paravirt", tree, "--", "bzImage")
+    cached, folder = linux_image.unannotated(linux), tmp_path_factory.mktemp("kbuild")
+    tree = linux_image.copy(cached, folder / "linux")
+    logging_tool(folder / "ld", "ld", folder / "ld.log")
+    path = f"{folder}:{os.environ['PATH']}"
+    done = buildplug("kbuild", "--paravirt", tree, "--", "bzImage", env={"PATH": path})
     assert done.returncode == 0, done.stdout + done.stderr
     return tree
 
@@ -163,6 +165,11 @@ def check_kallsyms(linux: Linux, output: str, tree: Path, linux_tree: Path) -> N
 
 
 @pytest.mark.slow  # its headers are patched: Linux is compiled anew
+def test_there_is_one_link_with_paravirt_sites_too(paravirt_tree: Path) -> None:
+    assert links(paravirt_tree) == 1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["bare", "xen"])
 def test_paravirt_sites_hold_what_the_reference_says(
     linux: Linux, paravirt_tree: Path, backend: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
