@@ -6,6 +6,7 @@ shared machine.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -36,10 +37,12 @@ class Cost:
 
 
 def run(command: Sequence[str | Path], cwd: Path) -> Cost:
-    """Runs a command, which must succeed, and discards its output."""
+    """Runs a command, which must succeed, and discards its output. Python keeps the bytecode of ours, as when it is
+    installed, whatever the environment says."""
     words = [str(word) for word in command]
     launched = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")), *words]
-    done = subprocess.run(launched, cwd=cwd, stdout=subprocess.PIPE, text=True, check=True)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(launched, cwd=cwd, env=env, stdout=subprocess.PIPE, text=True, check=True)
     seconds, processor, peak, status = map(float, done.stdout.split())
     if status:
         sys.exit(f"bench: {' '.join(words)}: exit status {status:.0f}")

@@ -15,6 +15,7 @@ of codes so far; ties go to the lowest second, then first code. The bytes theref
 from collections.abc import Callable, Sequence
 from dataclasses import field
 from functools import lru_cache
+from operator import ne
 
 import numpy as np
 
@@ -84,7 +85,8 @@ def encode(
         raise BuildplugError(where, f"expected less than {1 << 24} symbols, found {len(names)}", "exclude some")
     if held == PERCPU:
         types = np.where(_percpu(addresses, names), ord("A"), types).astype("u1")
-    order, seqs = _orders(addresses, types, names)
+    name, order = _orders(addresses, types, names)
+    seqs = np.argsort(name[order], kind="stable")
     absolute = (types & ~np.uint8(32) == ord("A")) & (held == PERCPU)
     moving = order[~absolute[order]]
     base = int(addresses[moving[0]]) if len(moving) else 0
@@ -103,7 +105,7 @@ def encode(
         offsets = (addresses - np.uint64(base)).astype("<u4")
         if held == PERCPU:
             offsets = np.where(absolute, addresses.astype("<u4"), ~offsets).view("<i4")
-    stream, markers, tokens = _names(types[order].tobytes(), tuple(map(names.__getitem__, order.tolist())))
+    stream, markers, tokens = _names(types, names, name, order)
     return Kallsyms(
         offsets[order], base, stream, markers, seqs.astype(">u4").view("u1").reshape(-1, 4)[:, 1:].tobytes(),
         b"".join(token + b"\0" for token in tokens),
@@ -122,20 +124,19 @@ def _percpu(addresses: Array, names: Sequence[bytes]) -> Array:
 
 
 def _orders(addresses: Array, types: Array, names: Sequence[bytes]) -> tuple[Array, Array]:
-    """The symbols in the order of the tables, and their numbers there in the order of names."""
+    """The rank of each symbol's name, and the symbols in the order of the tables."""
     name, underscores, assigned = _ranks(tuple(names))
     weak = (types == ord("w")) | (types == ord("W"))
-    order = np.lexsort((name, underscores, assigned, weak, addresses))
-    return order, np.argsort(name[order], kind="stable")
+    return name, np.lexsort((name, underscores, assigned, weak, addresses))
 
 
 @lru_cache(maxsize=1)  # the draft and the final image mostly have the same names
 def _ranks(names: tuple[bytes, ...]) -> tuple[Array, Array, Array]:
     """For each name: its rank, its number of leading underscores, whether a linker script assigned it."""
     ranked = sorted(range(len(names)), key=names.__getitem__)
-    new = [i == 0 or names[ranked[i - 1]] != names[at] for i, at in enumerate(ranked)]
+    ordered = list(map(names.__getitem__, ranked))
     name = np.zeros(len(names), "i8")
-    name[ranked] = np.cumsum(new)
+    name[ranked] = np.cumsum([True, *map(ne, ordered[1:], ordered)][: len(names)])
     table = Names.of(names)
     return name, table.leading(b"_"), _assigned(table)
 
@@ -152,9 +153,23 @@ def _assigned(names: Names) -> Array:
     return double & bound & (names.lengths >= 8)
 
 
-@lru_cache(maxsize=1)  # as above
-def _names(types: bytes, names: tuple[bytes, ...]) -> tuple[bytes, Array, list[bytes]]:
-    """The encoded names, the markers and the tokens."""
+def _names(types: Array, names: Sequence[bytes], name: Array, order: Array) -> tuple[bytes, Array, list[bytes]]:
+    """The encoded names in the order of the tables, the markers and the tokens. `name`: the rank of each name."""
+    same = np.lexsort((types, name))  # an order that depends on names and letters alone
+    codes, starts, tokens = _entries(types[same].tobytes(), tuple(map(names.__getitem__, same.tolist())))
+    number = np.empty(len(same), "i8")
+    number[same] = np.arange(len(same))
+    number = number[order]
+    sizes = np.diff(starts)[number]
+    at = np.cumsum(sizes) - sizes
+    stream = codes[np.repeat(starts[number] - at, sizes) + np.arange(len(codes))]
+    return stream.tobytes(), at[::MARKER].astype("<u4"), tokens
+
+
+@lru_cache(maxsize=1)  # a forecast, the draft and the final image mostly have the same symbols at other addresses
+def _entries(types: bytes, names: tuple[bytes, ...]) -> tuple[Array, Array, list[bytes]]:
+    """The encoded names with their lengths (u1), where each starts and the last ends, and the tokens. What a name is
+    encoded as does not depend on the order of names."""
     flat = np.frombuffer(b"\0\0".join([b"", *names, b""]), "u1").astype("u2")
     zeros = np.flatnonzero(flat == 0)  # two before each name, replaced by the separator and its type
     flat[zeros[0::2]] = BETWEEN
@@ -162,10 +177,10 @@ def _names(types: bytes, names: tuple[bytes, ...]) -> tuple[bytes, Array, list[b
     codes, tokens = _tokens(flat[:-1])
     at = np.flatnonzero(codes == BETWEEN)
     lengths = np.diff(at) - 1
-    at, long = at[:-1], lengths > 127
-    codes[at] = lengths & 127 | long << 7
-    stream = np.insert(codes[:-1], at[long] + 1, lengths[long] >> 7).astype("u1")
-    return stream.tobytes(), (at + np.cumsum(long) - long)[::MARKER].astype("<u4"), tokens
+    first, long = at[:-1], lengths > 127
+    codes[first] = lengths & 127 | long << 7
+    stream = np.insert(codes[:-1], first[long] + 1, lengths[long] >> 7).astype("u1")
+    return stream, at + np.cumsum(np.append(0, long)), tokens
 
 
 def _tokens(text: Array) -> tuple[Array, list[bytes]]:
