@@ -24,6 +24,15 @@ test-linux: ARCH ?= x86_64
 test-linux: setup-test
 	BUILDPLUG_LINUX=$(VERSION) BUILDPLUG_LINUX_ARCH=$(ARCH) $(RUN) -m pytest $(if $(filter x86_64,$(ARCH)),-m "linux or slow",-m linux -k $(ARCH)-$(VERSION) tests/linux)
 
+# The same with all versions and architectures whose sources there are: builds each that is not in the cache, and tests once.
+test-linux-all: setup-test
+	-$(RUN) -m tests.linux_image 6.1
+	-$(RUN) -m tests.linux_image 6.12
+	-$(RUN) -m tests.linux_image 7.3
+	-$(RUN) -m tests.linux_cross arm64
+	-$(RUN) -m tests.linux_cross riscv
+	$(RUN) -m pytest -m "linux or slow"
+
 # All figures; those beside Linux's own kallsyms and link stage need what test-linux builds.
 bench: setup-test
 	@.ci/packages valgrind=valgrind
@@ -64,4 +73,4 @@ $(VENV)/ready: pyproject.toml
 clean:
 	rm -rf $(VENV) sample_kernel/build
 
-.PHONY: demo test test-kernels test-linux bench fuzz kills setup setup-test clean
+.PHONY: demo test test-kernels test-linux test-linux-all bench fuzz kills setup setup-test clean
