@@ -29,8 +29,10 @@ test-linux-all: setup-test
 	-$(RUN) -m tests.linux_image 6.1
 	-$(RUN) -m tests.linux_image 6.12
 	-$(RUN) -m tests.linux_image 7.3
-	-$(RUN) -m tests.linux_cross arm64
-	-$(RUN) -m tests.linux_cross riscv
+	-$(RUN) -m tests.linux_cross arm64 6.12
+	-$(RUN) -m tests.linux_cross arm64 7.3
+	-$(RUN) -m tests.linux_cross riscv 6.12
+	-$(RUN) -m tests.linux_cross riscv 7.3
 	$(RUN) -m pytest -m "linux or slow"
 
 # All figures; those beside Linux's own kallsyms and link stage need what test-linux builds.
