@@ -17,6 +17,7 @@ from elftools.elf.sections import SymbolTableSection
 
 from buildplug.arch.x86 import X86_64
 from buildplug.base.process import run
+from buildplug.linux.versions import enabled_options
 
 INVERTED = 1 << 15  # ALTINSTR_FLAG_INV: where the feature is missing
 ALTERNATIVE = struct.Struct("<iiHBB")  # struct alt_instr: offsets of code and replacement, feature, their lengths
@@ -178,7 +179,8 @@ def members(tree: Path) -> Members:
     asked = {name: f"offsetof({of}, {name})" for name in sorted(names)} | {"end": f"offsetofend({of}, {PARTS[-1]})"}
     asked |= {name: f"X86_FEATURE_{name}" for name in FEATURES}
     lines = [f'asm(".ascii \\"->{name} %c0\\"" :: "i" ({value}));' for name, value in asked.items()]
-    head = "#include <linux/stddef.h>\n#include <asm/paravirt.h>\nvoid members(void);\nvoid members(void)\n{\n"
+    headers = ("linux/types.h", "linux/stddef.h", "asm/cpufeatures.h", "asm/paravirt.h")
+    head = "".join(f"#include <{name}>\n" for name in headers) + "void members(void);\nvoid members(void)\n{\n"
     source.write_text(head + "\n".join(lines) + "\n}\n")
     run(["make", "arch/x86/kernel/buildplug_members.s"], tree, "compile to assembly")
     text = source.with_suffix(".s").read_text()
@@ -189,6 +191,7 @@ def members(tree: Path) -> Members:
     )
 
 
+OPTIONAL = re.compile(r"^#ifdef CONFIG_(\w+)\n((?:[^#].*\n|\n)*)#endif", re.MULTILINE)
 FUNCTION = re.compile(r"^\w[^;{}]*?\b(\w+)\([^;{}]*\)\n\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 ASSIGNED = re.compile(r"pv_ops\.(\w+\.\w+) = (?:(PV_CALLEE_SAVE)|__PV_IS_CALLEE_SAVE)?\(?&?(\w+)\)?;")
 FIRST = ("xen_start_kernel", "xen_init_irq_ops", "xen_init_mmu_ops")  # before the other functions that assign
@@ -197,6 +200,8 @@ FIRST = ("xen_start_kernel", "xen_init_irq_ops", "xen_init_mmu_ops")  # before t
 def xen_assigns(tree: Path) -> dict[str, str]:
     """What Xen's code assigns to members of pv_ops, by its source; of several the last. Locks are not in it."""
     text = "".join((tree / "arch/x86/xen" / name).read_text() for name in ("enlighten_pv.c", "irq.c", "mmu_pv.c"))
+    enabled = enabled_options(tree / ".config")
+    text = OPTIONAL.sub(lambda block: block[2] if block[1] in enabled else "", text)
     ordered = sorted(FUNCTION.findall(text), key=lambda function: function[0] not in FIRST)
     assigned = [found for _, code in ordered for found in ASSIGNED.findall(code)]
     assert len(assigned) == len(ASSIGNED.findall(text))
