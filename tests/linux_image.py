@@ -147,6 +147,15 @@ def typed(linux: Linux) -> Path:
     return made(_tree(config), partial(_build, config, words=FIXED))
 
 
+def by_llvm(linux: Linux, llvm: str) -> Path:
+    """A tree compiled and linked by clang and lld, as make's LLVM= says, which takes as long again. Raises
+    BuildplugError."""
+    with _alone(_tree(linux, "packages")):
+        _install(linux)
+    words = (f"LLVM={llvm}",)
+    return made(_tree(linux, words), partial(_build, linux, words=words))
+
+
 @contextmanager
 def _alone(tree: Path) -> Iterator[None]:
     """Waits until nobody else is at that tree."""
@@ -233,9 +242,9 @@ def _build(linux: Linux, tree: Path, words: Sequence[str] = ()) -> None:
     """Unpacks Linux into an empty folder and builds vmlinux there."""
     enable = [word for option in linux.config for word in ("-e", option)]
     run(["tar", "-xf", linux.source, "--strip-components=1"], tree, "unpack Linux")
-    run(["make", "tinyconfig"], tree, "configure Linux")
+    run(["make", *words, "tinyconfig"], tree, "configure Linux")
     run(["scripts/config", *enable], tree, "configure Linux")
-    run(["make", "olddefconfig"], tree, "configure Linux")
+    run(["make", *words, "olddefconfig"], tree, "configure Linux")
     run(["make", f"-j{os.cpu_count()}", *words, "vmlinux"], tree, "build Linux")
 
 
