@@ -205,10 +205,11 @@ def _result(command: Sequence[str | Path], what: str, status: int, output: str, 
 
 
 def run_in_foreground(command: Sequence[str | Path], what: str) -> None:
-    """Runs a program on this process's streams. Raises BuildplugError if it is missing or fails."""
+    """Runs a program on this process's streams, and on the pipe of a make that started us, by which makes share their
+    jobs. Raises BuildplugError if it is missing or fails."""
     words = [str(word) for word in command]
     try:
-        status = subprocess.run(words, check=False).returncode
+        status = subprocess.run(words, check=False, close_fds=False).returncode
     except (OSError, ValueError) as error:
         raise BuildplugError(words[0], f"cannot be run to {what}: {error}", "install it") from None
     if status:
@@ -275,7 +276,9 @@ def capture(command: Sequence[str], env: Mapping[str, str], meanwhile: Callable[
     BuildplugError if it cannot be run."""
     pipe = subprocess.PIPE
     try:
-        process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+        process = subprocess.Popen(
+            command, env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, close_fds=False
+        )  # with the pipe of a make, as above: -flto=jobserver
     except (OSError, ValueError) as error:
         raise BuildplugError(command[0], f"cannot be run: {getattr(error, 'strerror', None) or error}") from None
     with process, _killed_in_failure(process):

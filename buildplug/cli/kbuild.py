@@ -26,9 +26,11 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     if options.revert:
-        kbuild.revert(options.tree)
+        with kbuild.alone(options.tree):
+            kbuild.revert(options.tree)
     elif options.apply:
-        kbuild.apply(options.tree, options.make, paravirt=options.paravirt)
+        with kbuild.alone(options.tree):
+            kbuild.apply(options.tree, options.make, paravirt=options.paravirt)
     else:
         supervise(partial(kbuild.revert, options.tree))
         kbuild.build(options.tree, options.make or ["bzImage"], paravirt=options.paravirt)

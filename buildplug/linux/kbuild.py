@@ -4,12 +4,14 @@ The patch only adds lines, and each ends with a mark. Removing the marked lines 
 killed build left them in. Modification times are not restored, so make notices both the patch and its removal.
 """
 
+import fcntl
 import os
 import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from buildplug.base import files
@@ -53,15 +55,42 @@ def revert(tree: Path, but: Iterable[str] = ()) -> None:
 
 def build(tree: Path, arguments: list[str], *, paravirt: bool) -> None:
     """Patches the tree, runs make in it, and reverts the patch. Raises BuildplugError."""
+    with alone(tree):
+        try:
+            apply(tree, arguments, paravirt=paravirt)
+        except KeyboardInterrupt:
+            to_the_end(lambda: revert(tree))
+            raise
+        try:
+            run_in_foreground(["make", "-C", tree, *arguments], "build Linux")
+        finally:
+            to_the_end(lambda: revert(tree))
+
+
+@contextmanager
+def alone(tree: Path) -> Iterator[None]:
+    """Raises BuildplugError if another build of ours runs in the sources: one would take out the patch of the other."""
+    sourced = sources(tree)
     try:
-        apply(tree, arguments, paravirt=paravirt)
-    except KeyboardInterrupt:
-        to_the_end(lambda: revert(tree))
-        raise
+        folder = os.open(sourced, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # what is no tree is refused for that
+        yield
+        return
     try:
-        run_in_foreground(["make", "-C", tree, *arguments], "build Linux")
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(folder)
+        raise BuildplugError(
+            sourced,
+            "expected no other build in this tree, found a buildplug kbuild that runs",
+            "wait for it, or build in a tree of its own",
+        ) from None
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
     finally:
-        to_the_end(lambda: revert(tree))
+        os.close(folder)
 
 
 def sources(tree: Path) -> Path:

@@ -2,7 +2,11 @@
 
 import os
 import re
+import shlex
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,9 @@ from tests.samples import buildplug, edit, one_line
 
 OLD, NEW, NEWEST = STAGES
 EMPTIED = OLD.emptied
+COMMAND = (sys.executable, "-m", "buildplug", "kbuild")
+# root without the right to write what is not writable
+PLAIN_USER = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override") if os.geteuid() == 0 else ()
 AUTO = "include/config/auto.conf"  # what the script knows of the configuration
 
 
@@ -170,6 +177,49 @@ def test_a_build_that_fails_is_an_error_and_leaves_the_tree_as_it_was(tree: Path
     done = buildplug("kbuild", tree, "--", "fails")
     assert done.returncode == 1
     assert "make: build Linux failed with exit status 2" in one_line(done.stderr)
+    assert state(tree) == before
+
+
+@pytest.mark.parametrize("words", [[], ["--apply"], ["--revert"]])
+def test_while_a_build_runs_another_is_refused_and_changes_nothing(old_tree: Path, words: list[str]) -> None:
+    edit(old_tree / "Makefile", ("fails:", "waits: ; touch started; until [ -e go ]; do sleep 0.02; done\nfails:"))
+    before = state(old_tree)
+    with subprocess.Popen([*COMMAND, old_tree, "--", "-s", "waits"]) as build:
+        while not (old_tree / "started").exists():
+            time.sleep(0.02)
+        patched = state(old_tree)
+        done = buildplug("kbuild", *words, old_tree)
+        assert done.returncode == 1
+        assert "expected no other build in this tree" in one_line(done.stderr)
+        assert state(old_tree) == patched
+        (old_tree / "go").touch()
+        assert build.wait() == 0
+    for name in ("started", "go"):
+        (old_tree / name).unlink()
+    assert state(old_tree) == before
+
+
+def test_a_path_with_spaces_and_a_jobserver_are_no_hindrance(tmp_path: Path, stage: LinkStage) -> None:
+    tree = written(tmp_path / "a tree of 'Linux'", stage)
+    before = state(tree)
+    (tmp_path / "Makefile").write_text("all: ; +$(COMMAND)\n")
+    command = shlex.join([*COMMAND, str(tree)])
+    said = tool("make", "-j3", f"COMMAND={command}", cwd=tmp_path)
+    assert "\n2\n" in said
+    assert "jobserver" not in said
+    assert state(tree) == before
+
+
+@pytest.mark.parametrize("words", [[], ["--apply"]])
+def test_a_tree_that_cannot_be_written_is_an_error(tree: Path, words: list[str]) -> None:
+    before = state(tree)
+    (tree / "scripts").chmod(0o555)
+    try:
+        done = subprocess.run([*PLAIN_USER, *COMMAND, *words, tree], capture_output=True, text=True, check=False)
+    finally:
+        (tree / "scripts").chmod(0o755)
+    assert done.returncode == 1
+    assert f"{SCRIPT}: cannot be written" in one_line(done.stderr)
     assert state(tree) == before
 
 
