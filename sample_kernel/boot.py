@@ -151,7 +151,7 @@ def read_memory_at(
                     if line.rstrip() == last:
                         break
                 else:
-                    raise BuildplugError(qemu[0], f"expected the kernel to say {last!r}, found: {''.join(lines[-3:])}")
+                    raise BuildplugError(qemu[0], f"expected the kernel to say {last!r}, found: {''.join(lines[-12:])}")
                 output = "".join(lines)
                 contents = list(_read(control, regions(output), Path(folder) / "dump", physical))
             finally:
