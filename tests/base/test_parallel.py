@@ -1,5 +1,6 @@
 """Work by two processes: the results of one."""
 
+import gc
 import os
 import signal
 import time
@@ -87,6 +88,7 @@ def test_child_does_not_outlive_an_interruption() -> None:
 
 
 def test_no_descriptor_is_left_open() -> None:
+    gc.collect()  # else what other tests left may be closed meanwhile
     before = sorted(Path("/proc/self/fd").iterdir())
     each(process, 2, LARGE)
     assert sorted(Path("/proc/self/fd").iterdir()) == before
@@ -96,6 +98,7 @@ def test_work_is_done_where_no_other_process_can_be_started(monkeypatch: pytest.
     def fail() -> int:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
+    gc.collect()
     before = sorted(Path("/proc/self/fd").iterdir())
     monkeypatch.setattr(os, "fork", fail)
     assert each(process, 2, LARGE) == [os.getpid()] * 2
