@@ -21,6 +21,7 @@ from buildplug.base.process import run
 from buildplug.linux import kbuild
 from buildplug.linux.versions import STAGES, LinkStage
 
+INSTALL = Path(__file__).parents[1] / ".ci/packages"  # of what is not needed but by a test
 PACKAGES = ("flex", "bison", "bc", "libelf-dev", "libssl-dev", "kmod", "cpio", "rsync", "pahole")
 XEN = re.compile(r"xen-hypervisor-([\d.]+)-amd64")  # its package, by its version
 # What tinyconfig lacks for a kernel that prints, boots under QEMU and Xen, and has every kind of patched site.

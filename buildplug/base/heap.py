@@ -10,7 +10,7 @@ KEPT = 256 << 20  # bytes
 @cache
 def keep_freed() -> None:
     """Keeps freed memory for what comes next. By default glibc gives that of each large array back, and the next one
-    has the kernel clear as many pages: a tenth of an extraction. Does nothing where the C library is another."""
+    has the kernel clear as many pages. Does nothing where the C library is another."""
     import ctypes  # lazy, as few commands need it; numpy has imported it
 
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -262,13 +262,7 @@ class Pipeline:
         return {*self.compiled_from, *rules, *sources.templates(c), c.root / c.path.name}
 
     def _look_ahead(self) -> None:
-        look_ahead(self.config.tables, self._warm_up)
-
-    def _warm_up(self) -> None:
-        from buildplug.stage import templating  # noqa: F401  # which `generate` needs
-
-        for path in self._named:
-            files.digest(path)
+        look_ahead(self.config.tables, ["buildplug.stage.templating"], lambda: map(files.digest, self._named))
 
     @cached_property
     def _line(self) -> LinkLine:

@@ -1,6 +1,7 @@
 """What passes behind a link do at any rate, done while the linker runs: it leaves the other processors idle."""
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from importlib import import_module
 
@@ -10,10 +11,12 @@ from buildplug.config.project import WantedTable
 FOR_OPS = ("buildplug.backends.cache_lines", "buildplug.backends.clobbers", "buildplug.runtime.fixup")
 
 
-def look_ahead(tables: Sequence[WantedTable], more: Callable[[], object] = lambda: None) -> None:
-    """Imports what the tables need, and calls what leaves its results in a cache. What fails is left to the pass that
-    needs it, which says why."""
+def look_ahead(
+    tables: Sequence[WantedTable], modules: Sequence[str] = (), cached: Callable[[], Iterable[object]] = tuple
+) -> None:
+    """Imports what the tables need, and `modules`; then goes through `cached`, whose results are kept where they are
+    made. What fails is left to the pass that needs it, which says why."""
     with suppress(Exception):
-        for name in FOR_OPS if any(table.ops for table in tables) else ():
+        for name in (*modules, *(FOR_OPS if any(table.ops for table in tables) else ())):
             import_module(name)
-        more()
+        deque(cached(), maxlen=0)

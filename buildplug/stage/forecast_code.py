@@ -63,7 +63,7 @@ def _against(image: Image, origin: Origin, chosen: Targets) -> Array:
     symbols = np.where(origin.symbols >= 0, origin.symbols, 0)
     named = (origin.symbols >= 0) & (chosen.containing(image.symbols["value"][symbols]) >= 0)
     named &= one.symbols["section"] < SHN_LORESERVE
-    names = [image.name_of(int(symbol)) for symbol in chosen.selected]
+    names = image.names_of(chosen.selected)
     elsewhere = np.flatnonzero(one.symbols["section"] == SHN_UNDEF)
     elsewhere = elsewhere[one.name_table.among([name.encode() for name in names])[elsewhere]]
     index = dict(zip(names, chosen.selected.tolist(), strict=True))

@@ -9,11 +9,12 @@ import pytest
 from buildplug.base.data import build_system
 from buildplug.linux.versions import SCRIPT
 from tests.conftest import tool
+from tests.linux.conftest import kbuilt
 from tests.linux.test_kbuild_linux import symbols
 from tests.linux_boot import boot_cross
-from tests.linux_cross import BUILT, Cross, copy, link_words
+from tests.linux_cross import BUILT, Cross, link_words
 from tests.linux_image import FORMS
-from tests.samples import buildplug, logging_tool
+from tests.samples import buildplug
 
 pytestmark = pytest.mark.linux
 OURS = ("__bp_kallsyms", "____bp_kallsyms")  # symbols of our tables, which kallsyms leave out
@@ -22,16 +23,6 @@ OURS = ("__bp_kallsyms", "____bp_kallsyms")  # symbols of our tables, which kall
 @pytest.fixture(scope="module")
 def tree(cross: Cross, cross_image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return kbuilt(cross, cross_image, tmp_path_factory.mktemp("kbuild"))
-
-
-def kbuilt(cross: Cross, image: Path, folder: Path) -> Path:
-    """A copy of the cached tree, its Image built with our stage; the linker's runs in ld.log."""
-    tree = copy(image.parent.parent, folder / "linux")
-    logging_tool(folder / cross.ld, cross.ld, folder / "ld.log")
-    (tree / BUILT / cross.linked).unlink()
-    done = buildplug("kbuild", tree, "--", *cross.words, "Image", env={"PATH": f"{folder}:{os.environ['PATH']}"})
-    assert done.returncode == 0, done.stdout + done.stderr
-    return tree
 
 
 def linked(cross: Cross, tree: Path) -> list[str]:

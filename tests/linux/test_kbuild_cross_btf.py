@@ -7,8 +7,7 @@ import pytest
 
 from buildplug.image.elf import Image
 from tests import linux_cross
-from tests.conftest import small_cross
-from tests.linux.test_kbuild_cross import check_booted, check_letters, kbuilt, linked
+from tests.linux.test_kbuild_cross import check_booted, check_letters, linked
 from tests.linux_boot import boot_cross
 from tests.linux_cross import BUILT, Cross
 from tests.linux_image import FORMS
@@ -19,17 +18,6 @@ pytestmark = [pytest.mark.linux, pytest.mark.slow]  # Linux is compiled anew
 @pytest.fixture(scope="module", params=linux_cross.LONG_TERM, ids=lambda cross: f"{cross.name}-{cross.version}")
 def cross(request: pytest.FixtureRequest) -> Cross:
     return linux_cross.typed(request.param)
-
-
-@pytest.fixture(scope="module")
-def stock(cross: Cross) -> Path:
-    """The image that Linux's own stage has built."""
-    return small_cross(cross)
-
-
-@pytest.fixture(scope="module")
-def tree(cross: Cross, stock: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return kbuilt(cross, stock, tmp_path_factory.mktemp("kbuild"))
 
 
 def test_there_are_two_links_that_for_pahole_and_one_more(cross: Cross, tree: Path) -> None:

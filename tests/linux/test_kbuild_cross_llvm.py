@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests import linux_cross
-from tests.conftest import small_cross
-from tests.linux.test_kbuild_cross import check_booted, check_kallsyms, check_letters, check_makes, kbuilt, linked
+from tests.linux.test_kbuild_cross import check_booted, check_kallsyms, check_letters, check_makes, linked
 from tests.linux_cross import Cross
 
 pytestmark = [pytest.mark.linux, pytest.mark.slow]  # Linux is compiled anew
@@ -17,17 +16,6 @@ pytestmark = [pytest.mark.linux, pytest.mark.slow]  # Linux is compiled anew
 def cross(request: pytest.FixtureRequest) -> Cross:
     found: Cross = request.param
     return replace(found, llvm="-19")
-
-
-@pytest.fixture(scope="module")
-def stock(cross: Cross) -> Path:
-    """The image that Linux's own stage has built."""
-    return small_cross(cross)
-
-
-@pytest.fixture(scope="module")
-def tree(cross: Cross, stock: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return kbuilt(cross, stock, tmp_path_factory.mktemp("kbuild"))
 
 
 def test_there_is_one_link_and_then_none(cross: Cross, tree: Path) -> None:

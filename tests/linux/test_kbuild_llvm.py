@@ -1,6 +1,5 @@
 """Linux compiled by clang and linked by lld, with our link stage."""
 
-import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from tests.linux.test_kbuild_linux import BZIMAGE, symbols
 from tests.linux_boot import boot
 from tests.samples import buildplug
 
+PROGRAMS = {"clang": "clang", "ld.lld": "lld", "llvm-nm": "llvm"}  # and their packages
 pytestmark = [pytest.mark.linux, pytest.mark.slow]  # Linux is compiled anew
 
 
@@ -20,9 +20,8 @@ pytestmark = [pytest.mark.linux, pytest.mark.slow]  # Linux is compiled anew
 def test_kallsyms_of_the_booted_kernel_equals_system_map(
     linux: linux_image.Linux, linux_tree: Path, llvm: str, tmp_path: Path
 ) -> None:
-    for program in ("clang", "ld.lld", "llvm-nm"):
-        if not shutil.which(program + llvm.removeprefix("1")):
-            pytest.skip(f"no {program}{llvm.removeprefix('1')}")
+    version = llvm.removeprefix("1")
+    tool(linux_image.INSTALL, *(f"{name}{version}={of}{version}" for name, of in PROGRAMS.items()))
     tree = linux_image.copy(linux_image.by_llvm(linux, llvm), tmp_path / "linux")
     done = buildplug("kbuild", tree, "--", f"LLVM={llvm}", "bzImage")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -11,7 +11,6 @@ from tests.linux.test_kbuild_linux import BZIMAGE
 from tests.samples import buildplug
 
 pytestmark = [pytest.mark.linux, pytest.mark.slow]  # both compile what names the time of the build anew
-PACKAGES = Path(__file__).parents[2] / ".ci/packages"
 MAKE = ("bindeb-pkg", "DPKG_FLAGS=-d", "-j2", "-s", *linux_image.FIXED)
 
 
@@ -32,7 +31,7 @@ def unpacked(folder: Path) -> dict[str, dict[str, bytes]]:
 def test_packages_have_what_those_of_the_stock_build_have(
     linux: linux_image.Linux, linux_tree: Path, tmp_path: Path
 ) -> None:
-    tool(PACKAGES, "dh=debhelper", "dpkg-buildpackage=dpkg-dev", "rsync=rsync")
+    tool(linux_image.INSTALL, "dh=debhelper", "dpkg-buildpackage=dpkg-dev", "rsync=rsync")
     stock, ours = (linux_image.copy(linux_tree, tmp_path / name / "linux") for name in ("stock", "ours"))
     tool("make", "-C", stock, *MAKE)
     done = buildplug("kbuild", ours, "--", *MAKE, timeout=1800)
