@@ -4,14 +4,16 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 
 from buildplug.base.errors import BuildplugError
 from buildplug.base.interruption import to_the_end
 
 SCRATCH = ".buildplug-tmp"  # suffix of temporary files
 MOST = 64 << 20  # bytes of a text
+PIECE = 8 << 20  # bytes that a digest is made of at a time: a thread waits for others between two pieces
 CLOCK = 10_000_000  # nanoseconds that the clock of a file system may be behind ours
 
 
@@ -100,41 +102,49 @@ def is_special(path: Path) -> bool:
 
 
 _digests = dict[tuple[int, ...], str]()  # stamp of a file -> its digest
+_reading = dict[Path, Thread]()  # file -> the thread that makes its digest
 
 
 def digest(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal; builds ask several times for that of an image, which is read once.
     Raises BuildplugError."""
-    return _digest(path)[1]
+    if thread := _reading.pop(path, None):
+        thread.join()
+    return _digest(path)
 
 
 def read_ahead(*paths: Path) -> None:
-    """Has digest() know those of some large files, which two processes read. Raises BuildplugError."""
-    from buildplug.base import parallel  # lazy, as few have any
+    """Starts threads that make the digests of files, for which digest() then waits: other processors do that while
+    this one goes on. A file that cannot be read is left to digest()."""
 
-    large = [path for path in paths if path.stat().st_size >= parallel.LARGE]
-    for stamp, found in parallel.each(lambda number: _digest(large[number]), len(large), parallel.LARGE):
-        if stamp:
-            _digests[stamp] = found
+    def make(path: Path) -> None:
+        with suppress(BuildplugError):
+            _digest(path)
+
+    for path in paths:
+        _reading[path] = Thread(target=make, args=(path,), daemon=True)
+        _reading[path].start()
 
 
-def _digest(path: Path) -> tuple[tuple[int, ...], str]:
-    """digest(), and the stamp by which it may be remembered; empty if it may not."""
+def _digest(path: Path) -> str:
     import hashlib
 
+    found = hashlib.sha256()
     try:
         with path.open("rb") as file:
             said, now = os.fstat(file.fileno()), time.time_ns()
             stamp = (said.st_dev, said.st_ino, said.st_size, said.st_mtime_ns, said.st_ctime_ns)
             if stamp in _digests:
-                return stamp, _digests[stamp]
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+                return _digests[stamp]
+            buffer = memoryview(bytearray(min(said.st_size + 1, PIECE)))
+            while size := file.readinto(buffer):
+                found.update(buffer[:size])
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise BuildplugError(path, f"cannot be read: {getattr(error, 'strerror', error)}") from None
     coarse = not said.st_mtime_ns % CLOCK and not said.st_ctime_ns % CLOCK  # a file system with whole seconds
     if not coarse and now - max(said.st_mtime_ns, said.st_ctime_ns) > CLOCK:  # else it may be written with this stamp
-        _digests[stamp] = found
-    return (stamp if stamp in _digests else ()), found
+        _digests[stamp] = found.hexdigest()
+    return found.hexdigest()
 
 
 def share(source: Path, scratch: Path) -> None:

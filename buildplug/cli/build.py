@@ -41,7 +41,7 @@ def run(options: Namespace) -> None:
 
 
 def _build_directories(given: dict[str, str]) -> Iterator[Path]:
-    """Where the last build with these options may have left its list of stamps."""
+    """Where the last build with these options may have left its list of stamps; each once."""
     if given["build"]:
         yield Path(given["build"])
         return
@@ -52,8 +52,9 @@ def _build_directories(given: dict[str, str]) -> Iterator[Path]:
 
     with suppress(OSError, ValueError, AttributeError):
         data = tomllib.loads(config.read_text())
-        for kernel in (data.get("kernel", {}), *(arch.get("kernel", {}) for arch in data.get("arch", {}).values())):
-            yield config.parent / str(kernel.get("build", "build"))
+        kernels = [data.get("kernel", {}), *(arch.get("kernel", {}) for arch in data.get("arch", {}).values())]
+        named = dict.fromkeys(str(kernel.get("build", "build")) for kernel in kernels)
+        yield from (config.parent / name for name in named if name != "build")
 
 
 def _build(options: Namespace) -> Path:

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import field, replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -163,6 +164,9 @@ class Config:
 
     def relative(self, path: Path) -> str:
         """A path for tools: relative to the project's root, so that no build path gets into an object."""
+        said, above = str(path), f"{self.root}{os.sep}"
+        if said.startswith(above) and ".." not in said:
+            return said.removeprefix(above)  # the same, in less time
         return os.path.relpath(path, self.root)
 
     @property
@@ -275,16 +279,16 @@ def source_folders(config: Config) -> set[Path]:
     return {path for path in found if path.is_dir() and not path.is_relative_to(config.build)}
 
 
-def _built(source: Path, build: Path) -> bool:
-    """Whether a file is in this build directory, or in another one, recognised by its state file."""
-    return source.is_relative_to(build) or any((folder / STATE).exists() for folder in source.parents)
-
-
 def _sources(path: Path, root: Path, wanted: Compile, build: Path) -> tuple[str, ...]:
+    @cache
+    def built(folder: Path) -> bool:
+        """Whether a folder is in this build directory, or in another one, recognised by its state file."""
+        return folder == build or (folder / STATE).exists() or (folder != folder.parent and built(folder.parent))
+
     found = set[str]()
     for pattern in wanted.sources:
         try:
-            matches = [p for p in in_order(root.glob(pattern)) if p.is_file() and not _built(p.resolve(), build)]
+            matches = [p for p in in_order(root.glob(pattern)) if p.is_file() and not built(p.resolve().parent)]
         except (ValueError, NotImplementedError) as error:
             raise BuildplugError(f"{path}: compile.sources", f"{pattern!r}: {error}") from None
         if not matches:

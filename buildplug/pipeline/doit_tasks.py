@@ -66,9 +66,8 @@ class Pipeline:
         )  # fmt: skip
         compilers = [compiler.compiler(wanted, suffix) for suffix in (".c", ".S")]
         self.assembler = (compilers, fingerprints.program(wanted.toolchain.cc))  # what assembles tables
-        variables = fingerprints.variables()
-        made = repr((fingerprints.own_digest(), variables, wanted.arch.name, wanted.tables, self.assembler))
-        self.settings = sha256(made.encode(errors="surrogateescape")).hexdigest()
+        self.tables = _digest(wanted.tables)
+        self.settings = _digest(wanted.arch.name, self.tables, self.assembler)
         self.objects = [wanted.object_of(source) for source in self.sources]
         self.link_inputs = self.objects + [wanted.root / name for name in wanted.link.objects]
         if wanted.link.script:
@@ -80,7 +79,7 @@ class Pipeline:
         rules = [path for table in c.tables for path in table.files]
         links = [[c.toolchain.ld, *c.link.flags], c.link, fingerprints.program(c.toolchain.ld)]
         templates = [*data.templates(), *sources.templates(c)]
-        wanted = [c.tables, *map(fingerprints.program, c.table_programs)]
+        wanted = [self.tables, *map(fingerprints.program, c.table_programs)]
         draft, relink = (self._read_by(output) for output in (self.draft_link, self.relinked))
         s, inputs = self.stage, [*(c.root / name for name in c.sources), c.root / c.path.name, *rules]
         tables = [s.placement, s.script, *s.objects, s.anchors, self.draft_link]
@@ -94,7 +93,7 @@ class Pipeline:
             self.draft_link,
         )
         yield self._task("extract", self.extract, [self.draft_link, *rules], s.extracted, wanted)
-        yield self._task("generate", self.generate, [*s.extracted, *templates], [*s.texts, s.anchors], c.tables)
+        yield self._task("generate", self.generate, [*s.extracted, *templates], [*s.texts, s.anchors], self.tables)
         yield self._task("assemble", self.assemble, s.assembled, s.objects, self.assembler)
         yield self._task("relink", self.relink, [*relink, *tables], [self.relinked], links, self.relinked)
         verified = self._task(
@@ -228,7 +227,9 @@ class Pipeline:
 
     def relink(self) -> Linked:
         """Relinks once, or not at all if the new tables fit into the room of the previous ones."""
-        return replace(self.stage.relink(self.draft_link, self.relinked), settings=self.settings)
+        done = replace(self.stage.relink(self.draft_link, self.relinked), settings=self.settings)
+        files.read_ahead(self.draft_link)  # for the record
+        return done
 
     def verify(self) -> Verified:
         """Proves the tables true of the final image, after rewriting them if the linker moved what they describe."""
@@ -245,8 +246,8 @@ class Pipeline:
 
     def record(self) -> Recorded:
         """Writes what was done."""
+        files.read_ahead(self.config.image, self.config.draft)
         inputs = {*self._named, *included(self.config, self.draft_link)}
-        files.read_ahead(self.config.image, self.config.draft, self.draft_link)
         return write_record(self.config, self.record_path, self.notes, sorted(p for p in inputs if p.exists()))
 
     @cached_property
@@ -308,11 +309,15 @@ class Pipeline:
             "targets": [str(path) for path in targets],
             "task_dep": [PASSES[PASSES.index(name) - 1]] if name != PASSES[0] else [],
             "uptodate": [
-                config_changed(repr((fingerprints.own_digest(), fingerprints.variables(), settings)))
-                if depends
-                else False,
+                config_changed(_digest(settings)) if depends else False,
                 partial(self._is_noted, name),
             ],
             "verbosity": 2,  # what compilers and linkers warn of is the user's
             "doc": (action.__doc__ or name).partition("\n")[0],
         }
+
+
+def _digest(*settings: object) -> str:
+    """What changes with settings, with this buildplug, and with what compilers take from the environment."""
+    said = repr((fingerprints.own_digest(), fingerprints.variables(), settings))
+    return sha256(said.encode(errors="surrogateescape")).hexdigest()

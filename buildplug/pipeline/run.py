@@ -129,7 +129,7 @@ def _write_stamps(pipeline: Pipeline, began: int, options: dict[str, str], tasks
     read = {*pipeline.compiled_from, *data.own_files(), *(name for task in tasks for name in task.file_dep)}
     read = {os.path.normpath(path) for path in read}
     made = {*map(str, pipeline.made), str(c.build / stamps.MADE)}
-    made |= {name for name in read if Path(name).is_relative_to(c.build)}
+    made |= {name for name in read if name.startswith(f"{c.build}{os.sep}")}
     stamps.write(
         c.build / stamps.NAME, began, options=options, variables=fingerprints.VARIABLES,
         programs=(c.toolchain.cc, c.toolchain.ld, *c.toolchain.launcher[:1], *c.table_programs),
