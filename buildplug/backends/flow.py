@@ -43,6 +43,11 @@ class Follower:
     def __init__(self, image: Image, known: Mapping[int, Effect]):
         self.image, self.arch = image, image.arch
         self.known, self.effects = known, dict(known)
+        self.decoded = dict[int, capstone.CsInsn | None]()  # paths meet, and functions share code
+        self.section, self.code = (
+            range(0),
+            np.zeros(0, "u1"),
+        )  # addresses and bytes of the section that was decoded last
         self.word = image.arch.word
         names = self.arch.registers - {"memory"} - self.arch.pc
         self.before = {name: Value(initial=name) for name in names} | {self.arch.stack: Value(distance=0)}
@@ -55,11 +60,19 @@ class Follower:
         return self.effects[address]
 
     def _decode(self, address: int) -> capstone.CsInsn | None:
-        section = self.image.section_at(address)
-        if section is None or not section.executable:
-            return None
-        code = self.image.bytes_of(section)[address - section.address :][:LONGEST].tobytes()
-        return next(instructions(self.arch, code, address), None)
+        if address not in self.decoded:
+            self.decoded[address] = self._decoded(address)
+        return self.decoded[address]
+
+    def _decoded(self, address: int) -> capstone.CsInsn | None:
+        if address not in self.section:
+            section = self.image.section_at(address)
+            if section is None or not section.executable:
+                return None
+            self.section = range(section.address, section.address + section.size)
+            self.code = self.image.bytes_of(section)
+        at = address - self.section.start
+        return next(instructions(self.arch, self.code[at : at + LONGEST].tobytes(), address), None)
 
     def follow(self, entry: int) -> Effect:
         """The effect of the function at `entry`."""

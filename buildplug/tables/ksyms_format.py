@@ -53,6 +53,7 @@ ALPHABET, RARE = 128, 8192  # single-byte tokens: maximum number; minimum freque
 SAMPLE = 1 << 17  # approximate number of bytes that tokens are derived from
 LONGEST = 4095  # maximum bytes of a name, without the terminating zero
 MIX = 0x9E3779B97F4A7C15  # checksum factor: odd, so that a change of any one word is detected
+RUN = 1024  # words of a checksum that are added up at a time
 
 RECORDS: Records = {
     "ksyms": (
@@ -212,8 +213,12 @@ def inverse(permutation: Array) -> Array:
 def checksum(data: bytes, byteorder: str) -> int:
     """The checksum of 32-bit words w, ((MIX + w0) * MIX + w1) * MIX + ..., modulo 2**64. Length: a multiple of 4."""
     words = np.frombuffer(data, byteorder + "u4").astype("u8")
-    powers = np.cumprod(np.append(np.uint64(1), np.full(len(words), MIX, "u8")))  # wraps on purpose
-    return (int((words * powers[-2::-1]).sum()) + int(powers[-1])) % 2**64
+    powers = np.multiply.accumulate(np.append(np.uint64(1), np.full(RUN, MIX, "u8")))  # wraps on purpose
+    first = len(words) % RUN
+    found = int(powers[first]) + int(words[:first] @ powers[:first][::-1])
+    for run in (words[first:].reshape(-1, RUN) @ powers[-2::-1]).tolist():
+        found = (found * int(powers[RUN]) + run) % 2**64
+    return found % 2**64
 
 
 def layout(arch: Arch, head: Array) -> dict[str, int]:
