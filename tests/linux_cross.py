@@ -43,7 +43,6 @@ class Cross:
     version: str = "6.12"
     linked: str = "vmlinux"  # what the last link makes
     llvm: str = ""  # LLVM=, such as -19, in place of gcc and GNU ld
-    foretold: bool = True  # whether the room of the tables is known before the first link, so that it is the only one
     kallsyms: tuple[str, ...] = ("--all-symbols",)  # the options that its link-vmlinux.sh gives to scripts/kallsyms
 
     @property
@@ -99,7 +98,7 @@ OFF = {"riscv": " -LD_DEAD_CODE_DATA_ELIMINATION"}
 NEWEST = tuple(
     replace(
         cross, version="7.3", linked="vmlinux.unstripped", kallsyms=("--all-symbols", "--pc-relative"),
-        options=cross.options + OFF.get(cross.name, ""), foretold=cross.name != "riscv",
+        options=cross.options + OFF.get(cross.name, ""),
     )
     for cross in LONG_TERM
 )  # fmt: skip

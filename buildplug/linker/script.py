@@ -22,6 +22,7 @@ AFTER = {"a": (".rodata", ".text", ".data"), "aw": (".data",)}
 INTO = r"(> ?[\w.]+ ?)?(AT ?> ?[\w.]+ ?)?(:[\w.]+ ?)*"
 MEMORY = r"\bMEMORY\s*\{[^}]*\}|\bREGION_ALIAS\s*\([^)]*\)\s*;?"
 CONSTANT = r"[\dA-Fa-fxKM()+*/<>|&~-]+"
+DATA = {"BYTE", "SHORT", "LONG", "QUAD", "SQUAD", "ASCIZ"}  # what puts bytes into an output section
 INCLUDES = 10  # nesting depth, as in GNU ld
 
 
@@ -54,7 +55,8 @@ class Assigned:
 @frozen
 class Output:
     """An output section of a script; `takes` are patterns of input sections, `assigns` the symbols in it and up to the
-    next one, `address` its own if it is a number. It has parts besides inputs: symbols, or assignments to the dot."""
+    next one, `address` its own if it is a number. It has parts besides inputs: symbols, assignments to the dot, or data
+    that the script gives."""
 
     name: str
     takes: tuple[str, ...]
@@ -63,6 +65,7 @@ class Output:
     address: int | None = None
     has_symbols: bool = False
     has_dots: bool = False
+    has_data: bool = False
 
 
 @frozen
@@ -174,13 +177,11 @@ def outputs(text: str) -> list[Output]:
                 front = tuple(replace(one, first=True, moved=False) for one in _assigned(tokens, start + 1, inputs))
                 inner = [replace(one, moved=False) for one in _assigned(tokens, inputs, end)]
                 dots = any(tokens[i : i + 2] in ([".", "="], [".", "+"]) for i in range(start, end))
+                data = not DATA.isdisjoint(tokens[start:end])
                 own = (*(() if found else between), *front, *inner)
                 address = int(opened, 0) if re.fullmatch(r"0[xX][\dA-Fa-f]+|[1-9]\d*|0", opened) else None
-                found.append(
-                    Output(
-                        word.strip('"'), takes, f"{into} {inherited}".strip(), own, address, bool(front or inner), dots
-                    )
-                )
+                into, symbols = f"{into} {inherited}".strip(), bool(front or inner)
+                found.append(Output(word.strip('"'), takes, into, own, address, symbols, dots, data))
                 assigned = end
             at = max(end, at + 1)
     after = tuple(_assigned(tokens, assigned, len(tokens) - 2))

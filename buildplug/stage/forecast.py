@@ -99,7 +99,8 @@ def forecast(
         if shared and output.name == LOADER:
             sections["flags"][number + 1], sections["type"][number + 1] = SHF_ALLOC, SHT_PROGBITS
         elif number in used and not sections["flags"][number + 1]:  # it stays without inputs
-            sections["flags"][number + 1] = sections["flags"][number] if family.keeps_assigned else SHF_WRITE
+            alone = SHF_ALLOC if output.has_data else SHF_WRITE
+            sections["flags"][number + 1] = sections["flags"][number] if family.keeps_assigned else alone
             sections["type"][number + 1] = SHT_PROGBITS
 
     symbols = found.symbols
@@ -114,13 +115,14 @@ def forecast(
     symbols, names = symbols.take(kept), list(map(found.names.__getitem__, kept.tolist()))
     if shared or family.hides:
         symbols["bind"][among(symbols["visibility"], (STV_INTERNAL, STV_HIDDEN))] = STB_LOCAL
+    end = _end(outputs, numbers, len(titles))
     assigned = [
-        (one, _home(one, number, used, family))
+        (one, number, _home(one, number, used, end, family))
         for output, number in zip(outputs, numbers, strict=True)
         for one in output.assigns
         if len(used) and (not one.provided or one.name.encode() in found.undefined)
     ]
-    table = Names.of([*names, *(one.name.encode() for one, _ in assigned)])
+    table = Names.of([*names, *(one.name.encode() for one, *_ in assigned)])
     rows = _rows(assigned, sections, symbols, table)
     made = Forecast(objects[0].arch, sections, [b"", *titles], joined([symbols, rows], SYMBOL), table)
     if referring := [rule for rule in rules if rule.select.rows == "references"]:
@@ -263,8 +265,9 @@ def _used(
     empty = [
         number
         for output, number in zip(outputs, numbers, strict=True)
-        if output.has_dots or (output.has_symbols and family.keeps_assigned) or (shared and output.name == LOADER)
-    ]
+        if output.has_dots or output.has_data
+        or (output.has_symbols and family.keeps_assigned) or (shared and output.name == LOADER)
+    ]  # fmt: skip
     kept = homes[(found.sections["size"] > 0) & ~among(homes, _discarded(outputs, numbers))]
     return distinct(np.append(kept, empty).astype("i8"))
 
@@ -295,25 +298,33 @@ def _laid_out(arch: Arch, inputs: Array, homes: Array, count: int) -> tuple[Arra
     return places[homes] + before - (np.cumsum(extents) - extents)[homes], sections
 
 
-def _home(one: Assigned, number: int, used: Array, family: Family) -> int:
-    """The index of the section that a symbol of the script is in, which it assigns in, or behind, an output."""
+def _end(outputs: Sequence[Output], numbers: Sequence[int], count: int) -> int:
+    """The number of the output section in or behind which a symbol says that the image ends; `count` if none does."""
+    ends = (n for o, n in zip(outputs, numbers, strict=True) if any(one.name.lstrip("_") == "end" for one in o.assigns))
+    return min(ends, default=count)
+
+
+def _home(one: Assigned, number: int, used: Array, end: int, family: Family) -> int:
+    """The index of the section that a symbol of the script is in, which it assigns in or behind an output. GNU ld moves
+    none on to a section behind the end of the image (section_for_dot() in its ldlang.c)."""
     if one.is_constant:
         return SHN_ABS
     after = int(np.searchsorted(used, number, "right"))
-    later = one.moved and family.dot_moves_on
-    return int(used[min(after, len(used) - 1) if later else max(after - 1, 0)]) + 1
+    following = int(used[min(after, len(used) - 1)])
+    later = one.moved and family.dot_moves_on and following <= end
+    return (following if later else int(used[max(after - 1, 0)])) + 1
 
 
-def _rows(assigned: Sequence[tuple[Assigned, int]], sections: Array, symbols: Array, names: Names) -> Array:
-    """The symbols of the script, dtype SYMBOL, with their sections; some are but other names of `symbols`, whose names
-    come first in `names`."""
+def _rows(assigned: Sequence[tuple[Assigned, int, int]], sections: Array, symbols: Array, names: Names) -> Array:
+    """The symbols of the script, dtype SYMBOL, each with the number of the output that it is assigned in or behind, and
+    the index of its section; some are but other names of `symbols`, whose names come first in `names`."""
     rows = np.zeros(len(assigned), SYMBOL)
-    rows["section"], rows["bind"] = [section for _, section in assigned], STB_GLOBAL
+    rows["section"], rows["bind"] = [section for *_, section in assigned], STB_GLOBAL
     at = np.minimum(rows["section"], len(sections) - 1)
-    ends = np.array([not (one.first or one.moved) for one, _ in assigned], bool)
+    ends = np.array([not one.first and section <= number + 1 for one, number, section in assigned], bool)
     places = sections["address"][at] + sections["size"][at] * ends
     rows["value"] = np.where(rows["section"] == SHN_ABS, 0, places)
-    for row, (one, _) in zip(rows, assigned, strict=True):
+    for row, (one, *_) in zip(rows, assigned, strict=True):
         for same in names.equal(one.value[0].encode())[:1].tolist() if len(one.value) == 1 else ():
             if same < len(symbols):
                 row["section"], row["value"] = symbols["section"][same], symbols["value"][same]

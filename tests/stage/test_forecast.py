@@ -52,3 +52,42 @@ def test_symbols_have_the_letters_of_the_link(ld: str, flags: tuple[str, ...], t
         rows = [[row for row in part if not row[1].startswith(b"rela")] for part in rows]
     assert rows[0] == rows[1]
     assert (("t" if flags or ld == "ld.lld" else "T"), b"hidden") in rows[0]
+
+
+ENDED = """SECTIONS {
+    .text : { *(.text) }
+    .padding : { BYTE(0) . = ALIGN(0x200); }
+    padded = .;
+    . = ALIGN(4096);
+    start = .;
+    .data : { *(.data) }
+    . = ALIGN(64);
+    stop = .;
+    . = ALIGN(4096);
+    NAME = .;
+    .dropped : { *(.nothing) }
+    .behind : { *(.behind) }
+    last = .;
+    /DISCARD/ : { *(.note* .bss) }
+}"""
+
+
+@pytest.mark.parametrize("name", ["_end", "end", "ended"])
+@pytest.mark.parametrize("ld", ["ld", "ld.lld"])
+def test_symbols_belong_to_the_sections_that_the_linker_finds_nearest(ld: str, name: str, tmp_path: Path) -> None:
+    """Behind an assignment to the dot GNU ld takes the next one, unless that is behind the end of the image. Data that
+    the script gives make a section, too."""
+    script = ENDED.replace("NAME", name)
+    (tmp_path / "k.S").write_text(f'{CODE}\n    .section .behind, "a"\n    .quad 1\n')
+    (tmp_path / "k.lds").write_text(script)
+    tool("gcc", "-c", "k.S", cwd=tmp_path)
+    tool(ld, "-T", "k.lds", "k.o", "-o", "k", cwd=tmp_path)
+    placement = Placement(outputs=tuple(outputs(script)))
+    expected = forecast([tmp_path / "k.o"], placement, [find("ksyms", tmp_path)], family.of(ld))
+    wanted = ("padded", "start", "stop", name, "last")
+    found, said = (
+        {key: chr(letter) for key, letter in zip(image.names, letters(image).tolist(), strict=True) if key in wanted}
+        for image in (Image(tmp_path / "k"), expected)
+    )
+    assert found == said
+    assert found["stop"] == ("D" if ld == "ld.lld" or name != "ended" else "R")
