@@ -1,5 +1,6 @@
 """The exceptions of buildplug, and the format of its messages."""
 
+import os
 import sys
 
 
@@ -14,6 +15,13 @@ def warn(where: object, problem: str, remedy: str = "") -> None:
     """Prints a warning, one line like the message of a BuildplugError."""
     said = printable(f"{where}: {problem}" + (f"; {remedy}" if remedy else ""))
     print(f"buildplug: warning: {said}", file=sys.stderr, flush=True)
+
+
+def inform(action: str, what: str) -> None:
+    """Prints a line as Linux's make does of what it runs, unless make was told to be silent (-s)."""
+    options = os.environ.get("MAKEFLAGS", "").partition(" ")[0]  # make has those of one letter in the first word
+    if not (options.isalpha() and "s" in options):
+        print(f"  {action:<7} {printable(what)}", file=sys.stderr, flush=True)
 
 
 class BuildplugError(Exception):

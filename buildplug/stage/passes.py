@@ -9,7 +9,7 @@ from dataclasses import field, replace
 from pathlib import Path
 
 from buildplug.base import files, fingerprints, parallel
-from buildplug.base.errors import BuildplugError, warn
+from buildplug.base.errors import BuildplugError, inform, warn
 from buildplug.base.records import frozen
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
@@ -43,6 +43,7 @@ class Stage(Build):
     """The passes that make the tables of one image."""
 
     _extracted: dict[Path, Contents] = field(default_factory=dict, init=False, repr=False)  # by this process
+    _reserved: dict[Path, Contents] = field(default_factory=dict, init=False, repr=False)  # whose room the draft has
 
     def run(
         self, draft: Path, relinked: Path, image: Path, last: Path | None = None,
@@ -55,12 +56,15 @@ class Stage(Build):
         why = self.restore(last) if last else "there is no previous image"
         if why and self.foretell(expected):
             why = ""
+        known = not why
         restored = {text: _content(text) for text in self.assembled}
         first = self.link_draft(draft, why)
         self.extract(draft, save=False)
         self.generate()
         self.assemble_all([text for text in self.assembled if why or restored[text] != _content(text)])
         final = self.relink(draft, relinked)
+        if known and final.links:
+            inform("RELINK", f"{image.name}: {final.why or first.why}")
         verified = self.verify(draft, relinked, image, filled=not final.links, shared=True)
         return Done(verified, first.links + final.links, final.why or first.why)
 
@@ -77,7 +81,7 @@ class Stage(Build):
                 return f"rule {rule.name}: the previous image has no table that could be linked again"
             contents.append(found)
         try:
-            self._generate(contents)
+            self._reserve(contents)
         except BuildplugError as error:  # as the rules are now
             return f"the previous image has a table that cannot be made again: {error}"
         self.assemble_all(self.assembled)
@@ -90,7 +94,7 @@ class Stage(Build):
         try:
             if (image := expected()) is None:
                 return False
-            self._generate([format_of(table.rule).make(image, table.rule, None)[0] for table in self.tables])
+            self._reserve([format_of(table.rule).make(image, table.rule, None)[0] for table in self.tables])
         except BuildplugError:  # the link says what is wrong
             return False
         self.assemble_all(self.assembled)
@@ -183,6 +187,11 @@ class Stage(Build):
                 self._extracted[path] = registry.load(path, table.rule, self.arch)
         return [self._extracted[path] for path in self.extracted]
 
+    def _reserve(self, contents: list[Contents]) -> None:
+        """Renders tables whose room the draft is to have."""
+        self._generate(contents)
+        self._reserved.update(zip(self.extracted, contents, strict=True))
+
     def _generate(self, made: list[Contents]) -> None:
         for table, content, text in zip(self.tables, made, self.texts, strict=True):
             self._write_table(table.rule, content, content.room - len(content.encode()) + table.slack, text)
@@ -218,7 +227,11 @@ class Stage(Build):
         if not build_id.is_renewable(image):
             return "its build-id cannot be renewed"
         if self.scripts and self.kept[self.anchors].read_bytes() != self.anchors.read_bytes():
-            return "the tables speak of other sections than the previous ones"
+            return "the tables speak of other sections than was expected"
+        for table, path in zip(self.tables, self.extracted, strict=True):
+            kept = self._reserved.get(path)
+            if kept and (why := format_of(table.rule).outgrown(self._extracted[path], kept)):
+                return f"rule {table.rule.name}: {why}"
         try:
             pairs = [(self.kept[path], path) for path in self.objects]
             changes = fill.changes([table.rule for table in self.tables], image, pairs)

@@ -106,6 +106,11 @@ class Format(ABC):
         cannot be recovered. Raises BuildplugError."""
         return None
 
+    def outgrown(self, made: Contents, kept: Contents) -> str:
+        """Why a table does not go into the room that was kept for another one, if the format knows more of that than
+        the sizes of their objects say; else empty."""
+        return ""
+
     def truth(self, image: Image, rule: Rule, ops: Ops | None, data: bytes, at: int) -> Contents:
         """make(), for the image's table, bytes `data` at address `at`. Raises BuildplugError."""
         return self.make(image, rule, ops)[0]

@@ -5,6 +5,7 @@ address: the linker relocates it alone, and with it KASLR moves all symbols. Off
 table was made from; in another image, verify overwrites them with the true ones.
 """
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -20,10 +21,11 @@ from buildplug.image.headers import Section
 from buildplug.image.symbols import letters
 from buildplug.select.symbols import selected
 from buildplug.tables import kallsyms_format
-from buildplug.tables.format import Source
+from buildplug.tables.format import Contents, Source
 from buildplug.tables.kallsyms_format import CODES, PC_RELATIVE, Kallsyms
 from buildplug.tables.packed import Packed, PackedFormat
 
+SHOWN = 3  # symbols that a message names of a kind
 ROOM = 1024  # parts that depend on the names are padded to a multiple: a few more names move no part
 
 
@@ -89,6 +91,22 @@ class KallsymsTable(Packed):
     def room(self) -> int:
         return len(self.data)  # the parts are padded already
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the parts, with their padding."""
+        ends = (*self.starts[1:], len(self.data))
+        return {part: end - start for (part, start), end in zip(self.parts, ends, strict=True)}
+
+    @property
+    def symbols(self) -> Counter[bytes]:
+        """The letter and name of each symbol. Raises BuildplugError, or ValueError, if the table is damaged."""
+        at, where = dict(self.parts), f"rule {self.rule.name}"
+        index = np.frombuffer(self.data, "<u2", CODES, at["kallsyms_token_index"])
+        names, tokens = (self.data[at[f"kallsyms_{part}"] :] for part in ("names", "token_table"))
+        none = np.broadcast_to(np.zeros(1, "u1"), self.count)
+        tables = Kallsyms(none, 0, names, index, b"", tokens, index)
+        return Counter(kallsyms_format.texts(tables, kallsyms_format.entries(tables, where), where))
+
     def context(self) -> dict[str, Any]:
         """The template's variables: the symbols of the parts, with their offsets; what is added to the address of the
         section for the base. The bytes before that are in `blob`."""
@@ -116,6 +134,18 @@ class KallsymsFormat(PackedFormat):
     def defines(self, rule: Rule) -> tuple[str, ...]:
         return (rule.symbol, *(f"kallsyms_{part}" for part in FORMS[rule.format].parts))
 
+    def outgrown(self, made: Contents, kept: Contents) -> str:
+        assert isinstance(made, KallsymsTable)
+        assert isinstance(kept, KallsymsTable)
+        sizes = ((part, size, kept.sizes[part]) for part, size in made.sizes.items())
+        parts = ", ".join(
+            f"{part} takes {size} bytes, {other} were kept" for part, size, other in sizes if size != other
+        )
+        try:
+            return f"{parts}; symbols: {_changes(kept.symbols, made.symbols)}" if parts else ""
+        except (BuildplugError, ValueError):  # it was read from an image that may be any
+            return f"{parts}; the previous table is damaged"
+
     def previous(self, image: Image, rule: Rule, data: bytes, at: int) -> KallsymsTable | None:
         form = FORMS[rule.format]
         found = [image.address_of(f"kallsyms_{part}") for part in form.parts]
@@ -142,6 +172,18 @@ def kallsyms_of(image: Image, rule: Rule) -> Kallsyms:
     where = f"rule {rule.name}"
     held, place = FORMS[rule.format].held or image.arch.kallsyms, image.address_of("kallsyms_offsets")
     return kallsyms_format.encode(image.symbols["value"][chosen], letters(image)[chosen], names, where, held, place)
+
+
+def _changes(before: Counter[bytes], after: Counter[bytes]) -> str:
+    """How the second of two lists of symbols, each a letter and a name, differs from the first, with some examples."""
+    more, fewer = ({row[1:].decode(errors="backslashreplace"): chr(row[0]) for row in sorted(rows)}
+                   for rows in (after - before, before - after))  # fmt: skip
+    other = [f"{name} is {more[name]}, not {fewer[name]}" for name in more if name in fewer]
+    kinds = (("more", [*more.keys() - fewer]), ("fewer", [*fewer.keys() - more]), ("with another letter", other))
+    return ", ".join(
+        f"{len(found)} {kind} ({'; '.join(sorted(found)[:SHOWN])}{'; …' * (len(found) > SHOWN)})"
+        for kind, found in kinds if found
+    )  # fmt: skip
 
 
 def _check_arch(rule: Rule, arch: Arch, where: object) -> None:

@@ -235,17 +235,23 @@ def entries(tables: Kallsyms, where: object) -> list[bytes]:
     return found
 
 
-def decode(tables: Kallsyms, where: object) -> Symbols:
-    """The symbols as Linux reads them; bytes after the tables are ignored. Raises BuildplugError if malformed."""
+def texts(tables: Kallsyms, listed: Sequence[bytes], where: object) -> list[bytes]:
+    """The letter and name of each of the `entries`. Raises BuildplugError."""
     starts, text = tables.token_index.tolist(), tables.token_table
     ends = [text.find(b"\0", start) for start in starts]
     if len(starts) != CODES or min(ends) < 0:
         raise _bad(where, "tokens that do not end")
     tokens = [text[start:end] for start, end in zip(starts, ends, strict=True)]
-    listed = entries(tables, where)
     named = [b"".join([tokens[code] for code in entry[1 + (entry[0] > 127) :]]) for entry in listed]
     if not all(named):
         raise _bad(where, f"no type of symbol {named.index(b'')}")
+    return named
+
+
+def decode(tables: Kallsyms, where: object) -> Symbols:
+    """The symbols as Linux reads them; bytes after the tables are ignored. Raises BuildplugError if malformed."""
+    listed = entries(tables, where)
+    named = texts(tables, listed, where)
     marked = np.cumsum([0, *map(len, listed)])[:-1][::MARKER]
     if not np.array_equal(marked, tables.markers[: len(marked)]):
         raise _bad(where, "markers that are not where names start")

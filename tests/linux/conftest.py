@@ -28,4 +28,5 @@ def kbuilt(cross: Cross, image: Path, folder: Path) -> Path:
     (tree / BUILT / cross.linked).unlink()
     done = buildplug("kbuild", tree, "--", *cross.words, "Image", env={"PATH": f"{folder}:{os.environ['PATH']}"})
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "RELINK" not in done.stderr
     return tree

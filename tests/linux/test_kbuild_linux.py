@@ -40,6 +40,7 @@ def tree(linux_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     logging_tool(folder / "ld", "ld", folder / "ld.log")
     done = buildplug("kbuild", tree, "--", "bzImage", env={"PATH": f"{folder}:{os.environ['PATH']}"})
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "RELINK" not in done.stderr
     return tree
 
 
