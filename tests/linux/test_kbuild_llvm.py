@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.linux, pytest.mark.slow]  # Linux is compiled anew
 
 
 @pytest.fixture(
-    scope="module", params=[(LONG_TERM, "1"), (LONG_TERM, "-19")],
+    scope="session", params=[(LONG_TERM, "1"), (LONG_TERM, "-19")],
     ids=lambda built: f"{built[0].stage.version}-LLVM={built[1]}",
 )  # fmt: skip
 def built(request: pytest.FixtureRequest) -> tuple[Linux, str]:
@@ -26,14 +26,14 @@ def built(request: pytest.FixtureRequest) -> tuple[Linux, str]:
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def linux(built: tuple[Linux, str]) -> Linux:
     return built[0]
 
 
 @pytest.fixture(scope="module")
-def stock(built: tuple[Linux, str]) -> Path:
-    """The tree that Linux's own stage has built."""
+def stock(built: tuple[Linux, str], linux_tree: Path) -> Path:
+    """The tree that Linux's own stage has built; where that version is tested at all."""
     version = built[1].removeprefix("1")
     tool(linux_image.INSTALL, *(f"{name}{version}={of}{version}" for name, of in PROGRAMS.items()))
     return linux_image.by_llvm(*built)
