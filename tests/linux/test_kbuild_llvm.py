@@ -9,7 +9,7 @@ from tests import linux_image
 from tests.conftest import tool
 from tests.linux.test_kbuild_linux import BZIMAGE, check_kallsyms, links, symbols
 from tests.linux_boot import boot
-from tests.linux_image import LONG_TERM, Linux
+from tests.linux_image import LONG_TERM, NEWEST, Linux
 from tests.samples import buildplug, logging_tool
 
 PROGRAMS = {"clang": "clang", "ld.lld": "lld", "llvm-nm": "llvm"}  # and their packages
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.linux, pytest.mark.slow]  # Linux is compiled anew
 
 
 @pytest.fixture(
-    scope="session", params=[(LONG_TERM, "1"), (LONG_TERM, "-19")],
+    scope="session", params=[(LONG_TERM, "1"), (LONG_TERM, "-19"), (NEWEST, "-19")],
     ids=lambda built: f"{built[0].stage.version}-LLVM={built[1]}",
 )  # fmt: skip
 def built(request: pytest.FixtureRequest) -> tuple[Linux, str]:
