@@ -22,7 +22,6 @@ from buildplug.image.headers import (
     SHF_EXECINSTR,
     SHF_TLS,
     SHF_WRITE,
-    SHN_ABS,
     SHN_LORESERVE,
     SHN_UNDEF,
     SHT_NOBITS,
@@ -38,7 +37,8 @@ from buildplug.image.names import Names
 from buildplug.image.sections import Sections
 from buildplug.image.symtab import SYMBOL, among
 from buildplug.linker.family import Family
-from buildplug.linker.script import Assigned, Output, Placement
+from buildplug.linker.script import Output, Placement
+from buildplug.stage import forecast_script
 from buildplug.tables.registry import format_of
 
 SHT_PROGBITS, STB_LOCAL, STV_INTERNAL, STV_HIDDEN = 1, 0, 1, 2
@@ -99,9 +99,10 @@ def forecast(
         if shared and output.name == LOADER:
             sections["flags"][number + 1], sections["type"][number + 1] = SHF_ALLOC, SHT_PROGBITS
         elif number in used and not sections["flags"][number + 1]:  # it stays without inputs
-            alone = SHF_ALLOC if output.has_data else SHF_WRITE
+            alone = SHF_ALLOC if output.has_data else SHF_WRITE | SHF_ALLOC * output.has_room
             sections["flags"][number + 1] = sections["flags"][number] if family.keeps_assigned else alone
-            sections["type"][number + 1] = SHT_PROGBITS
+            room = output.has_room and not output.has_data and not family.keeps_assigned
+            sections["type"][number + 1] = SHT_NOBITS if room else SHT_PROGBITS
 
     symbols = found.symbols
     inside = np.flatnonzero(symbols["section"] < SHN_LORESERVE)
@@ -115,15 +116,15 @@ def forecast(
     symbols, names = symbols.take(kept), list(map(found.names.__getitem__, kept.tolist()))
     if shared or family.hides:
         symbols["bind"][among(symbols["visibility"], (STV_INTERNAL, STV_HIDDEN))] = STB_LOCAL
-    end = _end(outputs, numbers, len(titles))
+    end = forecast_script.end(outputs, numbers, len(titles))
     assigned = [
-        (one, number, _home(one, number, used, end, family))
+        (one, number, forecast_script.home(one, number, used, end, family, sections))
         for output, number in zip(outputs, numbers, strict=True)
         for one in output.assigns
         if len(used) and (not one.provided or one.name.encode() in found.undefined)
     ]
     table = Names.of([*names, *(one.name.encode() for one, *_ in assigned)])
-    rows = _rows(assigned, sections, symbols, table)
+    rows = forecast_script.rows(assigned, sections, symbols, table)
     made = Forecast(objects[0].arch, sections, [b"", *titles], joined([symbols, rows], SYMBOL), table)
     if referring := [rule for rule in rules if rule.select.rows == "references"]:
         from buildplug.stage import forecast_code  # lazy, as few links need it
@@ -296,36 +297,3 @@ def _laid_out(arch: Arch, inputs: Array, homes: Array, count: int) -> tuple[Arra
     sections["type"][homes + 1] = SHT_NOBITS
     sections["type"][homes[inputs["type"] != SHT_NOBITS] + 1] = SHT_PROGBITS
     return places[homes] + before - (np.cumsum(extents) - extents)[homes], sections
-
-
-def _end(outputs: Sequence[Output], numbers: Sequence[int], count: int) -> int:
-    """The number of the output section in or behind which a symbol says that the image ends; `count` if none does."""
-    ends = (n for o, n in zip(outputs, numbers, strict=True) if any(one.name.lstrip("_") == "end" for one in o.assigns))
-    return min(ends, default=count)
-
-
-def _home(one: Assigned, number: int, used: Array, end: int, family: Family) -> int:
-    """The index of the section that a symbol of the script is in, which it assigns in or behind an output. GNU ld moves
-    none on to a section behind the end of the image (section_for_dot() in its ldlang.c)."""
-    if one.is_constant:
-        return SHN_ABS
-    after = int(np.searchsorted(used, number, "right"))
-    following = int(used[min(after, len(used) - 1)])
-    later = one.moved and family.dot_moves_on and following <= end
-    return (following if later else int(used[max(after - 1, 0)])) + 1
-
-
-def _rows(assigned: Sequence[tuple[Assigned, int, int]], sections: Array, symbols: Array, names: Names) -> Array:
-    """The symbols of the script, dtype SYMBOL, each with the number of the output that it is assigned in or behind, and
-    the index of its section; some are but other names of `symbols`, whose names come first in `names`."""
-    rows = np.zeros(len(assigned), SYMBOL)
-    rows["section"], rows["bind"] = [section for *_, section in assigned], STB_GLOBAL
-    at = np.minimum(rows["section"], len(sections) - 1)
-    ends = np.array([not one.first and section <= number + 1 for one, number, section in assigned], bool)
-    places = sections["address"][at] + sections["size"][at] * ends
-    rows["value"] = np.where(rows["section"] == SHN_ABS, 0, places)
-    for row, (one, *_) in zip(rows, assigned, strict=True):
-        for same in names.equal(one.value[0].encode())[:1].tolist() if len(one.value) == 1 else ():
-            if same < len(symbols):
-                row["section"], row["value"] = symbols["section"][same], symbols["value"][same]
-    return rows

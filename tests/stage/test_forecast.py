@@ -91,3 +91,42 @@ def test_symbols_belong_to_the_sections_that_the_linker_finds_nearest(ld: str, n
     )
     assert found == said
     assert found["stop"] == ("D" if ld == "ld.lld" or name != "ended" else "R")
+
+
+DROPPED = """SECTIONS {
+    .text : { first = .; *(.text) }
+    behind_text = .;
+    .notes : { ended_text = .; }
+    .rodata : { *(.rodata) }
+    .rest : { ended_rodata = .; }
+    .data : { *(.data) }
+    size = behind_text - first;
+    . = ALIGN(4);
+    .lookup : { lookup = .; . += size + 4; lookup_end = .; }
+    . = ALIGN(4096);
+    .last : { ended_lookup = .; }
+    .more : { *(.more) }
+    /DISCARD/ : { *(.note* .bss) }
+}"""
+
+
+@pytest.mark.parametrize("more", ["a", "aw", "ax"])
+@pytest.mark.parametrize("ld", ["ld", "ld.lld"])
+def test_symbols_of_dropped_sections_and_of_room_alone_have_the_letters_of_the_link(
+    ld: str, more: str, tmp_path: Path
+) -> None:
+    (tmp_path / "k.S").write_text(
+        f'{CODE}\n    .section .rodata, "a"\n    .quad 1\n    .section .more, "{more}"\n    .quad 1\n'
+    )
+    (tmp_path / "k.lds").write_text(DROPPED)
+    tool("gcc", "-c", "k.S", cwd=tmp_path)
+    tool(ld, "-T", "k.lds", "k.o", "-o", "k", cwd=tmp_path)
+    placement = Placement(outputs=tuple(outputs(DROPPED)))
+    expected = forecast([tmp_path / "k.o"], placement, [find("ksyms", tmp_path)], family.of(ld))
+    wanted = ("first", "behind_text", "ended_text", "ended_rodata", "size", "lookup", "lookup_end", "ended_lookup")
+    found, said = (
+        {key: chr(letter) for key, letter in zip(image.names, letters(image).tolist(), strict=True) if key in wanted}
+        for image in (Image(tmp_path / "k"), expected)
+    )
+    assert len(found) == len(wanted)
+    assert found == said
