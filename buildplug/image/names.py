@@ -96,6 +96,17 @@ class Names:
         spelled = columns.view(f"S{columns.shape[1] * WORD}")[:, 0]
         return np.argsort(spelled, kind="stable").astype("u4")
 
+    @cached_property
+    def ranks(self) -> Array:
+        """How many different names there are up to each one, in the order of their bytes. i8, shape (n,)."""
+        keys, first = self._keys[self.order], np.ones(len(self), bool)
+        near = np.flatnonzero(keys[1:] == keys[:-1]) + 1
+        pairs = zip(self.texts(self.order[near - 1]), self.texts(self.order[near]), strict=True)
+        first[near] = [one != other for one, other in pairs]
+        ranks = np.empty(len(self), "i8")
+        ranks[self.order] = np.cumsum(first)
+        return ranks
+
     def _pieces(self, chosen: Array | None) -> Iterator[bytes]:
         """The texts with zero bytes between them, some thousands at a time, as their indices take much memory."""
         for first in range(0, len(self) if chosen is None else len(chosen), PIECE):

@@ -15,7 +15,6 @@ of codes so far; ties go to the lowest second, then first code. The bytes theref
 from collections.abc import Callable, Sequence
 from dataclasses import field
 from functools import lru_cache
-from operator import ne
 
 import numpy as np
 
@@ -77,15 +76,16 @@ def encode(
     def address(i: int) -> str:
         return f"{addresses[i]:#x}"
 
-    lengths = np.fromiter(map(len, names), "i8", len(names))
-    bad(lengths > LONGEST, f"a name of at most {LONGEST} bytes", lambda i: str(lengths[i]))
-    if b"\0" in b"".join(names):
+    table = Names.of(names)
+    bad(table.lengths > LONGEST, f"a name of at most {LONGEST} bytes", lambda i: str(table.lengths[i]))
+    joined = table.joined()
+    if joined.count(0) > len(names):
         bad(np.array([b"\0" in name for name in names]), "a name without zero bytes", lambda _: "one")
     if len(names) >> 24:
         raise BuildplugError(where, f"expected less than {1 << 24} symbols, found {len(names)}", "exclude some")
     if held == PERCPU:
         types = np.where(_percpu(addresses, names), ord("A"), types).astype("u1")
-    name, order = _orders(addresses, types, names)
+    name, order = _orders(addresses, types, joined)
     seqs = np.argsort(name[order], kind="stable")
     absolute = (types & ~np.uint8(32) == ord("A")) & (held == PERCPU)
     moving = order[~absolute[order]]
@@ -105,7 +105,7 @@ def encode(
         offsets = (addresses - np.uint64(base)).astype("<u4")
         if held == PERCPU:
             offsets = np.where(absolute, addresses.astype("<u4"), ~offsets).view("<i4")
-    stream, markers, tokens = _names(types, names, name, order)
+    stream, markers, tokens = _names(types, table, name, order)
     return Kallsyms(
         offsets[order], base, stream, markers, seqs.astype(">u4").view("u1").reshape(-1, 4)[:, 1:].tobytes(),
         b"".join(token + b"\0" for token in tokens),
@@ -123,22 +123,21 @@ def _percpu(addresses: Array, names: Sequence[bytes]) -> Array:
     return inside
 
 
-def _orders(addresses: Array, types: Array, names: Sequence[bytes]) -> tuple[Array, Array]:
-    """The rank of each symbol's name, and the symbols in the order of the tables."""
-    name, underscores, assigned = _ranks(tuple(names))
+def _orders(addresses: Array, types: Array, joined: bytes) -> tuple[Array, Array]:
+    """The rank of each symbol's name, and the symbols in the order of the tables. `joined`: the names, each with a zero
+    byte behind it."""
+    name, underscores, assigned = _ranks(joined)
     weak = (types == ord("w")) | (types == ord("W"))
     return name, np.lexsort((name, underscores, assigned, weak, addresses))
 
 
 @lru_cache(maxsize=1)  # the draft and the final image mostly have the same names
-def _ranks(names: tuple[bytes, ...]) -> tuple[Array, Array, Array]:
+def _ranks(joined: bytes) -> tuple[Array, Array, Array]:
     """For each name: its rank, its number of leading underscores, whether a linker script assigned it."""
-    ranked = sorted(range(len(names)), key=names.__getitem__)
-    ordered = list(map(names.__getitem__, ranked))
-    name = np.zeros(len(names), "i8")
-    name[ranked] = np.cumsum([True, *map(ne, ordered[1:], ordered)][: len(names)])
-    table = Names.of(names)
-    return name, table.leading(b"_"), _assigned(table)
+    ends = np.flatnonzero(np.frombuffer(joined, "u1") == 0)
+    starts = np.append(0, ends + 1)[: len(ends)]
+    table = Names(joined, starts, ends - starts)
+    return table.ranks, table.leading(b"_"), _assigned(table)
 
 
 def _assigned(names: Names) -> Array:
@@ -153,10 +152,10 @@ def _assigned(names: Names) -> Array:
     return double & bound & (names.lengths >= 8)
 
 
-def _names(types: Array, names: Sequence[bytes], name: Array, order: Array) -> tuple[bytes, Array, list[bytes]]:
+def _names(types: Array, names: Names, name: Array, order: Array) -> tuple[bytes, Array, list[bytes]]:
     """The encoded names in the order of the tables, the markers and the tokens. `name`: the rank of each name."""
     same = np.lexsort((types, name))  # an order that depends on names and letters alone
-    codes, starts, tokens = _entries(types[same].tobytes(), tuple(map(names.__getitem__, same.tolist())))
+    codes, starts, tokens = _entries(types[same].tobytes(), names.joined(same))
     number = np.empty(len(same), "i8")
     number[same] = np.arange(len(same))
     number = number[order]
@@ -167,14 +166,14 @@ def _names(types: Array, names: Sequence[bytes], name: Array, order: Array) -> t
 
 
 @lru_cache(maxsize=1)  # a forecast, the draft and the final image mostly have the same symbols at other addresses
-def _entries(types: bytes, names: tuple[bytes, ...]) -> tuple[Array, Array, list[bytes]]:
+def _entries(types: bytes, joined: bytes) -> tuple[Array, Array, list[bytes]]:
     """The encoded names with their lengths (u1), where each starts and the last ends, and the tokens. What a name is
-    encoded as does not depend on the order of names."""
-    flat = np.frombuffer(b"\0\0".join([b"", *names, b""]), "u1").astype("u2")
-    zeros = np.flatnonzero(flat == 0)  # two before each name, replaced by the separator and its type
-    flat[zeros[0::2]] = BETWEEN
-    flat[zeros[1:-1:2]] = np.frombuffer(types, "u1")
-    codes, tokens = _tokens(flat[:-1])
+    encoded as does not depend on the order of names. `joined`: the names, each with a zero byte behind it."""
+    flat = np.frombuffer(joined, "u1").astype("u2")
+    ends = np.flatnonzero(flat == 0)
+    flat[ends] = BETWEEN
+    before = np.append(BETWEEN, flat).astype("u2")
+    codes, tokens = _tokens(np.insert(before, np.append(1, ends + 2)[: len(ends)], np.frombuffer(types, "u1")))
     at = np.flatnonzero(codes == BETWEEN)
     lengths = np.diff(at) - 1
     first, long = at[:-1], lengths > 127
@@ -187,14 +186,16 @@ def _tokens(text: Array) -> tuple[Array, list[bytes]]:
     """The codes of `text`, which has BETWEEN before each name and at the end, and the tokens."""
     codes, used = text.copy(), np.bincount(text, minlength=CODES + 1)[:CODES]
     tokens = [bytes([code]) if count else b"" for code, count in enumerate(used.tolist())]
-    before, after = np.arange(len(codes)) - 1, np.arange(len(codes)) + 1  # linked list of remaining positions
+    after = np.arange(1, len(codes) + 1, dtype="i4")  # with `before`, a linked list of the remaining positions
+    before = after - np.int32(2)
     places = np.split(np.argsort(codes, kind="stable"), np.cumsum(used))  # positions by code; may include stale ones
 
     def pairs(at: Array) -> Array:
         found: Array = codes[at] + codes[after[at]].astype("i8") * (CODES + 1)
         return found
 
-    counts = np.bincount(pairs(np.arange(len(codes) - 1)), minlength=(CODES + 1) ** 2)
+    every = codes[:-1] + codes[1:].astype("u4") * (CODES + 1)
+    counts = np.bincount(every, minlength=(CODES + 1) ** 2)
     table = counts.reshape(CODES + 1, CODES + 1)
     for code in np.flatnonzero(used == 0)[::-1].tolist():
         table[BETWEEN] = table[:, BETWEEN] = 0
@@ -203,8 +204,13 @@ def _tokens(text: Array) -> tuple[Array, list[bytes]]:
             break
         second, first = divmod(best, CODES + 1)
         tokens[code] = tokens[first] + tokens[second]
-        at = places[first] = places[first][codes[places[first]] == first]
-        at = at[codes[after[at]] == second]
+        if len(places[first]) <= len(places[second]):
+            at = places[first] = places[first][codes[places[first]] == first]
+            at = at[codes[after[at]] == second]
+        else:
+            at = places[second] = places[second][codes[places[second]] == second]
+            at = before[at]
+            at = at[codes[at] == first]
         if first == second:  # every other one in a run
             starts = np.append(True, at[1:] != after[at[:-1]])
             number = np.arange(len(at))
