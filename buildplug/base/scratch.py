@@ -34,16 +34,21 @@ def folder(output: Path) -> Iterator[Path]:
 
     try:
         try:
-            for stale in output.parent.absolute().glob(f"{glob.escape(prefix)}*{SCRATCH}"):
-                if (lock := _lock(stale, fcntl.LOCK_NB)) is not None:
-                    shutil.rmtree(stale, ignore_errors=True)
-                    os.close(lock)
+            remove_stale(output.parent, prefix)
             to_the_end(make)
         except OSError as error:
             raise BuildplugError(output, f"cannot be written: {error.strerror}") from None
         yield next(iter(held))
     finally:
         to_the_end(remove)
+
+
+def remove_stale(directory: Path, prefix: str = ".") -> None:
+    """Removes the folders that killed runs have left in a directory, of outputs whose folders' names begin so."""
+    for stale in directory.absolute().glob(f"{glob.escape(prefix)}*{SCRATCH}"):
+        if (lock := _lock(stale, fcntl.LOCK_NB)) is not None:
+            shutil.rmtree(stale, ignore_errors=True)
+            os.close(lock)
 
 
 def _lock(path: Path, flags: int) -> int | None:

@@ -19,7 +19,9 @@ def arguments(parser: ArgumentParser) -> None:
     )
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--apply", action="store_true", help="only patch the tree")
-    action.add_argument("--revert", action="store_true", help="only revert the patch")
+    action.add_argument(
+        "--revert", action="store_true", help="only revert the patch, and remove what killed builds have left"
+    )
     parser.add_argument("tree", type=Path, help="the folder of Linux's sources, or of O=, configured")
     parser.add_argument("make", nargs="*", help="make's arguments, after --; default: bzImage")
 
@@ -27,10 +29,10 @@ def arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     if options.revert:
         with kbuild.alone(options.tree):
-            kbuild.revert(options.tree)
+            kbuild.revert(options.tree, arguments=options.make)
     elif options.apply:
         with kbuild.alone(options.tree):
             kbuild.apply(options.tree, options.make, paravirt=options.paravirt)
     else:
-        supervise(partial(kbuild.revert, options.tree))
+        supervise(partial(kbuild.revert, options.tree, arguments=options.make))
         kbuild.build(options.tree, options.make or ["bzImage"], paravirt=options.paravirt)

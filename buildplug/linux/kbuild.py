@@ -11,10 +11,10 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from buildplug.base import files
+from buildplug.base import files, scratch
 from buildplug.base.data import build_system
 from buildplug.base.errors import BuildplugError
 from buildplug.base.interruption import to_the_end
@@ -45,26 +45,39 @@ def apply(tree: Path, arguments: Sequence[str] = (), *, paravirt: bool) -> None:
         _write(tree / name, text)
 
 
-def revert(tree: Path, but: Iterable[str] = ()) -> None:
-    """Removes the lines that apply() added, except from the files `but`. Raises BuildplugError."""
+def revert(tree: Path, but: Iterable[str] = (), arguments: Sequence[str] = ()) -> None:
+    """Removes the lines that apply() added, except from the files `but`, and what killed runs have left. `arguments`:
+    as of apply(). Raises BuildplugError."""
+    scratch.remove_stale(_built_in(tree, arguments))
     tree = sources(tree)
-    emptied = {name for stage in STAGES for name in stage.emptied if (tree / name).exists()}
-    for name in sorted({SCRIPT, *emptied} - set(but)):
+    for name in sorted({SCRIPT, *_emptied(tree)} - set(but)):
         _write(tree / name, _without_lines(files.read_text(tree / name)))
+        with suppress(OSError):
+            files.remove_scratch((tree / name).parent)
+
+
+def _emptied(tree: Path) -> set[str]:
+    """The headers that some form of the stage patches."""
+    return {name for stage in STAGES for name in stage.emptied if (tree / name).exists()}
 
 
 def build(tree: Path, arguments: list[str], *, paravirt: bool) -> None:
-    """Patches the tree, runs make in it, and reverts the patch. Raises BuildplugError."""
+    """Patches the tree, runs make in it, and reverts the patch. Raises BuildplugError.
+
+    If a killed build has left the script patched, it is written anew, so that make links again: what stands there may
+    have been linked, but not finished."""
     with alone(tree):
         try:
+            if (sources(tree) / SCRIPT).is_file():
+                revert(tree, but=_emptied(sources(tree)), arguments=arguments)
             apply(tree, arguments, paravirt=paravirt)
         except KeyboardInterrupt:
-            to_the_end(lambda: revert(tree))
+            to_the_end(lambda: revert(tree, arguments=arguments))
             raise
         try:
             run_in_foreground(["make", "-C", tree, *arguments], "build Linux")
         finally:
-            to_the_end(lambda: revert(tree))
+            to_the_end(lambda: revert(tree, arguments=arguments))
 
 
 @contextmanager
@@ -152,6 +165,6 @@ def _without_lines(text: str) -> str:
 
 def _write(path: Path, text: str) -> None:
     if text != files.read_text(path):
-        with files.replacing(path) as scratch:
-            shutil.copymode(path, scratch)
-            scratch.write_text(text)
+        with files.replacing(path) as new:
+            shutil.copymode(path, new)
+            new.write_text(text)

@@ -180,6 +180,30 @@ def test_a_build_that_fails_is_an_error_and_leaves_the_tree_as_it_was(tree: Path
     assert state(tree) == before
 
 
+def test_a_script_that_a_killed_build_has_left_patched_is_new_so_that_make_links_again(old_tree: Path) -> None:
+    """The headers are not: all would be compiled again."""
+    edit(old_tree / "Makefile", ("config:", f"times: ; stat -c %.9Y {' '.join((SCRIPT, *EMPTIED))}\nconfig:"))
+    assert buildplug("kbuild", "--apply", "--paravirt", old_tree).returncode == 0
+    before = [(old_tree / name).stat().st_mtime_ns for name in (SCRIPT, *EMPTIED)]
+    done = buildplug("kbuild", "--paravirt", old_tree, "--", "-s", "times")
+    assert done.returncode == 0, done.stderr
+    after = [int(line.replace(".", "")) for line in done.stdout.splitlines()]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True, True]
+
+
+@pytest.mark.parametrize("built", [".", "built"])
+def test_what_killed_builds_have_left_is_removed_with_the_patch(old_tree: Path, built: str) -> None:
+    (old_tree / built).mkdir(exist_ok=True)
+    before = state(old_tree)
+    (old_tree / "scripts/.link-vmlinux.sh.x.buildplug-tmp").touch()
+    left = old_tree / built / ".vmlinux.x.buildplug-tmp"
+    left.mkdir()
+    (left / "vmlinux.draft").touch()
+    assert buildplug("kbuild", "--revert", old_tree, "--", f"O={built}").returncode == 0
+    assert state(old_tree) == before
+    assert not left.exists()
+
+
 @pytest.mark.parametrize("words", [[], ["--apply"], ["--revert"]])
 def test_while_a_build_runs_another_is_refused_and_changes_nothing(old_tree: Path, words: list[str]) -> None:
     edit(old_tree / "Makefile", ("fails:", "waits: ; touch started; until [ -e go ]; do sleep 0.02; done\nfails:"))
