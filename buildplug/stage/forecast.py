@@ -91,6 +91,7 @@ def forecast(
     homes, titles, numbers = _homes(found, outputs)
     used = _used(found, homes, outputs, numbers, family, shared=shared)
     starts, sections = _laid_out(objects[0].arch, found.sections, homes, len(titles))
+    inherited = SHF_ALLOC  # by sections of symbols alone, where linkers keep these
     for output, number in zip(outputs, numbers, strict=True):
         if output.address is not None:
             address, modulus = output.address % objects[0].arch.modulus, 1 << 64
@@ -100,9 +101,11 @@ def forecast(
             sections["flags"][number + 1], sections["type"][number + 1] = SHF_ALLOC, SHT_PROGBITS
         elif number in used and not sections["flags"][number + 1]:  # it stays without inputs
             alone = SHF_ALLOC if output.has_data else SHF_WRITE | SHF_ALLOC * output.has_room
-            sections["flags"][number + 1] = sections["flags"][number] if family.keeps_assigned else alone
+            sections["flags"][number + 1] = inherited if family.keeps_assigned else alone
             room = output.has_room and not output.has_data and not family.keeps_assigned
             sections["type"][number + 1] = SHT_NOBITS if room else SHT_PROGBITS
+        if number in used:
+            inherited = int(sections["flags"][number + 1])
 
     symbols = found.symbols
     inside = np.flatnonzero(symbols["section"] < SHN_LORESERVE)

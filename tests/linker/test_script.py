@@ -86,7 +86,7 @@ def test_symbols_of_a_script_are_read() -> None:
     text = """
     before = .; constant = 0x1000 * (2 + 3); absolute = ABSOLUTE(a - b);
     SECTIONS { . = 1M; .text 4096 : { start = .; *(.text) end = .; a.o(.x) } . = ALIGN(64); moved = .; PROVIDE(p = q);
-        .data : { . += 8; HIDDEN(hidden = . + 8); } ASSERT(x == 1, "no") last = other; }
+        .data : { . += 8; HIDDEN(hidden = . + 8); BYTE(0) } ASSERT(x == 1, "no") last = other; }
     """
     found = {one.name: (output.name, one) for output in outputs(text) for one in output.assigns}
     assert {name: home for name, (home, _) in found.items()} == {
@@ -98,8 +98,9 @@ def test_symbols_of_a_script_are_read() -> None:
     assert {name for name, (_, one) in found.items() if one.first} == {"start", "hidden"}
     assert {name for name, (_, one) in found.items() if one.moved} >= {"moved", "p"}
     assert found["last"][1].value == ("other",)
-    assert [(one.address, one.has_symbols, one.has_dots) for one in outputs(text)] == [
-        (4096, True, False), (None, True, True),
+    about = [(one.address, one.has_symbols, one.has_dots, one.has_room, one.has_data) for one in outputs(text)]
+    assert about == [
+        (4096, True, False, False, False), (None, True, True, True, True),
     ]  # fmt: skip
 
 

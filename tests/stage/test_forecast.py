@@ -32,20 +32,28 @@ SCRIPT = """SECTIONS {
 }"""
 
 
+ENDING = """SECTIONS {
+    .text : { *(.text) }
+    .bp_ksyms : { *(.bp_ksyms) }
+    .data : { *(.data) }
+    .unused : { *(.unused) }
+    .padding : { BYTE(0); . = ALIGN(512); }
+    padded = .;
+    .bss : { *(.bss) }
+    . = ALIGN(4096); before = .;
+    end = .;
+    . = ALIGN(4096); behind = .;
+    .rodata : { *(.rodata) . = ALIGN(8); }
+    . = ALIGN(4096); far = .;
+    .last : { *(.last) }
+    /DISCARD/ : { *(.note*) }
+}"""
+
+
 @pytest.mark.parametrize("flags", [(), ("-shared", "-Bsymbolic")], ids=["static", "shared"])
 @pytest.mark.parametrize("ld", ["ld", "ld.lld"])
 def test_symbols_have_the_letters_of_the_link(ld: str, flags: tuple[str, ...], tmp_path: Path) -> None:
-    (tmp_path / "k.S").write_text(CODE)
-    (tmp_path / "k.lds").write_text(SCRIPT)
-    tool("gcc", "-c", "k.S", cwd=tmp_path)
-    tool(ld, "-z", "notext", *flags, "-T", "k.lds", "k.o", "-o", "k", cwd=tmp_path)
-    placement = Placement(outputs=tuple(outputs(SCRIPT)))
-    rules = [find("ksyms", tmp_path)]
-    expected = forecast([tmp_path / "k.o"], placement, rules, family.of(ld), shared=bool(flags))
-    found, said = (
-        Counter(zip(map(chr, letters(image).tolist()), image.name_table.texts(), strict=True))
-        for image in (Image(tmp_path / "k"), expected)
-    )
+    found, said = letters_of(CODE, SCRIPT, ld, flags, tmp_path)
     wanted = {b"_start", b"hidden", b"by_script", b"found", b"rela_start", b"rela_end"}
     rows = [sorted(row for row in counted.elements() if row[1] in wanted) for counted in (found, said)]
     if not flags:  # then GNU ld has no .rela.dyn, whose symbols go elsewhere
@@ -54,43 +62,39 @@ def test_symbols_have_the_letters_of_the_link(ld: str, flags: tuple[str, ...], t
     assert (("t" if flags or ld == "ld.lld" else "T"), b"hidden") in rows[0]
 
 
-ENDED = """SECTIONS {
-    .text : { *(.text) }
-    .padding : { BYTE(0) . = ALIGN(0x200); }
-    padded = .;
-    . = ALIGN(4096);
-    start = .;
-    .data : { *(.data) }
-    . = ALIGN(64);
-    stop = .;
-    . = ALIGN(4096);
-    NAME = .;
-    .dropped : { *(.nothing) }
-    .behind : { *(.behind) }
-    last = .;
-    /DISCARD/ : { *(.note* .bss) }
-}"""
-
-
-@pytest.mark.parametrize("name", ["_end", "end", "ended"])
+@pytest.mark.parametrize("end", ["_end", "last_page"])
 @pytest.mark.parametrize("ld", ["ld", "ld.lld"])
-def test_symbols_belong_to_the_sections_that_the_linker_finds_nearest(ld: str, name: str, tmp_path: Path) -> None:
-    """Behind an assignment to the dot GNU ld takes the next one, unless that is behind the end of the image. Data that
-    the script gives make a section, too."""
-    script = ENDED.replace("NAME", name)
-    (tmp_path / "k.S").write_text(f'{CODE}\n    .section .behind, "a"\n    .quad 1\n')
-    (tmp_path / "k.lds").write_text(script)
-    tool("gcc", "-c", "k.S", cwd=tmp_path)
-    tool(ld, "-T", "k.lds", "k.o", "-o", "k", cwd=tmp_path)
+def test_symbols_between_sections_have_the_letters_of_the_link(ld: str, end: str, tmp_path: Path) -> None:
+    code = """
+        .globl _start
+    _start: ret
+        .bss; .skip 8
+        .section .rodata, "a"; .quad _start
+        .data; .quad _start
+        .section .last, "aw"; .quad _start
+    """
+    found, said = letters_of(code, ENDING.replace("end =", f"{end} ="), ld, (), tmp_path)
+    wanted = {b"padded", b"before", b"behind", b"far", end.encode()}
+    assert {row for row in found if row[1] in wanted} == {row for row in said if row[1] in wanted}
+    assert (("D" if ld == "ld.lld" else "R"), b"padded") in found
+    assert (("B" if ld == "ld.lld" or end == "_end" else "R"), b"before") in found
+
+
+def letters_of(
+    code: str, script: str, ld: str, flags: tuple[str, ...], folder: Path
+) -> list[Counter[tuple[str, bytes]]]:
+    """The symbols of a link, by their letters and names; and those that are expected before it."""
+    (folder / "k.S").write_text(code)
+    (folder / "k.lds").write_text(script)
+    tool("gcc", "-c", "k.S", cwd=folder)
+    tool(ld, "-z", "notext", *flags, "-T", "k.lds", "k.o", "-o", "k", cwd=folder)
     placement = Placement(outputs=tuple(outputs(script)))
-    expected = forecast([tmp_path / "k.o"], placement, [find("ksyms", tmp_path)], family.of(ld))
-    wanted = ("padded", "start", "stop", name, "last")
-    found, said = (
-        {key: chr(letter) for key, letter in zip(image.names, letters(image).tolist(), strict=True) if key in wanted}
-        for image in (Image(tmp_path / "k"), expected)
-    )
-    assert found == said
-    assert found["stop"] == ("D" if ld == "ld.lld" or name != "ended" else "R")
+    rules = [find("ksyms", folder)]
+    expected = forecast([folder / "k.o"], placement, rules, family.of(ld), shared=bool(flags))
+    return [
+        Counter(zip(map(chr, letters(image).tolist()), image.name_table.texts(), strict=True))
+        for image in (Image(folder / "k"), expected)
+    ]
 
 
 DROPPED = """SECTIONS {
@@ -98,6 +102,7 @@ DROPPED = """SECTIONS {
     behind_text = .;
     .notes : { ended_text = .; }
     .rodata : { *(.rodata) }
+    .bp_ksyms : { *(.bp_ksyms) }
     .rest : { ended_rodata = .; }
     .data : { *(.data) }
     size = behind_text - first;
@@ -115,18 +120,9 @@ DROPPED = """SECTIONS {
 def test_symbols_of_dropped_sections_and_of_room_alone_have_the_letters_of_the_link(
     ld: str, more: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "k.S").write_text(
-        f'{CODE}\n    .section .rodata, "a"\n    .quad 1\n    .section .more, "{more}"\n    .quad 1\n'
-    )
-    (tmp_path / "k.lds").write_text(DROPPED)
-    tool("gcc", "-c", "k.S", cwd=tmp_path)
-    tool(ld, "-T", "k.lds", "k.o", "-o", "k", cwd=tmp_path)
-    placement = Placement(outputs=tuple(outputs(DROPPED)))
-    expected = forecast([tmp_path / "k.o"], placement, [find("ksyms", tmp_path)], family.of(ld))
-    wanted = ("first", "behind_text", "ended_text", "ended_rodata", "size", "lookup", "lookup_end", "ended_lookup")
-    found, said = (
-        {key: chr(letter) for key, letter in zip(image.names, letters(image).tolist(), strict=True) if key in wanted}
-        for image in (Image(tmp_path / "k"), expected)
-    )
-    assert len(found) == len(wanted)
-    assert found == said
+    code = f'{CODE}\n    .section .rodata, "a"; .quad 1\n    .section .more, "{more}"; .quad 1\n'
+    found, said = letters_of(code, DROPPED, ld, (), tmp_path)
+    names = "first behind_text ended_text ended_rodata size lookup lookup_end ended_lookup"
+    wanted = set(names.encode().split())
+    assert {row for row in found if row[1] in wanted} == {row for row in said if row[1] in wanted}
+    assert ("A", b"size") in found
