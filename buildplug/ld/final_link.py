@@ -164,8 +164,8 @@ class FinalLink:
         if path := self.line.depfile:
             files.write(Path(path), self._dependencies(made))
         for side in sorted(self.linked.parent.iterdir()):  # what the linker has named after the output
-            side.replace(self.output.with_name(side.name))
-        image.replace(self.output)
+            files.put(side, self.output.with_name(side.name))
+        files.put(image, self.output)
 
     def _symbol_list(self) -> bytes:
         """What Linux's System.map is of the linked image, whose symbols the stage has read."""

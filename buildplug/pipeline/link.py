@@ -55,7 +55,8 @@ def link(
         image = made / config.kernel.name  # linkers may write this name into the image
         words = [*command, f"--dependency-file={config.relative(depfile_of(output))}", "-o", config.relative(image)]
         said = run(words, config.root, f"link {output.name}", meanwhile=meanwhile).output
-        image.replace(scratch)
+        scratch.unlink()
+        image.rename(scratch)
     return [*command, "-o", config.relative(output)], said.replace(config.relative(image), config.relative(output))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from buildplug.base import parallel
 from buildplug.base.errors import BuildplugError
-from buildplug.base.files import CLOCK, digest, read, read_ahead, read_text, remove, replacing, write
+from buildplug.base.files import CLOCK, digest, put, read, read_ahead, read_text, remove, replacing, write
 from tests.conftest import tool
 
 
@@ -169,3 +169,29 @@ def test_text_is_utf_8(old: Path) -> None:
     old.write_bytes(b"ab\xe9")
     with pytest.raises(BuildplugError, match=r"file: expected UTF-8, found byte 0xe9 at 2"):
         read_text(old)
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_file_is_put_in_the_place_of_another(old: Path, exchanges: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where two files can be exchanged, and where they cannot."""
+    if not exchanges:
+        monkeypatch.setattr("buildplug.base.files.RENAME_EXCHANGE", 1 << 20)  # the system refuses it
+    for path in (old, old.with_name("link"), old.with_name("missing")):
+        if path.name == "link":
+            path.symlink_to(old)
+        made = old.with_name("made")
+        made.write_text(path.name)
+        put(made, path)
+        assert path.read_text() == path.name
+        assert not path.is_symlink()
+        assert not made.exists()
+    assert old.read_text() == "file"  # not what the link says
+
+
+def test_nothing_is_put_in_the_place_of_a_folder(old: Path) -> None:
+    folder = old.with_name("folder")
+    folder.mkdir()
+    with pytest.raises(IsADirectoryError):
+        put(old, folder)
+    assert folder.is_dir()
+    assert old.read_bytes() == b"old"
