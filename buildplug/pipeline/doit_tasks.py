@@ -228,7 +228,8 @@ class Pipeline:
     def relink(self) -> Linked:
         """Relinks once, or not at all if the new tables fit into the room of the previous ones."""
         done = replace(self.stage.relink(self.draft_link, self.relinked), settings=self.settings)
-        files.read_ahead(self.draft_link)  # for the record
+        if not done.links:
+            files.read_ahead(self.draft_link)  # for the record
         return done
 
     def verify(self) -> Verified:
