@@ -22,6 +22,7 @@ from tests.linux_image import FIXED, Linux
 from tests.samples import buildplug, logging_tool
 
 pytestmark = [pytest.mark.linux, pytest.mark.slow]  # Linux is compiled anew
+LONG_TERM = linux_image.LONG_TERM.stage
 TYPED = [linux for linux in linux_image.LINUXES if linux.stage.typed]
 SHF_ALLOC = 2
 RELA = np.dtype([("offset", "<u8"), ("type", "<u4"), ("symbol", "<u4"), ("addend", "<i8")])
@@ -70,22 +71,33 @@ def test_there_are_two_links_that_for_pahole_and_one_more(linux: Linux, tree: Pa
 
 
 @pytest.mark.parametrize("linux", [linux_image.LONG_TERM], ids=["6.12"], indirect=True, scope="session")
-def test_there_are_two_links_with_paravirt_sites_too(linux: Linux, stock: Path, tmp_path: Path) -> None:
-    """Those that the macros list stand there a second time."""
-    log, ld = tmp_path / "ld.log", logging_tool(tmp_path / "ld", "ld", tmp_path / "ld.log")
-    words = linux_image.link_words(stock, linux)
+@pytest.mark.parametrize(
+    ("ld", "configuration", "table"),
+    [
+        ("ld", LONG_TERM.paravirt, "__bp_altinstructions"),  # those that the macros list stand there a second time
+        ("ld.lld-19", LONG_TERM.kallsyms, "__bp_kallsyms_6_12"),
+    ],
+    ids=["paravirt", "lld"],
+)
+def test_there_are_two_links_with_paravirt_sites_and_by_lld_too(
+    linux: Linux, stock: Path, ld: str, configuration: str, table: str, tmp_path: Path
+) -> None:
+    log, program = tmp_path / "ld.log", logging_tool(tmp_path / "ld", ld, tmp_path / "ld.log")
+    words = [word for word in linux_image.link_words(stock, linux) if ld == "ld" or word != "--no-warn-rwx-segments"]
+    ours: list[str | Path] = ["--config", build_system(configuration), "--ld", program, f"--empty={linux.stage.typed}"]
     for output, types in ((linux.stage.typed, []), (linux.image, [".tmp_vmlinux1.btf.o"])):
-        ours: list[str | Path] = [
-            "--config",
-            build_system(linux.stage.paravirt),
-            "--ld",
-            ld,
-            f"--empty={linux.stage.typed}",
-        ]
         done = buildplug("ld", *ours, *words, *types, "-o", tmp_path / output, cwd=stock)
-        assert done.returncode == 0, done.stderr
+        assert (done.returncode, done.stderr) == (0, "")
     assert len([line for line in log.read_text().splitlines() if " -o " in line]) == 2
-    assert Image(tmp_path / linux.image).address_of("__bp_altinstructions")
+    made, given = Image(tmp_path / linux.image), Image(stock / ".tmp_vmlinux1.btf.o")
+    assert made.address_of(table)
+    assert made.bytes_of(made.section(".BTF")).tobytes() == given.bytes_of(given.section(".BTF")).tobytes()
+    listed = tool("nm", "-n", made.path).splitlines(keepends=True)
+    theirs = (line for line in listed if not line.split()[-1].startswith(("__bp_", "____bp_")))
+    (tmp_path / "all").write_text("".join(theirs))
+    (tmp_path / "map").write_text(tool("sed", "-f", stock / "scripts/mksysmap", tmp_path / "all"))
+    expected = tool(stock / "scripts/kallsyms", *linux.kallsyms, tmp_path / "map")
+    assert buildplug("ksyms", made.path, "--format", linux.format).stdout == expected
 
 
 def test_after_a_change_there_are_two_links_although_the_tables_have_outgrown_the_previous_room(
