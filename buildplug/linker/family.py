@@ -19,7 +19,9 @@ class Family:
     percent_is_output: bool = False  # in the name of a map
     keeps_assigned: bool = False  # output sections without inputs stay if symbols are assigned in them
     hides: bool = False  # hidden symbols are local in any image; else in shared objects
-    dot_moves_on: bool = False  # behind an assignment to the dot, symbols belong to the next output section
+    # Behind an assignment to the dot, symbols belong to the next output section, unless `_end` is assigned before that.
+    dot_moves_on: bool = False
+    aliases_numbers: bool = False  # another name of a symbol that is assigned between output sections is a number
 
     def unusable(self, *, placed: bool) -> str:
         """Why a link gets no tables, empty if it does. placed: by a linker script or the configuration."""
@@ -31,7 +33,7 @@ FAMILIES = (  # the first that fits: some call themselves compatible with anothe
     Family("mold", "ld.mold", inserts=False),
     Family("GNU gold", "ld.gold", inserts=False, refused="it has no INSERT, which places tables"),
     Family("LLD", "ld.lld", keeps_assigned=True, hides=True),
-    Family("GNU ld", "ld.bfd", percent_is_output=True, dot_moves_on=True),
+    Family("GNU ld", "ld.bfd", percent_is_output=True, dot_moves_on=True, aliases_numbers=True),
 )
 
 

@@ -22,8 +22,7 @@ AFTER = {"a": (".rodata", ".text", ".data"), "aw": (".data",)}
 INTO = r"(> ?[\w.]+ ?)?(AT ?> ?[\w.]+ ?)?(:[\w.]+ ?)*"
 MEMORY = r"\bMEMORY\s*\{[^}]*\}|\bREGION_ALIAS\s*\([^)]*\)\s*;?"
 CONSTANT = r"[\dA-Fa-fxKM()+*/<>|&~-]+"
-SYMBOL = r"[A-Za-z_$][\w$.]*"
-DATA = {"BYTE", "SHORT", "LONG", "QUAD", "SQUAD", "ASCIZ"}  # what puts bytes into an output section
+DATA = ("BYTE", "SHORT", "LONG", "QUAD", "SQUAD")  # make content
 INCLUDES = 10  # nesting depth, as in GNU ld
 
 
@@ -38,31 +37,34 @@ class Placed:
 
 @frozen
 class Assigned:
-    """A symbol that a script assigns, by the tokens of its value; `provided`: only if an input wants it; `inside`: an
-    output section; `first`: in front of all its inputs; `moved`: behind one, and behind an assignment to the dot."""
+    """A symbol that a script assigns, by the tokens of its value; `provided`: only if an input wants it; `hidden`: that
+    is its visibility; `inside`: an output section, `first`: in front of all its inputs; `moved`: behind one, and behind
+    an assignment to the dot."""
 
     name: str
     value: tuple[str, ...]
     provided: bool
+    hidden: bool = False
     inside: bool = False
     first: bool = False
     moved: bool = False
 
     @property
     def is_constant(self) -> bool:
-        """Whether it is no address in a section."""
-        if len(self.value) == 3 and not self.inside:
-            one, sign, other = self.value
-            if sign == "-" and re.fullmatch(SYMBOL, one) and re.fullmatch(SYMBOL, other):  # the distance of two
-                return True
-        return self.value[:1] == ("ABSOLUTE",) or all(re.fullmatch(CONSTANT, word) for word in self.value)
+        """Whether it is no address in a section, but a number, such as the distance of two."""
+        words = [*self.value, ""]
+        distance = any(
+            words[at] == "-" and not any(re.fullmatch(CONSTANT, words[i]) for i in (at - 1, at + 1))
+            for at in range(1, len(self.value))
+        )
+        return distance or "ABSOLUTE" in words or all(re.fullmatch(CONSTANT, word) for word in self.value)
 
 
 @frozen
 class Output:
     """An output section of a script; `takes` are patterns of input sections, `assigns` the symbols in it and up to the
-    next one, `address` its own if it is a number. It has parts besides inputs: symbols, assignments to the dot, some of
-    which make room, or data that the script gives."""
+    next one, `moves`: whether the dot is assigned behind it, `address` its own if it is a number. It may have more than
+    inputs: symbols, assignments to the dot, some of which make room, data."""
 
     name: str
     takes: tuple[str, ...]
@@ -73,6 +75,12 @@ class Output:
     has_dots: bool = False
     has_room: bool = False
     has_data: bool = False
+    moves: bool = False
+
+    @property
+    def assigns_end(self) -> bool:
+        """Whether it assigns `end`, also with underscores, behind which GNU ld takes the kernel to have ended."""
+        return any(one.name.lstrip("_") == "end" for one in self.assigns)
 
 
 @frozen
@@ -179,18 +187,19 @@ def outputs(text: str) -> list[Output]:
                 end, into, segments = _tail(tokens, end)
                 inherited = " ".join(f":{name}" for name in segments if name in loads) if segments else inherited
                 between = tuple(_assigned(tokens, assigned, at))
-                found[-1:] = [replace(last, assigns=last.assigns + between) for last in found[-1:]]
+                moves = any(tokens[i] == "=" and "." in tokens[i - 2 : i] for i in range(assigned, at))
+                found[-1:] = [replace(last, assigns=last.assigns + between, moves=moves) for last in found[-1:]]
                 inputs = next((i for i in range(start + 1, end) if _takes(tokens, i)), end)
                 front = tuple(
                     replace(one, inside=True, first=True, moved=False) for one in _assigned(tokens, start + 1, inputs)
                 )
                 inner = [replace(one, inside=True, moved=False) for one in _assigned(tokens, inputs, end)]
                 set_, added = ([".", sign] in (tokens[i : i + 2] for i in range(start, end)) for sign in "=+")
-                data = not DATA.isdisjoint(tokens[start:end])
+                data = any(tokens[i] in DATA and tokens[i + 1] == "(" for i in range(start, end))
                 own = (*(() if found else between), *front, *inner)
                 address = int(opened, 0) if re.fullmatch(r"0[xX][\dA-Fa-f]+|[1-9]\d*|0", opened) else None
-                into, symbols = f"{into} {inherited}".strip(), bool(front or inner)
-                found.append(Output(word.strip('"'), takes, into, own, address, symbols, set_ or added, added, data))
+                more = (bool(front or inner), set_ or added, added, data)
+                found.append(Output(word.strip('"'), takes, f"{into} {inherited}".strip(), own, address, *more))
                 assigned = end
             at = max(end, at + 1)
     after = tuple(_assigned(tokens, assigned, len(tokens) - 2))
@@ -203,12 +212,13 @@ def _assigned(tokens: Sequence[str], at: int, end: int) -> Iterable[Assigned]:
     for index in range(at + 1, end):
         name, before = tokens[index - 1], tokens[index - 2] if index - 2 >= 0 else ""
         moved |= tokens[index] == "=" and "." in (name, before)
-        if tokens[index] == "=" and re.fullmatch(SYMBOL, name) and "=" not in tokens[index + 1][:1]:
+        if tokens[index] == "=" and re.fullmatch(r"[A-Za-z_$][\w$.]*", name) and "=" not in tokens[index + 1][:1]:
             call = tokens[index - 3] if before == "(" else ""
             value = tokens[index + 1 : next((i for i in range(index, end) if tokens[i] in (";", ",")), end)]
             value = value[:-1] if call else value  # without the bracket
-            if before != "(" or call in ("PROVIDE", "PROVIDE_HIDDEN", "HIDDEN"):
-                yield Assigned(name, tuple(value), call.startswith("PROVIDE"), moved=moved)
+            if before != ":" and (before != "(" or call in ("PROVIDE", "PROVIDE_HIDDEN", "HIDDEN")):
+                hidden = call.endswith("HIDDEN")
+                yield Assigned(name, tuple(value), call.startswith("PROVIDE"), hidden, moved=moved)
 
 
 def _after_bracket(tokens: Sequence[str], at: int) -> int:

@@ -3,10 +3,11 @@
 Tables of symbols that are extracted from it have the size of the true ones nearly always, so that the first link can
 reserve their room, and is the only one. It is a guess: a linker script may do more than is read of it here. Where the
 guess is wrong, the image is relinked; the proof is of what was linked in any case. Source of what linkers do with
-symbols and sections without inputs: tried (GNU ld 2.40, lld 14).
+symbols and sections without inputs: tried (GNU ld 2.40, lld 14 and 19).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from buildplug.image.headers import (
     SHN_UNDEF,
     SHT_NOBITS,
     STB_GLOBAL,
+    STB_LOCAL,
     STB_WEAK,
     STT_FILE,
     STT_SECTION,
@@ -37,18 +39,23 @@ from buildplug.image.names import Names
 from buildplug.image.sections import Sections
 from buildplug.image.symtab import SYMBOL, among
 from buildplug.linker.family import Family
-from buildplug.linker.script import Output, Placement
+from buildplug.linker.script import Assigned, Output, Placement
 from buildplug.stage import forecast_script
 from buildplug.tables.registry import format_of
 
-SHT_PROGBITS, STB_LOCAL, STV_INTERNAL, STV_HIDDEN = 1, 0, 1, 2
+SHT_PROGBITS, STV_INTERNAL, STV_HIDDEN = 1, 1, 2
 SHN_COMMON = headers.RESERVED | 0xFFF2
 MOST_OBJECTS = 300  # reading more takes longer than the link that it saves
 BASE, PAGE = 0x1000000, 0x1000  # where the image starts, and what its sections are aligned to
 # what linkers do without a script
 OUTPUTS = tuple(Output(name, (name, f"{name}.*")) for name in (".text", ".rodata", ".data", ".bss"))
+DYNAMIC = Assigned("_DYNAMIC", (".",), provided=False, hidden=True, inside=True, first=True)
 COMMON, BSS, DISCARDED = b"COMMON", b".bss", "/DISCARD/"
-LOADER = ".rela.dyn"  # has what linkers make for the loader
+# What linkers make for the loader, and its flags.
+LOADER = {
+    ".rela.dyn": SHF_ALLOC, ".dynamic": SHF_ALLOC | SHF_WRITE, ".dynsym": SHF_ALLOC, ".dynstr": SHF_ALLOC,
+    ".hash": SHF_ALLOC, ".gnu.hash": SHF_ALLOC,
+}  # fmt: skip
 
 
 class Forecast(Image):
@@ -87,6 +94,8 @@ def forecast(
     if not objects or any(image.type != "ET_REL" or image.arch != objects[0].arch for image in objects):
         raise BuildplugError("forecast", "expected objects of one architecture, found others or none")
     outputs = _outputs(placement)
+    if shared and family.hides:
+        outputs = [replace(one, assigns=(DYNAMIC, *one.assigns)) if one.name == ".dynamic" else one for one in outputs]
     found = _read(objects, rules)
     homes, titles, numbers = _homes(found, outputs)
     used = _used(found, homes, outputs, numbers, family, shared=shared)
@@ -97,15 +106,15 @@ def forecast(
             address, modulus = output.address % objects[0].arch.modulus, 1 << 64
             starts[homes == number] += np.uint64((address - int(sections["address"][number + 1])) % modulus)
             sections["address"][number + 1] = address
-        if shared and output.name == LOADER:
-            sections["flags"][number + 1], sections["type"][number + 1] = SHF_ALLOC, SHT_PROGBITS
+        if shared and output.name in LOADER:
+            sections["flags"][number + 1], sections["type"][number + 1] = LOADER[output.name], SHT_PROGBITS
         elif number in used and not sections["flags"][number + 1]:  # it stays without inputs
             alone = SHF_ALLOC if output.has_data else SHF_WRITE | SHF_ALLOC * output.has_room
             sections["flags"][number + 1] = inherited if family.keeps_assigned else alone
             room = output.has_room and not output.has_data and not family.keeps_assigned
             sections["type"][number + 1] = SHT_NOBITS if room else SHT_PROGBITS
-        if number in used:
-            inherited = int(sections["flags"][number + 1])
+        if number in used:  # lld 14 inherits that it is code, too
+            inherited = int(sections["flags"][number + 1]) & (SHF_ALLOC | SHF_WRITE)
 
     symbols = found.symbols
     inside = np.flatnonzero(symbols["section"] < SHN_LORESERVE)
@@ -117,17 +126,11 @@ def forecast(
     by_script = Names.of(found.names).among(said) & (symbols["bind"] != STB_LOCAL)
     kept = np.flatnonzero(~among(symbols["section"], gone) & ~found.overridden & ~by_script)
     symbols, names = symbols.take(kept), list(map(found.names.__getitem__, kept.tolist()))
-    if shared or family.hides:
+    if hides := shared or family.hides:
         symbols["bind"][among(symbols["visibility"], (STV_INTERNAL, STV_HIDDEN))] = STB_LOCAL
-    end = forecast_script.end(outputs, numbers, len(titles))
-    assigned = [
-        (one, number, forecast_script.home(one, number, used, end, family, sections))
-        for output, number in zip(outputs, numbers, strict=True)
-        for one in output.assigns
-        if len(used) and (not one.provided or one.name.encode() in found.undefined)
-    ]
-    table = Names.of([*names, *(one.name.encode() for one, *_ in assigned)])
-    rows = forecast_script.rows(assigned, sections, symbols, table)
+    assigned = forecast_script.assigned(outputs, numbers, used, sections, found.undefined, family)
+    table = Names.of([*names, *(one.name.encode() for one, _ in assigned)])
+    rows = forecast_script.rows(assigned, sections, symbols, table, found.hidden if hides else (), family)
     made = Forecast(objects[0].arch, sections, [b"", *titles], joined([symbols, rows], SYMBOL), table)
     if referring := [rule for rule in rules if rule.select.rows == "references"]:
         from buildplug.stage import forecast_code  # lazy, as few links need it
@@ -167,6 +170,7 @@ class _Inputs:
     names: list[bytes]  # of the symbols
     overridden: Array  # mask of the symbols that give way to others of their names
     undefined: set[bytes]
+    hidden: set[bytes]  # those that are undefined, and not to be seen by others
     numbers: list[Array]  # by object: the number of each of its sections, -1 for none
     rows: list[Array]  # by object: the number of each of its symbols, -1 for none
 
@@ -182,6 +186,7 @@ def _read(objects: Sequence[Image], rules: Sequence[Rule]) -> _Inputs:
     rows["section"], rows["bind"], rows["size"] = [number for _, number in defined], STB_GLOBAL, 1
     sections, section_names = [extra], [*(rule.section.encode() for rule in rules), COMMON]
     symbols, names, undefined = [rows], [name.encode() for name, _ in defined], set[bytes]()
+    hidden = set[bytes]()
     count, numbers, taken = len(extra), list[Array](), list[Array]()
     for image in objects:
         loaded = np.flatnonzero(image.headers["flags"] & SHF_ALLOC)
@@ -193,6 +198,7 @@ def _read(objects: Sequence[Image], rules: Sequence[Rule]) -> _Inputs:
         rows, texts = image.symbols, image.name_table
         missing = rows["section"] == SHN_UNDEF
         undefined.update(texts.texts(np.flatnonzero(missing)))
+        hidden.update(texts.texts(np.flatnonzero(missing & among(rows["visibility"], (STV_INTERNAL, STV_HIDDEN)))))
         inside = rows["section"] < SHN_LORESERVE
         home = number[np.where(inside, rows["section"], 0)]
         kept = np.flatnonzero(~missing & ~among(rows["type"], (STT_SECTION, STT_FILE)) & (~inside | (home >= 0)))
@@ -208,7 +214,7 @@ def _read(objects: Sequence[Image], rules: Sequence[Rule]) -> _Inputs:
     every["section"][common], every["value"][common] = len(rules), 0
     extra["size"][-1] = common.any()
     overridden = _overridden(every, names, common)
-    return _Inputs(np.concatenate(sections), section_names, every, names, overridden, undefined, numbers, taken)
+    return _Inputs(np.concatenate(sections), section_names, every, names, overridden, undefined, hidden, numbers, taken)
 
 
 def _overridden(symbols: Array, names: Sequence[bytes], common: Array) -> Array:
@@ -269,9 +275,11 @@ def _used(
     empty = [
         number
         for output, number in zip(outputs, numbers, strict=True)
-        if output.has_dots or output.has_data
-        or (output.has_symbols and family.keeps_assigned) or (shared and output.name == LOADER)
-    ]  # fmt: skip
+        if output.has_dots
+        or output.has_data
+        or (output.has_symbols and family.keeps_assigned)
+        or (shared and output.name in LOADER)
+    ]
     kept = homes[(found.sections["size"] > 0) & ~among(homes, _discarded(outputs, numbers))]
     return distinct(np.append(kept, empty).astype("i8"))
 

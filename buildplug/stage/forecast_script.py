@@ -1,71 +1,80 @@
-"""The symbols that a linker script assigns, in an image that is foretold: in which sections linkers put them.
+"""The symbols that a linker script assigns, as those of a forecast: the section that each is in, and its address there.
 
-Source: tried, and GNU ld's own, where it is named."""
+Source of what linkers do: tried (GNU ld 2.40, lld 19)."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from buildplug.image.headers import (
-    SHF_ALLOC,
-    SHF_EXECINSTR,
-    SHF_TLS,
-    SHF_WRITE,
-    SHN_ABS,
-    SHT_NOBITS,
-    STB_GLOBAL,
-    Array,
-)
+from buildplug.image import headers
+from buildplug.image.headers import SHN_ABS, SHT_NOBITS, STB_GLOBAL, STB_LOCAL, Array
 from buildplug.image.names import Names
 from buildplug.image.symtab import SYMBOL
 from buildplug.linker.family import Family
 from buildplug.linker.script import Assigned, Output
 
 
-def end(outputs: Sequence[Output], numbers: Sequence[int], count: int) -> int:
-    """The number of the output section in or behind which a symbol says that the image ends; `count` if none does."""
-    ends = (n for o, n in zip(outputs, numbers, strict=True) if any(one.name.lstrip("_") == "end" for one in o.assigns))
-    return min(ends, default=count)
+def assigned(
+    outputs: Sequence[Output], numbers: Sequence[int], used: Array, sections: Array, undefined: Collection[bytes],
+    family: Family,
+) -> list[tuple[Assigned, int]]:  # fmt: skip
+    """The symbols that a link will have, each with the index of its section. `numbers`: of the `outputs` among all
+    output sections; `used`: those that linkers do not drop, ascending; `undefined`: the names that inputs want."""
+    if not len(used):
+        return []
+    ends = (number for output, number in zip(outputs, numbers, strict=True) if output.assigns_end)
+    last = next(ends, int(used[-1]))
+    found, moved = list[tuple[Assigned, int]](), False
+    for output, number in zip(outputs, numbers, strict=True):
+        after = int(np.searchsorted(used, number, "right"))
+        before, behind = int(used[max(after - 1, 0)]), int(used[min(after, len(used) - 1)])
+        moved = moved and before != number  # one that is dropped does not count
+        onward = behind if family.dot_moves_on and behind <= last else before
+        within = before
+        if before != number and not family.keeps_assigned:
+            within = _nearby(sections, before, behind)
+        for one in output.assigns:
+            if not one.provided or one.name.encode() in undefined:
+                home = within if one.inside else onward if moved or one.moved else before
+                found.append((one, SHN_ABS if one.is_constant else home + 1))
+        moved |= output.moves
+    return found
 
 
-def home(one: Assigned, number: int, used: Array, end: int, family: Family, sections: Array) -> int:
-    """The index of the section that a symbol of the script is in, which it assigns in or behind an output. GNU ld moves
-    none on to a section behind the end of the image (section_for_dot() in its ldlang.c)."""
-    if one.is_constant:
-        return SHN_ABS
-    after = int(np.searchsorted(used, number, "right"))
-    before, following = (int(used[min(max(n, 0), len(used) - 1)]) + 1 for n in (after - 1, after))
-    if one.inside and before != number + 1:
-        later = family.dot_moves_on and _replaces(sections[following], sections[before])
-    else:
-        later = one.moved and family.dot_moves_on and following <= end + 1
-    return following if later else before
+def _nearby(sections: Array, before: int, behind: int) -> int:
+    """The number of the output section that GNU ld puts symbols in of a dropped one between two: a writable one, or
+    else one without code (bfd/section.c, _bfd_nearby_section)."""
+    first, second = sections[before + 1], sections[behind + 1]
+    if _is_loaded(first) == _is_loaded(second):
+        for flag, wanted in ((headers.SHF_WRITE, True), (headers.SHF_EXECINSTR, False)):
+            if (first["flags"] ^ second["flags"]) & flag:
+                return behind if bool(second["flags"] & flag) == wanted else before
+    return before
 
 
-def _replaces(following: Any, before: Any) -> bool:
-    """Whether GNU ld moves the symbols of an output section that it drops to the one behind it, and not to the one
-    before it: it avoids a change to another kind of section (_bfd_nearby_section() in its linker.c)."""
-    flags, other = int(following["flags"]), int(before["flags"])
-    loaded, loads = (row["flags"] & SHF_ALLOC and row["type"] != SHT_NOBITS for row in (following, before))
-    if (flags ^ other) & (SHF_ALLOC | SHF_TLS) or loaded != loads:
-        return not flags & (SHF_ALLOC | SHF_TLS) and not (loads and not loaded)
-    if (flags ^ other) & SHF_WRITE:
-        return bool(flags & SHF_WRITE)
-    return bool((flags ^ other) & SHF_EXECINSTR and not flags & SHF_EXECINSTR)
+def _is_loaded(section: np.void) -> bool:
+    return bool(section["flags"] & headers.SHF_ALLOC) and section["type"] != SHT_NOBITS
 
 
-def rows(assigned: Sequence[tuple[Assigned, int, int]], sections: Array, symbols: Array, names: Names) -> Array:
-    """The symbols of the script, dtype SYMBOL, each with the number of the output that it is assigned in or behind, and
-    the index of its section; some are but other names of `symbols`, whose names come first in `names`."""
-    rows = np.zeros(len(assigned), SYMBOL)
-    rows["section"], rows["bind"] = [section for *_, section in assigned], STB_GLOBAL
+def rows(
+    found: Sequence[tuple[Assigned, int]], sections: Array, symbols: Array, names: Names, hidden: Collection[bytes],
+    family: Family,
+) -> Array:  # fmt: skip
+    """These symbols, dtype SYMBOL; some are but other names of `symbols`, whose names come first in `names`, or of each
+    other. `hidden`: the names of those that are local in the image."""
+    rows = np.zeros(len(found), SYMBOL)
+    rows["section"] = [section for _, section in found]
     at = np.minimum(rows["section"], len(sections) - 1)
-    ends = np.array([not one.first and section <= number + 1 for one, number, section in assigned], bool)
+    ends = np.array([not (one.first or one.moved) for one, _ in found], bool)
     places = sections["address"][at] + sections["size"][at] * ends
     rows["value"] = np.where(rows["section"] == SHN_ABS, 0, places)
-    for row, (one, *_) in zip(rows, assigned, strict=True):
+    for number, (row, (one, _)) in enumerate(zip(rows, found, strict=True)):
+        row["bind"] = STB_LOCAL if one.hidden or one.name.encode() in hidden else STB_GLOBAL
         for same in names.equal(one.value[0].encode())[:1].tolist() if len(one.value) == 1 else ():
-            if same < len(symbols):
-                row["section"], row["value"] = symbols["section"][same], symbols["value"][same]
+            other = same - len(symbols)  # the number of a symbol of the script
+            if other < number:
+                known = symbols[same] if other < 0 else rows[other]
+                row["section"], row["value"] = known["section"], known["value"]
+            if 0 <= other < number and family.aliases_numbers and not found[other][0].inside:
+                row["section"] = SHN_ABS
     return rows

@@ -84,19 +84,22 @@ def test_sections_of_a_script_are_read() -> None:
 
 def test_symbols_of_a_script_are_read() -> None:
     text = """
-    before = .; constant = 0x1000 * (2 + 3); absolute = ABSOLUTE(a - b);
+    before = .; constant = 0x1000 * (2 + 3); absolute = ABSOLUTE(to); distance = (to - from) & 0xff;
     SECTIONS { . = 1M; .text 4096 : { start = .; *(.text) end = .; a.o(.x) } . = ALIGN(64); moved = .; PROVIDE(p = q);
         .data : { . += 8; HIDDEN(hidden = . + 8); BYTE(0) } ASSERT(x == 1, "no") last = other; }
     """
     found = {one.name: (output.name, one) for output in outputs(text) for one in output.assigns}
     assert {name: home for name, (home, _) in found.items()} == {
-        "before": ".text", "constant": ".text", "absolute": ".text", "start": ".text", "end": ".text",
-        "moved": ".text", "p": ".text", "hidden": ".data", "last": ".data",
+        "before": ".text", "constant": ".text", "absolute": ".text", "distance": ".text", "start": ".text",
+        "end": ".text", "moved": ".text", "p": ".text", "hidden": ".data", "last": ".data",
     }  # fmt: skip
-    assert {name for name, (_, one) in found.items() if one.is_constant} == {"constant", "absolute"}
+    assert {name for name, (_, one) in found.items() if one.is_constant} == {"constant", "absolute", "distance"}
     assert {name for name, (_, one) in found.items() if one.provided} == {"p"}
     assert {name for name, (_, one) in found.items() if one.first} == {"start", "hidden"}
+    assert {name for name, (_, one) in found.items() if one.hidden} == {"hidden"}
+    assert {name for name, (_, one) in found.items() if one.inside} == {"start", "end", "hidden"}
     assert {name for name, (_, one) in found.items() if one.moved} >= {"moved", "p"}
+    assert [one.moves for one in outputs(text)] == [True, False]
     assert found["last"][1].value == ("other",)
     about = [(one.address, one.has_symbols, one.has_dots, one.has_room, one.has_data) for one in outputs(text)]
     assert about == [

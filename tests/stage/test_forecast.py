@@ -80,21 +80,45 @@ def test_symbols_between_sections_have_the_letters_of_the_link(ld: str, end: str
     assert (("B" if ld == "ld.lld" or end == "_end" else "R"), b"before") in found
 
 
-def letters_of(
-    code: str, script: str, ld: str, flags: tuple[str, ...], folder: Path
-) -> list[Counter[tuple[str, bytes]]]:
-    """The symbols of a link, by their letters and names; and those that are expected before it."""
-    (folder / "k.S").write_text(code)
-    (folder / "k.lds").write_text(script)
-    tool("gcc", "-c", "k.S", cwd=folder)
-    tool(ld, "-z", "notext", *flags, "-T", "k.lds", "k.o", "-o", "k", cwd=folder)
-    placement = Placement(outputs=tuple(outputs(script)))
-    rules = [find("ksyms", folder)]
-    expected = forecast([folder / "k.o"], placement, rules, family.of(ld), shared=bool(flags))
-    return [
-        Counter(zip(map(chr, letters(image).tolist()), image.name_table.texts(), strict=True))
-        for image in (Image(folder / "k"), expected)
-    ]
+ASSIGNED = """SECTIONS {
+    .bp_ksyms : { *(.bp_ksyms) }
+    .text : { text = .; *(.text) } :code = 0
+    .empty : { empty_start = .; KEEP(*(.empty)) empty_end = .; }
+    .data : { *(.data) }
+    . = ALIGN(512); before_dropped = .;
+    .dropped : { *(.dropped) }
+    behind_dropped = .;
+    .late : { *(.late) }
+    .dynamic : { *(.dynamic) }
+    .dynsym : { *(.dynsym) }
+    .dynstr : { *(.dynstr) }
+    .hash : { *(.hash) }
+    .gnu.hash : { *(.gnu.hash) }
+    .padding : { BYTE(0); . = ALIGN(512); }
+    padded = .; wanted = .;
+    size = padded - text; high = ((padded - text) >> 32) & 0xff; rounded = ALIGN(ABSOLUTE(padded), 4096);
+    PROVIDE(alias = found); PROVIDE(alias_of_inside = text); PROVIDE(seen_alias = text); PROVIDE(unwanted = text);
+    alias_of_between = padded; HIDDEN(hidden = text);
+    /DISCARD/ : { *(.note*) *(.bss) }
+} PHDRS { code PT_LOAD; }"""
+
+
+@pytest.mark.parametrize("flags", [(), ("-shared", "-Bsymbolic")], ids=["static", "shared"])
+@pytest.mark.parametrize("ld", ["ld", "ld.lld-19"])
+def test_symbols_of_a_script_have_the_letters_of_the_link(ld: str, flags: tuple[str, ...], tmp_path: Path) -> None:
+    code = """
+        .globl _start, found
+        .hidden alias, alias_of_inside, wanted
+    _start: ret
+        .data
+    found: .quad alias, alias_of_inside, seen_alias, wanted
+        .section .late, "a"; .quad _start
+    """
+    linked, said = letters_of(code, ASSIGNED, ld, flags, tmp_path)
+    assert (("A" if ld == "ld" else "R"), b"alias_of_between") in linked
+    assert (("d" if flags or ld != "ld" else "D"), b"alias") in linked
+    by_linker = {b"", b"bp_ksyms"} | ({b"_DYNAMIC"} if ld == "ld" else set())
+    assert {row for row in linked if row[1] not in by_linker} == {row for row in said if row[1] not in by_linker}
 
 
 DROPPED = """SECTIONS {
@@ -116,7 +140,7 @@ DROPPED = """SECTIONS {
 
 
 @pytest.mark.parametrize("more", ["a", "aw", "ax"])
-@pytest.mark.parametrize("ld", ["ld", "ld.lld"])
+@pytest.mark.parametrize("ld", ["ld", "ld.lld-19"])
 def test_symbols_of_dropped_sections_and_of_room_alone_have_the_letters_of_the_link(
     ld: str, more: str, tmp_path: Path
 ) -> None:
@@ -126,3 +150,20 @@ def test_symbols_of_dropped_sections_and_of_room_alone_have_the_letters_of_the_l
     wanted = set(names.encode().split())
     assert {row for row in found if row[1] in wanted} == {row for row in said if row[1] in wanted}
     assert ("A", b"size") in found
+
+
+def letters_of(
+    code: str, script: str, ld: str, flags: tuple[str, ...], folder: Path
+) -> list[Counter[tuple[str, bytes]]]:
+    """The symbols of a link, by their letters and names; and those that are expected before it."""
+    (folder / "k.S").write_text(code)
+    (folder / "k.lds").write_text(script)
+    tool("gcc", "-c", "k.S", cwd=folder)
+    tool(ld, "-z", "notext", *flags, "-T", "k.lds", "k.o", "-o", "k", cwd=folder)
+    placement = Placement(outputs=tuple(outputs(script)))
+    rules = [find("ksyms", folder)]
+    expected = forecast([folder / "k.o"], placement, rules, family.of(ld), shared=bool(flags))
+    return [
+        Counter(zip(map(chr, letters(image).tolist()), image.name_table.texts(), strict=True))
+        for image in (Image(folder / "k"), expected)
+    ]
