@@ -12,7 +12,7 @@ from tests.linux_cross import Cross
 pytestmark = [pytest.mark.linux, pytest.mark.slow]  # Linux is compiled anew
 
 
-@pytest.fixture(scope="module", params=linux_cross.CROSSES[:3], ids=lambda cross: f"{cross.name}-{cross.version}")
+@pytest.fixture(scope="module", params=linux_cross.CROSSES, ids=lambda cross: f"{cross.name}-{cross.version}")
 def cross(request: pytest.FixtureRequest) -> Cross:
     found: Cross = request.param
     return replace(found, llvm="-19")
