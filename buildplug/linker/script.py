@@ -22,7 +22,7 @@ AFTER = {"a": (".rodata", ".text", ".data"), "aw": (".data",)}
 INTO = r"(> ?[\w.]+ ?)?(AT ?> ?[\w.]+ ?)?(:[\w.]+ ?)*"
 MEMORY = r"\bMEMORY\s*\{[^}]*\}|\bREGION_ALIAS\s*\([^)]*\)\s*;?"
 CONSTANT = r"[\dA-Fa-fxKM()+*/<>|&~-]+"
-DATA = ("BYTE", "SHORT", "LONG", "QUAD", "SQUAD")  # make content
+DATA = ("BYTE", "SHORT", "LONG", "QUAD", "SQUAD", "ASCIZ")  # make content
 INCLUDES = 10  # nesting depth, as in GNU ld
 
 
