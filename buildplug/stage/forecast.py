@@ -54,7 +54,7 @@ COMMON, BSS, DISCARDED = b"COMMON", b".bss", "/DISCARD/"
 # What linkers make for the loader, and its flags.
 LOADER = {
     ".rela.dyn": SHF_ALLOC, ".dynamic": SHF_ALLOC | SHF_WRITE, ".dynsym": SHF_ALLOC, ".dynstr": SHF_ALLOC,
-    ".hash": SHF_ALLOC, ".gnu.hash": SHF_ALLOC,
+    ".hash": SHF_ALLOC, ".gnu.hash": SHF_ALLOC, ".got": SHF_ALLOC | SHF_WRITE,
 }  # fmt: skip
 
 

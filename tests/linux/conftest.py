@@ -1,10 +1,19 @@
 """Fixtures: a cross-built Linux by its own link stage, and by ours."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from buildplug.base.data import build_system
+from buildplug.config.project import read
+from buildplug.image.elf import Image
+from buildplug.image.symbols import letters
+from buildplug.linker import family, script
+from buildplug.linux.versions import LinkStage
+from buildplug.select.symbols import selected
+from buildplug.stage.forecast import forecast
 from tests.conftest import small_cross
 from tests.linux_cross import BUILT, CROSSES, Cross, cached, copy, prepare
 from tests.samples import buildplug, logging_tool
@@ -31,3 +40,21 @@ def kbuilt(cross: Cross, image: Path, folder: Path) -> Path:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "RELINK" not in done.stderr
     return tree
+
+
+def check_forecast(form: LinkStage, image: Path, linker_script: str, ld: str, *, shared: bool = False) -> None:
+    """Fails unless the symbols that are expected before the link of an image are, with their letters, those that it
+    has."""
+    linked, built = Image(image), image.parent
+    config = read(build_system(form.kallsyms), arch=linked.arch.name)
+    placement = script.place(config, [built / linker_script], [built])
+    inputs = [built / name for name in ("vmlinux.o", ".vmlinux.export.o", "init/version-timestamp.o")]
+    rules = [table.rule for table in config.tables]
+    expected = forecast(inputs, placement, rules, family.of(ld), shared=shared)
+    said, found = (
+        Counter(zip(map(chr, letters(one)[chosen].tolist()), one.names_of(chosen), strict=True))
+        for one in (expected, linked) for chosen in (selected(one, rules[0]),)
+    )  # fmt: skip
+    assert said - found == Counter()
+    assert found - said == Counter()
+    assert found.total() > 10_000

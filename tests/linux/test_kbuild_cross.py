@@ -9,7 +9,7 @@ import pytest
 from buildplug.base.data import build_system
 from buildplug.linux.versions import SCRIPT
 from tests.conftest import tool
-from tests.linux.conftest import kbuilt
+from tests.linux.conftest import check_forecast, kbuilt
 from tests.linux.test_kbuild_linux import symbols
 from tests.linux_boot import boot_cross
 from tests.linux_cross import BUILT, Cross, link_words
@@ -34,6 +34,16 @@ def linked(cross: Cross, tree: Path) -> list[str]:
 
 def test_there_is_one_link_also_of_many_objects(cross: Cross, tree: Path) -> None:
     assert linked(cross, tree) == [cross.linked]
+
+
+def test_the_link_has_the_symbols_that_were_expected(cross: Cross, tree: Path) -> None:
+    check_expected(cross, tree)
+
+
+def check_expected(cross: Cross, tree: Path) -> None:
+    """Fails unless the symbols of the link are those of its forecast."""
+    shared = "-shared" in link_words(tree / BUILT, cross)
+    check_forecast(FORMS[cross.version], linked_image(cross, tree), cross.script, cross.ld, shared=shared)
 
 
 def test_the_tree_is_as_it_was(tree: Path, cross_image: Path) -> None:
@@ -68,9 +78,13 @@ def check_kallsyms(cross: Cross, tree: Path, tmp_path: Path) -> None:
     listed = (tree / BUILT / "System.map").read_text().splitlines(keepends=True)
     (tmp_path / "map").write_text("".join(line for line in listed if not line.split()[2].startswith(OURS)))
     expected = tool(tree / BUILT / "scripts/kallsyms", *cross.kallsyms, tmp_path / "map")
+    assert buildplug("ksyms", linked_image(cross, tree), "--format", cross.format).stdout == expected
+
+
+def linked_image(cross: Cross, tree: Path) -> Path:
+    """What the last link has made, before its .rela.dyn is dropped."""
     kept = cross.name == "riscv" and cross.linked == "vmlinux"
-    image = tree / BUILT / ("vmlinux.relocs" if kept else cross.linked)  # before its .rela.dyn is dropped
-    assert buildplug("ksyms", image, "--format", cross.format).stdout == expected
+    return tree / BUILT / ("vmlinux.relocs" if kept else cross.linked)
 
 
 def test_letters_and_names_are_those_of_the_stock_build(cross: Cross, tree: Path, cross_image: Path) -> None:

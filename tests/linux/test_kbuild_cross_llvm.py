@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from tests import linux_cross
-from tests.linux.test_kbuild_cross import check_booted, check_kallsyms, check_letters, check_makes, linked
+from tests.linux.test_kbuild_cross import (
+    check_booted,
+    check_expected,
+    check_kallsyms,
+    check_letters,
+    check_makes,
+    linked,
+)
 from tests.linux_cross import Cross
 
 pytestmark = [pytest.mark.linux, pytest.mark.slow]  # Linux is compiled anew
@@ -21,6 +28,10 @@ def cross(request: pytest.FixtureRequest) -> Cross:
 def test_there_is_one_link_and_then_none(cross: Cross, tree: Path) -> None:
     assert linked(cross, tree) == [cross.linked]
     check_makes(cross, tree)
+
+
+def test_the_link_has_the_symbols_that_were_expected(cross: Cross, tree: Path) -> None:
+    check_expected(cross, tree)
 
 
 def test_kallsyms_are_those_of_scripts_kallsyms(cross: Cross, tree: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from buildplug.tables.kallsyms import FORMS
 from buildplug.tables.kallsyms_format import decode
 from tests import linux_image
 from tests.conftest import tool
+from tests.linux.conftest import check_forecast
 from tests.linux_boot import boot
 from tests.linux_image import Linux
 from tests.linux_patching import CALL, Memory, members, patch, xen_ops
@@ -79,6 +80,10 @@ def links(tree: Path) -> int:
 def test_there_is_one_link_from_the_first_on(tree: Path) -> None:
     """Also where it is of more than a thousand objects, as of 6.1: their names are read in vmlinux.o."""
     assert links(tree) == 1
+
+
+def test_the_link_has_the_symbols_that_were_expected(linux: Linux, tree: Path) -> None:
+    check_forecast(linux.stage, tree / linux.image, "arch/x86/kernel/vmlinux.lds", "ld")
 
 
 def test_make_with_the_patch_left_in_links_once_more_and_then_never(tree: Path) -> None:

@@ -167,3 +167,19 @@ def letters_of(
         Counter(zip(map(chr, letters(image).tolist()), image.name_table.texts(), strict=True))
         for image in (Image(folder / "k"), expected)
     ]
+
+
+def test_a_shared_image_has_a_table_of_addresses_from_the_linker(tmp_path: Path) -> None:
+    """As Linux for arm64 is."""
+    text = """SECTIONS {
+        .text : { *(.text) } . = ALIGN(4096); behind = .; .got : { *(.got) } .more : { *(.more) }
+        /DISCARD/ : { *(.note* .data .bss) }
+    }"""
+    (tmp_path / "k.S").write_text('    .globl _start\n_start: ret\n    .section .more, "a"\n    .quad 1\n')
+    (tmp_path / "k.lds").write_text(text)
+    tool("aarch64-linux-gnu-gcc", "-c", "k.S", cwd=tmp_path)
+    tool("aarch64-linux-gnu-ld", "-shared", "-T", "k.lds", "k.o", "-o", "k", cwd=tmp_path)
+    placement, rules = Placement(outputs=tuple(outputs(text))), [find("ksyms", tmp_path)]
+    expected = forecast([tmp_path / "k.o"], placement, rules, family.of("aarch64-linux-gnu-ld"), shared=True)
+    for image in (Image(tmp_path / "k"), expected):
+        assert chr(letters(image)[image.names.index("behind")]) == "D"
