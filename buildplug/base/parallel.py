@@ -7,7 +7,6 @@ import os
 import pickle
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from io import FileIO
@@ -24,11 +23,9 @@ LARGE = 1 << 24  # bytes of an image that two processes read in less time than o
 def each(act: Callable[[int], Result], count: int, size: int) -> list[Result]:
     """The results of act(0), act(1), and so on, which must pickle, about an image of `size` bytes. A child takes some
     of them if that is LARGE: what an act does beside making its result must not matter. Raises what the first act that
-    fails raises: the child's failures are repeated here. There is no child while there are threads, of which it would
-    have only the locks that they hold."""
+    fails raises: the child's failures are repeated here."""
     done = dict[int, Result]()
-    alone = threading.active_count() == 1 and len(os.sched_getaffinity(0)) > 1
-    if alone and size >= LARGE and 1 < count <= MOST:
+    if size >= LARGE and 1 < count <= MOST and len(os.sched_getaffinity(0)) > 1:
         with suppress(OSError):  # no room for another process
             done = _shared(act, count)
     return [done[number] if number in done else act(number) for number in range(count)]
