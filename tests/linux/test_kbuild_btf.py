@@ -26,6 +26,14 @@ LONG_TERM = linux_image.LONG_TERM.stage
 TYPED = [linux for linux in linux_image.LINUXES if linux.stage.typed]
 SHF_ALLOC = 2
 RELA = np.dtype([("offset", "<u8"), ("type", "<u4"), ("symbol", "<u4"), ("addend", "<i8")])
+MODULE = """
+#include <linux/module.h>
+#include <linux/sched.h>
+struct odd_types { struct task_struct *task; int odd; };
+struct odd_types odd_value;
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("odd");
+"""
 WIDTHS = {1: 8, 2: 4, 4: 4, 10: 4, 11: 4, 24: 8}  # bytes of a field by the type of its relocation (x86-64 psABI)
 BEHIND = {2: 4, 4: 4}  # bytes from a field to the place that its distance counts from, mostly
 
@@ -115,6 +123,24 @@ def test_after_a_change_there_are_two_links_although_the_tables_have_outgrown_th
     before, after = (Image(folder / linux.image).section(".bp_kallsyms").size for folder in (tree, changed))
     assert before < after
     assert " added_499\n" in (changed / "System.map").read_text()
+
+
+@pytest.mark.parametrize("linux", [linux_image.LONG_TERM], ids=["6.12"], indirect=True, scope="session")
+def test_a_module_has_the_type_information_of_the_stock_build(tree: Path, stock: Path, tmp_path: Path) -> None:
+    """Pahole makes it of what the module has beyond the kernel's own (DEBUG_INFO_BTF_MODULES)."""
+    found = []
+    for name, built in (("ours", tree), ("stock", stock)):
+        copied, module = linux_image.copy(built, tmp_path / name), tmp_path / "module" / "odd"
+        module.mkdir(parents=True)
+        (module / "Kbuild").write_text("obj-m := odd.o\n")
+        (module / "odd.c").write_text(MODULE)
+        for words in (["modules_prepare"], [f"M={module}", "KBUILD_MODPOST_WARN=1", "modules"]):
+            tool("make", "-C", copied, *FIXED, *words)
+        image = Image(module / "odd.ko")
+        found.append(image.bytes_of(image.section(".BTF")).tobytes())
+        module.parent.rename(tmp_path / f"{name}.module")
+    assert b"odd_types" in found[0]
+    assert found[0] == found[1]
 
 
 def test_sysfs_has_the_section_that_pahole_made(linux: Linux, tree: Path, tmp_path: Path) -> None:
