@@ -44,10 +44,7 @@ class Follower:
         self.image, self.arch = image, image.arch
         self.known, self.effects = known, dict(known)
         self.decoded = dict[int, capstone.CsInsn | None]()  # paths meet, and functions share code
-        self.section, self.code = (
-            range(0),
-            np.zeros(0, "u1"),
-        )  # addresses and bytes of the section that was decoded last
+        self.section, self.code = range(0), np.zeros(0, "u1")  # the last one: its addresses, and its bytes
         self.word = image.arch.word
         names = self.arch.registers - {"memory"} - self.arch.pc
         self.before = {name: Value(initial=name) for name in names} | {self.arch.stack: Value(distance=0)}

@@ -35,3 +35,9 @@ def program(name: str) -> tuple[str | None, list[int]]:
 def own_digest() -> str:
     """The digest of buildplug itself, SHA-256: an input of every pass."""
     return hashlib.sha256(b"".join(path.read_bytes() for path in data.own_files())).hexdigest()
+
+
+def of(*settings: object) -> str:
+    """What changes with settings, with buildplug itself, and with what compilers take from the environment."""
+    said = repr((own_digest(), variables(), settings))
+    return hashlib.sha256(said.encode(errors="surrogateescape")).hexdigest()

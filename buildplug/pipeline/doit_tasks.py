@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property, partial
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,8 +65,8 @@ class Pipeline:
         )  # fmt: skip
         compilers = [compiler.compiler(wanted, suffix) for suffix in (".c", ".S")]
         self.assembler = (compilers, fingerprints.program(wanted.toolchain.cc))  # what assembles tables
-        self.tables = _digest(wanted.tables)
-        self.settings = _digest(wanted.arch.name, self.tables, self.assembler)
+        self.tables = fingerprints.of(wanted.tables)
+        self.settings = fingerprints.of(wanted.arch.name, self.tables, self.assembler)
         self.objects = [wanted.object_of(source) for source in self.sources]
         self.link_inputs = self.objects + [wanted.root / name for name in wanted.link.objects]
         if wanted.link.script:
@@ -85,13 +84,9 @@ class Pipeline:
         tables = [s.placement, s.script, *s.objects, s.anchors, self.draft_link]
         yield self._task("compile", self.compile, [], [])  # ninja decides what there is to do
         yield self._task(
-            "draft",
-            self.draft,
-            [*draft, *s.stub_objects, s.placement, s.script],
-            [self.draft_link],
-            links,
+            "draft", self.draft, [*draft, *s.stub_objects, s.placement, s.script], [self.draft_link], links,
             self.draft_link,
-        )
+        )  # fmt: skip
         yield self._task("extract", self.extract, [self.draft_link, *rules], s.extracted, wanted)
         yield self._task("generate", self.generate, [*s.extracted, *templates], [*s.texts, s.anchors], self.tables)
         yield self._task("assemble", self.assemble, s.assembled, s.objects, self.assembler)
@@ -156,15 +151,8 @@ class Pipeline:
         s.prepare(known=self._write_runtime())
         log = self.config.build / ".ninja_log"
         before = log.stat().st_mtime_ns if log.exists() else 0
-        known = {
-            s.placement,
-            s.script,
-            s.anchors,
-            *s.stubs,
-            *s.texts,
-            *map(blob_path, [*s.stubs, *s.texts]),
-            *s.extracted,
-        }
+        tables = [*s.stubs, *s.texts]
+        known = {s.placement, s.script, s.anchors, *tables, *map(blob_path, tables), *s.extracted}
         for path in {*s.generated.iterdir()} - known - {s.generated / name for name in self.runtime}:
             path.unlink()  # of a table that is no longer wanted
         said = ninja.compile_all(self.config, [*self.sources, *s.stubs], explain=self.explain)
@@ -281,14 +269,9 @@ class Pipeline:
         return None not in (read_note(self.notes[name], kind) for kind in (NOTES[name], Timed))
 
     def _task(
-        self,
-        name: str,
-        action: "Callable[[], DataclassInstance | None]",
-        depends: list[Path],
-        targets: list[Path],
-        settings: object = None,
-        linked: Path | None = None,
-    ) -> dict[str, Any]:
+        self, name: str, action: "Callable[[], DataclassInstance | None]", depends: list[Path], targets: list[Path],
+        settings: object = None, linked: Path | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         def act(task: Task) -> PassFailed | None:
             started = time.monotonic()
             try:
@@ -310,15 +293,9 @@ class Pipeline:
             "targets": [str(path) for path in targets],
             "task_dep": [PASSES[PASSES.index(name) - 1]] if name != PASSES[0] else [],
             "uptodate": [
-                config_changed(_digest(settings)) if depends else False,
+                config_changed(fingerprints.of(settings)) if depends else False,
                 partial(self._is_noted, name),
             ],
             "verbosity": 2,  # what compilers and linkers warn of is the user's
             "doc": (action.__doc__ or name).partition("\n")[0],
         }
-
-
-def _digest(*settings: object) -> str:
-    """What changes with settings, with this buildplug, and with what compilers take from the environment."""
-    said = repr((fingerprints.own_digest(), fingerprints.variables(), settings))
-    return sha256(said.encode(errors="surrogateescape")).hexdigest()

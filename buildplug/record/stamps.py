@@ -116,8 +116,8 @@ def _program(name: str) -> str:
 def _file(name: str) -> str:
     """What changes when a file is written or replaced; empty if it is missing."""
     try:
-        said = os.stat(name)  # noqa: PTH116 - a Path for each file of a kernel takes longer than the question
-    except (OSError, ValueError):
+        said = Path(name).stat()
+    except OSError:
         return ""
     return f"{said.st_size} {said.st_mtime_ns} {said.st_ctime_ns} {said.st_ino}"
 

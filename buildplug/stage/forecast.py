@@ -7,7 +7,6 @@ symbols and sections without inputs: tried (GNU ld 2.40, lld 14 and 19).
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +38,7 @@ from buildplug.image.names import Names
 from buildplug.image.sections import Sections
 from buildplug.image.symtab import SYMBOL, among
 from buildplug.linker.family import Family
-from buildplug.linker.script import Assigned, Output, Placement
+from buildplug.linker.script import Output, Placement
 from buildplug.stage import forecast_script
 from buildplug.tables.registry import format_of
 
@@ -47,9 +46,6 @@ SHT_PROGBITS, STV_INTERNAL, STV_HIDDEN = 1, 1, 2
 SHN_COMMON = headers.RESERVED | 0xFFF2
 MOST_OBJECTS = 300  # reading more takes longer than the link that it saves
 BASE, PAGE = 0x1000000, 0x1000  # where the image starts, and what its sections are aligned to
-# what linkers do without a script
-OUTPUTS = tuple(Output(name, (name, f"{name}.*")) for name in (".text", ".rodata", ".data", ".bss"))
-DYNAMIC = Assigned("_DYNAMIC", (".",), provided=False, hidden=True, inside=True, first=True)
 COMMON, BSS, DISCARDED = b"COMMON", b".bss", "/DISCARD/"
 # What linkers make for the loader, and its flags.
 LOADER = {
@@ -93,9 +89,7 @@ def forecast(
     objects = [member.image for member in members]
     if not objects or any(image.type != "ET_REL" or image.arch != objects[0].arch for image in objects):
         raise BuildplugError("forecast", "expected objects of one architecture, found others or none")
-    outputs = _outputs(placement)
-    if shared and family.hides:
-        outputs = [replace(one, assigns=(DYNAMIC, *one.assigns)) if one.name == ".dynamic" else one for one in outputs]
+    outputs = forecast_script.outputs(placement, family, shared=shared)
     found = _read(objects, rules)
     homes, titles, numbers = _homes(found, outputs)
     used = _used(found, homes, outputs, numbers, family, shared=shared)
@@ -149,15 +143,6 @@ def forecast(
         ]
         made.kept = forecast_code.fill(made, origins, referring)
     return made
-
-
-def _outputs(placement: Placement) -> list[Output]:
-    """The output sections of the kernel's script, with those of tables that it does not take."""
-    found = list(placement.outputs or OUTPUTS)
-    for placed in placement.tables:
-        at = next((n for n, output in enumerate(found) if output.name == placed.after), len(found) - 1) + 1
-        found.insert(at, Output(placed.rule.section, (placed.rule.section,)))
-    return found
 
 
 @frozen

@@ -1,8 +1,8 @@
-"""The symbols that a linker script assigns, as those of a forecast: the section that each is in, and its address there.
-
-Source of what linkers do: tried (GNU ld 2.40, lld 19)."""
+"""What a linker script adds to a forecast: its output sections, and the symbols that it assigns, with the section that
+each is in, and its address there. Source of what linkers do: tried (GNU ld 2.40, lld 19)."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +11,23 @@ from buildplug.image.headers import SHN_ABS, SHT_NOBITS, STB_GLOBAL, STB_LOCAL, 
 from buildplug.image.names import Names
 from buildplug.image.symtab import SYMBOL
 from buildplug.linker.family import Family
-from buildplug.linker.script import Assigned, Output
+from buildplug.linker.script import Assigned, Output, Placement
+
+# what linkers do without a script
+OUTPUTS = tuple(Output(name, (name, f"{name}.*")) for name in (".text", ".rodata", ".data", ".bss"))
+DYNAMIC = Assigned("_DYNAMIC", (".",), provided=False, hidden=True, inside=True, first=True)
+
+
+def outputs(placement: Placement, family: Family, *, shared: bool) -> list[Output]:
+    """The output sections of the kernel's script, with those of tables that it does not take. `shared`: whether the
+    link is by -shared."""
+    found = list(placement.outputs or OUTPUTS)
+    for placed in placement.tables:
+        at = next((n for n, output in enumerate(found) if output.name == placed.after), len(found) - 1) + 1
+        found.insert(at, Output(placed.rule.section, (placed.rule.section,)))
+    if shared and family.hides:
+        return [replace(one, assigns=(DYNAMIC, *one.assigns)) if one.name == ".dynamic" else one for one in found]
+    return found
 
 
 def assigned(
@@ -43,7 +59,7 @@ def assigned(
 
 def _nearby(sections: Array, before: int, behind: int) -> int:
     """The number of the output section that GNU ld puts symbols in of a dropped one between two: a writable one, or
-    else one without code (bfd/section.c, _bfd_nearby_section)."""
+    else one without code (_bfd_nearby_section() in its bfd/linker.c)."""
     first, second = sections[before + 1], sections[behind + 1]
     if _is_loaded(first) == _is_loaded(second):
         for flag, wanted in ((headers.SHF_WRITE, True), (headers.SHF_EXECINSTR, False)):

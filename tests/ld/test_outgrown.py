@@ -18,7 +18,7 @@ SCRIPT = (
     ". = 0xffffffff81000000; .text : { *(.text) } .rodata : { *(.rodata*) } .data : { *(.data) } .odd ODD : { *(.odd) }"
 )
 RELINK = "  RELINK  vmlinux: rule linux-kallsyms-6-12: "
-KALLSYMS = build_system(STAGES[1].kallsyms)
+CONFIG = ("--config", build_system(STAGES[1].kallsyms))
 
 
 def link(
@@ -35,29 +35,19 @@ def link(
     return done.stderr
 
 
-Config = tuple[str | Path, ...]
-
-
-@pytest.fixture
-def config() -> Config:
-    return "--config", KALLSYMS
-
-
-def test_a_table_that_outgrows_its_room_says_which_part_by_how_much_and_for_what(
-    tmp_path: Path, config: Config
-) -> None:
+def test_a_table_that_outgrows_its_room_says_which_part_by_how_much_and_for_what(tmp_path: Path) -> None:
     for _ in range(2):
-        assert link(tmp_path, range(300), *config) == ""
-    said = link(tmp_path, range(1, 700), *config)
+        assert link(tmp_path, range(300), *CONFIG) == ""
+    said = link(tmp_path, range(1, 700), *CONFIG)
     assert said.startswith(f"{RELINK}kallsyms_offsets takes 3072 bytes, 2048 were kept, kallsyms_names ")
     more = "400 more (name_300_of_many; name_301_of_many; name_302_of_many; …)"
     assert said.endswith(f"; symbols: {more}, 1 fewer (name_0_of_many)\n")
     assert said.count("\n") == 1
 
 
-def test_a_wrong_guess_says_what_it_was(tmp_path: Path, config: Config) -> None:
+def test_a_wrong_guess_says_what_it_was(tmp_path: Path) -> None:
     """The forecast reads no types of sections."""
-    said = link(tmp_path, range(300), *config, more=DIGITS, odd="(NOLOAD)")
+    said = link(tmp_path, range(300), *CONFIG, more=DIGITS, odd="(NOLOAD)")
     assert re.fullmatch(
         rf"{RELINK}kallsyms_names takes \d+ bytes, \d+ were kept; symbols: \d+ with another letter "
         r"\(name_0_of_many is b, not d; name_100_of_many is b, not d; name_101_of_many is b, not d; …\)\n",
@@ -65,17 +55,17 @@ def test_a_wrong_guess_says_what_it_was(tmp_path: Path, config: Config) -> None:
     )
 
 
-def test_a_link_that_is_to_be_done_twice_says_nothing(tmp_path: Path, config: Config) -> None:
-    assert link(tmp_path, range(300), *config, "--relink") == ""
-    assert link(tmp_path, range(700), *config, "--relink") == ""
+def test_a_link_that_is_to_be_done_twice_says_nothing(tmp_path: Path) -> None:
+    assert link(tmp_path, range(300), *CONFIG, "--relink") == ""
+    assert link(tmp_path, range(700), *CONFIG, "--relink") == ""
 
 
 @pytest.mark.parametrize(
     ("flags", "silent"), [("s", True), ("rRs -j2", True), (" --jobserver-auth=3,4", False), ("k", False)]
 )
-def test_a_make_that_is_silent_hears_nothing(tmp_path: Path, config: Config, flags: str, silent: bool) -> None:
-    link(tmp_path, range(300), *config)
-    said = link(tmp_path, range(700), *config, env={"MAKEFLAGS": flags})
+def test_a_make_that_is_silent_hears_nothing(tmp_path: Path, flags: str, silent: bool) -> None:
+    link(tmp_path, range(300), *CONFIG)
+    said = link(tmp_path, range(700), *CONFIG, env={"MAKEFLAGS": flags})
     assert (said == "") == silent
 
 
