@@ -11,7 +11,6 @@ from pathlib import Path
 from buildplug.base import files, fingerprints, parallel
 from buildplug.base.errors import BuildplugError, inform, warn
 from buildplug.base.records import frozen
-from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image import build_id
 from buildplug.image.elf import Image
@@ -19,8 +18,8 @@ from buildplug.linker import fragment
 from buildplug.stage import fill, images, objects, render
 from buildplug.stage.build import Build
 from buildplug.stage.linker import TableFiles
-from buildplug.stage.notes import Assembled, Done, Extracted, Found, Generated, Linked, TableRecord, Verified
-from buildplug.stage.proof import TableProof, prove_table, rewrite, table_bytes, try_fixup, verify
+from buildplug.stage.notes import Assembled, Done, Extracted, Found, Generated, Linked, Verified
+from buildplug.stage.proof import TableProof, prove_table, record_of, rewrite, table_bytes, try_fixup, verify
 from buildplug.tables import registry
 from buildplug.tables.format import Contents
 from buildplug.tables.registry import format_of
@@ -283,7 +282,7 @@ class Stage(Build):
 
                     cache_lines.check(final, wanted.rule, wanted.ops)
         return Verified(
-            {p.rule.name: _about(final, p, t.ops) for p, t in zip(proof.tables, self.tables, strict=True)},
+            {p.rule.name: record_of(final, p, t.ops) for p, t in zip(proof.tables, self.tables, strict=True)},
             proof.moved,
             tuple(table.rule.name for table in untrue),
             proof.sections,
@@ -298,16 +297,3 @@ class Stage(Build):
             files.write(blob_path(text), content.blob)
         # name only, found by an include path: the text must be the same in every build directory
         files.write(text, render.table(rule, content, slack, self.root, blob_path(text).name))
-
-
-def _about(final: Image, proof: TableProof, ops: Ops | None) -> TableRecord:
-    """The record of a table."""
-    rule, size, targets = proof.rule, final.section(proof.rule.section).size, {}
-    if rule.table.first:
-        size = len(table_bytes(final, rule)[1])
-    if ops:
-        from buildplug.backends import cache_lines  # lazy, as few tables have ops
-
-        targets = cache_lines.about(final, rule, ops)
-    believed = ops.believed() if ops else {}
-    return TableRecord(rule.symbol, rule.section, len(proof.truth), size, proof.truth.op_names, targets, believed)

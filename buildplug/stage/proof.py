@@ -21,6 +21,7 @@ from buildplug.image.elf import Image
 from buildplug.image.headers import REL, SHF_ALLOC, SHT_NOBITS, SHT_REL, SHT_RELA, Array, Section, record, rela
 from buildplug.image.symtab import among
 from buildplug.stage import segments
+from buildplug.stage.notes import TableRecord
 from buildplug.tables.format import Contents
 from buildplug.tables.registry import format_of
 
@@ -265,3 +266,16 @@ def try_fixup(final: Image, wanted: WantedTable, image: Path) -> None:
                 (final.arch.reach if status.error == "out_of_range" else "")
                 or "the kernel would refuse the table at boot; see the generated table for the entry",
             )
+
+
+def record_of(final: Image, proof: TableProof, ops: Ops | None) -> TableRecord:
+    """The record of a table."""
+    rule, size, targets = proof.rule, final.section(proof.rule.section).size, {}
+    if rule.table.first:
+        size = len(table_bytes(final, rule)[1])
+    if ops:
+        from buildplug.backends import cache_lines  # lazy, as few tables have ops
+
+        targets = cache_lines.about(final, rule, ops)
+    believed = ops.believed() if ops else {}
+    return TableRecord(rule.symbol, rule.section, len(proof.truth), size, proof.truth.op_names, targets, believed)
