@@ -24,27 +24,28 @@ _SEED = re.compile(r"seed|uuid|guid|nonce|salt|canary|cookie|gnu\.lto|_GLOBAL__"
 
 def source(name: str, texts: tuple[str, str], contents: list[Array], at: int) -> str:
     """The likely source of a difference at byte `at` of the contents of two parts. name: of part and symbol."""
-    if _are_times(contents, at, text=bool(texts[0])):
+    if _are_times(contents, at, min(map(len, texts))):
         return TIME
     return SEED if _SEED.search(" ".join((name, *texts))) else NOISE
 
 
-def _are_times(contents: list[Array], at: int, *, text: bool) -> bool:
-    """Whether two numbers around a place are times of now, not far apart."""
+def _are_times(contents: list[Array], at: int, text: int) -> bool:
+    """Whether two numbers around a place, in `text` bytes of text, are times of now, not far apart."""
     now = time.time()
     return any(
         abs(one - other) <= APART * unit and all(abs(number / unit - now) <= RECENT for number in (one, other))
-        for one, other in zip(*(_numbers(content, at, text=text) for content in contents), strict=True)
+        for one, other in zip(*(_numbers(content, at, text) for content in contents), strict=True)
         for unit in UNITS
     )
 
 
-def _numbers(content: Array, at: int, *, text: bool) -> Iterator[int]:
-    """The numbers that the byte at a place may belong to: in digits, else 0, then, unless it is text, in binary."""
+def _numbers(content: Array, at: int, text: int) -> Iterator[int]:
+    """The numbers that the byte at a place, in `text` bytes of text, may belong to: in digits, else 0, then in binary,
+    unless the text is longer: a number's bytes may by chance all look like text."""
     first = max(at - BEFORE, 0)
     written = _NUMBER.finditer(content[first : at + BEFORE].tobytes())
     yield next((int(found[0]) for found in written if found.start() <= at - first < found.end()), 0)
-    for size in () if text else (4, 8):
+    for size in (size for size in (4, 8) if size >= text):
         for start in range(at - size + 1, at + 1):
             data = content[start : start + size].tobytes() if start >= 0 else b""
             yield int.from_bytes(data, "little")

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -34,6 +35,18 @@ def test_its_likely_source_is_told(tmp_path: Path, control: bytes, varied: bytes
     for path, content in zip(paths, (control, varied), strict=True):
         path.write_bytes(content)
     assert [place.cause for place in compare(paths[0], paths[1], (), random=True)] == [cause]
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize(("size", "unit"), [(4, 1), (8, 1000)])
+def test_a_time_whose_bytes_all_look_like_text_is_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, unit: int, order: Literal["little", "big"]
+) -> None:
+    now = int.from_bytes(b"k000") if unit == 1 else 0x01A2_30303030 // unit
+    monkeypatch.setattr("time.time", lambda: now)
+    for name, then in (("control", now), ("varied", now + 1)):
+        (tmp_path / name).write_bytes(b"\1" + (then * unit).to_bytes(size, order) + b"\1")
+    assert {place.cause for place in compare(tmp_path / "control", tmp_path / "varied", (), random=True)} == {TIME}
 
 
 @pytest.mark.parametrize(
