@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,7 @@ def _signal(status: int) -> str:
     return f"signal {-status} ({signal.strsignal(-status) or 'unknown'})" if status < 0 else ""
 
 
+@cache
 def version(program: str, cwd: Path) -> str:
     """The first line of the output of --version; empty if the program fails."""
     try:

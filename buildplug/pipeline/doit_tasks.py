@@ -5,7 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,21 +17,24 @@ from doit.tools import config_changed
 from buildplug.base import data, files, fingerprints
 from buildplug.base.errors import BuildplugError
 from buildplug.config.project import STATE, Config
-from buildplug.image.elf import Image
 from buildplug.linker import command_line, family, unusable
 from buildplug.linker.command_line import LinkLine
 from buildplug.linker.script import Placement, place
 from buildplug.pipeline import compiler, ninja
 from buildplug.pipeline.link import ProjectLinker, depfile_of, included
 from buildplug.record import stamps
-from buildplug.record.build import NOTES, RECORD, Recorded, Timed, read_note, write_note, write_record
+from buildplug.record.build import NOTES, RECORD, Recorded, Timed, read_note, tools, write_note, write_record
 from buildplug.stage import sources
 from buildplug.stage.ahead import look_ahead
+from buildplug.stage.build import blob_path
+from buildplug.stage.linking import Linking
 from buildplug.stage.notes import Assembled, Compiled, Extracted, Generated, Linked, Verified
-from buildplug.stage.passes import Stage, blob_path
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+    from buildplug.image.elf import Image
+    from buildplug.stage.passes import Stage
 
 PASSES = ("compile", "draft", "extract", "generate", "assemble", "relink", "verify", "record")
 
@@ -56,22 +59,31 @@ class Pipeline:
         unusable.check(self._line)
         self.draft_link = wanted.build / "obj" / wanted.draft.name  # verify makes of it what the user sees
         self.relinked = wanted.build / f"{wanted.kernel.name}.relinked"
-        self.runtime = sources.names(wanted.tables, wanted.arch)
-        self.sources = [wanted.root / name for name in wanted.sources]
-        self.sources += [wanted.generated / name for name in self.runtime if not name.endswith(".h")]
-        self.stage = Stage(
-            wanted.tables, wanted.arch, wanted.root, self._places, wanted.generated,
-            wanted.object_of, ProjectLinker(wanted, self.sources, self._look_ahead), bool(self._line.scripts),
-        )  # fmt: skip
         compilers = [compiler.compiler(wanted, suffix) for suffix in (".c", ".S")]
         self.assembler = (compilers, fingerprints.program(wanted.toolchain.cc))  # what assembles tables
         self.tables = fingerprints.of(wanted.tables)
         self.settings = fingerprints.of(wanted.arch.name, self.tables, self.assembler)
+        self.notes = {name: wanted.build / "notes" / f"{name}.json" for name in PASSES}
+        noted = read_note(self.notes["compile"], Compiled)
+        self.known = noted is not None and noted.settings == fingerprints.of(self.settings, noted.runtime)
+        self.runtime = noted.runtime if noted and self.known else tuple(sources.names(wanted.tables, wanted.arch))
+        self.sources = [wanted.root / name for name in wanted.sources]
+        self.sources += [wanted.generated / name for name in self.runtime if not name.endswith(".h")]
+        self.linking = Linking(
+            wanted.tables, wanted.arch, wanted.root, self._places, wanted.generated,
+            wanted.object_of, ProjectLinker(wanted, self.sources, self._look_ahead), bool(self._line.scripts),
+        )  # fmt: skip
         self.objects = [wanted.object_of(source) for source in self.sources]
         self.link_inputs = self.objects + [wanted.root / name for name in wanted.link.objects]
         if wanted.link.script:
             self.link_inputs.append(wanted.root / wanted.link.script)
-        self.notes = {name: wanted.build / "notes" / f"{name}.json" for name in PASSES}
+
+    @cached_property
+    def stage(self) -> "Stage":
+        """The passes behind the link."""
+        from buildplug.stage.passes import Stage  # lazy: it reads images, which takes long to import
+
+        return Stage(*(getattr(self.linking, field.name) for field in fields(self.linking)))
 
     def tasks(self) -> Iterator[dict[str, Any]]:
         c = self.config
@@ -80,7 +92,7 @@ class Pipeline:
         templates = [*data.templates(), *sources.templates(c)]
         wanted = [self.tables, *map(fingerprints.program, c.table_programs)]
         draft, relink = (self._read_by(output) for output in (self.draft_link, self.relinked))
-        s, inputs = self.stage, [*(c.root / name for name in c.sources), c.root / c.path.name, *rules]
+        s, inputs = self.linking, [*(c.root / name for name in c.sources), c.root / c.path.name, *rules]
         tables = [s.placement, s.script, *s.objects, s.anchors, self.draft_link]
         yield self._task("compile", self.compile, [], [])  # ninja decides what there is to do
         yield self._task(
@@ -101,7 +113,7 @@ class Pipeline:
 
     def _read_by(self, output: Path) -> list[Path]:
         """The inputs of a link: those that we name, and the files that linker scripts included the last time."""
-        s = self.stage
+        s = self.linking
         ours = {*self.link_inputs, *s.stub_objects, *s.objects, s.placement, s.script, s.anchors}
         read = [path for path in included(self.config, output) if Path(os.path.normpath(path)) not in ours]
         return self.link_inputs + [path for path in read if path.exists()]
@@ -124,7 +136,7 @@ class Pipeline:
     @property
     def made(self) -> list[Path]:
         """The files that the passes make, doit's and ninja's among them; but not those that each build writes anew."""
-        c, s = self.config, self.stage
+        c, s = self.config, self.linking
         linked = [self.draft_link, self.relinked]
         tables = [*s.extracted, *s.texts, *map(blob_path, s.texts), s.anchors, *s.stub_objects, *s.objects]
         results = [c.image, c.draft, self.record_path, *self.notes.values()]
@@ -139,7 +151,7 @@ class Pipeline:
     def remove_damaged(self) -> None:
         """Removes what is not as it was made, so that it is made anew."""
         damaged = stamps.remove_damaged(self.config.build / stamps.MADE, map(str, self.made))
-        beside = [(blob_path(text), text) for text in (*self.stage.texts, *self.stage.stubs)]
+        beside = [(blob_path(text), text) for text in (*self.linking.texts, *self.linking.stubs)]
         beside += [(depfile_of(image), image) for image in (self.draft_link, self.relinked)]
         for path, target in beside:
             if str(path) in damaged:  # the two are made together, and doit knows only the target
@@ -147,8 +159,8 @@ class Pipeline:
 
     def compile(self) -> Compiled | None:
         """Writes the runtime, and has ninja compile what changed. Returns None if nothing changed."""
-        s = self.stage
-        s.prepare(known=self._write_runtime())
+        s = self.linking
+        self._write_sources()
         log = self.config.build / ".ninja_log"
         before = log.stat().st_mtime_ns if log.exists() else 0
         tables = [*s.stubs, *s.texts]
@@ -158,20 +170,20 @@ class Pipeline:
         said = ninja.compile_all(self.config, [*self.sources, *s.stubs], explain=self.explain)
         sys.stderr.write(said)
         changed = log.stat().st_mtime_ns != before or not self._is_noted("compile")
-        return Compiled(self.settings) if changed else None
+        return Compiled(fingerprints.of(self.settings, self.runtime), self.runtime) if changed else None
 
-    def _write_runtime(self) -> bool:
-        """Writes the sources of the runtime. Returns whether they, and those of empty tables, were there as they would
-        be."""
-        c, noted = self.config, read_note(self.notes["compile"], Compiled)
-        made = [*(c.generated / name for name in self.runtime), *self.stage.stubs]
+    def _write_sources(self) -> None:
+        """Writes the sources of the runtime and of empty tables, unless they are there, and the linker script."""
+        c = self.config
+        made = [*(c.generated / name for name in self.runtime), *self.linking.stubs]
         there = all(path.exists() for path in made)  # what was damaged has been removed
-        if there and noted and noted.settings == self.settings and not sources.templates(c):
-            return True
+        if there and self.known and not sources.templates(c):
+            self.linking.place_tables()
+            return
         files.remove(self.notes["compile"])  # if this fails, it is to be done again
         for name, text in sources.texts(c.tables, c.arch, c.root).items():
             files.write(c.generated / name, text)
-        return False
+        self.stage.prepare()
 
     def draft(self) -> Linked:
         """Links the image that the tables are made from: with the previous tables or those that are expected of the
@@ -180,16 +192,16 @@ class Pipeline:
         why = "nothing was linked here before" if noted is None else ""
         if noted and noted.settings != self.settings:
             why = "the previous tables were made by other rules, another compiler, or another buildplug"
-        elif noted and (not noted.inputs or noted.inputs != self.stage.digests()):
+        elif noted and (not noted.inputs or noted.inputs != self.linking.digests()):
             why = "the previous tables are not as they were linked"
         elif (verified := read_note(self.notes["verify"], Verified)) and verified.moved:
             # two links keep the relocations of the table that was extracted from the first
             why = "the linker moves parts of sections from link to link"
         if noted is None and self.stage.foretell(self._expected):
             why = ""
-        return self.stage.link_draft(self.draft_link, why)
+        return self.linking.link_draft(self.draft_link, why)
 
-    def _expected(self) -> Image | None:
+    def _expected(self) -> "Image | None":
         """What the first link will make. Libraries give only what others want of them, mostly nothing; what
         --gc-sections leaves out is not known before the link."""
         if "gc-sections" in self._line:
@@ -211,7 +223,7 @@ class Pipeline:
 
     def assemble(self) -> Assembled:
         """Assembles the tables, with the kernel's own flags."""
-        return self.stage.assemble_all(self.stage.assembled)
+        return self.linking.assemble_all(self.linking.assembled)
 
     def relink(self) -> Linked:
         """Relinks once, or not at all if the new tables fit into the room of the previous ones."""
@@ -227,10 +239,10 @@ class Pipeline:
         verified = self.stage.verify(self.draft_link, self.relinked, c.image, filled=filled)
         # A draft with the previous tables is as the builds before made it: nobody is to compare with that.
         with files.replacing(c.draft) as scratch:
-            if self.stage.is_with_previous() and verified.rewritten:
+            if self.linking.is_with_previous() and verified.rewritten:
                 shutil.copy(c.image, scratch)
             else:  # not with the image, which is the user's to change
-                files.share(self.relinked if self.stage.is_with_previous() else self.draft_link, scratch)
+                files.share(self.relinked if self.linking.is_with_previous() else self.draft_link, scratch)
         return verified
 
     def record(self) -> Recorded:
@@ -252,7 +264,8 @@ class Pipeline:
         return {*self.compiled_from, *rules, *sources.templates(c), c.root / c.path.name}
 
     def _look_ahead(self) -> None:
-        look_ahead(self.config.tables, ["buildplug.stage.templating"], lambda: map(files.digest, self._named))
+        modules = ("buildplug.stage.passes", "buildplug.stage.templating")
+        look_ahead(self.config.tables, modules, lambda: (*tools(self.config), *map(files.digest, self._named)))
 
     @cached_property
     def _line(self) -> LinkLine:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import shlex
 import shutil
@@ -56,10 +57,13 @@ def compile_all(config: Config, sources: list[Path], *, explain: bool = False) -
     path = write(config, sources)
     command: list[str | Path] = [NINJA, "-C", config.root, "-f", config.relative(path)]
     said = run([*command, "--quiet", *(["-d", "explain"] if explain else [])], config.root, "compile").output
-    database = run(
-        [*command, "-t", "compdb", "compile_c", "compile_S"], config.root, "list the compile commands"
-    ).output
-    files.write(config.build / "compile_commands.json", re.sub(r"^ninja: .*\n", "", database, flags=re.M))
+    database = config.build / "compile_commands.json"
+    if not database.exists() or database.stat().st_mtime_ns < path.stat().st_mtime_ns:
+        found = run(
+            [*command, "-t", "compdb", "compile_c", "compile_S"], config.root, "list the compile commands"
+        ).output
+        files.write(database, re.sub(r"^ninja: .*\n", "", found, flags=re.M))
+        os.utime(database)  # as it was, it is up to date
     return re.sub(r"^ninja: (Entering directory|no work to do).*\n", "", said, flags=re.M)
 
 

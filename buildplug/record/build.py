@@ -113,12 +113,17 @@ def write_record(config: Config, path: Path, notes: dict[str, Path], inputs: Ite
         environment=fingerprints.variables(),
         inputs={name_of(config, p): files.digest(p) for p in inputs if not _within(p, config.build)},
         outputs={name_of(config, p): files.digest(p) for p in outputs},
-        tools={tool: version(tool, config.root) for tool in (config.toolchain.cc, config.toolchain.ld)},
+        tools=tools(config),
         seconds={name: noted(name, Timed).seconds for name in notes if name != "record"},
         commands={"assemble": assembled.command} | {name: link.command for name, link in links.items() if link.command},
     )
     files.write(path, json.dumps(asdict(record), indent=1) + "\n")
     return Recorded(files.digest(path))
+
+
+def tools(config: Config) -> dict[str, str]:
+    """The versions of the compiler and the linker; asked once."""
+    return {tool: version(tool, config.root) for tool in (config.toolchain.cc, config.toolchain.ld)}
 
 
 def parse_record(path: Path, data: object) -> BuildRecord:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from buildplug.config.project import WantedTable
+from buildplug.tables.registry import format_of
 
 # What passes import only for tables with ops, as it takes long.
 FOR_OPS = ("buildplug.backends.cache_lines", "buildplug.backends.clobbers", "buildplug.runtime.fixup")
@@ -19,4 +20,6 @@ def look_ahead(
     with suppress(Exception):
         for name in (*modules, *(FOR_OPS if any(table.ops for table in tables) else ())):
             import_module(name)
+        for table in tables:
+            format_of(table.rule)
         deque(cached(), maxlen=0)

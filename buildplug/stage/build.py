@@ -12,6 +12,11 @@ from buildplug.stage.linker import Linker
 from buildplug.tables.registry import template_of
 
 
+def blob_path(text: Path) -> Path:
+    """The path of the binary that a table's source includes."""
+    return text.with_suffix(".bin")
+
+
 @frozen
 class Build:
     """The tables of one image, and how its build links and assembles. A "text" is a generated source, C or assembly."""

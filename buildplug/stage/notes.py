@@ -7,10 +7,11 @@ from buildplug.base.records import frozen
 
 @frozen
 class Compiled:
-    """Something was compiled. settings: SHA-256 of all that decides the runtime's sources, but for the user's
-    templates."""
+    """Something was compiled. runtime: names of the runtime's sources; settings: SHA-256 of them and of all that
+    decides them, but for the user's templates."""
 
     settings: str = ""
+    runtime: tuple[str, ...] = ()
 
 
 @frozen

@@ -16,20 +16,15 @@ from buildplug.image import build_id
 from buildplug.image.elf import Image
 from buildplug.linker import fragment
 from buildplug.stage import fill, images, objects, render
-from buildplug.stage.build import Build
-from buildplug.stage.linker import TableFiles
-from buildplug.stage.notes import Assembled, Done, Extracted, Found, Generated, Linked, Verified
+from buildplug.stage.build import blob_path
+from buildplug.stage.linking import Linking
+from buildplug.stage.notes import Done, Extracted, Found, Generated, Linked, Verified
 from buildplug.stage.proof import TableProof, prove_table, record_of, rewrite, table_bytes, try_fixup, verify
-from buildplug.tables import registry
+from buildplug.tables import saved
 from buildplug.tables.format import Contents
 from buildplug.tables.registry import format_of
 
 FITS = "the tables fit into the room of the previous ones, or of those that were expected"
-
-
-def blob_path(text: Path) -> Path:
-    """The path of the binary that a table's source includes."""
-    return text.with_suffix(".bin")
 
 
 def _content(text: Path) -> tuple[bytes, ...]:
@@ -38,7 +33,7 @@ def _content(text: Path) -> tuple[bytes, ...]:
 
 
 @frozen
-class Stage(Build):
+class Stage(Linking):
     """The passes that make the tables of one image."""
 
     _extracted: dict[Path, Contents] = field(default_factory=dict, init=False, repr=False)  # by this process
@@ -99,43 +94,11 @@ class Stage(Build):
         self.assemble_all(self.assembled)
         return True
 
-    def prepare(self, *, known: bool = False) -> None:
-        """Writes the empty tables of the draft, and the script that places them. `known`: whether the former are there
-        as they would be."""
-        rules = [table.rule for table in self.tables]
-        for rule, stub in () if known else zip(rules, self.stubs, strict=True):
+    def prepare(self) -> None:
+        """Writes the empty tables of the draft, and the script that places them."""
+        for rule, stub in zip((table.rule for table in self.tables), self.stubs, strict=True):
             self._write_table(rule, format_of(rule).empty(rule, self.arch), 0, stub)
-        places = self.places()
-        files.write(self.placement, fragment.placement(rules, places))
-        files.write(self.script, places.script)
-
-    def assemble_all(self, texts: list[Path]) -> Assembled:
-        """Assembles or compiles texts, with the kernel's own flags. What was written as an object has none."""
-        texts = [text for text in texts if text.exists()] if self.direct else texts
-        return Assembled(tuple(map(tuple, self.linker.assemble([(text, self.object_of(text)) for text in texts]))))
-
-    def link_draft(self, draft: Path, why: str) -> Linked:
-        """Links the image that the tables are extracted from. `why`: the reason to use empty tables; if "", tries the
-        previous tables, whose objects are at the paths of the new ones: relink() then only overwrites them if they
-        fit."""
-        for path in self.kept.values():
-            path.unlink(missing_ok=True)
-        if not why:
-            try:
-                linked = self._link(self.inputs, draft)
-            except BuildplugError:
-                why = "the link with the previous tables failed"  # maybe only for lack of room: retry with empty ones
-            else:
-                for path, copy in self.kept.items():
-                    shutil.copy(path, copy)
-                return linked
-        missing = [text for text in self.stubs if not self.object_of(text).exists()]
-        self.assemble_all(missing)
-        return replace(self._link(self.stub_objects, draft), why=why)
-
-    def is_with_previous(self) -> bool:
-        """Whether the draft was linked with the previous tables."""
-        return all(path.exists() for path in self.kept.values())
+        self.place_tables()
 
     def extract(self, draft: Path, *, save: bool = True) -> Extracted:
         """Extracts the references, and checks that inline code may be copied to their sites. `save`: whether another
@@ -161,7 +124,7 @@ class Stage(Build):
         results = parallel.each(made_of, len(self.tables), len(image.data))
         for table, path, (made, ignored) in zip(self.tables, self.extracted, results, strict=True):
             if save:
-                registry.save(made, path)
+                saved.save(made, path)
             self._extracted[path] = made
             about = found[table.rule.name] = Found(len(made), ignored)
             if problem := about.problem(table.rule.select.rows):
@@ -183,7 +146,7 @@ class Stage(Build):
         """What extract() has found, in this process or in another."""
         for table, path in zip(self.tables, self.extracted, strict=True):
             if path not in self._extracted:
-                self._extracted[path] = registry.load(path, table.rule, self.arch)
+                self._extracted[path] = saved.load(path, table.rule, self.arch)
         return [self._extracted[path] for path in self.extracted]
 
     def _reserve(self, contents: list[Contents]) -> None:
@@ -212,12 +175,7 @@ class Stage(Build):
         why = self._fill(draft, relinked) if self.is_with_previous() else ""
         if why == FITS:
             return Linked(links=0, why=why, inputs=self.digests())
-        return replace(self._link(self.inputs, relinked), why=why, inputs=self.digests())
-
-    def digests(self) -> dict[str, str]:
-        """The inputs that add the tables to the relink: name -> SHA-256. Empty if any is missing."""
-        found = {path.name: files.digest(path) for path in self.inputs if path.exists()}
-        return found if len(found) == len(self.inputs) else {}
+        return replace(self.link(self.inputs, relinked), why=why, inputs=self.digests())
 
     def _fill(self, draft: Path, filled: Path) -> str:
         """Turns a draft with the previous tables into what a relink with the new ones would make. Returns FITS, or why
@@ -244,11 +202,6 @@ class Stage(Build):
             if algorithm := build_id.algorithm_of(image):
                 build_id.renew(scratch, algorithm)
         return FITS
-
-    def _link(self, inputs: list[Path], output: Path) -> Linked:
-        first = [path for table, path in zip(self.tables, inputs, strict=False) if table.rule.table.first]
-        rest = [path for path in inputs if path not in first]
-        return self.linker.link(TableFiles(self.placement, self.script, tuple(rest), tuple(first)), output)
 
     def verify(self, draft: Path, relinked: Path, image: Path, *, filled: bool, shared: bool = False) -> Verified:
         """Proves that the tables are true of the final image; corrects them if the linker moved what they refer to.

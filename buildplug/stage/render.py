@@ -3,16 +3,18 @@
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from buildplug.arch.model import Arch
 from buildplug.base.data import templates
 from buildplug.base.errors import BuildplugError
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
-from buildplug.tables.binary import DIRECTIVE
-from buildplug.tables.format import Contents, Format
+from buildplug.tables.integers import DIRECTIVE
 from buildplug.tables.registry import every, format_of, template_of
+
+if TYPE_CHECKING:
+    from buildplug.tables.format import Contents, Format
 
 DIRECTIVES = {f"u{size}": directive for size, directive in DIRECTIVE.items()}  # by numpy type
 
@@ -51,7 +53,7 @@ def _of_rule(name: str, base: Path, rule: Rule, values: dict[str, Any]) -> str:
         raise BuildplugError(f"rule {rule.name}", str(error)) from None
 
 
-def runtime(arch: Arch, base: Path, formats: Iterable[Format] | None = None, *, has_ops: bool = True) -> Texts:
+def runtime(arch: Arch, base: Path, formats: "Iterable[Format] | None" = None, *, has_ops: bool = True) -> Texts:
     """The sources that every kernel with tables of these formats compiles in: file name -> text. Default: of all
     formats."""
     wanted = every() if formats is None else formats
@@ -71,7 +73,7 @@ def rust(arch: Arch, rule: Rule, base: Path, declared: Ops | None = None) -> Tex
     return {name: _of_rule(source.template, base, rule, source.values) for name, source in sources.items()}
 
 
-def table(rule: Rule, contents: Contents, slack: int, base: Path, blob: str = "") -> str:
+def table(rule: Rule, contents: "Contents", slack: int, base: Path, blob: str = "") -> str:
     """The source of a table, assembly or C by its template's name, with `slack` spare bytes.
 
     `blob`: the path by which the source includes the blob of the contents, if they have one.

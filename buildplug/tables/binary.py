@@ -1,4 +1,4 @@
-"""Shared by the binary formats: record types for numpy, C and the assembler; the address of a table in an image."""
+"""Shared by the binary formats: record types for numpy; the address of a table in an image."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,10 +11,6 @@ from buildplug.image.elf import Image
 from buildplug.image.headers import SHN_UNDEF
 
 Records = dict[str, tuple[tuple[str, str, str], ...]]  # name -> fields: (name, numpy type, description)
-
-CTYPE = {f"{sign}{size}": f"{'u' * (sign == 'u')}int{8 * size}_t" for sign in "ui" for size in (1, 2, 4, 8)}
-RUST_TYPE = {f"{sign}{size}": f"{sign}{8 * size}" for sign in "ui" for size in (1, 2, 4, 8)}
-DIRECTIVE = {"1": ".byte", "2": ".short", "4": ".long", "8": ".quad"}  # by size in bytes
 
 
 def dtypes(records: Records) -> Callable[[str, str], np.dtype[Any]]:

@@ -21,8 +21,9 @@ from buildplug.image.elf import Image
 from buildplug.image.headers import Array, checked_lengths, distinct
 from buildplug.image.names import Names
 from buildplug.select.rows import columns_of
-from buildplug.tables.binary import CTYPE, DIRECTIVE, RUST_TYPE, address_of
+from buildplug.tables.binary import address_of
 from buildplug.tables.format import Format, Source, rounded
+from buildplug.tables.integers import CTYPE, DIRECTIVE, RUST_TYPE
 
 HEAD = 8  # bytes
 RUST = ".rs.j2"  # ends the names of templates of modules in Rust
@@ -157,7 +158,6 @@ class Rows:
 
 class RowsFormat(Format):
     name = "rows"
-    template = "rows.S.j2"
     contents = Rows
     has_fields = True
 

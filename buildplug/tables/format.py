@@ -1,7 +1,7 @@
-"""The passes' interface to a binary format: a `Format` makes `Contents` from an image, and names the templates that
-render them for the assembler and the kernel.
+"""The passes' interface to a binary format: a `Format` makes `Contents` from an image, and names the sources that
+a kernel compiles in to use them.
 
-The formats themselves are listed in `registry`.
+The formats themselves are listed in `registry`, each with the template that renders its tables.
 """
 
 from abc import ABC, abstractmethod
@@ -83,8 +83,9 @@ class Format(ABC):
     """A binary format. Rules are checked against its attributes."""
 
     name: ClassVar[str]
-    contents: ClassVar[type[Contents]]  # a dataclass: `rule` and `arch`, if it has them, and fields of types in SAVED
-    template: ClassVar[str]  # the default for rules
+    contents: ClassVar[
+        type[Contents]
+    ]  # a dataclass: `rule` and `arch`, if it has them, and fields of types in saved.SAVED
     rows: ClassVar[str] = ""  # the only select.rows it supports; any if empty
     has_fields: ClassVar[bool] = False  # whether the rule defines the fields of a row
 

@@ -116,7 +116,6 @@ class KallsymsTable(Packed):
 class KallsymsFormat(PackedFormat):
     name = "kallsyms"  # and all others of FORMS
     rows = "symbols"
-    template = "kallsyms_table.S.j2"
     contents = KallsymsTable
 
     def make(self, image: Image, rule: Rule, ops: Ops | None) -> tuple[Packed, dict[str, int]]:

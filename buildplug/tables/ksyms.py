@@ -12,8 +12,9 @@ from buildplug.image.names import Names
 from buildplug.image.symbols import letters
 from buildplug.select.symbols import left_out, selected
 from buildplug.tables import ksyms_codec, ksyms_format
-from buildplug.tables.binary import CTYPE, RUST_TYPE, address_of
+from buildplug.tables.binary import address_of
 from buildplug.tables.format import Source
+from buildplug.tables.integers import CTYPE, RUST_TYPE
 from buildplug.tables.ksyms_format import Ksyms
 from buildplug.tables.packed import Packed, PackedFormat
 

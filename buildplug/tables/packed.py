@@ -78,7 +78,6 @@ class PackedFormat(Format):
     """Base of the packed formats. `records`: the one named like the format is the header, with the table's `size` and
     `sections`; `counted`: the header field with the number of rows."""
 
-    template = "packed.S.j2"
     contents: ClassVar[type[Contents]] = Packed
     records: ClassVar[Records]
     counted: ClassVar[str]

@@ -20,8 +20,9 @@ from buildplug.config.select import Relocations
 from buildplug.image.elf import Image
 from buildplug.image.headers import Array, distinct
 from buildplug.select.relocations import FIELD, fields
-from buildplug.tables.binary import CTYPE, Records, address_of, dtypes
+from buildplug.tables.binary import Records, address_of, dtypes
 from buildplug.tables.format import Source
+from buildplug.tables.integers import CTYPE
 from buildplug.tables.ksyms_codec import varints
 from buildplug.tables.ksyms_format import MIX, checksum
 from buildplug.tables.packed import Packed, PackedFormat

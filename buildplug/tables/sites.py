@@ -22,7 +22,6 @@ SHOWN = 3  # maximum entries in a message
 
 class SitesFormat(Format):
     name = "sites"
-    template = "tables.S.j2"
     rows = "references"
     contents = Table
 

@@ -8,8 +8,8 @@ from buildplug.arch.model import Arch
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.tables import sites_format
-from buildplug.tables.binary import CTYPE, RUST_TYPE
 from buildplug.tables.format import Source
+from buildplug.tables.integers import CTYPE, RUST_TYPE
 
 
 def runtime(arch: Arch, *, has_ops: bool) -> dict[str, Source]:

@@ -84,7 +84,7 @@ def test_full_disk_is_one_line_and_keeps_the_old_image(kernel: Path) -> None:
     os.utime(kernel / "main.c")
     limited = subprocess.run(
         [sys.executable, "-m", "buildplug", "build", kernel], capture_output=True, text=True, check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
     )  # fmt: skip
     assert limited.returncode == 1
     one_line(limited.stderr)

@@ -71,6 +71,23 @@ def test_draft_that_is_left_is_the_image_if_there_was_but_one_link(kernel: Path)
     assert f"why 1 link: {FITS}" in buildplug("report", kernel).stdout
 
 
+def test_what_reads_images_is_imported_while_the_linker_runs(kernel: Path) -> None:
+    """It takes as long as a small link."""
+    built(kernel)
+    change(kernel)
+    program = (
+        "import sys\n"
+        "def hook(event, words):\n"
+        "    if event == 'subprocess.Popen' and words[0] == 'ld' and len(words[1]) > 2:\n"
+        "        print(*sys.modules)\n"
+        "sys.addaudithook(hook)\n"
+        "from buildplug.cli.main import main; main()"
+    )
+    modules = tool(sys.executable, "-c", program, "build", kernel).split()
+    assert {"doit", "buildplug.pipeline.doit_tasks"} < set(modules)
+    assert not {"numpy", "elftools", "jinja2", "capstone", "buildplug.image.elf"} & set(modules)
+
+
 def test_explain_says_how_many_links_and_why(kernel: Path) -> None:
     built(kernel)
     change(kernel)

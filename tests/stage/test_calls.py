@@ -22,7 +22,8 @@ from buildplug.stage import render
 from buildplug.stage.proof import TableProof, rewrite, table_bytes, verify
 from buildplug.tables.fields import HEAD, Rows
 from buildplug.tables.kallsyms import FORMS
-from buildplug.tables.registry import format_of, load, save
+from buildplug.tables.registry import format_of
+from buildplug.tables.saved import load, save
 from tests.stage import many
 
 T = TypeVar("T")

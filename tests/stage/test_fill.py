@@ -256,7 +256,6 @@ class Toy:
 
 class ToyFormat(Format):
     name = "toy"
-    template = "toy.S.j2"
     contents = Toy
 
     def make(self, image: Image, rule: Rule, ops: Ops | None) -> tuple[Contents, dict[str, int]]:
@@ -284,7 +283,7 @@ TEMPLATE = """
 
 
 def test_new_format_is_a_class_and_a_line_in_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.FORMATS, "toy", ToyFormat)
+    monkeypatch.setitem(registry.FORMATS, "toy", registry.Known(ToyFormat, "toy.S.j2"))
     (tmp_path / "toy.S.j2").write_text(TEMPLATE)
     project = Project(tmp_path, X86_64, (rule_of(tmp_path, "toy"),))
     project.source(30)

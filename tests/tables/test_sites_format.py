@@ -18,7 +18,7 @@ from buildplug.image.elf import Image
 from buildplug.linker import fragment
 from buildplug.linker.script import Placed, Placement
 from buildplug.stage import render
-from buildplug.tables import registry
+from buildplug.tables import saved
 from buildplug.tables.sites_format import (
     ERRORS,
     NONE,
@@ -141,28 +141,28 @@ def test_damaged_bytes_are_an_error_or_decode(seed: int) -> None:
 def test_what_is_saved_loads_the_same(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     table = from_seed(random.Random(seed))
     path = tmp_path_factory.getbasetemp() / "table.npz"
-    registry.save(table, path)
-    kept = registry.load(path, Rule("r", ""), X86_64)
+    saved.save(table, path)
+    kept = saved.load(path, Rule("r", ""), X86_64)
     assert isinstance(kept, Table)
     assert same(kept, table)
     assert (kept.section_names, kept.op_names) == (table.section_names, table.op_names)
 
 
 def test_an_empty_table_keeps_its_byte_order(tmp_path: Path) -> None:
-    registry.save(empty(BIG), tmp_path / "t.npz")
-    kept = registry.load(tmp_path / "t.npz", Rule("r", ""), BIG)
+    saved.save(empty(BIG), tmp_path / "t.npz")
+    kept = saved.load(tmp_path / "t.npz", Rule("r", ""), BIG)
     assert isinstance(kept, Table)
     assert kept.bases.dtype.byteorder == ">"
 
 
 def test_the_same_table_is_saved_as_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one.npz", "two.npz"):
-        registry.save(from_seed(random.Random(1)), tmp_path / name)
+        saved.save(from_seed(random.Random(1)), tmp_path / name)
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
 
 
 def test_a_damaged_file_is_an_error_or_a_table(tmp_path: Path) -> None:
-    registry.save(from_seed(random.Random(1), names=(".text", ".data")), tmp_path / "good.npz")
+    saved.save(from_seed(random.Random(1), names=(".text", ".data")), tmp_path / "good.npz")
     good, path, rng = (tmp_path / "good.npz").read_bytes(), tmp_path / "bad.npz", random.Random(9)
     for round_ in range(300):
         data = bytearray(good)
@@ -172,7 +172,7 @@ def test_a_damaged_file_is_an_error_or_a_table(tmp_path: Path) -> None:
             data[rng.randrange(len(data))] = rng.randrange(256)
         path.write_bytes(data)
         try:
-            registry.load(path, Rule("r", ""), X86_64)
+            saved.load(path, Rule("r", ""), X86_64)
         except BuildplugError as error:
             assert str(error).startswith(f"{path}: expected extracted contents")
 
@@ -181,12 +181,12 @@ def test_a_damaged_file_is_an_error_or_a_table(tmp_path: Path) -> None:
 def test_a_file_that_is_no_table_is_an_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.npz").write_bytes(content)
     with pytest.raises(BuildplugError, match="expected extracted contents"):
-        registry.load(tmp_path / "bad.npz", Rule("r", ""), X86_64)
+        saved.load(tmp_path / "bad.npz", Rule("r", ""), X86_64)
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BuildplugError, match="expected extracted contents"):
-        registry.load(tmp_path / "none.npz", Rule("r", ""), X86_64)
+        saved.load(tmp_path / "none.npz", Rule("r", ""), X86_64)
 
 
 @pytest.fixture
