@@ -11,7 +11,8 @@ from buildplug.image.segments import holding, kinds
 
 def check(final: Image, tables: list[tuple[Rule, Section]]) -> None:
     """Raises BuildplugError unless each rule's table lies in exactly one PT_LOAD, with the flags that it needs, and in
-    no other segment below PT_LOOS; or if a table has made a read-only segment writable."""
+    no other segment below PT_LOOS; or if a table has made a read-only segment writable. Where other writable sections
+    lie in a segment that is not, a script says so (x86's Linux of .rodata): it is for the kernel to map them."""
     others = (final.headers["flags"] & SHF_ALLOC != 0) & (final.headers["size"] > 0)
     others[[table.index for _, table in tables]] = False
     for rule, table in tables:
@@ -32,12 +33,13 @@ def _check(final: Image, rule: Rule, table: Section, without: Array) -> None:
     row = final.segments[load]
     if int(row["offset"]) + table.address - int(row["vaddr"]) != table.offset:
         raise bad("one that loads another part of the file", 'name its segment, such as into = ":text"')
-    remedy = f'set after = "{".data" if writable else ".rodata"}" or another section of its kind in its [[table]]'
-    needed = PF_R | PF_W * writable
-    if int(final.segments["flags"][load]) & needed != needed:
-        raise bad(f"one of flags {kinds(final, table)}, and it needs {'RW' if writable else 'R'}", remedy)
     start, end = final.addresses, final.addresses + final.headers["size"].astype("u8")
     beside = without & (row["vaddr"] <= start) & (end <= row["vaddr"] + row["memsz"])
-    if writable and beside.any() and not (final.headers["flags"][beside] & SHF_WRITE).any():
+    as_others = bool((final.headers["flags"][beside] & SHF_WRITE).any())
+    remedy = f'set after = "{".data" if writable else ".rodata"}" or another section of its kind in its [[table]]'
+    needed = PF_R | PF_W * (writable and not as_others)
+    if int(final.segments["flags"][load]) & needed != needed:
+        raise bad(f"one of flags {kinds(final, table)}, and it needs {'RW' if writable else 'R'}", remedy)
+    if writable and beside.any() and not as_others:
         names = ", ".join(section.name for section in final.sections.at(beside))
         raise bad(f"one with {names}, which are only read, and nothing else that is written to", remedy)

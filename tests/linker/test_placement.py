@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from buildplug.base.errors import BuildplugError
 from buildplug.config.rule import find
 from buildplug.image.elf import Image
 from buildplug.pipeline.run import build
@@ -90,6 +91,21 @@ def test_a_writable_table_may_follow_rodata_where_that_takes_data(tmp_path: Path
     rodata, hooks, data = map(Image(image).section, (".rodata", ".bp_hooks", ".data"))
     assert rodata.flags == hooks.flags
     assert rodata.address < hooks.address < data.address
+
+
+@pytest.mark.parametrize("ld", ["ld", "ld.lld"])
+def test_a_writable_table_is_loaded_as_other_sections_that_a_script_loads_to_be_read(tmp_path: Path, ld: str) -> None:
+    """As x86's Linux loads .rodata with .text, and maps both by itself."""
+    code = f'{KERNEL}\nlong once __attribute__((section(".data..once"), used)) = 1;\n'
+    script = SCRIPTS["segments"].replace("*(.rodata ", "*(.data..once) *(.rodata ")
+    found = mapping(kernel(tmp_path, ld, script, [], table='after = ".rodata"\ninto = ":rodata"', code=code))
+    assert found[".bp_hooks"] == ["LOAD R"]
+
+
+@pytest.mark.parametrize("ld", ["ld", "ld.lld"])
+def test_a_writable_table_is_not_loaded_to_be_read_alone(tmp_path: Path, ld: str) -> None:
+    with pytest.raises(BuildplugError, match="found it in one of flags R, and it needs RW"):
+        kernel(tmp_path, ld, SCRIPTS["segments"], [], table='after = ".rodata"\ninto = ":rodata"')
 
 
 PIE = ["-pie", "--no-dynamic-linker"]

@@ -7,7 +7,8 @@ import pytest
 
 from buildplug.image.elf import Image
 from tests import linux_cross
-from tests.linux.test_kbuild_cross import check_booted, check_letters, linked
+from tests.linux.test_kbuild_cross import check_booted, linked
+from tests.linux.test_kbuild_linux import check_letters
 from tests.linux_boot import boot_cross
 from tests.linux_cross import BUILT, Cross
 from tests.linux_image import FORMS
@@ -16,7 +17,7 @@ pytestmark = [pytest.mark.linux, pytest.mark.slow]  # Linux is compiled anew
 
 
 @pytest.fixture(
-    scope="module", params=(*linux_cross.LONG_TERM, linux_cross.NEWEST[0]),
+    scope="module", params=(*linux_cross.LONG_TERM, *linux_cross.NEWEST),
     ids=lambda cross: f"{cross.name}-{cross.version}",
 )  # fmt: skip
 def cross(request: pytest.FixtureRequest) -> Cross:
@@ -28,7 +29,7 @@ def test_there_are_two_links_that_for_pahole_and_one_more(cross: Cross, tree: Pa
 
 
 def test_letters_and_names_are_those_of_the_stock_build(tree: Path, stock: Path) -> None:
-    check_letters(tree, stock)
+    check_letters(tree / BUILT, stock.parent)
 
 
 def test_kallsyms_of_the_booted_kernel_equals_system_map(cross: Cross, tree: Path, tmp_path: Path) -> None:

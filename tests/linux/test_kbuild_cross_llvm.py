@@ -10,11 +10,11 @@ from tests.linux.test_kbuild_cross import (
     check_booted,
     check_expected,
     check_kallsyms,
-    check_letters,
     check_makes,
     linked,
 )
-from tests.linux_cross import Cross
+from tests.linux.test_kbuild_linux import check_letters
+from tests.linux_cross import BUILT, Cross
 
 pytestmark = [pytest.mark.linux, pytest.mark.slow]  # Linux is compiled anew
 
@@ -39,7 +39,7 @@ def test_kallsyms_are_those_of_scripts_kallsyms(cross: Cross, tree: Path, tmp_pa
 
 
 def test_letters_and_names_are_those_of_the_stock_build(tree: Path, stock: Path) -> None:
-    check_letters(tree, stock)
+    check_letters(tree / BUILT, stock.parent)
 
 
 def test_kallsyms_of_the_booted_kernel_equals_system_map(cross: Cross, tree: Path, tmp_path: Path) -> None:
