@@ -205,12 +205,12 @@ def _result(command: Sequence[str | Path], what: str, status: int, output: str, 
     return Ran(words, output)
 
 
-def run_in_foreground(command: Sequence[str | Path], what: str) -> None:
+def run_in_foreground(command: Sequence[str | Path], what: str, more: Mapping[str, str]) -> None:
     """Runs a program on this process's streams, and on the pipe of a make that started us, by which makes share their
-    jobs. Raises BuildplugError if it is missing or fails."""
+    jobs. `more`: of the environment. Raises BuildplugError if it is missing or fails."""
     words = [str(word) for word in command]
     try:
-        status = subprocess.run(words, check=False, close_fds=False).returncode
+        status = subprocess.run(words, check=False, close_fds=False, env=os.environ | more).returncode
     except (OSError, ValueError) as error:
         raise BuildplugError(words[0], f"cannot be run to {what}: {error}", "install it") from None
     if status:

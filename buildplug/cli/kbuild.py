@@ -10,9 +10,9 @@ from buildplug.linux import kbuild
 
 def arguments(parser: ArgumentParser) -> None:
     parser.description = (
-        "Patches the tree (one line of scripts/link-vmlinux.sh), runs make in it, and reverts the patch, also after an "
-        "error. kallsyms then needs a draft and at most one relink; the kernel's code that reads it is unchanged. Or "
-        "in three steps: --apply, your make, --revert, which also cleans up after a killed build."
+        "Runs make in the tree and has it link with our stage; with --paravirt two headers are patched meanwhile. "
+        "kallsyms then needs one link; the kernel's code that reads it is unchanged. Or in three steps: --apply (one "
+        "line of scripts/link-vmlinux.sh), your make, --revert, which also cleans up after a killed build."
     )
     parser.add_argument(
         "--paravirt", action="store_true", help="also make the list of paravirt sites, from relocations"

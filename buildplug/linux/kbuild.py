@@ -1,7 +1,9 @@
 """Plugs our link stage into a Linux source tree, and takes it out again.
 
-The patch only adds lines, and each ends with a mark. Removing the marked lines restores the files, whatever state a
-killed build left them in. Modification times are not restored, so make notices both the patch and its removal.
+For one build, make is told to run its script with our lines in it, and the script stays as it is. For builds that the
+user starts, it is patched. The patch only adds lines, and each ends with a mark. Removing the marked lines restores the
+files, whatever state a killed build left them in. Modification times are not restored, so make notices both the patch
+and its removal.
 """
 
 import fcntl
@@ -14,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from buildplug.base import files, scratch
+from buildplug.base import files, fingerprints, scratch
 from buildplug.base.data import build_system
 from buildplug.base.errors import BuildplugError
 from buildplug.base.interruption import to_the_end
@@ -22,6 +24,9 @@ from buildplug.base.process import run_in_foreground
 from buildplug.linux.versions import SCRIPT, STAGES, LinkStage, enabled_options, stage_of
 
 MARK = "buildplug"
+RULES = "scripts/Makefile.vmlinux"  # where Linux says how SCRIPT is run
+COMMAND = "cmd_link_vmlinux"
+TEXT = "BUILDPLUG_LINK_VMLINUX"  # the variable with the text of SCRIPT, for make's recipe
 
 
 def apply(tree: Path, arguments: Sequence[str] = (), *, paravirt: bool) -> None:
@@ -29,6 +34,14 @@ def apply(tree: Path, arguments: Sequence[str] = (), *, paravirt: bool) -> None:
 
     Raises BuildplugError, with the tree unchanged, if its link stage is not in STAGES, or the configuration lacks what
     it needs."""
+    patched = _patched(tree, arguments, paravirt=paravirt)
+    revert(tree, but=patched)
+    for name, text in patched.items():
+        _write(sources(tree) / name, text)
+
+
+def _patched(tree: Path, arguments: Sequence[str], *, paravirt: bool) -> dict[str, str]:
+    """File -> its text with the patch."""
     config = _built_in(tree, arguments) / ".config"
     tree = sources(tree)
     stage = stage_of(tree, paravirt=paravirt)
@@ -39,10 +52,7 @@ def apply(tree: Path, arguments: Sequence[str] = (), *, paravirt: bool) -> None:
     wanted: dict[str, tuple[str, tuple[str, ...]]] = {SCRIPT: (stage.hook, (f"{hook} # {MARK}",))}
     for name, (anchor, lines) in stage.emptied.items() if paravirt else ():
         wanted[name] = (anchor, tuple(f"{line} /* {MARK} */" for line in lines))
-    patched = {name: _with_lines(tree / name, anchor, lines) for name, (anchor, lines) in wanted.items()}
-    revert(tree, but=wanted)
-    for name, text in patched.items():
-        _write(tree / name, text)
+    return {name: _with_lines(tree / name, anchor, lines) for name, (anchor, lines) in wanted.items()}
 
 
 def revert(tree: Path, but: Iterable[str] = (), arguments: Sequence[str] = ()) -> None:
@@ -62,22 +72,33 @@ def _emptied(tree: Path) -> set[str]:
 
 
 def build(tree: Path, arguments: list[str], *, paravirt: bool) -> None:
-    """Patches the tree, runs make in it, and reverts the patch. Raises BuildplugError.
-
-    If a killed build has left the script patched, it is written anew, so that make links again: what stands there may
-    have been linked, but not finished."""
+    """Runs make in the tree with our link stage. With `paravirt` the headers are patched meanwhile. Raises
+    BuildplugError."""
     with alone(tree):
+        patched = _patched(tree, arguments, paravirt=paravirt)
+        script = patched.pop(SCRIPT)
+        command = f"{COMMAND}={_command(sources(tree), script)}"
         try:
-            if (sources(tree) / SCRIPT).is_file():
-                revert(tree, but=_emptied(sources(tree)), arguments=arguments)
-            apply(tree, arguments, paravirt=paravirt)
-        except KeyboardInterrupt:
-            to_the_end(lambda: revert(tree, arguments=arguments))
-            raise
-        try:
-            run_in_foreground(["make", "-C", tree, *arguments], "build Linux")
+            revert(tree, but=patched, arguments=arguments)
+            for name, text in patched.items():
+                _write(sources(tree) / name, text)
+            run_in_foreground(["make", "-C", tree, *arguments, command], "build Linux", {TEXT: script})
         finally:
             to_the_end(lambda: revert(tree, arguments=arguments))
+
+
+def _command(tree: Path, script: str) -> str:
+    """What make is to run in place of SCRIPT: its own command, with the text in a variable for the script. It links
+    again if that has changed, or buildplug; or if what it last ran was killed, and has not written what it was."""
+    text = files.read_text(tree / RULES)
+    found = re.search(rf"^{COMMAND}\s*=\s*(?:\\\n\s*)?\$< ((?:.*\\\n)*.*)$", text, re.MULTILINE)
+    if found is None:
+        raise BuildplugError(
+            tree / RULES, f"expected {COMMAND} to begin with $<, which is {SCRIPT}, found another command",
+            "use --apply, make, and --revert",
+        )  # fmt: skip
+    rest = re.sub(r"\s*\\\n\s*", " ", found[1])
+    return f'rm -f $(dot-target).cmd; BUILDPLUG_STAGE={fingerprints.of(script)} $(CONFIG_SHELL) -c "$${TEXT}" $< {rest}'
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""The patch of a Linux tree: put in, taken out, and the trees that it refuses. The trees have only what it looks at."""
+"""Our stage in a Linux tree: as make's command, as a patch, and the trees that it refuses. The trees have only what it
+looks at."""
 
 import os
 import re
@@ -11,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from buildplug.linux.kbuild import COMMAND, RULES, TEXT
 from buildplug.linux.versions import SCRIPT, STAGES, LinkStage
 from tests.conftest import tool
 from tests.samples import buildplug, edit, one_line
 
 OLD, NEW, NEWEST = STAGES
 EMPTIED = OLD.emptied
-COMMAND = (sys.executable, "-m", "buildplug", "kbuild")
+KBUILD = (sys.executable, "-m", "buildplug", "kbuild")
 # root without the right to write what is not writable
 PLAIN_USER = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override") if os.geteuid() == 0 else ()
 AUTO = "include/config/auto.conf"  # what the script knows of the configuration
@@ -33,7 +35,9 @@ def files(stage: LinkStage) -> dict[str, str]:
     major, minor = stage.version.split(".")
     found = {
         "Makefile": f"VERSION = {major}\nPATCHLEVEL = {minor}\nSUBLEVEL = 9\n"
-        f"bzImage: ; grep -c buildplug {SCRIPT}\nfails: ; exit 3\nconfig: ; cat .config\n",
+        f"include {RULES}\nbzImage: {SCRIPT} ; @printenv {TEXT} $(info $({COMMAND}))\n"
+        "fails: ; exit 3\nconfig: ; cat .config\n",
+        RULES: f'CONFIG_SHELL = sh\n{COMMAND} =\t\t\\\n\t$< "$(LD)" "$(FLAGS)";\t\\\n\t$(if $(POST), post $@, true)\n',
         SCRIPT: f'#!/bin/sh\nLD="$1"\nis_enabled() {{ false; }}\n{stage.hook}\n# buildplug is not here\n'
         f'vmlinux_link {stage.output} "${{kallsymso}}"\n',
         ".config": options(stage, "X86_64"),
@@ -163,13 +167,30 @@ def test_applying_again_changes_no_file_and_without_paravirt_takes_its_part_out(
     assert [len(added(tree, OLD, name)) for name in (SCRIPT, *EMPTIED)] == [1, 0, 0]
 
 
-def test_one_command_makes_and_takes_the_patch_out(tree: Path) -> None:
+def test_one_command_has_make_run_the_script_with_our_line_and_changes_nothing_in_the_tree(
+    tree: Path, stage: LinkStage
+) -> None:
+    assert buildplug("kbuild", "--apply", tree).returncode == 0
+    patched = (tree / SCRIPT).read_text()
+    assert buildplug("kbuild", "--revert", tree).returncode == 0
+    before = {path: path.stat().st_ctime_ns for path in tree.rglob("*")}
+    done = buildplug("kbuild", tree, "--", "-s", "LD=ld", "FLAGS=-z now", "POST=1")
+    assert done.returncode == 0, done.stderr
+    command, text = done.stdout.replace(";  ", "; ").split("\n", 1)
+    assert command.endswith(f' sh -c "${TEXT}" {SCRIPT} "ld" "-z now"; post bzImage')
+    assert text == f"{patched}\n"
+    assert {path: path.stat().st_ctime_ns for path in tree.rglob("*")} == before
+    assert "CONFIG_KALLSYMS=y" in buildplug("kbuild", tree, "--", "-s", "config").stdout
+
+
+def test_a_tree_that_runs_the_script_in_another_way_is_refused_but_may_be_patched(tree: Path) -> None:
+    edit(tree / RULES, ("$<", "env $<"))
     before = state(tree)
     done = buildplug("kbuild", tree)
-    assert done.returncode == 0, done.stderr
-    assert "\n2\n" in done.stdout  # the script's own line, and ours
+    assert done.returncode == 1
+    assert f"{RULES}: expected {COMMAND} to begin with $<" in one_line(done.stderr)
     assert state(tree) == before
-    assert "CONFIG_KALLSYMS=y" in buildplug("kbuild", tree, "--", "-s", "config").stdout
+    assert buildplug("kbuild", "--apply", tree).returncode == 0
 
 
 def test_a_build_that_fails_is_an_error_and_leaves_the_tree_as_it_was(tree: Path) -> None:
@@ -180,8 +201,8 @@ def test_a_build_that_fails_is_an_error_and_leaves_the_tree_as_it_was(tree: Path
     assert state(tree) == before
 
 
-def test_a_script_that_a_killed_build_has_left_patched_is_new_so_that_make_links_again(old_tree: Path) -> None:
-    """The headers are not: all would be compiled again."""
+def test_a_script_that_was_patched_is_taken_back_but_headers_that_are_to_be_patched_stay(old_tree: Path) -> None:
+    """Else all would be compiled again."""
     edit(old_tree / "Makefile", ("config:", f"times: ; stat -c %.9Y {' '.join((SCRIPT, *EMPTIED))}\nconfig:"))
     assert buildplug("kbuild", "--apply", "--paravirt", old_tree).returncode == 0
     before = [(old_tree / name).stat().st_mtime_ns for name in (SCRIPT, *EMPTIED)]
@@ -208,14 +229,14 @@ def test_what_killed_builds_have_left_is_removed_with_the_patch(old_tree: Path, 
 def test_while_a_build_runs_another_is_refused_and_changes_nothing(old_tree: Path, words: list[str]) -> None:
     edit(old_tree / "Makefile", ("fails:", "waits: ; touch started; until [ -e go ]; do sleep 0.02; done\nfails:"))
     before = state(old_tree)
-    with subprocess.Popen([*COMMAND, old_tree, "--", "-s", "waits"]) as build:
+    with subprocess.Popen([*KBUILD, old_tree, "--", "-s", "waits"]) as build:
         while not (old_tree / "started").exists():
             time.sleep(0.02)
-        patched = state(old_tree)
+        during = state(old_tree)
         done = buildplug("kbuild", *words, old_tree)
         assert done.returncode == 1
         assert "expected no other build in this tree" in one_line(done.stderr)
-        assert state(old_tree) == patched
+        assert state(old_tree) == during
         (old_tree / "go").touch()
         assert build.wait() == 0
     for name in ("started", "go"):
@@ -227,23 +248,23 @@ def test_a_path_with_spaces_and_a_jobserver_are_no_hindrance(tmp_path: Path, sta
     tree = written(tmp_path / "a tree of 'Linux'", stage)
     before = state(tree)
     (tmp_path / "Makefile").write_text("all: ; +$(COMMAND)\n")
-    command = shlex.join([*COMMAND, str(tree)])
+    command = shlex.join([*KBUILD, str(tree)])
     said = tool("make", "-j3", f"COMMAND={command}", cwd=tmp_path)
-    assert "\n2\n" in said
+    assert "buildplug_ld" in said
     assert "jobserver" not in said
     assert state(tree) == before
 
 
 @pytest.mark.parametrize("words", [[], ["--apply"]])
-def test_a_tree_that_cannot_be_written_is_an_error(tree: Path, words: list[str]) -> None:
+def test_a_tree_that_cannot_be_written_can_be_built_but_not_patched(tree: Path, words: list[str]) -> None:
     before = state(tree)
     (tree / "scripts").chmod(0o555)
     try:
-        done = subprocess.run([*PLAIN_USER, *COMMAND, *words, tree], capture_output=True, text=True, check=False)
+        done = subprocess.run([*PLAIN_USER, *KBUILD, *words, tree], capture_output=True, text=True, check=False)
     finally:
         (tree / "scripts").chmod(0o755)
-    assert done.returncode == 1
-    assert f"{SCRIPT}: cannot be written" in one_line(done.stderr)
+    assert done.returncode == len(words)
+    assert not words or f"{SCRIPT}: cannot be written" in one_line(done.stderr)
     assert state(tree) == before
 
 
@@ -265,11 +286,11 @@ def test_a_build_folder_leads_to_its_tree(tmp_path: Path) -> None:
     before = state(tree)
     built.mkdir()
     (built / "source").symlink_to(tree)
-    (built / "Makefile").write_text(f"all: ; grep -c buildplug source/{SCRIPT}\n")
+    (built / "Makefile").write_text(f"all: ; printenv {TEXT}\n")
     (built / ".config").write_text(options(NEW, "X86_64"))
     done = buildplug("kbuild", built, "--", "all")
     assert done.returncode == 0, done.stderr
-    assert "\n2\n" in done.stdout
+    assert "buildplug_ld" in done.stdout
     assert state(tree) == before
 
 

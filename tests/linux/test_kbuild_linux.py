@@ -87,6 +87,16 @@ def test_the_link_has_the_symbols_that_were_expected(linux: Linux, tree: Path) -
     check_forecast(linux.stage, tree / linux.image, "arch/x86/kernel/vmlinux.lds", "ld")
 
 
+def test_a_build_with_nothing_to_do_links_nothing_and_changes_nothing(tree: Path) -> None:
+    log, built = tree.parent / "ld.log", [tree / name for name in ("vmlinux", "System.map", BZIMAGE, SCRIPT)]
+    log.write_text("")
+    before = [path.stat().st_ctime_ns for path in built]
+    done = buildplug("kbuild", tree, "--", "bzImage", env={"PATH": f"{tree.parent}:{os.environ['PATH']}"})
+    assert done.returncode == 0, done.stderr
+    assert links(tree) == 0
+    assert [path.stat().st_ctime_ns for path in built] == before
+
+
 def test_make_with_the_patch_left_in_links_once_more_and_then_never(tree: Path) -> None:
     log = tree.parent / "ld.log"
     make: list[str | Path] = ["env", f"PATH={tree.parent}:{os.environ['PATH']}", "make", "-C", tree, "bzImage"]

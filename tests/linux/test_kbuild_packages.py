@@ -45,5 +45,4 @@ def test_packages_have_what_those_of_the_stock_build_have(
     assert found[image][f"boot/vmlinuz-{version}"] == (ours / BZIMAGE).read_bytes()
     different = {f for name, files in found.items() for f in files if files[f] != expected[name][f]}
     named = {name for name in different if "/doc/" not in name}  # the changelog has the time of the package
-    headers = f"usr/src/linux-headers-{version}/{SCRIPT}"  # is packed while it is patched
-    assert named == {f"boot/System.map-{version}", f"boot/vmlinuz-{version}", headers}
+    assert named == {f"boot/System.map-{version}", f"boot/vmlinuz-{version}"}
