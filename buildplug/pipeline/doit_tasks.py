@@ -15,7 +15,7 @@ from doit.task import Task
 from doit.tools import config_changed
 
 from buildplug.base import data, files, fingerprints
-from buildplug.base.errors import BuildplugError
+from buildplug.base.errors import BuildplugError, inform
 from buildplug.config.project import STATE, Config
 from buildplug.linker import command_line, family, unusable
 from buildplug.linker.command_line import LinkLine
@@ -230,6 +230,8 @@ class Pipeline:
         done = replace(self.stage.relink(self.draft_link, self.relinked), settings=self.settings)
         if not done.links:
             files.read_ahead(self.draft_link)  # for the record
+        elif self.linking.is_with_previous():
+            inform("RELINK", f"{self.config.kernel.name}: {done.why}")
         return done
 
     def verify(self) -> Verified:

@@ -98,9 +98,11 @@ def test_explain_says_how_many_links_and_why(kernel: Path) -> None:
 def test_table_that_outgrows_its_room_is_relinked(kernel: Path) -> None:
     built(kernel)
     change(kernel, "".join(f"int many_{n}_names_for_symbols = {n};\n" for n in range(1, 300)))
-    record = built(kernel)
+    done = buildplug("build", kernel, "--json")
+    record = json.loads(done.stdout)
     assert record["links"] == 2
     assert record["why"].startswith("rule ksyms: its table takes ")
+    assert done.stderr.splitlines()[-1] == f"  RELINK  vmlinux: {record['why']}"
     shutil.rmtree(kernel / "build")
     assert built(kernel)["outputs"]["vmlinux"] == record["outputs"]["vmlinux"]
 
