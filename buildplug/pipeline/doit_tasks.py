@@ -16,13 +16,12 @@ from doit.tools import config_changed
 
 from buildplug.base import data, files, fingerprints
 from buildplug.base.errors import BuildplugError, inform
-from buildplug.config.project import STATE, Config
+from buildplug.config.project import Config
 from buildplug.linker import command_line, family, unusable
 from buildplug.linker.command_line import LinkLine
 from buildplug.linker.script import Placement, place
 from buildplug.pipeline import compiler, ninja
-from buildplug.pipeline.link import ProjectLinker, depfile_of, included
-from buildplug.record import stamps
+from buildplug.pipeline.link import ProjectLinker, included
 from buildplug.record.build import NOTES, RECORD, Recorded, Timed, read_note, tools, write_note, write_record
 from buildplug.stage import sources
 from buildplug.stage.ahead import look_ahead
@@ -132,30 +131,6 @@ class Pipeline:
     @property
     def record_path(self) -> Path:
         return self.config.build / f"{self.config.kernel.name}{RECORD}"
-
-    @property
-    def made(self) -> list[Path]:
-        """The files that the passes make, doit's and ninja's among them; but not those that each build writes anew."""
-        c, s = self.config, self.linking
-        linked = [self.draft_link, self.relinked]
-        tables = [*s.extracted, *s.texts, *map(blob_path, s.texts), s.anchors, *s.stub_objects, *s.objects]
-        results = [c.image, c.draft, self.record_path, *self.notes.values()]
-        states = [c.build / name for name in (STATE, *ninja.MADE)]
-        runtime = [*(c.generated / name for name in self.runtime), *s.stubs, *map(blob_path, s.stubs)]
-        return [*self.objects, *runtime, *tables, *linked, *map(depfile_of, linked), *results, *states]
-
-    def note_made(self) -> None:
-        """Notes what the files that were made are, so that another build can prove them."""
-        stamps.note_made(self.config.build / stamps.MADE, map(str, self.made))
-
-    def remove_damaged(self) -> None:
-        """Removes what is not as it was made, so that it is made anew."""
-        damaged = stamps.remove_damaged(self.config.build / stamps.MADE, map(str, self.made))
-        beside = [(blob_path(text), text) for text in (*self.linking.texts, *self.linking.stubs)]
-        beside += [(depfile_of(image), image) for image in (self.draft_link, self.relinked)]
-        for path, target in beside:
-            if str(path) in damaged:  # the two are made together, and doit knows only the target
-                files.remove(target)
 
     def compile(self) -> Compiled | None:
         """Writes the runtime, and has ninja compile what changed. Returns None if nothing changed."""

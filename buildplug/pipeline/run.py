@@ -19,6 +19,7 @@ from doit.task import Stream, Task
 from buildplug.base import data, files, fingerprints
 from buildplug.base.errors import BuildplugError
 from buildplug.config import project
+from buildplug.pipeline import made
 from buildplug.pipeline.doit_tasks import PASSES, PassFailed, Pipeline
 from buildplug.record import stamps
 from buildplug.record.build import read_record
@@ -103,7 +104,7 @@ def build(
     began = time.time_ns()
     pipeline = Pipeline(project.read(path, directory, arch), explain is not None)
     with _locked(pipeline.config.build):
-        pipeline.remove_damaged()
+        made.remove_damaged(pipeline)
         state = Dependency(_StateFile, str(pipeline.config.build / project.STATE), checker_cls=TimestampChecker)
         tasks = [task for item in pipeline.tasks() for task in generate_tasks(item["basename"], item)]
         control = TaskControl(tasks)
@@ -112,7 +113,7 @@ def build(
         try:
             Runner(state, reporter, stream=Stream(2)).run_all(control.task_dispatcher())
         finally:
-            pipeline.note_made()
+            made.note(pipeline)
         if reporter.failure:
             raise reporter.failure
         if explain and {"draft", "relink"} & set(reporter.executed):
@@ -128,12 +129,12 @@ def _write_stamps(pipeline: Pipeline, began: int, options: dict[str, str], tasks
     c = pipeline.config
     read = {*pipeline.compiled_from, *data.own_files(), *(name for task in tasks for name in task.file_dep)}
     read = {os.path.normpath(path) for path in read}
-    made = {*map(str, pipeline.made), str(c.build / stamps.MADE)}
-    made |= {name for name in read if name.startswith(f"{c.build}{os.sep}")}
+    written = {*map(str, made.paths(pipeline)), str(c.build / stamps.MADE)}
+    written |= {name for name in read if name.startswith(f"{c.build}{os.sep}")}
     stamps.write(
         c.build / stamps.NAME, began, options=options, variables=fingerprints.VARIABLES,
         programs=(c.toolchain.cc, c.toolchain.ld, *c.toolchain.launcher[:1], *c.table_programs),
-        inputs=read - made, made=made,
+        inputs=read - written, made=written,
         folders=map(str, project.source_folders(c)), said=[str(pipeline.record_path), *NOTHING_TO_DO],
     )  # fmt: skip
 
