@@ -20,7 +20,7 @@ from buildplug.arch.model import Arch
 from buildplug.arch.riscv import RISCV64
 from buildplug.base.errors import BuildplugError
 from buildplug.base.process import run
-from tests.linux_image import BTF, NoSource, made
+from tests.linux_image import BTF, NoSource, made, script_words
 
 # What tinyconfig lacks for a kernel that boots in QEMU, and has calls of a tracer, modules, and is moved at boot.
 CONFIG = """
@@ -162,7 +162,7 @@ def _build(cross: Cross, tree: Path) -> None:
 
 def link_words(built: Path, cross: Cross) -> list[str]:
     """The linker and what it is given for vmlinux, in that folder, but for the output and kallsyms."""
-    ld, base, more = (built / f".{cross.linked}.cmd").read_text().partition(";")[0].split('"')[1:6:2]
+    ld, base, more = script_words(built / f".{cross.linked}.cmd")
     objects = ["--whole-archive", "vmlinux.a", ".vmlinux.export.o", "init/version-timestamp.o", "--no-whole-archive"]
     libraries = [str(path.relative_to(built)) for path in sorted(built.rglob("lib.a"))]
     words = [ld, *base.split(), *more.split(), f"--script={cross.script}"]

@@ -19,7 +19,7 @@ from pathlib import Path
 from buildplug.base.errors import BuildplugError
 from buildplug.base.process import run
 from buildplug.linux import kbuild
-from buildplug.linux.versions import STAGES, LinkStage
+from buildplug.linux.versions import SCRIPT, STAGES, LinkStage
 
 INSTALL = Path(__file__).parents[1] / ".ci/packages"  # of what is not needed but by a test
 PACKAGES = ("flex", "bison", "bc", "libelf-dev", "libssl-dev", "kmod", "cpio", "rsync", "pahole")
@@ -178,10 +178,17 @@ def made(tree: Path, build: Callable[[Path], None], image: str = "vmlinux") -> P
     return tree
 
 
+def script_words(command: Path) -> list[str]:
+    """The linker and the two strings of options that its link script was called with, by the file that make keeps."""
+    said = next(part for part in command.read_text().splitlines()[0].split(";") if SCRIPT in part)
+    words = shlex.split(said)
+    at = next(number for number, word in enumerate(words) if word.endswith(SCRIPT))
+    return words[at + 1 : at + 4]
+
+
 def link_words(tree: Path, linux: Linux = OLDEST, identity: str = "--build-id=sha1") -> list[str]:
     """What the linker is given for its image, there, but for the output and kallsyms."""
-    said = shlex.split((tree / f".{linux.image}.cmd").read_text().partition(";")[0])
-    base, more = said[said.index("scripts/link-vmlinux.sh") + 2 :][:2]
+    _, base, more = script_words(tree / f".{linux.image}.cmd")
     words = [*base.split(), *more.replace("--build-id=sha1", identity).split(), "--script=arch/x86/kernel/vmlinux.lds"]
     return [*words, *linux.objects]
 

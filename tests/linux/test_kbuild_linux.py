@@ -23,7 +23,7 @@ from tests.tables.test_kallsyms_format import tables_in
 
 pytestmark = pytest.mark.linux
 BZIMAGE = "arch/x86/boot/bzImage"
-OURS = ("__bp_", "____bp_")  # symbols of our tables, which kallsyms leave out
+OURS = ("__bp_kallsyms", "____bp_kallsyms")  # symbols of our tables, which kallsyms leave out
 
 Symbols = list[tuple[int, str, str]]  # address, type, name
 
