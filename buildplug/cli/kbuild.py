@@ -11,8 +11,8 @@ from buildplug.linux import kbuild
 def arguments(parser: ArgumentParser) -> None:
     parser.description = (
         "Runs make in the tree and has it link with our stage; with --paravirt two headers are patched meanwhile. "
-        "kallsyms then needs one link; the kernel's code that reads it is unchanged. Or in three steps: --apply (one "
-        "line of scripts/link-vmlinux.sh), your make, --revert, which also cleans up after a killed build."
+        "kallsyms then needs one link, with BTF two; the kernel's code that reads it is unchanged. Or in three steps: "
+        "--apply (one line of scripts/link-vmlinux.sh), your make, --revert, which also cleans up after a killed build."
     )
     parser.add_argument(
         "--paravirt", action="store_true", help="also make the list of paravirt sites, from relocations"

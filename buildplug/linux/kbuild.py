@@ -1,12 +1,13 @@
 """Plugs our link stage into a Linux source tree, and takes it out again.
 
-For one build, make is told to run its script with our lines in it, and the script stays as it is. For builds that the
-user starts, it is patched. The patch only adds lines, and each ends with a mark. Removing the marked lines restores the
-files, whatever state a killed build left them in. Modification times are not restored, so make notices both the patch
-and its removal.
+build() has make run its script with our line in it: the script stays as it is, and only with `paravirt` two headers
+are patched. apply() patches the script as well, for a make that the user starts. A patch only adds lines, and each ends
+with a mark. Removing the marked lines restores the files, whatever state a killed build left them in. Modification
+times are not restored, so make notices both a patch and its removal.
 """
 
 import fcntl
+import hashlib
 import os
 import re
 import shlex
@@ -25,8 +26,8 @@ from buildplug.linux.versions import SCRIPT, STAGES, LinkStage, enabled_options,
 
 MARK = "buildplug"
 RULES = "scripts/Makefile.vmlinux"  # where Linux says how SCRIPT is run
-COMMAND = "cmd_link_vmlinux"
-TEXT = "BUILDPLUG_LINK_VMLINUX"  # the variable with the text of SCRIPT, for make's recipe
+MAKEFILE = "linux.mk"  # has make take the command for its link from the environment
+COMMAND, TEXT = "BUILDPLUG_LINK_COMMAND", "BUILDPLUG_LINK_VMLINUX"  # variables with that command, and with what it runs
 
 
 def apply(tree: Path, arguments: Sequence[str] = (), *, paravirt: bool) -> None:
@@ -77,12 +78,12 @@ def build(tree: Path, arguments: list[str], *, paravirt: bool) -> None:
     with alone(tree):
         patched = _patched(tree, arguments, paravirt=paravirt)
         script = patched.pop(SCRIPT)
-        command = f"{COMMAND}={_command(sources(tree), script)}"
+        environment = {"MAKEFILES": _makefiles(), COMMAND: _command(sources(tree), script), TEXT: script}
         try:
             revert(tree, but=patched, arguments=arguments)
             for name, text in patched.items():
                 _write(sources(tree) / name, text)
-            run_in_foreground(["make", "-C", tree, *arguments, command], "build Linux", {TEXT: script})
+            run_in_foreground(["make", "-C", tree, *arguments], "build Linux", environment)
         finally:
             to_the_end(lambda: revert(tree, arguments=arguments))
 
@@ -91,14 +92,27 @@ def _command(tree: Path, script: str) -> str:
     """What make is to run in place of SCRIPT: its own command, with the text in a variable for the script. It links
     again if that has changed, or buildplug; or if what it last ran was killed, and has not written what it was."""
     text = files.read_text(tree / RULES)
-    found = re.search(rf"^{COMMAND}\s*=\s*(?:\\\n\s*)?\$< ((?:.*\\\n)*.*)$", text, re.MULTILINE)
+    found = re.search(r"^cmd_link_vmlinux\s*=\s*(?:\\\n\s*)?\$< ((?:.*\\\n)*.*)$", text, re.MULTILINE)
     if found is None:
         raise BuildplugError(
-            tree / RULES, f"expected {COMMAND} to begin with $<, which is {SCRIPT}, found another command",
+            tree / RULES, f"expected cmd_link_vmlinux to begin with $<, which is {SCRIPT}, found another command",
             "use --apply, make, and --revert",
         )  # fmt: skip
     rest = re.sub(r"\s*\\\n\s*", " ", found[1])
-    return f'rm -f $(dot-target).cmd; BUILDPLUG_STAGE={fingerprints.of(script)} $(CONFIG_SHELL) -c "$${TEXT}" $< {rest}'
+    made_by = hashlib.sha256((fingerprints.own_digest() + script).encode(errors="surrogateescape")).hexdigest()
+    return f'rm -f $(dot-target).cmd; BUILDPLUG_STAGE={made_by} $(CONFIG_SHELL) -c "$${{{TEXT}:?}}" $< {rest}'
+
+
+def _makefiles() -> str:
+    """What each make is to read before its own makefiles. Not a variable on the command line: make gives these on in
+    MAKEFLAGS, and Linux's makefiles look for letters in that, and have shells read it."""
+    path = str(build_system(MAKEFILE).resolve())
+    if len(path.split()) != 1:
+        raise BuildplugError(
+            path, "expected a path without spaces, which make reads, found some",
+            "install buildplug elsewhere, or use --apply, make, and --revert",
+        )  # fmt: skip
+    return f"{os.environ.get('MAKEFILES', '')} {path}".strip()
 
 
 @contextmanager

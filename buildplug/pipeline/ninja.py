@@ -63,7 +63,7 @@ def compile_all(config: Config, sources: list[Path], *, explain: bool = False) -
             [*command, "-t", "compdb", "compile_c", "compile_S"], config.root, "list the compile commands"
         ).output
         files.write(database, re.sub(r"^ninja: .*\n", "", found, flags=re.M))
-        os.utime(database)  # as it was, it is up to date
+        os.utime(database)  # write() leaves the time of an equal file
     return re.sub(r"^ninja: (Entering directory|no work to do).*\n", "", said, flags=re.M)
 
 

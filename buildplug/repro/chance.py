@@ -30,7 +30,7 @@ def source(name: str, texts: tuple[str, str], contents: list[Array], at: int) ->
 
 
 def _are_times(contents: list[Array], at: int, text: int) -> bool:
-    """Whether two numbers around a place, in `text` bytes of text, are times of now, not far apart."""
+    """Whether two numbers around a place are times of now, not far apart. `text`: the length of the text there."""
     now = time.time()
     return any(
         abs(one - other) <= APART * unit and all(abs(number / unit - now) <= RECENT for number in (one, other))
@@ -40,8 +40,8 @@ def _are_times(contents: list[Array], at: int, text: int) -> bool:
 
 
 def _numbers(content: Array, at: int, text: int) -> Iterator[int]:
-    """The numbers that the byte at a place, in `text` bytes of text, may belong to: in digits, else 0, then in binary,
-    unless the text is longer: a number's bytes may by chance all look like text."""
+    """The numbers that the byte at a place may belong to: in digits, else 0, then in binary, unless the text there, of
+    length `text`, is longer than a number: whose bytes may by chance all look like text."""
     first = max(at - BEFORE, 0)
     written = _NUMBER.finditer(content[first : at + BEFORE].tobytes())
     yield next((int(found[0]) for found in written if found.start() <= at - first < found.end()), 0)

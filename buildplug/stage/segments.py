@@ -11,8 +11,8 @@ from buildplug.image.segments import holding, kinds
 
 def check(final: Image, tables: list[tuple[Rule, Section]]) -> None:
     """Raises BuildplugError unless each rule's table lies in exactly one PT_LOAD, with the flags that it needs, and in
-    no other segment below PT_LOOS; or if a table has made a read-only segment writable. Where other writable sections
-    lie in a segment that is not, a script says so (x86's Linux of .rodata): it is for the kernel to map them."""
+    no other segment below PT_LOOS; or if a table has made a read-only segment writable. If a segment that is not
+    writable has other writable sections, the script wants that, and the kernel maps them itself: x86's Linux."""
     others = (final.headers["flags"] & SHF_ALLOC != 0) & (final.headers["size"] > 0)
     others[[table.index for _, table in tables]] = False
     for rule, table in tables:

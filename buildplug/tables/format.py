@@ -83,9 +83,8 @@ class Format(ABC):
     """A binary format. Rules are checked against its attributes."""
 
     name: ClassVar[str]
-    contents: ClassVar[
-        type[Contents]
-    ]  # a dataclass: `rule` and `arch`, if it has them, and fields of types in saved.SAVED
+    # A dataclass: `rule` and `arch`, if it has them, and fields of types in saved.SAVED.
+    contents: ClassVar[type[Contents]]
     rows: ClassVar[str] = ""  # the only select.rows it supports; any if empty
     has_fields: ClassVar[bool] = False  # whether the rule defines the fields of a row
 

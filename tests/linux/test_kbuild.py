@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from buildplug.linux.kbuild import COMMAND, RULES, TEXT
+from buildplug.linux.kbuild import RULES, TEXT
 from buildplug.linux.versions import SCRIPT, STAGES, LinkStage
 from tests.conftest import tool
 from tests.samples import buildplug, edit, one_line
@@ -35,9 +36,10 @@ def files(stage: LinkStage) -> dict[str, str]:
     major, minor = stage.version.split(".")
     found = {
         "Makefile": f"VERSION = {major}\nPATCHLEVEL = {minor}\nSUBLEVEL = 9\n"
-        f"include {RULES}\nbzImage: {SCRIPT} ; @printenv {TEXT} $(info $({COMMAND}))\n"
+        f"include {RULES}\nbzImage: {SCRIPT} ; @printenv {TEXT} $(info $(cmd_link_vmlinux))\n"
         "fails: ; exit 3\nconfig: ; cat .config\n",
-        RULES: f'CONFIG_SHELL = sh\n{COMMAND} =\t\t\\\n\t$< "$(LD)" "$(FLAGS)";\t\\\n\t$(if $(POST), post $@, true)\n',
+        RULES: 'CONFIG_SHELL = sh\ncmd_link_vmlinux =\t\t\\\n\t$< "$(LD)" "$(FLAGS)";\t\\\n'
+        "\t$(if $(POST), post $@, true)\n",
         SCRIPT: f'#!/bin/sh\nLD="$1"\nis_enabled() {{ false; }}\n{stage.hook}\n# buildplug is not here\n'
         f'vmlinux_link {stage.output} "${{kallsymso}}"\n',
         ".config": options(stage, "X86_64"),
@@ -177,7 +179,7 @@ def test_one_command_has_make_run_the_script_with_our_line_and_changes_nothing_i
     done = buildplug("kbuild", tree, "--", "-s", "LD=ld", "FLAGS=-z now", "POST=1")
     assert done.returncode == 0, done.stderr
     command, text = done.stdout.replace(";  ", "; ").split("\n", 1)
-    assert command.endswith(f' sh -c "${TEXT}" {SCRIPT} "ld" "-z now"; post bzImage')
+    assert command.endswith(f' sh -c "${{{TEXT}:?}}" {SCRIPT} "ld" "-z now"; post bzImage')
     assert text == f"{patched}\n"
     assert {path: path.stat().st_ctime_ns for path in tree.rglob("*")} == before
     assert "CONFIG_KALLSYMS=y" in buildplug("kbuild", tree, "--", "-s", "config").stdout
@@ -188,7 +190,7 @@ def test_a_tree_that_runs_the_script_in_another_way_is_refused_but_may_be_patche
     before = state(tree)
     done = buildplug("kbuild", tree)
     assert done.returncode == 1
-    assert f"{RULES}: expected {COMMAND} to begin with $<" in one_line(done.stderr)
+    assert f"{RULES}: expected cmd_link_vmlinux to begin with $<" in one_line(done.stderr)
     assert state(tree) == before
     assert buildplug("kbuild", "--apply", tree).returncode == 0
 
@@ -223,6 +225,25 @@ def test_what_killed_builds_have_left_is_removed_with_the_patch(old_tree: Path, 
     assert buildplug("kbuild", "--revert", old_tree, "--", f"O={built}").returncode == 0
     assert state(old_tree) == before
     assert not left.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_headers_that_a_killed_build_has_patched_are_as_they_were_after_it_or_after_a_revert(
+    old_tree: Path, number: signal.Signals
+) -> None:
+    edit(old_tree / "Makefile", ("fails:", "waits: ; touch started; sleep 100\nfails:"))
+    before = state(old_tree)
+    with subprocess.Popen(
+        [*KBUILD, "--paravirt", old_tree, "--", "-s", "waits"], start_new_session=True
+    ) as build:  # fmt: skip
+        while not (old_tree / "started").exists():
+            time.sleep(0.02)
+        os.killpg(build.pid, number)
+    (old_tree / "started").unlink()
+    left = state(old_tree)
+    assert {name for name in left if left[name] != before[name]} == (set(EMPTIED) if number == 9 else set())
+    assert buildplug("kbuild", "--revert", old_tree).returncode == 0
+    assert state(old_tree) == before
 
 
 @pytest.mark.parametrize("words", [[], ["--apply"], ["--revert"]])
