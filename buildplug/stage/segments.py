@@ -35,11 +35,13 @@ def _check(final: Image, rule: Rule, table: Section, without: Array) -> None:
         raise bad("one that loads another part of the file", 'name its segment, such as into = ":text"')
     start, end = final.addresses, final.addresses + final.headers["size"].astype("u8")
     beside = without & (row["vaddr"] <= start) & (end <= row["vaddr"] + row["memsz"])
-    as_others = bool((final.headers["flags"][beside] & SHF_WRITE).any())
+    written = beside & (final.headers["flags"] & SHF_WRITE != 0)
+    above = np.flatnonzero(written & (start < table.address)).tolist()  # what is behind may be there for its sake
+    as_others = any("W" not in kinds(final, final.sections[index]) for index in above[-1:])
     remedy = f'set after = "{".data" if writable else ".rodata"}" or another section of its kind in its [[table]]'
     needed = PF_R | PF_W * (writable and not as_others)
     if int(final.segments["flags"][load]) & needed != needed:
         raise bad(f"one of flags {kinds(final, table)}, and it needs {'RW' if writable else 'R'}", remedy)
-    if writable and beside.any() and not as_others:
+    if writable and beside.any() and not written.any():
         names = ", ".join(section.name for section in final.sections.at(beside))
         raise bad(f"one with {names}, which are only read, and nothing else that is written to", remedy)

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from buildplug.linux.versions import STAGES
+from buildplug.linux.versions import SCRIPT, STAGES
 from tests.linux.test_kbuild import written
 from tests.samples import edit
 
@@ -182,11 +182,11 @@ def _repro(work: Path) -> Scene:
 
 
 def _kbuild(work: Path) -> Scene:
-    """Its output is the script that it patches; of a tree that has only what it looks at."""
-    folder = work / "kbuild" / "linux"
-    written(folder, STAGES[0])
-    edit(folder / "Makefile", ("bzImage: ;", "bzImage: ; sleep 1 & wait;"))
-    return Scene("kbuild", folder, ("kbuild", "."), "scripts/link-vmlinux.sh", lambda variant: None)
+    """Its output is a header that it patches; of a tree that has only what it looks at."""
+    folder, stage = work / "kbuild" / "linux", STAGES[0]
+    written(folder, stage)
+    edit(folder / "Makefile", (f"bzImage: {SCRIPT} ; @", f"bzImage: {SCRIPT} ; @sleep 1 & wait; "))
+    return Scene("kbuild", folder, ("kbuild", "--paravirt", "."), min(stage.emptied), lambda variant: None)
 
 
 def kills(number: int, keep: Path, seed: int = 0) -> tuple[Counter[str], list[str]]:

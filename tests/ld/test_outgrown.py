@@ -10,12 +10,13 @@ from buildplug.linux.versions import STAGES
 from tests.conftest import tool
 from tests.samples import buildplug
 
-CODE = '.globl _text\n.text\n_text: nop\n.section .odd, "aw"\n'
+CODE = '.globl _text\n.section .data..ro_after_init, "aw"\n.quad 0\n.text\n_text: nop\n.section .odd, "aw"\n'
 DIGITS = "".join(
     f"x{n * 2654435761 % 2**32:08x}: .byte 0\n{'.data' if n % 2 else '.section .odd'}\n" for n in range(8000)
 )
 SCRIPT = (
-    ". = 0xffffffff81000000; .text : { *(.text) } .rodata : { *(.rodata*) } .data : { *(.data) } .odd ODD : { *(.odd) }"
+    ". = 0xffffffff81000000; .text : { *(.text) } .rodata : { *(.rodata*) *(.data..ro_after_init) }"
+    " .data : { *(.data) } .odd ODD : { *(.odd) }"
 )
 RELINK = "  RELINK  vmlinux: rule linux-kallsyms-6-12: "
 CONFIG = ("--config", build_system(STAGES[1].kallsyms))

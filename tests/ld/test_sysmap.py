@@ -36,15 +36,16 @@ function: ret
 weak_object: .quad nowhere
 .bss
 number: .skip 8
+.section .data..ro_after_init, "aw"
+.quad 0
 """
 
 
 @pytest.fixture
 def words(tmp_path: Path) -> list[str | Path]:
     (tmp_path / "k.S").write_text(SOURCE)
-    script = (
-        ". = 0xffffffff81000000; .text : { *(.text) } .rodata : { *(.rodata*) } .data : { *(.data) } .bss : { *(.bss) }"
-    )
+    script = ". = 0xffffffff81000000; .text : { *(.text) } .rodata : { *(.rodata*) *(.data..ro_after_init) }"
+    script += ".data : { *(.data) } .bss : { *(.bss) }"
     (tmp_path / "k.lds").write_text(f"ENTRY(_text) SECTIONS {{ {script} }}")
     tool("as", "-L", "-o", "k.o", "k.S", cwd=tmp_path)
     config = build_system(NEW.kallsyms)
