@@ -9,7 +9,7 @@ from buildplug.base.errors import BuildplugError
 from buildplug.cli.schema import json_schema
 from buildplug.cli.shared import print_json
 from buildplug.config.rule import Rule, find, find_shipped
-from buildplug.tables.registry import template_of
+from buildplug.tables.registry import format_of, template_of
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -34,6 +34,7 @@ def run(options: Namespace) -> None:
         _list(find_shipped(), options.json)
     else:
         rule = find(options.rule, Path.cwd())
+        format_of(rule)  # raises what is wrong
         template = template_of(rule)
         if options.action == "show":
             _show(rule, template, options)
