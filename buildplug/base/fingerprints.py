@@ -39,5 +39,10 @@ def own_digest() -> str:
 
 def of(*settings: object) -> str:
     """What changes with settings, with buildplug itself, and with what compilers take from the environment."""
-    said = repr((own_digest(), variables(), settings))
+    return by_us(variables(), settings)
+
+
+def by_us(*settings: object) -> str:
+    """What changes with settings, and with buildplug itself."""
+    said = repr((own_digest(), settings))
     return hashlib.sha256(said.encode(errors="surrogateescape")).hexdigest()

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import field, replace
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -10,7 +9,6 @@ from buildplug.arch import compilers
 from buildplug.arch.model import Arch
 from buildplug.arch.registry import by_name, names
 from buildplug.base.errors import BuildplugError
-from buildplug.base.input_order import in_order
 from buildplug.base.keys import KeysOf, OneOf
 from buildplug.base.records import frozen
 from buildplug.base.schema import convert, load
@@ -18,6 +16,7 @@ from buildplug.config import ops
 from buildplug.config.ops import Ops
 from buildplug.config.rule import Output, Rule, adjusted, check_arch, find
 from buildplug.config.select import Select
+from buildplug.config.source_files import matching
 from buildplug.image.demangle import PROGRAM as DEMANGLER
 
 STATE = ".doit.json"  # the build's state, in the build directory
@@ -264,41 +263,5 @@ def read(path: Path, build: Path | None = None, arch: str = "") -> Config:
     toolchain = replace(file.toolchain, cc=compilers.program(found, file.toolchain.cc))
     return Config(
         path, root, build, found, file.kernel, toolchain,
-        file.compile, file.link, tuple(tables), _sources(path, root, file.compile, build),
+        file.compile, file.link, tuple(tables), matching(path, root, file.compile.sources, build, STATE),
     )  # fmt: skip
-
-
-def source_folders(config: Config) -> set[Path]:
-    """The folders in which a new file, or a new folder, may match the patterns of the sources."""
-    found = set[Path]()
-    for pattern in config.compile.sources:
-        parts = Path(pattern).parts
-        for number, part in enumerate(parts):
-            if set("*?[") & set(part) or "**" in parts[:number]:
-                found |= {*(config.root.glob("/".join(parts[:number])) if number else [config.root])}
-    return {path for path in found if path.is_dir() and not path.is_relative_to(config.build)}
-
-
-def _sources(path: Path, root: Path, wanted: Compile, build: Path) -> tuple[str, ...]:
-    @cache
-    def built(folder: Path) -> bool:
-        """Whether a folder is in this build directory, or in another one, recognised by its state file."""
-        return folder == build or (folder / STATE).exists() or (folder != folder.parent and built(folder.parent))
-
-    found = set[str]()
-    for pattern in wanted.sources:
-        try:
-            matches = [p for p in in_order(root.glob(pattern)) if p.is_file() and not built(p.resolve().parent)]
-        except (ValueError, NotImplementedError) as error:
-            raise BuildplugError(f"{path}: compile.sources", f"{pattern!r}: {error}") from None
-        if not matches:
-            raise BuildplugError(f"{path}: compile.sources", f"expected files for {pattern!r}, found none")
-        found |= {str(p.relative_to(root)) for p in matches}
-    for name in found:
-        if name.startswith("-") or not name.isprintable() or "|" in name:  # ninja has no escape for |
-            raise BuildplugError(
-                f"{path}: compile.sources", f"expected a plain name, found {name!r}", "rename the file"
-            )
-        if not name.endswith((".c", ".S", ".s")):
-            raise BuildplugError(f"{path}: compile.sources", f"expected .c, .S or .s, found {name}")
-    return tuple(sorted(found))

@@ -107,8 +107,7 @@ class FinalLink:
         return path if path and path.is_file() and not self.relink else None
 
     def _expected(self) -> Image | None:
-        """What the first link will make. Libraries give only what others want of them, mostly nothing; what
-        --gc-sections leaves out is not known before the link."""
+        """What the first link will make."""
         referring = any(table.rule.select.rows == "references" for table in self.config.tables)
         if self._before and (not referring or Image(self._before).has_relocations):
             return Image(self._before)
@@ -117,17 +116,15 @@ class FinalLink:
         if any(name.endswith(".a") for name in names) and Path(merged).is_file():
             names = [merged, *(name for name in names if not name.endswith(".a"))]
         paths = [Path(name) for name in names if not name.startswith("-")]
-        if self.relink or "gc-sections" in self.line or any(map(files.is_special, paths)):  # a pipe is read but once
+        if self.relink or any(map(files.is_special, paths)):  # a pipe is read but once
             return None
-        from buildplug.stage.forecast import forecast  # lazy, as only a first link needs it
+        from buildplug.stage.expected import expected  # lazy, as only a first link needs it
 
-        stubs = [
-            text for table, text in zip(self.config.tables, self.stage.stubs, strict=True) if table.rule.table.each
-        ]  # with what their rows refer to
+        pairs = zip(self.config.tables, self.stage.stubs, strict=True)
+        stubs = [stub for table, stub in pairs if table.rule.table.each]  # with what their rows refer to
         self.stage.assemble_all(stubs)
         paths += map(self.stage.object_of, stubs)
-        rules = [table.rule for table in self.config.tables]
-        return forecast(paths, self._places, rules, self.family, shared="shared" in self.line)
+        return expected(self.line, paths, self._places, self.config.tables, self.family)
 
     @property
     def _map(self) -> str:

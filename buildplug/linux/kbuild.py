@@ -7,7 +7,6 @@ times are not restored, so make notices both a patch and its removal.
 """
 
 import fcntl
-import hashlib
 import os
 import re
 import shlex
@@ -25,8 +24,8 @@ from buildplug.base.process import run_in_foreground
 from buildplug.linux.versions import SCRIPT, STAGES, LinkStage, enabled_options, stage_of
 
 MARK = "buildplug"
-RULES = "scripts/Makefile.vmlinux"  # where Linux says how SCRIPT is run
-MAKEFILE = "linux.mk"  # has make take the command for its link from the environment
+MAKEFILE = "scripts/Makefile.vmlinux"  # says how Linux runs SCRIPT
+OVERRIDE = "linux.mk"  # our makefile, by which that command is taken from the environment
 COMMAND, TEXT = "BUILDPLUG_LINK_COMMAND", "BUILDPLUG_LINK_VMLINUX"  # variables with that command, and with what it runs
 
 
@@ -89,24 +88,24 @@ def build(tree: Path, arguments: list[str], *, paravirt: bool) -> None:
 
 
 def _command(tree: Path, script: str) -> str:
-    """What make is to run in place of SCRIPT: its own command, with the text in a variable for the script. It links
-    again if that has changed, or buildplug; or if what it last ran was killed, and has not written what it was."""
-    text = files.read_text(tree / RULES)
+    """Make's command for its link, with the text of `script`, which is in a variable, in place of SCRIPT. Make runs it
+    again if the text or buildplug has changed, and if it was killed: make's note of it is gone from the start."""
+    text = files.read_text(tree / MAKEFILE)
     found = re.search(r"^cmd_link_vmlinux\s*=\s*(?:\\\n\s*)?\$< ((?:.*\\\n)*.*)$", text, re.MULTILINE)
     if found is None:
         raise BuildplugError(
-            tree / RULES, f"expected cmd_link_vmlinux to begin with $<, which is {SCRIPT}, found another command",
+            tree / MAKEFILE, f"expected cmd_link_vmlinux to begin with $<, which is {SCRIPT}, found another command",
             "use --apply, make, and --revert",
         )  # fmt: skip
     rest = re.sub(r"\s*\\\n\s*", " ", found[1])
-    made_by = hashlib.sha256((fingerprints.own_digest() + script).encode(errors="surrogateescape")).hexdigest()
-    return f'rm -f $(dot-target).cmd; BUILDPLUG_STAGE={made_by} $(CONFIG_SHELL) -c "$${{{TEXT}:?}}" $< {rest}'
+    stage = fingerprints.by_us(script)
+    return f'rm -f $(dot-target).cmd; BUILDPLUG_STAGE={stage} $(CONFIG_SHELL) -c "$${{{TEXT}:?}}" $< {rest}'
 
 
 def _makefiles() -> str:
     """What each make is to read before its own makefiles. Not a variable on the command line: make gives these on in
     MAKEFLAGS, and Linux's makefiles look for letters in that, and have shells read it."""
-    path = str(build_system(MAKEFILE).resolve())
+    path = str(build_system(OVERRIDE).resolve())
     if len(path.split()) != 1:
         raise BuildplugError(
             path, "expected a path without spaces, which make reads, found some",

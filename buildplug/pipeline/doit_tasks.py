@@ -177,16 +177,12 @@ class Pipeline:
         return self.linking.link_draft(self.draft_link, why)
 
     def _expected(self) -> "Image | None":
-        """What the first link will make. Libraries give only what others want of them, mostly nothing; what
-        --gc-sections leaves out is not known before the link."""
-        if "gc-sections" in self._line:
-            return None
-        from buildplug.stage.forecast import forecast  # lazy, as only a first link needs it
+        """What the first link will make."""
+        from buildplug.stage.expected import expected  # lazy, as only a first link needs it
 
         c = self.config
         named = [c.root / name for name in (*self._line.inputs, *c.link.objects) if not name.endswith(".a")]
-        rules, linker = [t.rule for t in c.tables], family.of(c.toolchain.ld)
-        return forecast([*self.objects, *named], self._places(), rules, linker, shared="shared" in self._line)
+        return expected(self._line, [*self.objects, *named], self._places(), c.tables, family.of(c.toolchain.ld))
 
     def extract(self) -> Extracted:
         """Finds the references, and checks that inline code is safe at each of them."""

@@ -18,7 +18,7 @@ from doit.task import Stream, Task
 
 from buildplug.base import data, files, fingerprints
 from buildplug.base.errors import BuildplugError
-from buildplug.config import project
+from buildplug.config import project, source_files
 from buildplug.pipeline import made
 from buildplug.pipeline.doit_tasks import PASSES, PassFailed, Pipeline
 from buildplug.record import stamps
@@ -135,7 +135,8 @@ def _write_stamps(pipeline: Pipeline, began: int, options: dict[str, str], tasks
         c.build / stamps.NAME, began, options=options, variables=fingerprints.VARIABLES,
         programs=(c.toolchain.cc, c.toolchain.ld, *c.toolchain.launcher[:1], *c.table_programs),
         inputs=read - written, made=written,
-        folders=map(str, project.source_folders(c)), said=[str(pipeline.record_path), *NOTHING_TO_DO],
+        folders=map(str, source_files.folders(c.root, c.compile.sources, c.build)),
+        said=[str(pipeline.record_path), *NOTHING_TO_DO],
     )  # fmt: skip
 
 

@@ -36,8 +36,8 @@ def _check(final: Image, rule: Rule, table: Section, without: Array) -> None:
     start, end = final.addresses, final.addresses + final.headers["size"].astype("u8")
     beside = without & (row["vaddr"] <= start) & (end <= row["vaddr"] + row["memsz"])
     written = beside & (final.headers["flags"] & SHF_WRITE != 0)
-    above = np.flatnonzero(written & (start < table.address)).tolist()  # what is behind may be there for its sake
-    as_others = any("W" not in kinds(final, final.sections[index]) for index in above[-1:])
+    before = np.flatnonzero(written & (start < table.address)).tolist()  # what is behind may be there for its sake
+    as_others = any("W" not in kinds(final, final.sections[index]) for index in before[-1:])
     remedy = f'set after = "{".data" if writable else ".rodata"}" or another section of its kind in its [[table]]'
     needed = PF_R | PF_W * (writable and not as_others)
     if int(final.segments["flags"][load]) & needed != needed:

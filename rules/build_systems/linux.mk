@@ -1,2 +1,3 @@
-# Each make of `buildplug kbuild` reads this first (MAKEFILES): in place of Linux's command for its link, that of the environment.
+# What each make of `buildplug kbuild` reads first (MAKEFILES). The link of Linux is then the command that the environment
+# says, whatever scripts/Makefile.vmlinux does.
 override cmd_link_vmlinux = $(BUILDPLUG_LINK_COMMAND)

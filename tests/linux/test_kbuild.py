@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from buildplug.linux.kbuild import RULES, TEXT
+from buildplug.linux.kbuild import MAKEFILE, TEXT
 from buildplug.linux.versions import SCRIPT, STAGES, LinkStage
 from tests.conftest import tool
 from tests.samples import buildplug, edit, one_line
@@ -36,9 +36,9 @@ def files(stage: LinkStage) -> dict[str, str]:
     major, minor = stage.version.split(".")
     found = {
         "Makefile": f"VERSION = {major}\nPATCHLEVEL = {minor}\nSUBLEVEL = 9\n"
-        f"include {RULES}\nbzImage: {SCRIPT} ; @printenv {TEXT} $(info $(cmd_link_vmlinux))\n"
+        f"include {MAKEFILE}\nbzImage: {SCRIPT} ; @printenv {TEXT} $(info $(cmd_link_vmlinux))\n"
         "fails: ; exit 3\nconfig: ; cat .config\n",
-        RULES: 'CONFIG_SHELL = sh\ncmd_link_vmlinux =\t\t\\\n\t$< "$(LD)" "$(FLAGS)";\t\\\n'
+        MAKEFILE: 'CONFIG_SHELL = sh\ncmd_link_vmlinux =\t\t\\\n\t$< "$(LD)" "$(FLAGS)";\t\\\n'
         "\t$(if $(POST), post $@, true)\n",
         SCRIPT: f'#!/bin/sh\nLD="$1"\nis_enabled() {{ false; }}\n{stage.hook}\n# buildplug is not here\n'
         f'vmlinux_link {stage.output} "${{kallsymso}}"\n',
@@ -186,11 +186,11 @@ def test_one_command_has_make_run_the_script_with_our_line_and_changes_nothing_i
 
 
 def test_a_tree_that_runs_the_script_in_another_way_is_refused_but_may_be_patched(tree: Path) -> None:
-    edit(tree / RULES, ("$<", "env $<"))
+    edit(tree / MAKEFILE, ("$<", "env $<"))
     before = state(tree)
     done = buildplug("kbuild", tree)
     assert done.returncode == 1
-    assert f"{RULES}: expected cmd_link_vmlinux to begin with $<" in one_line(done.stderr)
+    assert f"{MAKEFILE}: expected cmd_link_vmlinux to begin with $<" in one_line(done.stderr)
     assert state(tree) == before
     assert buildplug("kbuild", "--apply", tree).returncode == 0
 
