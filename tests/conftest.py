@@ -167,7 +167,7 @@ def linux(request: pytest.FixtureRequest) -> Linux:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # as modules have a `linux` of their own, which pytest would not tell from this one
 def linux_tree(linux: Linux) -> Path:
     """The tree of a small Linux of that version, built with its own link stage."""
     return small_linux(linux).parent
@@ -180,7 +180,7 @@ def cross(request: pytest.FixtureRequest) -> Cross:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cross_image(cross: Cross) -> Path:
     """The image of a small Linux of another architecture, with its relocations, in the folder that it was built in."""
     return small_cross(cross)
