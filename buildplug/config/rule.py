@@ -144,7 +144,12 @@ class Rule:
 
     def anchor(self, number: int) -> str:
         """The symbol with the address of the table's section of that number."""
-        return f"__{self.symbol}_section_{number}"
+        return f"{self.anchors}{number}"
+
+    @property
+    def anchors(self) -> str:
+        """How the names of all of these start."""
+        return f"__{self.symbol}_section_"
 
     @property
     def symbol_part(self) -> str:

@@ -8,8 +8,7 @@ import numpy as np
 
 from buildplug.arch.decode import decoder, instructions
 from buildplug.image.elf import Image
-from buildplug.image.headers import STT_FUNC, STT_NOTYPE, Array, Section, distinct
-from buildplug.image.symtab import among
+from buildplug.image.headers import STT_FUNC, STT_NOTYPE, Array, Section, among, distinct
 
 PIECE = 1 << 16  # bytes that are decoded at a time, as the decoder takes much memory
 LONGEST = 15  # bytes of an instruction

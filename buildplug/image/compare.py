@@ -18,12 +18,11 @@ from buildplug.image import build_id, layout
 from buildplug.image.computed import Computed
 from buildplug.image.elf import Image
 from buildplug.image.fields import mismatches
-from buildplug.image.headers import SHN_UNDEF, SHT_NOBITS, STT_GNU_IFUNC, Array, Section, within
+from buildplug.image.headers import SHN_UNDEF, SHT_NOBITS, STT_GNU_IFUNC, Array, Section, among, within
 from buildplug.image.keys import Keys
 from buildplug.image.pairs import Pairs, allocated, clear, masks
 from buildplug.image.places import same_place, same_words
 from buildplug.image.rewritten import exchanged, same_copies
-from buildplug.image.symtab import among
 from buildplug.image.veneers import are_veneers, is_filler, same_veneers
 
 # Linker-generated, and dependent on addresses without having relocations.

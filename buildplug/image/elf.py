@@ -12,8 +12,8 @@ import numpy as np
 from buildplug.base import input_order
 from buildplug.base.errors import BuildplugError
 from buildplug.image import headers
-from buildplug.image.headers import SHF_ALLOC, SHT_NOBITS, SHT_REL, SHT_RELA, Array, Section
-from buildplug.image.symtab import SymbolTable, among
+from buildplug.image.headers import SHF_ALLOC, SHT_NOBITS, SHT_REL, SHT_RELA, Array, Section, among
+from buildplug.image.symtab import SymbolTable
 
 # A relocation: index of its section, offset in that (bytes), r_type, symbol index, addend (for SHT_REL, too).
 RELOCATION = np.dtype(

@@ -2,7 +2,7 @@
 
 import io
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ PT_NULL, PT_LOAD, PT_PHDR, PT_TLS, PT_LOOS = 0, 1, 6, 7, 0x60000000
 PT_GNU_STACK, PT_GNU_RELRO = 0x6474E551, 0x6474E552
 PF_X, PF_W, PF_R = 1, 2, 4
 MOST_SEGMENTS = 256  # no linker makes more than a dozen or so; core dumps have thousands
+FEW = 16  # values that are found faster one by one than by sorting
 PIECE = 1 << 20  # bytes of a string table that are looked at together
 STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION, STT_FILE, STT_TLS, STT_GNU_IFUNC = 0, 1, 2, 3, 4, 6, 10
 
@@ -96,11 +97,19 @@ def distinct(values: Array) -> Array:
     return found
 
 
+def among(values: Array, choices: Iterable[object]) -> Array:
+    """Whether each value is one of a few choices, bool, shape as values."""
+    found = np.zeros(len(values), bool)
+    for choice in choices:
+        found |= values == choice
+    return found
+
+
 def within(values: Array, choices: Array) -> Array:
     """Whether each value is one of the choices, bool, shape as values. np.isin() sorts or hashes both, which takes
     several times as long."""
-    if not len(choices):
-        return np.zeros(len(values), bool)
+    if len(choices) <= FEW:
+        return among(values, choices)
     ordered = np.sort(choices)
     found: Array = ordered[np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)] == values
     return found

@@ -8,10 +8,9 @@ import numpy as np
 
 from buildplug.image.computed import Computed
 from buildplug.image.elf import RELOCATION, Image
-from buildplug.image.headers import SHF_ALLOC, STT_FUNC, STT_OBJECT, Array, distinct, within
+from buildplug.image.headers import SHF_ALLOC, STT_FUNC, STT_OBJECT, Array, among, distinct, within
 from buildplug.image.pairs import Pairs
 from buildplug.image.places import unexplained
-from buildplug.image.symtab import among
 
 SIZES = (4, 8, 2)  # of words, in bytes
 NONE = np.zeros(0, "i8")

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from buildplug.image.elf import Image
-from buildplug.image.headers import STT_FILE, STT_SECTION, Array
+from buildplug.image.headers import STT_FILE, STT_SECTION, Array, among
 from buildplug.image.symbols import letters
-from buildplug.image.symtab import among
 
 
 def listed(image: Image) -> Array:

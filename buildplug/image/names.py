@@ -10,14 +10,14 @@ from functools import cached_property
 import numpy as np
 
 from buildplug.base.globs import SPECIAL, globs
-from buildplug.image.headers import Array, name_lengths, within
+from buildplug.image.headers import FEW, Array, name_lengths, within
 
 STEP = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits all over, so that keys differ in all of theirs
 WORD = 8
 PIECE = 1 << 15  # names
-FEW = 10  # questions that take less time than sorting
+SPARSE = 64  # bytes of a string table that are searched in the time of looking at a name
+ASKED = 10  # questions that take less time than sorting
 WIDEST = 1 << 25  # bytes of names, padded to the longest, that are sorted as an array: in half the time
-SHARED = 1000  # places of a text in a string table, where linkers let names share their ends
 
 
 def _key(name: bytes) -> np.uint64:
@@ -63,7 +63,7 @@ class Names:
 
     def _lengths_of(self, chosen: Array) -> Array:
         """The lengths of the names with these indices; those of all take longer to find than of some."""
-        if "lengths" in self.__dict__ or len(chosen) > FEW:
+        if "lengths" in self.__dict__ or len(chosen) > ASKED:
             return self.lengths[chosen]
         starts = self._starts[chosen].tolist()
         return np.array([self._strings.index(b"\0", start) - start for start in starts], "i8")
@@ -117,15 +117,30 @@ class Names:
             yield self._bytes[at[:-1]].tobytes()
 
     def prefixed(self, prefix: bytes) -> Array:
-        """The indices of the names that start with a prefix."""
+        """The indices of the names that start with a prefix, which may have the zero byte behind them, too."""
+        if self._dense and len(places := self._places(prefix)) <= FEW:
+            return np.flatnonzero(within(self._starts, np.array(places, "i8")))
         if len(prefix) < 2:
             at, known = np.arange(len(self)), 0
         else:
             at, known = np.flatnonzero(self._heads == int.from_bytes(prefix[:2], "little")), 2
         for place, byte in enumerate(prefix[known:], known):
-            # past the end: the final zero byte, which a prefix contains only at its own end
+            # past the end: the final zero byte, which a prefix has only at its own end
             at = at[self._bytes[np.minimum(self._starts[at] + place, len(self._bytes) - 1)] == byte]
         return at
+
+    @property
+    def _dense(self) -> bool:
+        """Whether to search the string table takes less time than to look at the names in it."""
+        return len(self) * SPARSE > len(self._strings)
+
+    def _places(self, text: bytes) -> list[int]:
+        """Where a text is in the string table; of more than FEW, some."""
+        places, at = list[int](), self._strings.find(text)
+        while at >= 0 and len(places) <= FEW:
+            places.append(at)
+            at = self._strings.find(text, at + 1)
+        return places
 
     @cached_property
     def _heads(self) -> Array:
@@ -136,6 +151,8 @@ class Names:
 
     def suffixed(self, suffix: bytes) -> Array:
         """The indices of the names that end with a suffix."""
+        if self._dense and suffix + b"\0" not in self._strings:
+            return np.zeros(0, "i8")
         at = np.flatnonzero(self.lengths >= len(suffix))
         ends = self._starts + self.lengths
         for place, byte in enumerate(reversed(suffix)):
@@ -176,27 +193,22 @@ class Names:
         if b"\0" in name:
             return np.zeros(0, "i8")
         self._asked += 1
-        if self._asked <= FEW:
-            return self._spelled(name + b"\0")
+        if self._asked <= ASKED:
+            return self.prefixed(name + b"\0")
         order, keys = self._by_key
         key = _key(name)
         near = order[np.searchsorted(keys, key) : np.searchsorted(keys, key, "right")]
         found: Array = near[[text == name for text in self.texts(near)]] if len(near) else near
         return found
 
-    def _spelled(self, text: bytes) -> Array:
-        """The indices of the names that start where `text` is in the string table."""
-        places, at = list[int](), self._strings.find(text)
-        while at >= 0:
-            places.append(at)
-            if len(places) > SHARED:
-                return self.prefixed(text)
-            at = self._strings.find(text, at + 1)
-        return np.flatnonzero(within(self._starts, np.array(places, "i8")))
-
     def among(self, texts: Sequence[bytes]) -> Array:
         """Whether each name is one of these, bool, shape (n,)."""
         wanted = {text for text in texts if b"\0" not in text}
+        if self._dense and len(wanted) <= FEW and "_keys" not in self.__dict__:
+            found = np.zeros(len(self), bool)
+            for text in wanted:
+                found[self.prefixed(text + b"\0")] = True
+            return found
         found = within(self._keys, Names.of(list(wanted))._keys)
         at = np.flatnonzero(found)
         found[at] = [text in wanted for text in self.texts(at)]
@@ -215,7 +227,7 @@ class Names:
         """Whether each name matches one of the shell patterns, bool, shape (n,). Bytes that are not UTF-8 are matched
         by their escapes, such as \\x80."""
         plain = [glob for glob in patterns if glob.isascii()]
-        if "*" in plain:
+        if "*" in plain or not len(self):
             return np.ones(len(self), bool)
         found = self.among([glob.encode() for glob in plain if not SPECIAL & set(glob)])
         joined = []

@@ -23,9 +23,9 @@ from buildplug.image.headers import (
     SYMBOL,
     Array,
     Section,
+    among,
     record,
 )
-from buildplug.image.symtab import among
 
 PAGE = 4096
 

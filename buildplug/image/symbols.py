@@ -17,8 +17,8 @@ from buildplug.image.headers import (
     STT_GNU_IFUNC,
     STT_OBJECT,
     Array,
+    among,
 )
-from buildplug.image.symtab import among
 
 # What nm says of symbols in sections with certain names (binutils, bfd/syms.c and bfd/elf.c).
 NAMED = {".drectve": "i", ".edata": "e", ".idata": "i", ".pdata": "p"}  # alone, or before a dot, dollar or digit

@@ -1,6 +1,6 @@
 """The symbol table of an ELF file, as numpy arrays."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,7 @@ from buildplug.image.headers import (
     STT_SECTION,
     Array,
     Section,
+    among,
 )  # fmt: skip
 from buildplug.image.names import Names
 
@@ -37,12 +38,6 @@ SYMBOL = np.dtype(
 )  # fmt: skip
 
 
-def among(values: Array, choices: Iterable[object]) -> Array:
-    """Whether each value is one of the choices, bool, shape as values. Faster than np.isin for few choices."""
-    found: Array = np.logical_or.reduce([np.zeros(len(values), bool), *(values == choice for choice in choices)])
-    return found
-
-
 class SymbolTable(File):
     """An ELF file with its symbols."""
 
@@ -53,9 +48,26 @@ class SymbolTable(File):
     @cached_property
     def symbols(self) -> Array:
         """The symbols, dtype SYMBOL, shape (n,). Empty if the image is stripped."""
-        if self._symtab is None:
-            return np.zeros(0, SYMBOL)
-        raw = self.records(self._symtab, headers.record(headers.SYMBOL[self.arch.bits], self.arch))
+        symbols = self._symbols(np.arange(len(self._entries)))
+        return symbols.take(input_order.permutation(len(symbols))) if input_order.shuffling() else symbols
+
+    def narrow(self, prefixes: Sequence[str]) -> None:
+        """Leaves out all symbols but those whose st_name has one of these prefixes. For who asks for no others, before
+        anything else, and for no relocations that refer to symbols: takes a fifth of the time of reading all."""
+        if self._symtab is not None:
+            names = Names(self._strings, self._entries["name"])
+            found = [names.prefixed(prefix.encode(errors="surrogateescape")) for prefix in prefixes]
+            self.symbols = self._symbols(headers.distinct(np.concatenate(found)))
+
+    @cached_property
+    def _entries(self) -> Array:
+        """The symbols as the file has them."""
+        kind = headers.record(headers.SYMBOL[self.arch.bits], self.arch)
+        return np.zeros(0, kind) if self._symtab is None else self.records(self._symtab, kind)
+
+    def _symbols(self, at: Array) -> Array:
+        """Those with the indices `at` in the file, dtype SYMBOL."""
+        raw = self._entries if len(at) == len(self._entries) else self._entries[at]
         symbols = np.zeros(len(raw), SYMBOL)
         for field in ("name", "section", "value", "size"):
             symbols[field] = raw[field]
@@ -69,17 +81,18 @@ class SymbolTable(File):
         if extended is not None:
             indices = self.records(extended, np.dtype(self.arch.byteorder + "u4"))
             escaped = np.flatnonzero(raw["section"] == SHN_XINDEX)
-            if len(escaped) and escaped[-1] >= len(indices):
-                raise self.bad(f"section {extended.name}: expected {len(symbols)} entries, found {len(indices)}")
-            symbols["section"][escaped] = indices[escaped]
+            if len(escaped) and at[escaped[-1]] >= len(indices):
+                raise self.bad(f"section {extended.name}: expected {len(self._entries)} entries, found {len(indices)}")
+            symbols["section"][escaped] = indices[at[escaped]]
             reserved[escaped] = False
         symbols["section"][reserved] |= RESERVED
         wrong = (symbols["section"] >= len(self.sections)) & ~reserved
         if wrong.any():
-            raise self.bad(f"symbol {int(np.argmax(wrong))}: expected a section below {len(self.sections)}")
+            raise self.bad(f"symbol {int(at[np.argmax(wrong)])}: expected a section below {len(self.sections)}")
         if len(symbols) and int(symbols["name"].max()) >= len(self._strings):
-            raise self.bad(f"symbol {int(np.argmax(symbols['name']))}: its name lies outside the string table")
-        return symbols.take(input_order.permutation(len(symbols))) if input_order.shuffling() else symbols
+            outside = int(at[np.argmax(symbols["name"])])
+            raise self.bad(f"symbol {outside}: its name lies outside the string table")
+        return symbols
 
     @cached_property
     def found(self) -> dict[str, Any]:

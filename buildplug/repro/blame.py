@@ -11,8 +11,7 @@ from buildplug.base.records import frozen
 from buildplug.config.rule import Rule
 from buildplug.image import build_id
 from buildplug.image.elf import Image
-from buildplug.image.headers import SHT_NOBITS, STT_FILE, STT_SECTION, Array
-from buildplug.image.symtab import among
+from buildplug.image.headers import SHT_NOBITS, STT_FILE, STT_SECTION, Array, among
 from buildplug.record.rebuilds import APART, Place
 from buildplug.repro import archives, chance
 from buildplug.stage.proof import prove_table

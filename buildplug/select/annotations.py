@@ -25,9 +25,9 @@ from buildplug.image.headers import (
     STT_SECTION,
     Array,
     Section,
+    among,
     within,
 )
-from buildplug.image.symtab import among
 from buildplug.select.symbols import bound
 
 LONGEST = 4095  # bytes of a string: numpy pads each to the longest

@@ -3,8 +3,7 @@
 import numpy as np
 
 from buildplug.image.elf import Image
-from buildplug.image.headers import SHF_ALLOC, SHF_EXECINSTR, SHN_UNDEF, STT_FUNC, STT_NOTYPE, Array
-from buildplug.image.symtab import among
+from buildplug.image.headers import SHF_ALLOC, SHF_EXECINSTR, SHN_UNDEF, STT_FUNC, STT_NOTYPE, Array, among
 
 
 def containing(image: Image, addresses: Array, where: str, *, entry: bool = False) -> Array:

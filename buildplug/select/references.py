@@ -23,10 +23,10 @@ from buildplug.image.headers import (
     STT_OBJECT,
     STT_SECTION,
     Array,
+    among,
     within,
 )
 from buildplug.image.symbols import is_data
-from buildplug.image.symtab import among
 from buildplug.select.instructions import KIND, RIGHT, Instructions
 from buildplug.select.symbols import Targets, targets
 from buildplug.select.words import settle

@@ -11,8 +11,7 @@ from buildplug.config.rule import Rule, check_arch
 from buildplug.config.select import Relocations
 from buildplug.image.elf import Image
 from buildplug.image.fields import UNKNOWN, check_linked, check_relocations, expected_and_found, numbers_of
-from buildplug.image.headers import SHF_ALLOC, SHN_ABS, SHN_UNDEF, Array, within
-from buildplug.image.symtab import among
+from buildplug.image.headers import SHF_ALLOC, SHN_ABS, SHN_UNDEF, Array, among, within
 
 # section: index; offset: of the field in its section; encoding: index in Arch.fields; symbol: index
 FIELD = np.dtype(

@@ -25,11 +25,11 @@ from buildplug.image.headers import (
     STT_SECTION,
     STT_TLS,
     Array,
+    among,
     distinct,
     within,
 )
 from buildplug.image.symbols import functions
-from buildplug.image.symtab import among
 
 
 @frozen

@@ -4,9 +4,8 @@ import numpy as np
 
 from buildplug.image.elf import Image
 from buildplug.image.fields import UNKNOWN, mismatches, wrong_field
-from buildplug.image.headers import Array, distinct, within
+from buildplug.image.headers import Array, among, distinct, within
 from buildplug.image.rewritten import copies
-from buildplug.image.symtab import among
 from buildplug.image.veneers import destinations
 from buildplug.image.words import address_in, has_form
 

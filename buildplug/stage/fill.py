@@ -14,8 +14,7 @@ import numpy as np
 from buildplug.base.records import frozen
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
-from buildplug.image.headers import REL, SHF_ALLOC, SHT_REL, SHT_RELA, Array, Section, record, rela
-from buildplug.image.symtab import among
+from buildplug.image.headers import REL, SHF_ALLOC, SHT_REL, SHT_RELA, Array, Section, among, record, rela
 
 SHT_RELR = 19  # packed relative relocations, for the loader
 

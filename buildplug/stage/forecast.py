@@ -31,12 +31,13 @@ from buildplug.image.headers import (
     STT_FILE,
     STT_SECTION,
     Array,
+    among,
     distinct,
     joined,
 )
 from buildplug.image.names import Names
 from buildplug.image.sections import Sections
-from buildplug.image.symtab import SYMBOL, among
+from buildplug.image.symtab import SYMBOL
 from buildplug.linker.family import Family
 from buildplug.linker.script import Output, Placement
 from buildplug.stage import forecast_script

@@ -13,8 +13,7 @@ from buildplug.base.records import frozen
 from buildplug.config.rule import Rule
 from buildplug.image.elf import RELOCATION, Image
 from buildplug.image.fields import numbers_of
-from buildplug.image.headers import SHN_LORESERVE, SHN_UNDEF, SHT_NOBITS, SHT_REL, Array, joined
-from buildplug.image.symtab import among
+from buildplug.image.headers import SHN_LORESERVE, SHN_UNDEF, SHT_NOBITS, SHT_REL, Array, among, joined
 from buildplug.select.symbols import Targets, targets
 
 MOST_BYTES = 1 << 32  # alignments may ask for any number

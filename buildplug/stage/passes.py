@@ -38,6 +38,7 @@ class Stage(Linking):
 
     _extracted: dict[Path, Contents] = field(default_factory=dict, init=False, repr=False)  # by this process
     _reserved: dict[Path, Contents] = field(default_factory=dict, init=False, repr=False)  # whose room the draft has
+    _written: dict[Path, bytes] = field(default_factory=dict, init=False, repr=False)  # the objects of these texts
 
     def run(
         self, draft: Path, relinked: Path, image: Path, last: Path | None = None,
@@ -64,11 +65,14 @@ class Stage(Linking):
 
     def restore(self, last: Path) -> str:
         """Regenerates the objects of the tables in an existing image. Returns why that is impossible; "" if done."""
-        contents = []
-        for rule in (table.rule for table in self.tables):
+        contents, rules, image = list[Contents](), [table.rule for table in self.tables], None
+        for rule in rules:
             try:
-                at, data = table_bytes(images.read(last), rule)
-                found = format_of(rule).previous(images.read(last), rule, data, at)
+                if image is None:
+                    image = Image(last)
+                    image.narrow([name for one in rules for name in (*format_of(one).defines(one), one.anchors)])
+                at, data = table_bytes(image, rule)
+                found = format_of(rule).previous(image, rule, data, at)
             except (BuildplugError, ValueError):  # the file may not be an image of this build
                 found = None
             if found is None:
@@ -244,7 +248,10 @@ class Stage(Linking):
 
     def _write_table(self, rule: Rule, content: Contents, slack: int, text: Path) -> None:
         if self.direct and objects.is_plain(content):
-            files.write(self.object_of(text), objects.table(rule, content, slack))
+            made = objects.table(rule, content, slack)
+            if self._written.get(text) != made:  # else the previous table's is the same, as mostly
+                files.write(self.object_of(text), made)
+                self._written[text] = made
             return
         if content.blob is not None:
             files.write(blob_path(text), content.blob)

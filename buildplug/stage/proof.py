@@ -18,8 +18,7 @@ from buildplug.config.rule import Rule
 from buildplug.image import build_id, loading
 from buildplug.image.compare import compare
 from buildplug.image.elf import Image
-from buildplug.image.headers import REL, SHF_ALLOC, SHT_NOBITS, SHT_REL, SHT_RELA, Array, Section, record, rela
-from buildplug.image.symtab import among
+from buildplug.image.headers import REL, SHF_ALLOC, SHT_NOBITS, SHT_REL, SHT_RELA, Array, Section, among, record, rela
 from buildplug.stage import segments
 from buildplug.stage.notes import TableRecord
 from buildplug.tables.format import Contents
@@ -214,7 +213,7 @@ def rewrite(path: Path, final: Image, proof: TableProof) -> None:
         file.write(content.tobytes())
         # anchors: the symbols that kept relocations use for the addresses of sections
         anchors = {proof.rule.anchor(number): name for number, name in enumerate(proof.truth.section_names)}
-        symbols = final.with_prefix(proof.rule.anchor(0)[:-1])
+        symbols = final.with_prefix(proof.rule.anchors)
         for symbol, anchor in zip(symbols.tolist(), final.names_of(symbols), strict=True):
             address = final.section(anchors[anchor]).address if anchor in anchors else None
             if address is not None and address != final.symbols["value"][symbol]:

@@ -28,13 +28,12 @@ def address_of(image: Image, rule: Rule) -> int:
 
 def anchored(image: Image, rule: Rule) -> tuple[str, ...]:
     """The names of the sections that a rule's anchors point to in an image, in order of the anchors."""
-    stem = rule.anchor(0)[:-1]
-    symbols = image.with_prefix(stem)
+    symbols = image.with_prefix(rule.anchors)
     symbols = symbols[image.symbols["section"][symbols] != SHN_UNDEF]
     values = dict(zip(image.names_of(symbols), image.symbols["value"][symbols].tolist(), strict=True))
     starts, _, indices = (each[::-1] for each in image.by_address)  # the first of several at one address counts
     sections = dict(zip(starts.tolist(), indices.tolist(), strict=True))
-    homes = [sections.get(values.get(f"{stem}{number}", -1), -1) for number in range(len(values))]
+    homes = [sections.get(values.get(rule.anchor(number), -1), -1) for number in range(len(values))]
     return tuple(image.sections.names[home] for home in homes[: (*homes, -1).index(-1)])
 
 

@@ -58,8 +58,14 @@ def encode(table: Ksyms) -> bytes:
 
 
 def _bits(values: Array, width: int) -> bytes:
-    bits = np.unpackbits(values.astype("<u4").view("u1").reshape(-1, 4), axis=1, bitorder="little")
-    return np.packbits(bits[:, :width], bitorder="little").tobytes() + bytes(4)
+    eights = np.zeros((-(-len(values) // 8), 8), "u8")  # each of them takes `width` bytes
+    eights.reshape(-1)[: len(values)] = values
+    packed = np.zeros((len(eights), width), "u1")
+    for byte in range(width):
+        for i in range(8 * byte // width, min((8 * byte + 7) // width, 7) + 1):
+            shift = i * width - 8 * byte
+            packed[:, byte] |= (eights[:, i] << max(shift, 0) >> max(-shift, 0)).astype("u1")
+    return packed.tobytes()[: (len(values) * width + 7) // 8] + bytes(4)
 
 
 def varints(values: Array) -> tuple[Array, Array]:
@@ -73,8 +79,10 @@ def varints(values: Array) -> tuple[Array, Array]:
 
 def _places(rows: Array, counts: Array, order: str) -> tuple[Array, bytes, bytes]:
     """Blocks, types and places of the symbols."""
-    first = np.repeat(np.cumsum(counts) - counts, counts)
-    starts = np.flatnonzero((np.arange(len(rows)) - first) % BLOCK == 0)
+    counts = counts.astype("i8")
+    blocks = -(-counts // BLOCK)
+    first = np.repeat(np.cumsum(counts) - counts - BLOCK * (np.cumsum(blocks) - blocks), blocks)
+    starts = first + BLOCK * np.arange(len(first))
     offset, size = rows["offset"].astype("i8"), rows["size"].astype("i8")
     before, end = np.roll(offset, 1), np.roll(offset + size, 1)
     before[starts] = end[starts] = offset[starts]
@@ -91,10 +99,10 @@ def _places(rows: Array, counts: Array, order: str) -> tuple[Array, bytes, bytes
     every = np.ones((len(rows), 1), bool)
     chosen = np.hstack((every, (kind == LITERAL)[:, None], step_used & ~near[:, None], extent_used))
     stream = np.hstack((info[:, None], rows["type"][:, None], step, extent))[chosen]
-    at = np.append(0, np.cumsum(chosen.sum(axis=1)))
-    blocks = np.zeros(len(starts), dtype("ksyms_block", order))
-    blocks["offset"], blocks["at"] = offset[starts], at[starts]
-    return blocks, bytes(types).ljust(LITERAL, b"\0"), stream.tobytes()
+    ends = np.cumsum(np.add.reduceat(chosen.reshape(-1).view("u1"), starts * chosen.shape[1], dtype="i8"))
+    placed = np.zeros(len(starts), dtype("ksyms_block", order))
+    placed["offset"], placed["at"][1:] = offset[starts], ends[:-1]
+    return placed, bytes(types).ljust(LITERAL, b"\0"), stream.tobytes()
 
 
 def inspect(data: bytes, arch: Arch) -> str:

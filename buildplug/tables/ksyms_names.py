@@ -22,10 +22,9 @@ def encoded(names: bytes) -> tuple[Array, Array, bytes, bytes, int]:
     ends = np.flatnonzero(flat == 0)
     starts = np.append(0, ends[:-1] + 1) if len(ends) else ends
     shared = _shared(flat, starts, ends)
-    edges = np.zeros(len(flat) + 1, "i1")
-    edges[starts + shared] += 1
-    edges[ends + 1] -= 1
-    codes, literal, tokens = _tokens(flat[np.cumsum(edges[:-1], dtype="i1").view(bool)])
+    counts = np.column_stack((shared, ends + 1 - starts - shared))
+    own = np.repeat(np.tile([False, True], len(ends)), counts.reshape(-1))
+    codes, literal, tokens = _tokens(flat[own])
     endings = next(code for code in range(TOKENS + 1) if code == TOKENS or tokens[code].endswith(b"\0"))
     last, escapes = np.flatnonzero(codes >= endings), np.flatnonzero(codes == 0)
     first = np.append(0, last[:-1] + 1)[: len(last)]
