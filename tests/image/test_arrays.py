@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from buildplug.image import names
 from buildplug.image.elf import RELOCATION
-from buildplug.image.headers import Array, distinct, joined, within
+from buildplug.image.headers import FEW, Array, distinct, joined, within
 from buildplug.image.names import Names
 
 VALUES = arrays("u8", st.integers(0, 20), elements=st.integers(0, 2**64 - 1) | st.integers(0, 5))
@@ -61,7 +61,13 @@ def test_joined_names_each_end_with_a_zero(texts: list[bytes]) -> None:
 @given(
     st.lists(st.text("ab_.", max_size=6).map(str.encode), min_size=1, max_size=8),
     st.lists(st.text("ab_.*?[", min_size=1, max_size=5), min_size=1, max_size=4),
+    st.sampled_from([0, 1, FEW]),
+    st.sampled_from([0, names.SPARSE]),
 )
-def test_names_match_patterns_as_each_alone_does(texts: list[bytes], patterns: list[str]) -> None:
+def test_names_match_patterns_as_each_alone_does(
+    texts: list[bytes], patterns: list[str], few: int, sparse: int
+) -> None:
+    """Searched for in the string table as long as they are few, or looked at one by one."""
     expected = [any(fnmatchcase(text.decode(), glob) for glob in patterns) for text in texts]
-    assert Names.of(texts).matching(patterns).tolist() == expected
+    with patch.multiple(names, FEW=few, SPARSE=sparse):
+        assert Names.of(texts).matching(patterns).tolist() == expected

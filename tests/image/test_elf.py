@@ -109,9 +109,21 @@ def test_extended_section_indices_are_followed(written: Written) -> None:
     assert image.name_of(1) == ".text"
 
 
+@pytest.mark.parametrize("extended", [False, True])
+def test_a_narrowed_image_has_the_symbols_with_a_prefix_alone(written: Written, *, extended: bool) -> None:
+    path = written(dataclasses.replace(SMALL, extended=extended))
+    every, few = Image(path), Image(path)
+    few.narrow(["ob", "function", "none"])
+    assert few.names == ["function", "object"]
+    assert few.symbols.tolist() == every.symbols[2:4].tolist()
+    assert (few.address_of("object"), few.address_of("absolute")) == (0x2008, None)
+
+
 def test_a_stripped_image_has_no_symbols(written: Written) -> None:
     image = Image(written(dataclasses.replace(SMALL, symbols=None)))
     assert (len(image.symbols), image.names, len(image.relocations())) == (0, [], 0)
+    image.narrow([""])
+    assert image.names == []
 
 
 def test_an_object_file_keeps_its_offsets(written: Written) -> None:
