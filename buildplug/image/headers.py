@@ -124,19 +124,38 @@ def joined(parts: Sequence[Array], dtype: np.dtype[Any]) -> Array:
 
 
 def name_lengths(strings: Array, starts: Array) -> Array:
-    """The length of the name at each offset in a string table, shape as starts. Takes the table in pieces, as an index
-    of all its names may be much larger than the file."""
+    """The length of the name at each offset in a string table, shape as starts."""
     order = np.argsort(starts, kind="stable")
     ordered = starts[order].astype("i8")
-    ends, end = np.zeros(len(starts), "i8"), len(strings)
+    known = _known_ends(strings, ordered)
+    lengths = np.zeros(len(starts), "i8")
+    lengths[order] = (_found_ends(strings, ordered) if known is None else known) - ordered
+    return lengths
+
+
+def _known_ends(strings: Array, ordered: Array) -> Array | None:
+    """The zero byte behind each of these offsets, ascending, where each but the last stands in front of one of them, as
+    in the tables that linkers make. None for others."""
+    if not len(ordered) or ordered[-1] >= len(strings):
+        return None
+    last = int(ordered[-1]) + int(np.argmin(strings[ordered[-1] :]))
+    begins = (ordered > 0) & (strings[ordered - 1] == 0) & np.append(True, ordered[1:] != ordered[:-1])
+    zeros = np.append(ordered[begins] - 1, last)
+    if strings[last] or len(zeros) + np.count_nonzero(strings[: last + 1]) <= last:
+        return None
+    found: Array = zeros[np.cumsum(begins)]
+    return found
+
+
+def _found_ends(strings: Array, ordered: Array) -> Array:
+    """The same of any table. Takes it in pieces, as an index of all its names may be much larger than the file."""
+    ends, end = np.zeros(len(ordered), "i8"), len(strings)
     for at in range(len(strings) // PIECE * PIECE, -1, -PIECE):
         zeros = np.append(np.flatnonzero(strings[at : at + PIECE] == 0) + at, end)
         low, high = np.searchsorted(ordered, (at, at + PIECE))
         ends[low:high] = zeros[np.searchsorted(zeros, ordered[low:high])]
         end = int(zeros[0])
-    lengths = np.zeros(len(starts), "i8")
-    lengths[order] = ends - ordered
-    return lengths
+    return ends
 
 
 def checked_lengths(strings: Array, starts: Array) -> Array:

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from buildplug.image import names
 from buildplug.image.elf import RELOCATION
-from buildplug.image.headers import FEW, Array, distinct, joined, within
+from buildplug.image.headers import FEW, Array, distinct, joined, name_lengths, within
 from buildplug.image.names import Names
 
 VALUES = arrays("u8", st.integers(0, 20), elements=st.integers(0, 2**64 - 1) | st.integers(0, 5))
@@ -71,3 +71,21 @@ def test_names_match_patterns_as_each_alone_does(
     expected = [any(fnmatchcase(text.decode(), glob) for glob in patterns) for text in texts]
     with patch.multiple(names, FEW=few, SPARSE=sparse):
         assert Names.of(texts).matching(patterns).tolist() == expected
+
+
+@given(st.binary(max_size=40), st.lists(st.integers(0, 40), max_size=12))
+def test_lengths_of_names_are_to_the_next_zero_byte(strings: bytes, starts: list[int]) -> None:
+    strings = strings.replace(b"\x01", b"\0")
+    inside = [start for start in starts if start <= len(strings)]
+    expected = [(strings + b"\0").index(b"\0", start) - start for start in inside]
+    assert name_lengths(np.frombuffer(strings, "u1"), np.array(inside, "u4")).tolist() == expected
+
+
+@given(st.lists(st.binary(max_size=6).map(lambda text: text.replace(b"\0", b"x")), min_size=1, max_size=8), st.data())
+def test_lengths_of_names_that_share_their_ends_are_known(texts: list[bytes], data: st.DataObject) -> None:
+    strings = b"\0".join([b"", *texts, b""])
+    firsts = np.flatnonzero(np.frombuffer(strings, "u1") == 0)[:-1] + 1
+    shared = data.draw(st.lists(st.integers(1, len(strings) - 1)))
+    starts = np.append(firsts, shared).astype("u4")
+    expected = [strings.index(b"\0", start) - start for start in starts.tolist()]
+    assert name_lengths(np.frombuffer(strings, "u1"), starts).tolist() == expected
