@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from buildplug.stage.passes import Stage
 
 PASSES = ("compile", "draft", "extract", "generate", "assemble", "relink", "verify", "record")
+FIRST = "nothing was linked here before"
 
 
 class PassFailed(TaskFailed):  # type: ignore[misc]
@@ -164,7 +165,7 @@ class Pipeline:
         """Links the image that the tables are made from: with the previous tables or those that are expected of the
         objects, else with empty ones."""
         noted = read_note(self.notes["relink"], Linked)
-        why = "nothing was linked here before" if noted is None else ""
+        why = FIRST if noted is None else ""
         if noted and noted.settings != self.settings:
             why = "the previous tables were made by other rules, another compiler, or another buildplug"
         elif noted and (not noted.inputs or noted.inputs != self.linking.digests()):
@@ -172,9 +173,15 @@ class Pipeline:
         elif (verified := read_note(self.notes["verify"], Verified)) and verified.moved:
             # two links keep the relocations of the table that was extracted from the first
             why = "the linker moves parts of sections from link to link"
-        if noted is None and self.stage.foretell(self._expected):
-            why = ""
+        if noted is None and (told := self.stage.foretell(self._expected)) is not None:
+            why = told
         return self.linking.link_draft(self.draft_link, why)
+
+    @property
+    def _why_empty(self) -> str:
+        """Why the draft has empty tables; nothing of a first one, after which a relink is expected."""
+        noted = read_note(self.notes["draft"], Linked)
+        return noted.why if noted and noted.why != FIRST else ""
 
     def _expected(self) -> "Image | None":
         """What the first link will make."""
@@ -201,8 +208,8 @@ class Pipeline:
         done = replace(self.stage.relink(self.draft_link, self.relinked), settings=self.settings)
         if not done.links:
             files.read_ahead(self.draft_link)  # for the record
-        elif self.linking.is_with_previous():
-            inform("RELINK", f"{self.config.kernel.name}: {done.why}")
+        elif why := done.why or self._why_empty:
+            inform("RELINK", f"{self.config.kernel.name}: {why}")
         return done
 
     def verify(self) -> Verified:

@@ -49,16 +49,15 @@ class Stage(Linking):
         self.prepare()
         relinked.unlink(missing_ok=True)  # it may be an image, too, and mold writes into what there is
         why = self.restore(last) if last else "there is no previous image"
-        if why and self.foretell(expected):
-            why = ""
-        known = not why
+        told = self.foretell(expected) if why else ""
+        why = why if told is None else told
         restored = {text: _content(text) for text in self.assembled}
         first = self.link_draft(draft, why)
         self.extract(draft, save=False)
         self.generate()
         self.assemble_all([text for text in self.assembled if why or restored[text] != _content(text)])
         final = self.relink(draft, relinked)
-        if known and final.links:
+        if final.links and (last or told is not None):  # no first link, of which two are expected
             inform("RELINK", f"{image.name}: {final.why or first.why}")
         verified = self.verify(draft, relinked, image, filled=not final.links, shared=True)
         return Done(verified, first.links + final.links, final.why or first.why)
@@ -85,18 +84,19 @@ class Stage(Linking):
         self.assemble_all(self.assembled)
         return ""
 
-    def foretell(self, expected: Callable[[], Image | None]) -> bool:
-        """Generates the objects of tables as large as the true ones should be. Returns whether that was possible."""
+    def foretell(self, expected: Callable[[], Image | None]) -> str | None:
+        """Generates the objects of tables as large as the true ones should be. Returns why that is impossible, "" if
+        done, None if nothing was expected of these tables or of this link."""
         if any(table.ops or table.rule.select.rows not in ("symbols", "references") for table in self.tables):
-            return False
+            return None
         try:
             if (image := expected()) is None:
-                return False
+                return None
             self._reserve([format_of(table.rule).make(image, table.rule, None)[0] for table in self.tables])
-        except BuildplugError:  # the link says what is wrong
-            return False
+        except BuildplugError as error:  # of the linker's, too, if it is one
+            return f"the room of its tables was not known before ({error.problem})"
         self.assemble_all(self.assembled)
-        return True
+        return ""
 
     def prepare(self) -> None:
         """Writes the empty tables of the draft, and the script that places them."""

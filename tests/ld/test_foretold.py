@@ -56,8 +56,8 @@ def kernel(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def made(kernel: Path, *words: str, ld: str = "ld", rules: tuple[str, ...] = ("ksyms",)) -> tuple[bytes, int]:
-    """The image of a first link, and how often the linker ran for it."""
+def first_link(kernel: Path, *words: str, ld: str = "ld", rules: tuple[str, ...] = ("ksyms",)) -> str:
+    """Links where nothing was linked before; what that says on stderr."""
     logging_tool(kernel / "ld", ld, kernel / "log")
     tables = "".join(f'[[table]]\nrule = "{rule}"\n' for rule in rules)
     (kernel / "buildplug.toml").write_text(CONFIG.format(kernel) + tables)
@@ -66,6 +66,12 @@ def made(kernel: Path, *words: str, ld: str = "ld", rules: tuple[str, ...] = ("k
     common = ("-z", "noexecstack", "-o", "k.elf", "k.o", "more.o")
     done = buildplug("ld", "--config", "buildplug.toml", *words, *common, cwd=kernel)
     assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def made(kernel: Path, *words: str, ld: str = "ld", rules: tuple[str, ...] = ("ksyms",)) -> tuple[bytes, int]:
+    """The image of a first link, and how often the linker ran for it."""
+    first_link(kernel, *words, ld=ld, rules=rules)
     log = (kernel / "log").read_text().splitlines()
     return (kernel / "k.elf").read_bytes(), len([line for line in log if " -o " in line])
 
@@ -204,6 +210,16 @@ def test_where_the_room_is_another_the_image_is_that_of_two_links(kernel: Path, 
     tool("ar", "rcs", "lto.a", "lto.o", cwd=kernel)
     image, _ = made(kernel, "-T", "k.lds", *words)
     assert made(kernel, "--relink", "-T", "k.lds", *words) == (image, 2)
+
+
+def test_a_line_says_why_a_first_link_is_not_the_only_one(kernel: Path) -> None:
+    """Unless two were asked for."""
+    (kernel / "k.lds").write_text(f"ENTRY(_start) SECTIONS {{ . = 0x100000; {SCRIPTS['simple']} {ALL} }}")
+    words = ("--gc-sections", "--no-warn-rwx-segments", "-T", "k.lds")
+    said = first_link(kernel, *words)
+    why = "the room of its tables was not known before (--gc-sections: the linker alone knows what it leaves out)"
+    assert said == f"  RELINK  k.elf: {why}\n"
+    assert first_link(kernel, "--relink", *words) == ""
 
 
 def test_a_broken_archive_is_the_linkers_to_report(kernel: Path) -> None:
