@@ -28,13 +28,12 @@ class BuildplugError(Exception):
     """An error that the user can fix.
 
     The message is one line, `where: problem; remedy`: the location, what was expected and what was found,
-    and what to do about it; `problem` is that without the remedy. `output` is the output of a tool that failed, to be
-    shown unchanged; `status` is the exit status of the command.
+    and what to do about it. `output` is the output of a tool that failed, to be shown unchanged;
+    `status` is the exit status of the command.
     """
 
     def __init__(self, where: object, problem: str, remedy: str = "", *, output: str = "", status: int = 1):
-        self.problem = printable(f"{where}: {problem}")
-        super().__init__(self.problem + printable(f"; {remedy}" if remedy else ""))
+        super().__init__(printable(f"{where}: {problem}" + (f"; {remedy}" if remedy else "")))
         self.output = output
         self.status = status
 

@@ -16,6 +16,7 @@ STEP = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits all over, so that keys di
 WORD = 8
 PIECE = 1 << 15  # names
 SPARSE = 64  # bytes of a string table that are searched in the time of looking at a name
+PREFIXES = 4  # so many are searched for in less time than looking at how all names start
 ASKED = 10  # questions that take less time than sorting
 WIDEST = 1 << 25  # bytes of names, padded to the longest, that are sorted as an array: in half the time
 
@@ -41,7 +42,7 @@ class Names:
         if lengths is not None:
             self.lengths = lengths
         self._bytes = np.frombuffer(strings, np.uint8)
-        self._asked = 0  # how many names
+        self._asked = self._prefixes = 0  # how many names, and prefixes
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -118,8 +119,9 @@ class Names:
 
     def prefixed(self, prefix: bytes) -> Array:
         """The indices of the names that start with a prefix, which may have the zero byte behind them, too."""
-        if self._dense and len(places := self._places(prefix)) <= FEW:
-            return np.flatnonzero(within(self._starts, np.array(places, "i8")))
+        self._prefixes += 1
+        if self._dense and self._prefixes <= PREFIXES and (found := self._searched_for(prefix)) is not None:
+            return found
         if len(prefix) < 2:
             at, known = np.arange(len(self)), 0
         else:
@@ -134,13 +136,16 @@ class Names:
         """Whether to search the string table takes less time than to look at the names in it."""
         return len(self) * SPARSE > len(self._strings)
 
-    def _places(self, text: bytes) -> list[int]:
-        """Where a text is in the string table; of more than FEW, some."""
+    def _searched_for(self, text: bytes) -> Array | None:
+        """The indices of the names that start where a text is in the string table; None if it is at more than FEW
+        places."""
         places, at = list[int](), self._strings.find(text)
-        while at >= 0 and len(places) <= FEW:
+        while at >= 0:
             places.append(at)
+            if len(places) > FEW:
+                return None
             at = self._strings.find(text, at + 1)
-        return places
+        return np.flatnonzero(within(self._starts, np.array(places, "i8")))
 
     @cached_property
     def _heads(self) -> Array:
@@ -194,7 +199,8 @@ class Names:
             return np.zeros(0, "i8")
         self._asked += 1
         if self._asked <= ASKED:
-            return self.prefixed(name + b"\0")
+            few = self._searched_for(name + b"\0")
+            return self.prefixed(name + b"\0") if few is None else few
         order, keys = self._by_key
         key = _key(name)
         near = order[np.searchsorted(keys, key) : np.searchsorted(keys, key, "right")]
@@ -204,10 +210,10 @@ class Names:
     def among(self, texts: Sequence[bytes]) -> Array:
         """Whether each name is one of these, bool, shape (n,)."""
         wanted = {text for text in texts if b"\0" not in text}
-        if self._dense and len(wanted) <= FEW and "_keys" not in self.__dict__:
+        if self._dense and len(wanted) <= PREFIXES and "_keys" not in self.__dict__:
             found = np.zeros(len(self), bool)
             for text in wanted:
-                found[self.prefixed(text + b"\0")] = True
+                found[self.equal(text)] = True
             return found
         found = within(self._keys, Names.of(list(wanted))._keys)
         at = np.flatnonzero(found)
@@ -227,7 +233,7 @@ class Names:
         """Whether each name matches one of the shell patterns, bool, shape (n,). Bytes that are not UTF-8 are matched
         by their escapes, such as \\x80."""
         plain = [glob for glob in patterns if glob.isascii()]
-        if "*" in plain or not len(self):
+        if "*" in plain:
             return np.ones(len(self), bool)
         found = self.among([glob.encode() for glob in plain if not SPECIAL & set(glob)])
         joined = []

@@ -106,7 +106,7 @@ class FinalLink:
         path = self.output.with_name(self.unfilled) if self.unfilled else None
         return path if path and path.is_file() and not self.relink else None
 
-    def _expected(self) -> Image | None:
+    def _expected(self) -> Image | str | None:
         """What the first link will make."""
         referring = any(table.rule.select.rows == "references" for table in self.config.tables)
         if self._before and (not referring or Image(self._before).has_relocations):

@@ -52,6 +52,7 @@ class Pipeline:
 
     def __init__(self, wanted: Config, explain: bool):
         self.config, self.explain = wanted, explain
+        self.why_empty = ""  # why the draft has been linked with empty tables, unless it is the first one
         if not wanted.tables:
             raise BuildplugError(wanted.path, "expected a [[table]], found none", "add one with its rule")
         if not wanted.sources:
@@ -175,15 +176,11 @@ class Pipeline:
             why = "the linker moves parts of sections from link to link"
         if noted is None and (told := self.stage.foretell(self._expected)) is not None:
             why = told
-        return self.linking.link_draft(self.draft_link, why)
+        linked = self.linking.link_draft(self.draft_link, why)
+        self.why_empty = linked.why if linked.why != FIRST else ""
+        return linked
 
-    @property
-    def _why_empty(self) -> str:
-        """Why the draft has empty tables; nothing of a first one, after which a relink is expected."""
-        noted = read_note(self.notes["draft"], Linked)
-        return noted.why if noted and noted.why != FIRST else ""
-
-    def _expected(self) -> "Image | None":
+    def _expected(self) -> "Image | str":
         """What the first link will make."""
         from buildplug.stage.expected import expected  # lazy, as only a first link needs it
 
@@ -208,7 +205,7 @@ class Pipeline:
         done = replace(self.stage.relink(self.draft_link, self.relinked), settings=self.settings)
         if not done.links:
             files.read_ahead(self.draft_link)  # for the record
-        elif why := done.why or self._why_empty:
+        elif why := done.why or self.why_empty:
             inform("RELINK", f"{self.config.kernel.name}: {why}")
         return done
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from buildplug.base.errors import BuildplugError
 from buildplug.config.project import WantedTable
 from buildplug.image.elf import Image
 from buildplug.linker.command_line import LinkLine
@@ -14,9 +13,10 @@ from buildplug.stage.forecast import forecast
 
 def expected(
     line: LinkLine, inputs: Sequence[Path], placement: Placement, tables: Sequence[WantedTable], family: Family
-) -> Image:
-    """What the link of these inputs will make. Libraries are not among the inputs: they give only what others want of
-    them, mostly nothing. Raises BuildplugError if it cannot be known."""
+) -> Image | str:
+    """What the link of these inputs will make, or an option by which that is the linker's to know. Libraries are not
+    among the inputs: they give only what others want of them, mostly nothing. Raises BuildplugError for inputs that say
+    too little."""
     if "gc-sections" in line:
-        raise BuildplugError("--gc-sections", "the linker alone knows what it leaves out")
+        return "--gc-sections"
     return forecast(inputs, placement, [table.rule for table in tables], family, shared="shared" in line)

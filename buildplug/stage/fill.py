@@ -47,7 +47,7 @@ def check(rule: Rule, before: Image, after: Image) -> None:
     """Raises Misfit unless two objects of a rule's table differ only in its bytes and relocations."""
     own = _sized(before, rule)
     if own != _sized(after, rule):
-        raise Misfit(f"rule {rule.name}: its table takes {_sized(after, rule)} bytes, the previous one took {own}")
+        raise Misfit(f"rule {rule.name}: its table takes {_sized(after, rule)} bytes, {own} were kept")
     if len(before.sections) != len(after.sections):
         raise Misfit(f"rule {rule.name}: its object has other sections")
     for one, other in zip(before.sections, after.sections, strict=True):

@@ -86,10 +86,10 @@ def forecast(
     -shared. Raises BuildplugError for inputs that say too little."""
     members = [member for path in inputs for member in archive.objects(path)]
     if len(members) > MOST_OBJECTS:
-        raise BuildplugError("inputs", f"expected at most {MOST_OBJECTS} objects, found {len(members)}")
+        raise BuildplugError("forecast", f"expected at most {MOST_OBJECTS} objects, found {len(members)}")
     objects = [member.image for member in members]
     if not objects or any(image.type != "ET_REL" or image.arch != objects[0].arch for image in objects):
-        raise BuildplugError("inputs", "expected objects of one architecture, found others or none")
+        raise BuildplugError("forecast", "expected objects of one architecture, found others or none")
     outputs = forecast_script.outputs(placement, family, shared=shared)
     found = _read(objects, rules)
     homes, titles, numbers = _homes(found, outputs)

@@ -42,7 +42,8 @@ class Linking(Build):
             try:
                 linked = self.link(self.inputs, draft)
             except BuildplugError:
-                why = "the link with the previous tables failed"  # maybe only for lack of room: retry with empty ones
+                # maybe only for lack of room: retry with empty ones
+                why = "the link with tables of the expected sizes failed"
             else:
                 for path, copy in self.kept.items():
                     shutil.copy(path, copy)

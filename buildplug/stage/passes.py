@@ -42,7 +42,7 @@ class Stage(Linking):
 
     def run(
         self, draft: Path, relinked: Path, image: Path, last: Path | None = None,
-        expected: Callable[[], Image | None] = lambda: None,
+        expected: Callable[[], Image | str | None] = lambda: None,
     ) -> Done:  # fmt: skip
         """All passes in order; the image may be the same file as `relinked`. `last`: the previous image of the same
         link. `expected`: what the link is expected to make, if that is known. Raises BuildplugError."""
@@ -84,17 +84,20 @@ class Stage(Linking):
         self.assemble_all(self.assembled)
         return ""
 
-    def foretell(self, expected: Callable[[], Image | None]) -> str | None:
+    def foretell(self, expected: Callable[[], Image | str | None]) -> str | None:
         """Generates the objects of tables as large as the true ones should be. Returns why that is impossible, "" if
-        done, None if nothing was expected of these tables or of this link."""
-        if any(table.ops or table.rule.select.rows not in ("symbols", "references") for table in self.tables):
+        done, None if it is of tables of that kind, or not wanted."""
+        known = {"symbols"} if self.arch.instruction or self.arch.bits == 32 else {"symbols", "references"}
+        if any(table.ops or table.rule.select.rows not in known for table in self.tables):
             return None
+        why = "the room of its tables was not known before"
         try:
-            if (image := expected()) is None:
-                return None
+            image = expected()
+            if not isinstance(image, Image):
+                return image and f"{why}, with {image}"
             self._reserve([format_of(table.rule).make(image, table.rule, None)[0] for table in self.tables])
-        except BuildplugError as error:  # of the linker's, too, if it is one
-            return f"the room of its tables was not known before ({error.problem})"
+        except BuildplugError:  # what is wrong is the linker's to say, if anything is
+            return why
         self.assemble_all(self.assembled)
         return ""
 
@@ -249,7 +252,7 @@ class Stage(Linking):
     def _write_table(self, rule: Rule, content: Contents, slack: int, text: Path) -> None:
         if self.direct and objects.is_plain(content):
             made = objects.table(rule, content, slack)
-            if self._written.get(text) != made:  # else the previous table's is the same, as mostly
+            if self._written.get(text) != made:  # mostly it is the same as the previous one
                 files.write(self.object_of(text), made)
                 self._written[text] = made
             return

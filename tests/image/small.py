@@ -7,6 +7,7 @@ import pytest
 
 from buildplug.base.errors import BuildplugError
 from buildplug.image.elf import Image
+from buildplug.image.names import PREFIXES
 from tests.elfwriter import (
     ABS,
     ALLOC,
@@ -38,7 +39,10 @@ SMALL = File(
 
 
 def read_all(image: Image) -> None:
-    """Reads whatever an image has."""
+    """Reads whatever an image has; of its symbols before that only those with some prefixes, as of a previous image."""
+    few = Image(image.path)
+    few.narrow([*map("prefix{}".format, range(2 * PREFIXES)), "function"])
+    assert len(few.names) == len(few.symbols)
     names = image.names
     assert len(names) == len(image.symbols)
     assert [image.name_of(i) for i in range(len(names))] == names

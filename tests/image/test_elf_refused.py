@@ -46,6 +46,14 @@ def test_a_section_index_that_does_not_exist_is_an_error(written: Written) -> No
     refused(written(dataclasses.replace(SMALL, symbols=symbols, relocations={})), "symbol 1: expected a section below")
 
 
+def test_a_name_outside_the_string_table_is_an_error_for_whoever_asks_for_some_symbols_alone(written: Written) -> None:
+    path = written(SMALL)
+    content, at = bytearray(path.read_bytes()), Image(path).value_at(3) - 8  # its st_name
+    content[at : at + 4] = b"\xff\xff\xff\x7f"
+    with pytest.raises(BuildplugError, match="symbol 3: its name lies outside the string table"):
+        Image(written(bytes(content))).narrow(["function"])
+
+
 def test_an_empty_file_is_refused(written: Written) -> None:
     refused(written(b""), "found an empty file")
 

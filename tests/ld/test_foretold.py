@@ -212,13 +212,13 @@ def test_where_the_room_is_another_the_image_is_that_of_two_links(kernel: Path, 
     assert made(kernel, "--relink", "-T", "k.lds", *words) == (image, 2)
 
 
-def test_a_line_says_why_a_first_link_is_not_the_only_one(kernel: Path) -> None:
-    """Unless two were asked for."""
+@pytest.mark.parametrize(("word", "why"), [("--gc-sections", ", with --gc-sections"), ("implicit.lds", "")])
+def test_a_line_says_why_a_first_link_is_not_the_only_one(kernel: Path, word: str, why: str) -> None:
+    """Unless two were asked for. It accuses no input."""
     (kernel / "k.lds").write_text(f"ENTRY(_start) SECTIONS {{ . = 0x100000; {SCRIPTS['simple']} {ALL} }}")
-    words = ("--gc-sections", "--no-warn-rwx-segments", "-T", "k.lds")
-    said = first_link(kernel, *words)
-    why = "the room of its tables was not known before (--gc-sections: the linker alone knows what it leaves out)"
-    assert said == f"  RELINK  k.elf: {why}\n"
+    (kernel / "implicit.lds").write_text("more = 5;")
+    words = (word, "--no-warn-rwx-segments", "-T", "k.lds")
+    assert first_link(kernel, *words) == f"  RELINK  k.elf: the room of its tables was not known before{why}\n"
     assert first_link(kernel, "--relink", *words) == ""
 
 

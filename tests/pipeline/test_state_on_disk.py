@@ -39,7 +39,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("state")
     for name, text in SOURCES.items():
         (folder / name).write_text(text)
-    why = "the room of its tables was not known before (--gc-sections: the linker alone knows what it leaves out)"
+    why = "the room of its tables was not known before, with --gc-sections"
     for said in (f"  RELINK  k: {why}\n", ""):
         done = buildplug("build", folder)
         assert (done.returncode, done.stderr) == (0, said)

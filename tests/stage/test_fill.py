@@ -222,7 +222,7 @@ def test_link_that_fails_with_the_previous_tables_is_done_with_empty_ones(tmp_pa
     project.run(tmp_path / "last")
     project.source(30)
     done = project.run(tmp_path / "again", tmp_path / "last")
-    assert (done.links, done.why) == (2, "the link with the previous tables failed")
+    assert (done.links, done.why) == (2, "the link with tables of the expected sizes failed")
 
 
 @dataclass(frozen=True)
