@@ -12,6 +12,7 @@ import re
 import shlex
 import shutil
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ from buildplug.linux.versions import SCRIPT, STAGES, LinkStage, enabled_options,
 
 MARK = "buildplug"
 MAKEFILE = "scripts/Makefile.vmlinux"  # says how Linux runs SCRIPT
+MOMENT = 2.0  # seconds that a killed build has to end
 OVERRIDE = "linux.mk"  # our makefile, by which that command is taken from the environment
 COMMAND, TEXT = "BUILDPLUG_LINK_COMMAND", "BUILDPLUG_LINK_VMLINUX"  # variables with that command, and with what it runs
 
@@ -124,20 +126,31 @@ def alone(tree: Path) -> Iterator[None]:
         yield
         return
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(folder)
-        raise BuildplugError(
-            sourced,
-            "expected no other build in this tree, found a buildplug kbuild that runs",
-            "wait for it, or build in a tree of its own",
-        ) from None
-    except OSError:  # a file system without locks
-        pass
-    try:
+        if not _locked(folder):
+            raise BuildplugError(
+                sourced,
+                "expected no other build in this tree, found a buildplug kbuild that runs",
+                "wait for it, or build in a tree of its own",
+            )
         yield
     finally:
         os.close(folder)
+
+
+def _locked(folder: int) -> bool:
+    """Whether a lock was free, or became it: a build that was killed takes a moment to end."""
+    until = time.monotonic() + MOMENT
+    while True:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.02)
+        except OSError:  # a file system without locks
+            return True
+        else:
+            return True
 
 
 def sources(tree: Path) -> Path:

@@ -1,6 +1,7 @@
 """Our stage in a Linux tree: as make's command, as a patch, and the trees that it refuses. The trees have only what it
 looks at."""
 
+import fcntl
 import os
 import re
 import shlex
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -262,6 +264,17 @@ def test_while_a_build_runs_another_is_refused_and_changes_nothing(old_tree: Pat
         assert build.wait() == 0
     for name in ("started", "go"):
         (old_tree / name).unlink()
+    assert state(old_tree) == before
+
+
+def test_a_build_that_was_killed_has_a_moment_to_end(old_tree: Path) -> None:
+    before = state(old_tree)
+    folder = os.open(old_tree, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    ends = threading.Timer(1.0, os.close, (folder,))
+    ends.start()
+    assert buildplug("kbuild", "--revert", old_tree).returncode == 0
+    ends.join()
     assert state(old_tree) == before
 
 
