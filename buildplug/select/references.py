@@ -18,13 +18,8 @@ from buildplug.image.fields import IGNORED, UNKNOWN, check_linked, check_relocat
 from buildplug.image.headers import (
     SHF_ALLOC,
     SHF_EXECINSTR,
-    SHN_UNDEF,
-    STT_FUNC,
-    STT_OBJECT,
-    STT_SECTION,
     Array,
     among,
-    within,
 )
 from buildplug.image.symbols import is_data
 from buildplug.select.instructions import KIND, RIGHT, Instructions
@@ -62,24 +57,9 @@ def extract(image: Image, rule: Rule, chosen: Targets | None = None) -> Referenc
     wanted = image.sections.matching(rule.select.sections, rule.select.skip)
     wanted &= image.headers["flags"] & SHF_ALLOC != 0
     wanted[image.sections.called(rule.section)] = False
-    rows = _Finder(image, rule, chosen).find(image.relocations(_named(image, chosen), wanted), ignored)
+    rows = _Finder(image, rule, chosen).find(image.relocations(chosen.named, wanted), ignored)
     rows = rows.take(np.lexsort((rows["offset"], rows["section"])))
     return References(chosen, rows, dict(sorted(ignored.items())))
-
-
-def _named(image: Image, chosen: Targets) -> Array:
-    """Whether a relocation against each symbol may refer to a target, bool, shape (symbols,): true for targets, aliases
-    and section symbols, but not for linker script labels that share a target's address."""
-    symbols = image.symbols
-    owner = chosen.containing(symbols["value"])
-    named: Array = (owner >= 0) & among(symbols["type"], (STT_FUNC, STT_OBJECT)) | (symbols["type"] == STT_SECTION)
-    at = np.flatnonzero((owner >= 0) & ~named)
-    near = within(chosen.owners, owner[at])
-    known = set(zip(chosen.owners[near].tolist(), image.names_of(chosen.selected[near]), strict=True))
-    pairs = zip(owner[at].tolist(), image.names_of(at), strict=True)
-    named[at] = np.fromiter(map(known.__contains__, pairs), bool, len(at))
-    defined: Array = named & (symbols["section"] != SHN_UNDEF)
-    return defined
 
 
 class _Finder:

@@ -97,6 +97,21 @@ class Targets(Sequence[Target]):
         covered = np.flatnonzero(deepest[:-1] >= 0)
         return edges[:-1][covered], edges[1:][covered], inwards[deepest[covered]]
 
+    @cached_property
+    def named(self) -> Array:
+        """Whether a relocation against each symbol of the image may refer to a target, bool, shape (symbols,): true for
+        targets, aliases and section symbols, but not for linker script labels that share a target's address."""
+        symbols = self.image.symbols
+        owner = self.containing(symbols["value"])
+        named: Array = (owner >= 0) & among(symbols["type"], (STT_FUNC, STT_OBJECT)) | (symbols["type"] == STT_SECTION)
+        at = np.flatnonzero((owner >= 0) & ~named)
+        near = within(self.owners, owner[at])
+        known = set(zip(self.owners[near].tolist(), self.image.names_of(self.selected[near]), strict=True))
+        pairs = zip(owner[at].tolist(), self.image.names_of(at), strict=True)
+        named[at] = np.fromiter(map(known.__contains__, pairs), bool, len(at))
+        defined: Array = named & (symbols["section"] != SHN_UNDEF)
+        return defined
+
     def containing(self, addresses: Array) -> Array:
         """The index of the innermost target that contains each address, -1 for none."""
         starts, ends, owners = self.pieces
