@@ -53,7 +53,7 @@ class SymbolTable(File):
 
     def narrow(self, prefixes: Sequence[str]) -> None:
         """Leaves out all symbols but those whose st_name has one of these prefixes. For callers that ask for no others,
-        before anything else, and for no relocations that refer to symbols: takes a fifth of the time of reading all."""
+        before anything else, and for no relocations that refer to symbols: takes less time than reading all."""
         if self._symtab is not None:
             self._check_names(self._entries["name"], np.arange(len(self._entries)))
             names = Names(self._strings, self._entries["name"])

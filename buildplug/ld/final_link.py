@@ -107,7 +107,8 @@ class FinalLink:
         return path if path and path.is_file() and not self.relink else None
 
     def _expected(self) -> Image | str | None:
-        """What the first link will make."""
+        """What the first link will make, or an option by which that is the linker's to know; None if two are wanted, or
+        an input is a pipe."""
         referring = any(table.rule.select.rows == "references" for table in self.config.tables)
         if self._before and (not referring or Image(self._before).has_relocations):
             return Image(self._before)

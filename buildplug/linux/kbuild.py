@@ -26,9 +26,9 @@ from buildplug.linux.versions import SCRIPT, STAGES, LinkStage, enabled_options,
 
 MARK = "buildplug"
 MAKEFILE = "scripts/Makefile.vmlinux"  # says how Linux runs SCRIPT
-MOMENT = 2.0  # seconds that a killed build has to end
 OVERRIDE = "linux.mk"  # our makefile, by which that command is taken from the environment
 COMMAND, TEXT = "BUILDPLUG_LINK_COMMAND", "BUILDPLUG_LINK_VMLINUX"  # variables with that command, and with what it runs
+MOMENT = 2.0  # seconds that a killed build has to end
 
 
 def apply(tree: Path, arguments: Sequence[str] = (), *, paravirt: bool) -> None:

@@ -15,12 +15,7 @@ from buildplug.config import select
 from buildplug.config.rule import Rule, check_arch
 from buildplug.image.elf import Image
 from buildplug.image.fields import IGNORED, UNKNOWN, check_linked, check_relocations, numbers_of
-from buildplug.image.headers import (
-    SHF_ALLOC,
-    SHF_EXECINSTR,
-    Array,
-    among,
-)
+from buildplug.image.headers import SHF_ALLOC, SHF_EXECINSTR, Array, among
 from buildplug.image.symbols import is_data
 from buildplug.select.instructions import KIND, RIGHT, Instructions
 from buildplug.select.symbols import Targets, targets

@@ -16,7 +16,6 @@ from buildplug.image import headers
 from buildplug.image.headers import SHF_ALLOC, SHF_INFO_LINK, SHF_WRITE, SHT_REL, SHT_RELA, SHT_STRTAB, SHT_SYMTAB
 from buildplug.tables.format import Contents
 
-Bytes = bytes | memoryview  # the bytes of large tables are copied once
 SHT_PROGBITS, ET_REL, EV_CURRENT, STV_HIDDEN = 1, 1, 1, 2
 FLAGS = {"a": SHF_ALLOC, "w": SHF_WRITE}
 NAMES = ("", ".note.GNU-stack", ".symtab", ".strtab", ".shstrtab")
@@ -48,7 +47,7 @@ def table(rule: Rule, contents: Contents, slack: int) -> bytes:
     size = len(encoded) + slack
     padding = slack + (-size % rule.table.align if contents.parts else 0)
     based = words.astype(contents.arch.base_type).tobytes()
-    data = (encoded[: contents.bases_at], based, encoded[rest:], bytes(padding))
+    data = b"".join((encoded[: contents.bases_at], based, encoded[rest:], bytes(padding)))
     defined = {rule.symbol: 0} | dict(contents.parts)
     made = _Relocations(relocation(contents) or 0, places, addends, names)
     return _object(contents.arch, rule, data, defined, made, size=size, hidden=not contents.parts)
@@ -58,7 +57,7 @@ def anchors(arch: Arch, rule: Rule, named: Sequence[tuple[str, str]]) -> bytes:
     """The object of the placeholders for the addresses of sections, as anchors.S.j2 has them: the anchors, and the
     names of their sections."""
     none = np.zeros(0, "i8")
-    return _object(arch, rule, (), {anchor: 0 for anchor, _ in named}, _Relocations(0, none, none, ()))
+    return _object(arch, rule, b"", {anchor: 0 for anchor, _ in named}, _Relocations(0, none, none, ()))
 
 
 @frozen
@@ -72,14 +71,12 @@ class _Relocations:
 
 
 def _object(
-    arch: Arch, rule: Rule, data: Sequence[Bytes], defined: Mapping[str, int], relocated: _Relocations, *,
-    size: int = 0, hidden: bool = True,
+    arch: Arch, rule: Rule, data: bytes, defined: Mapping[str, int], relocated: _Relocations, *, size: int = 0,
+    hidden: bool = True,
 ) -> bytes:  # fmt: skip
-    """An object of one section, whose content is `data`, one behind the other, with the symbols `defined`, at their
-    offsets in it; the first is of `size` bytes."""
+    """An object of one section, with the symbols `defined`, at their offsets in it; the first is of `size` bytes."""
     wide = arch.bits == 64
-    marked = any(mark.startswith("$d") for mark in arch.marks) and any(map(len, data))
-    marks = ("$d",) if marked else ()  # that it is no code
+    marks = ("$d",) if data and any(mark.startswith("$d") for mark in arch.marks) else ()  # that it is no code
     local = 1 + len(marks)
     kind = headers.rela(arch) if wide else headers.record(headers.REL, arch)
     names = [name.encode(errors="surrogateescape") for name in (*marks, *defined, *relocated.symbols)]
@@ -100,33 +97,35 @@ def _object(
 
     prefix, of_relocations = (".rela", SHT_RELA) if wide else (".rel", SHT_REL)
     stack, symtab, strtab, shstrtab = NAMES[1:]
-    of_section = sum(FLAGS[flag] for flag in rule.table.flags)
-    held = (relocations.tobytes(),)
     parts = [  # name, type, flags, content, link, info, alignment, size of an entry
-        (rule.section, SHT_PROGBITS, of_section, data, 0, 0, rule.table.align, 0),
-        (prefix + rule.section, of_relocations, SHF_INFO_LINK, held, 4, 1, arch.word, kind.itemsize),
-        (stack, SHT_PROGBITS, 0, (), 0, 0, 1, 0),
-        (symtab, SHT_SYMTAB, 0, (symbols.tobytes(),), 5, local, arch.word, symbols.itemsize),
-        (strtab, SHT_STRTAB, 0, (strings,), 0, 0, 1, 0),
+        (rule.section, SHT_PROGBITS, sum(FLAGS[flag] for flag in rule.table.flags), data, 0, 0, rule.table.align, 0),
+        (prefix + rule.section, of_relocations, SHF_INFO_LINK, relocations.tobytes(), 4, 1, arch.word, kind.itemsize),
+        (stack, SHT_PROGBITS, 0, b"", 0, 0, 1, 0),
+        (symtab, SHT_SYMTAB, 0, symbols.tobytes(), 5, local, arch.word, symbols.itemsize),
+        (strtab, SHT_STRTAB, 0, strings, 0, 0, 1, 0),
     ]
     titles = [name.encode() for name, *_ in parts] + [shstrtab.encode()]
-    parts.append((shstrtab, SHT_STRTAB, 0, (b"\0".join([b"", *titles, b""]),), 0, 0, 1, 0))
+    parts.append((shstrtab, SHT_STRTAB, 0, b"\0".join([b"", *titles, b""]), 0, 0, 1, 0))
     file = np.zeros(1, headers.record(headers.FILE, arch))
     sections = np.zeros(1 + len(parts), headers.record(headers.SECTION, arch))
-    content, at, name = list[Bytes](), file.itemsize, 1
-    for section, (title, type_, flags, pieces, link, info, alignment, entry) in zip(sections[1:], parts, strict=True):
-        content += bytes(-at % max(alignment, 1)), *pieces
-        at += -at % max(alignment, 1)
-        section["name"], section["type"], section["flags"], section["offset"] = name, type_, flags, at
-        section["size"], section["link"], section["info"] = sum(map(len, pieces)), link, info
+    content, at, name = list[bytes](), file.itemsize, 1
+    for section, (title, type_, flags, bytes_, link, info, alignment, entry) in zip(sections[1:], parts, strict=True):
+        padding = bytes(-at % max(alignment, 1))
+        content += padding, bytes_
+        at += len(padding) + len(bytes_)
+        section["name"], section["type"], section["flags"], section["offset"] = name, type_, flags, at - len(bytes_)
+        section["size"], section["link"], section["info"] = len(bytes_), link, info
         section["alignment"], section["entsize"] = alignment, entry
         name += len(title.encode()) + 1
-        at += sum(map(len, pieces))
     content.append(bytes(-at % arch.word))
-    at += -at % arch.word
     ident = b"\x7fELF" + bytes((arch.bits // 32, 1 + (arch.byteorder == ">"), EV_CURRENT))
     file["ident"] = np.void(ident.ljust(16, b"\0"))
-    file["type"], file["machine"], file["version"], file["shoff"] = ET_REL, arch.machine, EV_CURRENT, at
+    file["type"], file["machine"], file["version"], file["shoff"] = (
+        ET_REL,
+        arch.machine,
+        EV_CURRENT,
+        at + len(content[-1]),
+    )
     file["ehsize"], file["shentsize"] = file.itemsize, sections.itemsize
     file["shnum"], file["shstrndx"] = len(sections), len(sections) - 1
     return b"".join([file.tobytes(), *content, sections.tobytes()])

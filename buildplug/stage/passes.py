@@ -94,7 +94,7 @@ class Stage(Linking):
         try:
             image = expected()
             if not isinstance(image, Image):
-                return image and f"{why}, with {image}"
+                return f"{why}, with {image}" if image else None
             self._reserve([format_of(table.rule).make(image, table.rule, None)[0] for table in self.tables])
         except BuildplugError:  # what is wrong is the linker's to say, if anything is
             return why

@@ -204,8 +204,8 @@ def collect(
 
 
 def _sorted(key: Array, *ties: Array) -> Array:
-    """The order of a key; where it is equal, that of the last of `ties`, and so on. Few are, so that this takes a third
-    of the time of np.lexsort()."""
+    """The order of a key; where it is equal, that of the last of `ties`, and so on. Few are equal, so that np.lexsort()
+    takes longer."""
     order = np.argsort(key, kind="stable")
     same = key[order][1:] == key[order][:-1]
     tied = np.flatnonzero(np.append(False, same) | np.append(same, False)[: len(order)])

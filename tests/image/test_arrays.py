@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from buildplug.image import names
+from buildplug.image import headers, names
 from buildplug.image.elf import RELOCATION
 from buildplug.image.headers import FEW, Array, distinct, joined, name_lengths, within
 from buildplug.image.names import Names
@@ -82,10 +82,11 @@ def test_lengths_of_names_are_to_the_next_zero_byte(strings: bytes, starts: list
 
 
 @given(st.lists(st.binary(max_size=6).map(lambda text: text.replace(b"\0", b"x")), min_size=1, max_size=8), st.data())
-def test_lengths_of_names_that_share_their_ends_are_known(texts: list[bytes], data: st.DataObject) -> None:
+def test_lengths_of_names_in_a_table_of_all_of_them_need_no_search(texts: list[bytes], data: st.DataObject) -> None:
     strings = b"\0".join([b"", *texts, b""])
     firsts = np.flatnonzero(np.frombuffer(strings, "u1") == 0)[:-1] + 1
     shared = data.draw(st.lists(st.integers(1, len(strings) - 1)))
     starts = np.append(firsts, shared).astype("u4")
     expected = [strings.index(b"\0", start) - start for start in starts.tolist()]
-    assert name_lengths(np.frombuffer(strings, "u1"), starts).tolist() == expected
+    with patch.object(headers, "_found_ends", side_effect=AssertionError):
+        assert name_lengths(np.frombuffer(strings, "u1"), starts).tolist() == expected
