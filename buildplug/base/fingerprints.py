@@ -1,6 +1,5 @@
 """Fingerprints that tell whether a program or a file has changed, without reading gigabytes."""
 
-import hashlib
 import os
 import shutil
 from functools import cache
@@ -34,7 +33,7 @@ def program(name: str) -> tuple[str | None, list[int]]:
 @cache
 def own_digest() -> str:
     """The digest of buildplug itself, SHA-256: an input of every pass."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in data.own_files())).hexdigest()
+    return _sha256(b"".join(path.read_bytes() for path in data.own_files()))
 
 
 def of(*settings: object) -> str:
@@ -45,4 +44,10 @@ def of(*settings: object) -> str:
 def by_us(*settings: object) -> str:
     """What changes with settings, and with buildplug itself."""
     said = repr((own_digest(), settings))
-    return hashlib.sha256(said.encode(errors="surrogateescape")).hexdigest()
+    return _sha256(said.encode(errors="surrogateescape"))
+
+
+def _sha256(data: bytes) -> str:
+    from hashlib import sha256  # lazy: it loads a large library
+
+    return sha256(data).hexdigest()

@@ -7,7 +7,6 @@ mold, and lld except `fast`. Note format: gABI, "Note Section".
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from hashlib import md5, sha1, sha256
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +99,24 @@ def _gnu(digest: Hash) -> Algorithm:
     return algorithm
 
 
+def _sha1(data: bytes) -> Any:
+    from hashlib import sha1  # lazy, and so the others: hashlib loads a large library, and few images have a build-id
+
+    return sha1(data)
+
+
+def _md5(data: bytes) -> Any:
+    from hashlib import md5
+
+    return md5(data)
+
+
+def _sha256(data: bytes) -> Any:
+    from hashlib import sha256
+
+    return sha256(data)
+
+
 def _blake3(data: bytes) -> Any:
     from blake3 import blake3  # lazy: few build-ids need it
 
@@ -119,7 +136,7 @@ def _sharded(digest: Hash, size: int, *, cut: bool) -> Algorithm:
 
 
 ALGORITHMS = (
-    *map(_gnu, (sha1, md5)),
-    *(_sharded(digest, MIB, cut=True) for digest in (sha1, md5, _blake3)),  # lld 14: SHA-1 and MD5; lld 19: BLAKE3
-    *(_sharded(digest, 4 * MIB, cut=False) for digest in (sha256, _blake3)),  # mold 1.10 and 2.37
+    *map(_gnu, (_sha1, _md5)),
+    *(_sharded(digest, MIB, cut=True) for digest in (_sha1, _md5, _blake3)),  # lld 14: SHA-1 and MD5; lld 19: BLAKE3
+    *(_sharded(digest, 4 * MIB, cut=False) for digest in (_sha256, _blake3)),  # mold 1.10 and 2.37
 )

@@ -16,7 +16,7 @@ STEP = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits all over, so that keys di
 WORD = 8
 PIECE = 1 << 15  # names
 SPARSE = 64  # bytes of a string table that are searched in the time of looking at a name
-PREFIXES = 4  # so many are searched for in less time than looking at how all names start
+SEARCHED = 4  # names that are searched for in less time than it takes to make keys of all
 ASKED = 10  # questions that take less time than sorting
 WIDEST = 1 << 25  # bytes of names, padded to the longest, that are sorted as an array: in half the time
 
@@ -38,11 +38,11 @@ class Names:
     ):  # fmt: skip
         """`strings` ends with a zero byte, and no offset is outside of it. `lengths`: if they are known; else
         `measure(bytes, starts)` finds them when they are asked for."""
-        self._strings, self._starts, self._measure = strings, starts.astype("i8"), measure
+        self._strings, self._starts, self._measure = strings, starts.astype("i8", copy=False), measure
         if lengths is not None:
             self.lengths = lengths
         self._bytes = np.frombuffer(strings, np.uint8)
-        self._asked = self._prefixes = 0  # how many names, and prefixes
+        self._asked = 0  # how many names
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -119,9 +119,6 @@ class Names:
 
     def prefixed(self, prefix: bytes) -> Array:
         """The indices of the names that start with a prefix, which may have the zero byte behind them, too."""
-        self._prefixes += 1
-        if self._dense and self._prefixes <= PREFIXES and (found := self._searched_for(prefix)) is not None:
-            return found
         if len(prefix) < 2:
             at, known = np.arange(len(self)), 0
         else:
@@ -150,8 +147,8 @@ class Names:
     @cached_property
     def _heads(self) -> Array:
         """The first two bytes of each name, with the zero byte; past the end: zero. u2, shape (n,)."""
-        second = self._bytes[np.minimum(self._starts + 1, len(self._bytes) - 1)]
-        heads: Array = self._bytes[self._starts] | second.astype("u2") << np.uint16(8)
+        every = np.ndarray(len(self._bytes), "<u2", self._strings + b"\0", strides=(1,))
+        heads: Array = every[self._starts]
         return heads
 
     def suffixed(self, suffix: bytes) -> Array:
@@ -210,7 +207,7 @@ class Names:
     def among(self, texts: Sequence[bytes]) -> Array:
         """Whether each name is one of these, bool, shape (n,)."""
         wanted = {text for text in texts if b"\0" not in text}
-        if self._dense and len(wanted) <= PREFIXES and "_keys" not in self.__dict__:
+        if self._dense and len(wanted) <= SEARCHED and "_keys" not in self.__dict__:
             found = np.zeros(len(self), bool)
             for text in wanted:
                 found[self.equal(text)] = True
@@ -233,7 +230,7 @@ class Names:
         """Whether each name matches one of the shell patterns, bool, shape (n,). Bytes that are not UTF-8 are matched
         by their escapes, such as \\x80."""
         plain = [glob for glob in patterns if glob.isascii()]
-        if "*" in plain:
+        if "*" in plain or not len(self):
             return np.ones(len(self), bool)
         found = self.among([glob.encode() for glob in plain if not SPECIAL & set(glob)])
         joined = []

@@ -202,7 +202,8 @@ class Pipeline:
 
     def relink(self) -> Linked:
         """Relinks once, or not at all if the new tables fit into the room of the previous ones."""
-        done = replace(self.stage.relink(self.draft_link, self.relinked), settings=self.settings)
+        done = self.stage.relink(self.draft_link, self.relinked)
+        done = replace(done, settings=self.settings, inputs=self.linking.digests())
         if not done.links:
             files.read_ahead(self.draft_link)  # for the record
         elif why := done.why or self.why_empty:

@@ -173,13 +173,16 @@ def left_out(image: Image, rule: Rule) -> dict[str, int]:
     """How many symbols a rule of symbols leaves out although it gives their names, by kind. Of the labels in code only
     those that may be entry points count: global, not at a section's end, and not at the address of a selected one."""
     select, symbols, sections = rule.select_as(Symbols), image.symbols, image.sections
+    threads = (symbols["type"] == STT_TLS) & (symbols["section"] != SHN_UNDEF)
+    labels = (symbols["type"] == STT_NOTYPE) & (symbols["bind"] != 0) & (not select.untyped)
+    if not (threads.any() or labels.any()):
+        return {}
     inside = symbols["section"] < len(sections)
     home = np.where(inside, symbols["section"], 0)
     meant = inside & sections.matching(select.sections, select.skip)[home]
     starts, sizes = (image.headers[what].astype("u8")[home] for what in ("address", "size"))
-    labels = meant & (symbols["type"] == STT_NOTYPE) & (symbols["bind"] != 0) & (not select.untyped)
-    labels &= (image.headers["flags"] & SHF_EXECINSTR != 0)[home] & (symbols["value"] - starts < sizes)
-    threads = meant & (symbols["type"] == STT_TLS) & (symbols["section"] != SHN_UNDEF)
+    labels &= meant & (image.headers["flags"] & SHF_EXECINSTR != 0)[home] & (symbols["value"] - starts < sizes)
+    threads &= meant
     excluded = image.matching(select.exclude, labels | threads)
     labels, threads = labels & ~excluded, threads & ~excluded
     if labels.any():

@@ -181,8 +181,8 @@ class Stage(Linking):
         """The only relink; skipped if the draft has the previous tables and the new ones fit into their room."""
         why = self._fill(draft, relinked) if self.is_with_previous() else ""
         if why == FITS:
-            return Linked(links=0, why=why, inputs=self.digests())
-        return replace(self.link(self.inputs, relinked), why=why, inputs=self.digests())
+            return Linked(links=0, why=why)
+        return replace(self.link(self.inputs, relinked), why=why)
 
     def _fill(self, draft: Path, filled: Path) -> str:
         """Turns a draft with the previous tables into what a relink with the new ones would make. Returns FITS, or why

@@ -1,7 +1,6 @@
 """Renders records as text, by the shipped Jinja templates and the user's. Knows no pass and writes no file."""
 
 from collections.abc import Iterable
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +80,8 @@ def table(rule: Rule, contents: "Contents", slack: int, base: Path, blob: str = 
     values = contents.context()
     values["anchors"] = [rule.anchor(number) for number in range(len(contents.section_names))]
     if contents.blob is not None:
+        from hashlib import sha256  # lazy: it loads a large library, and most links render nothing
+
         digest = sha256(contents.blob).hexdigest()
         values |= {"blob": blob, "blob_digest": digest, "section_names": contents.section_names}
     values |= {"rule": rule, "slack": slack, "directive": DIRECTIVES | {"word": DIRECTIVE[str(contents.arch.word)]}}

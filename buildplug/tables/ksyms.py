@@ -7,7 +7,7 @@ from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.demangle import demangled
 from buildplug.image.elf import Image
-from buildplug.image.headers import SHF_ALLOC, SHN_ABS, distinct
+from buildplug.image.headers import SHF_ALLOC, SHN_ABS, Array, distinct
 from buildplug.image.names import Names
 from buildplug.image.symbols import letters
 from buildplug.select.symbols import left_out, selected
@@ -56,31 +56,30 @@ def collected(image: Image, rule: Rule, at: int) -> Ksyms:
     as an absolute symbol.
     """
     chosen, count = selected(image, rule), len(image.sections)
-    values, home = image.symbols["value"][chosen], image.symbols["section"][chosen].astype("u8")
+    values, home = image.symbols["value"][chosen], image.symbols["section"][chosen].astype("i8")
     starts, sizes = (image.headers[field].astype("u8") for field in ("address", "size"))
     absolute = home == SHN_ABS
-    home[absolute] = count + (values[absolute] >> np.uint64(32))
     own = np.where(absolute, 0, home)
+    home[absolute] = count + _high(values[absolute])
     outside = np.flatnonzero(~absolute & (values - starts[own] > sizes[own]))
-    loaded = np.flatnonzero(image.headers["flags"] & SHF_ALLOC).astype("u8")
+    loaded = np.flatnonzero(image.headers["flags"] & SHF_ALLOC)
     loaded = loaded[np.argsort(starts[loaded], kind="stable")]
     before = np.searchsorted(starts[loaded], values[outside], "right")
-    nearest = np.append(np.uint64(0), loaded)[before]
-    home[outside] = np.where(before, nearest, count + (values[outside] >> np.uint64(32)))
+    home[outside] = np.where(before, np.append(0, loaded)[before], count + _high(values[outside]))
     used = distinct(home)
     real, number = used < count, np.searchsorted(used, home)
-    known = used[real].astype("i8")
+    known = used[real]
     fixed = [name.encode() for name in rule.select.fixed] if rule.select.rows == "symbols" else []
     sections = np.zeros(len(used), ksyms_format.SECTION)
-    sections["base"][~real] = used[~real] - np.uint64(count) << np.uint64(32)
+    sections["base"][~real] = (used[~real] - count).astype("u8") << np.uint64(32)
     sections["base"][real], sections["size"][real] = starts[known], sizes[known]
     sections["flags"] = ksyms_format.ABSOLUTE
     sections["flags"][real] *= image.sections.table.among(fixed)[known]
     rows = np.zeros(len(chosen), ksyms_format.ROW)
-    rows["offset"] = values - sections["base"][number]
+    rows["offset"] = values - sections["base"].take(number)
     rows["size"], rows["type"] = image.symbols["size"][chosen], letters(image)[chosen]
     order = np.argsort(sections["flags"], kind="stable")
-    rows["section"] = ksyms_format.inverse(order)[number]
+    rows["section"] = ksyms_format.inverse(order).take(number)
     sections["base"][sections["flags"] == 0] -= np.uint64(at)
     section_names = [*map([*image.sections.names, "*ABS*"].__getitem__, np.minimum(used, count)[order].tolist())]
     names, raw = image.name_table.chosen(chosen), list[bytes]()
@@ -90,6 +89,11 @@ def collected(image: Image, rule: Rule, at: int) -> Ksyms:
         image.arch, sections.take(order), section_names, rows, _readable(names, rule) if rule.table.demangle else names,
         f"rule {rule.name}", by_name=rule.table.by_name, raw=raw,
     )  # fmt: skip
+
+
+def _high(values: Array) -> Array:
+    """The upper halves of addresses."""
+    return (values >> np.uint64(32)).astype("i8")
 
 
 def _readable(names: Names, rule: Rule) -> Names:

@@ -185,31 +185,31 @@ def collect(
     place = rows["section"].astype("u8") << np.uint64(32) | rows["offset"]
     others = [b"" if two == one else two for one, two in zip(names.texts(), raw, strict=True)] if raw else []
     tie = inverse(Names.of(others).order) if raw else rows["type"]
-    first = _sorted(place, tie, rows["type"], rows["size"])
+    first = _untied(np.argsort(place), place, tie, rows["type"], rows["size"])
     ranks = inverse(names.chosen(first).order)
-    rows = rows.take(first)
-    place, extent = place[first], rows["size"]
+    place, extent = place[first], rows["size"][first]
     group = np.append(0, np.cumsum((place[1:] != place[:-1]) | (extent[1:] != extent[:-1])))[: len(place)]
-    last = _sorted(group, ranks)  # symbols of equal name keep this order, so do their ranks
+    last = _untied(np.arange(len(group)), group, ranks)  # symbols of equal name keep this order, so do their ranks
+    order = first[last]
+    rows = rows.take(order)
     kept = np.zeros(len(sections), dtype("ksyms_section", arch.byteorder))
     kept["size"], kept["flags"] = sections["size"], sections["flags"]
     kept["symbols"] = np.bincount(rows["section"], minlength=len(sections))
     bases = (sections["base"] & np.uint64(arch.modulus - 1)).astype(arch.base_type)
-    in_order, ranks = names.chosen(first[last]), ranks[last]
-    kept_raw = tuple(map(others.__getitem__, first[last].tolist())) if any(others) else ()
+    in_order, ranks = names.chosen(order), ranks[last]
+    kept_raw = tuple(map(others.__getitem__, order.tolist())) if any(others) else ()
     if kept_raw:
         every = [*in_order.texts(), *filter(None, kept_raw)]
         ranks = inverse(Names.of(every).order)[: len(names)]
-    return Ksyms(arch, kept, bases, rows.take(last), in_order, ranks, by_name, kept_raw, tuple(section_names))
+    return Ksyms(arch, kept, bases, rows, in_order, ranks, by_name, kept_raw, tuple(section_names))
 
 
-def _sorted(key: Array, *ties: Array) -> Array:
-    """The order of a key; where it is equal, that of the last of `ties`, and so on. Few are equal, so that np.lexsort()
-    takes longer."""
-    order = np.argsort(key, kind="stable")
-    same = key[order][1:] == key[order][:-1]
+def _untied(order: Array, key: Array, *ties: Array) -> Array:
+    """An order of a key; where it is equal, in that of the last of `ties`, and so on. Few are equal, so that
+    np.lexsort() of all takes longer."""
+    same = np.diff(key[order]) == 0
     tied = np.flatnonzero(np.append(False, same) | np.append(same, False)[: len(order)])
-    some = order[tied]
+    some = np.sort(order[tied])  # what no tie decides stays as it was
     order[tied] = some[np.lexsort((*(tie[some] for tie in ties), key[some]))]
     return order
 

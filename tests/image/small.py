@@ -7,7 +7,7 @@ import pytest
 
 from buildplug.base.errors import BuildplugError
 from buildplug.image.elf import Image
-from buildplug.image.names import PREFIXES
+from buildplug.image.headers import FEW
 from tests.elfwriter import (
     ABS,
     ALLOC,
@@ -41,7 +41,7 @@ SMALL = File(
 def read_all(image: Image) -> None:
     """Reads whatever an image has; of its symbols before that only those with some prefixes, as of a previous image."""
     few = Image(image.path)
-    few.narrow([*map("prefix{}".format, range(2 * PREFIXES)), "function"])
+    few.narrow([*map("prefix{}".format, range(FEW)), "function"])
     assert len(few.names) == len(few.symbols)
     names = image.names
     assert len(names) == len(image.symbols)
