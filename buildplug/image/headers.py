@@ -126,7 +126,7 @@ def joined(parts: Sequence[Array], dtype: np.dtype[Any]) -> Array:
 def name_lengths(strings: Array, starts: Array) -> Array:
     """The length of the name at each offset in a string table, shape as starts."""
     order = np.argsort(starts, kind="stable")
-    ordered = starts[order].astype("i8")
+    ordered = starts[order].astype("i8", copy=False)
     known = _known_ends(strings, ordered)
     lengths = np.zeros(len(starts), "i8")
     lengths[order] = (_found_ends(strings, ordered) if known is None else known) - ordered

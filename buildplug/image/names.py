@@ -18,7 +18,8 @@ PIECE = 1 << 15  # names
 SPARSE = 64  # bytes of a string table that are searched in the time of looking at a name
 SEARCHED = 4  # names that are searched for in less time than it takes to make keys of all
 ASKED = 10  # questions that take less time than sorting
-WIDEST = 1 << 25  # bytes of names, padded to the longest, that are sorted as an array: in half the time
+WIDEST = 1 << 25  # bytes of names, padded to the longest, that are sorted as an array: in a third of the time
+LEADING = np.array([(1 << 64) - (1 << 64 - 8 * used) for used in range(WORD + 1)], "u8")  # so many bytes of a word
 
 
 def _key(name: bytes) -> np.uint64:
@@ -84,18 +85,32 @@ class Names:
     @cached_property
     def order(self) -> Array:
         """The indices in the order of the names' bytes; equal names as they stand. u4, shape (n,)."""
-        words = -(-int(self.lengths.max(initial=0)) // WORD)
-        if words * WORD * len(self) > WIDEST:  # a few long names
+        if int(self.lengths.max(initial=0)) * len(self) > WIDEST:  # a few long names
             texts = self.texts()
             return np.array(sorted(range(len(self)), key=texts.__getitem__), "u4")
-        every, last = self._words[WORD:], len(self._bytes)
-        columns = np.zeros((len(self), max(words, 1)), "<u8")
-        for number in range(words):
-            at, rest = self._starts + number * WORD, self.lengths - number * WORD
-            unused = np.uint64(8) * (WORD - np.clip(rest, 0, WORD)).astype("u8")
-            columns[:, number] = np.where(rest > 0, every[np.minimum(at, last)] << unused >> unused, 0)
-        spelled = columns.view(f"S{columns.shape[1] * WORD}")[:, 0]
-        return np.argsort(spelled, kind="stable").astype("u4")
+        words, last = self._words[WORD:], len(self._bytes)
+
+        def spelled(at: Array, first: int) -> Array:
+            """The word of each name from a byte on, as a number that orders as its bytes do; zero past its end."""
+            found = words[np.minimum(self._starts[at] + first, last)].byteswap()
+            masked: Array = found & LEADING.take(self.lengths[at] - first, mode="clip")
+            return masked
+
+        key, first = spelled(np.arange(len(self)), 0), 0
+        order, other = np.argsort(key), np.ones(len(self), bool)
+        other[1:] = np.diff(key[order]) != 0  # than the one before, as far as they are sorted
+        while not other.all():  # those that start with the same words, by the next one
+            first += WORD
+            tied = np.flatnonzero(~other | ~np.append(other[1:], True))
+            some, group = order[tied], np.cumsum(other)[tied]
+            if int(self.lengths[some].max()) <= first:
+                order[tied] = some[np.lexsort((some, group))]
+                break
+            key = spelled(some, first)
+            by = np.lexsort((key, group))
+            order[tied] = some[by]
+            other[tied[1:]] |= np.diff(key[by]) != 0
+        return order.astype("u4")
 
     @cached_property
     def ranks(self) -> Array:

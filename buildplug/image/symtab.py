@@ -48,14 +48,14 @@ class SymbolTable(File):
     @cached_property
     def symbols(self) -> Array:
         """The symbols, dtype SYMBOL, shape (n,). Empty if the image is stripped."""
-        symbols = self._symbols(np.arange(len(self._entries)))
+        symbols = self._symbols(None)
         return symbols.take(input_order.permutation(len(symbols))) if input_order.shuffling() else symbols
 
     def narrow(self, prefixes: Sequence[str]) -> None:
         """Leaves out all symbols but those whose st_name has one of these prefixes. For callers that ask for no others,
         before anything else, and for no relocations that refer to symbols: takes less time than reading all."""
         if self._symtab is not None:
-            self._check_names(self._entries["name"], np.arange(len(self._entries)))
+            self._check_names(self._entries["name"], None)
             names = Names(self._strings, self._entries["name"])
             found = [names.prefixed(prefix.encode(errors="surrogateescape")) for prefix in prefixes]
             self.symbols = self._symbols(headers.distinct(np.concatenate(found)))
@@ -66,9 +66,9 @@ class SymbolTable(File):
         kind = headers.record(headers.SYMBOL[self.arch.bits], self.arch)
         return np.zeros(0, kind) if self._symtab is None else self.records(self._symtab, kind)
 
-    def _symbols(self, at: Array) -> Array:
-        """Those with the indices `at` in the file, dtype SYMBOL."""
-        raw = self._entries if len(at) == len(self._entries) else self._entries[at]
+    def _symbols(self, at: Array | None) -> Array:
+        """Those with the indices `at` in the file, or all; dtype SYMBOL."""
+        raw = self._entries if at is None else self._entries[at]
         symbols = np.zeros(len(raw), SYMBOL)
         for field in ("name", "section", "value", "size"):
             symbols[field] = raw[field]
@@ -82,21 +82,22 @@ class SymbolTable(File):
         if extended is not None and len(raw):
             indices = self.records(extended, np.dtype(self.arch.byteorder + "u4"))
             escaped = np.flatnonzero(raw["section"] == SHN_XINDEX)
-            if len(escaped) and at[escaped[-1]] >= len(indices):
+            entries = escaped if at is None else at[escaped]
+            if len(escaped) and entries[-1] >= len(indices):
                 raise self.bad(f"section {extended.name}: expected {len(self._entries)} entries, found {len(indices)}")
-            symbols["section"][escaped] = indices[at[escaped]]
+            symbols["section"][escaped] = indices[entries]
             reserved[escaped] = False
         symbols["section"][reserved] |= RESERVED
         wrong = (symbols["section"] >= len(self.sections)) & ~reserved
         if wrong.any():
-            raise self.bad(f"symbol {int(at[np.argmax(wrong)])}: expected a section below {len(self.sections)}")
+            raise self.bad(f"symbol {_entry(at, wrong)}: expected a section below {len(self.sections)}")
         self._check_names(symbols["name"], at)
         return symbols
 
-    def _check_names(self, names: Array, at: Array) -> None:
+    def _check_names(self, names: Array, at: Array | None) -> None:
         """Raises BuildplugError if a name lies outside the string table. `at`: the indices of the symbols."""
         if len(names) and int(names.max()) >= len(self._strings):
-            raise self.bad(f"symbol {int(at[np.argmax(names)])}: its name lies outside the string table")
+            raise self.bad(f"symbol {_entry(at, names)}: its name lies outside the string table")
 
     @cached_property
     def found(self) -> dict[str, Any]:
@@ -255,3 +256,9 @@ class SymbolTable(File):
             near = ordered[np.maximum(np.searchsorted(starts[ordered], values, "right"), 1) - 1]
             found[outside] = np.where(values - starts[near] < sizes[near], near, 0)
         return found
+
+
+def _entry(at: Array | None, values: Array) -> int:
+    """The index in the file of the symbol with the largest of some values. `at`: those of the symbols; None: all."""
+    largest = int(np.argmax(values))
+    return largest if at is None else int(at[largest])

@@ -178,8 +178,11 @@ def table_bytes(image: Image, rule: Rule) -> tuple[int, bytes]:
 
 def _loaded(image: Image, section: Section) -> Array:
     """The content of a section once loaded at the link address."""
-    content = image.bytes_of(section).copy()
+    content = image.bytes_of(section)
     rows, places = _filled(image, section.address, section.size)
+    if not len(rows):
+        return content
+    content = content.copy()
     addresses = np.ascontiguousarray(rows["address"]).astype(f"{image.arch.byteorder}u{image.arch.word}")
     content[places] = addresses.view("u1").reshape(places.shape)
     return content

@@ -7,7 +7,7 @@ from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.demangle import demangled
 from buildplug.image.elf import Image
-from buildplug.image.headers import SHF_ALLOC, SHN_ABS, Array, distinct
+from buildplug.image.headers import SHF_ALLOC, Array, distinct
 from buildplug.image.names import Names
 from buildplug.image.symbols import letters
 from buildplug.select.symbols import left_out, selected
@@ -17,6 +17,8 @@ from buildplug.tables.format import Source
 from buildplug.tables.integers import CTYPE, RUST_TYPE
 from buildplug.tables.ksyms_format import Ksyms
 from buildplug.tables.packed import Packed, PackedFormat
+
+EVERYWHERE = (("address", np.uint64(0)), ("size", np.uint64(2**64 - 1)))  # a section that has all addresses
 
 
 class KsymsFormat(PackedFormat):
@@ -56,12 +58,12 @@ def collected(image: Image, rule: Rule, at: int) -> Ksyms:
     as an absolute symbol.
     """
     chosen, count = selected(image, rule), len(image.sections)
-    values, home = image.symbols["value"][chosen], image.symbols["section"][chosen].astype("i8")
-    starts, sizes = (image.headers[field].astype("u8") for field in ("address", "size"))
-    absolute = home == SHN_ABS
-    own = np.where(absolute, 0, home)
-    home[absolute] = count + _high(values[absolute])
-    outside = np.flatnonzero(~absolute & (values - starts[own] > sizes[own]))
+    values = image.symbols["value"][chosen]
+    home = np.minimum(image.symbols["section"][chosen], count).astype("i8")  # an absolute symbol has no section
+    starts, sizes = (np.append(image.headers[field].astype("u8"), last) for field, last in EVERYWHERE)
+    outside = np.flatnonzero(values - starts.take(home) > sizes.take(home))
+    absolute = np.flatnonzero(home == count)
+    home[absolute] += _high(values[absolute])
     loaded = np.flatnonzero(image.headers["flags"] & SHF_ALLOC)
     loaded = loaded[np.argsort(starts[loaded], kind="stable")]
     before = np.searchsorted(starts[loaded], values[outside], "right")

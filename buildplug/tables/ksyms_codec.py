@@ -58,13 +58,14 @@ def encode(table: Ksyms) -> bytes:
 
 
 def _bits(values: Array, width: int) -> bytes:
-    eights = np.zeros((-(-len(values) // 8), 8), "u8")  # each of them takes `width` bytes
-    eights.reshape(-1)[: len(values)] = values
-    packed = np.zeros((len(eights), width), "u1")
-    for byte in range(width):
-        for i in range(8 * byte // width, min((8 * byte + 7) // width, 7) + 1):
-            shift = i * width - 8 * byte
-            packed[:, byte] |= (eights[:, i] << max(shift, 0) >> max(-shift, 0)).astype("u1")
+    groups = np.zeros((-(-len(values) // 64), 64), "u8")  # each of them takes `width` words
+    groups.reshape(-1)[: len(values)] = values
+    packed = np.zeros((len(groups), width), "<u8")
+    for number in range(64 if width else 0):
+        word, shift = divmod(number * width, 64)
+        packed[:, word] |= groups[:, number] << np.uint64(shift)
+        if shift + width > 64:
+            packed[:, word + 1] |= groups[:, number] >> np.uint64(64 - shift)
     return packed.tobytes()[: (len(values) * width + 7) // 8] + bytes(4)
 
 

@@ -167,20 +167,21 @@ def collect(
         found = f"section {section_names[i]}: expected less than 4 GiB, found {sections['size'][i]:#x} bytes"
         raise BuildplugError(where, found, "split it")
 
-    def bad(wrong: Array, expected: str, remedy: str) -> None:
-        if wrong.any():
-            i = int(np.argmax(wrong))
+    def check(values: Array, most: int, expected: str, remedy: str, least: int = 0) -> None:
+        if len(values) and not least <= values.min() <= values.max() <= most:
+            i = int(np.argmax((values < least) | (values > most)))
             shown = names.texts(np.array([i]))[0][:80].decode(errors="backslashreplace")
             found = ", ".join(f"{field} {rows[field][i]:#x}" for field in ROW.names or ())
             raise BuildplugError(where, f"symbol {shown}: expected {expected}, found {found}", remedy)
 
-    bad(rows["section"] >= len(sections), f"a section below {len(sections)}", "exclude it in the rule")
-    bad(rows["offset"] >> np.uint64(32) > 0, "an offset below 4 GiB in its section", "exclude it in the rule")
-    bad(rows["size"] >> np.uint64(32) > 0, "a size below 4 GiB", "exclude it in the rule")
-    bad((rows["type"] < 0x21) | (rows["type"] > 0x7E), "a letter as its type", "see nm's manual")
+    exclude = "exclude it in the rule"
+    check(rows["section"], len(sections) - 1, f"a section below {len(sections)}", exclude)
+    check(rows["offset"], (1 << 32) - 1, "an offset below 4 GiB in its section", exclude)
+    check(rows["size"], (1 << 32) - 1, "a size below 4 GiB", exclude)
+    check(rows["type"], 0x7E, "a letter as its type", "see nm's manual", least=0x21)
     second = Names.of(raw)
     for texts in (names, second) if raw else (names,):
-        bad(texts.lengths > LONGEST, f"a name of at most {LONGEST} bytes", "exclude it in the rule")
+        check(texts.lengths, LONGEST, f"a name of at most {LONGEST} bytes", exclude)
 
     place = rows["section"].astype("u8") << np.uint64(32) | rows["offset"]
     others = [b"" if two == one else two for one, two in zip(names.texts(), raw, strict=True)] if raw else []

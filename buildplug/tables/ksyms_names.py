@@ -28,9 +28,13 @@ def encoded(names: bytes) -> tuple[Array, Array, bytes, bytes, int]:
     endings = next(code for code in range(TOKENS + 1) if code == TOKENS or tokens[code].endswith(b"\0"))
     last, escapes = np.flatnonzero(codes >= endings), np.flatnonzero(codes == 0)
     first = np.append(0, last[:-1] + 1)[: len(last)]
-    stream = np.insert(codes, np.append(first, escapes + 1), np.append(shared, literal))
-    index = (first + np.arange(len(first)) + np.searchsorted(escapes, first))[::NAMES]
-    return index, np.cumsum([0, *map(len, tokens)]), stream.tobytes(), b"".join(tokens), endings
+    begins = first + np.arange(len(first)) + np.searchsorted(escapes, first)
+    escaped = escapes + 1 + np.arange(len(escapes)) + np.searchsorted(first, escapes, "right")
+    rest = np.ones(len(codes) + len(begins) + len(escaped), bool)
+    rest[begins] = rest[escaped] = False
+    stream = np.empty(len(rest), "u1")
+    stream[rest], stream[begins], stream[escaped] = codes, shared, literal
+    return begins[::NAMES], np.cumsum([0, *map(len, tokens)]), stream.tobytes(), b"".join(tokens), endings
 
 
 def _shared(flat: Array, starts: Array, ends: Array) -> Array:
