@@ -43,8 +43,13 @@ def test_a_name_is_found_among_names(texts: list[bytes]) -> None:
         assert known.equal(text).tolist() == [number for number, each in enumerate(texts) if each == text]
 
 
+ALIKE = st.builds(
+    bytes.__add__, st.integers(0, 30).map(lambda count: b"a" * count), st.sampled_from([b"", b"b", b"\xff"])
+)
+
+
 @given(
-    st.lists(st.binary(max_size=40).map(lambda text: text.replace(b"\0", b"\xff")), max_size=8),
+    st.lists(ALIKE | st.binary(max_size=40).map(lambda text: text.replace(b"\0", b"\xff")), max_size=12),
     st.sampled_from([names.WIDEST, 0]),
 )
 def test_order_of_names_is_that_of_their_bytes(texts: list[bytes], widest: int) -> None:
