@@ -1,7 +1,10 @@
 """Fixtures: a cross-built Linux by its own link stage, and by ours."""
 
 import os
+import shutil
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,14 @@ from tests.linux_cross import BUILT, CROSSES, Cross, cached, copy, prepare
 from tests.samples import buildplug, logging_tool
 
 
+@contextmanager
+def folder(factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A temporary folder for a tree of Linux. It is removed: a tree takes two gigabytes."""
+    made = factory.mktemp("kbuild")
+    yield made
+    shutil.rmtree(made)
+
+
 @pytest.fixture(scope="module")
 def stock(cross: Cross) -> Path:
     """The image of a variant that Linux's own stage has built; where that version is tested at all."""
@@ -27,8 +38,9 @@ def stock(cross: Cross) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tree(cross: Cross, stock: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return kbuilt(cross, stock, tmp_path_factory.mktemp("kbuild"))
+def tree(cross: Cross, stock: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with folder(tmp_path_factory) as made:
+        yield kbuilt(cross, stock, made)
 
 
 def kbuilt(cross: Cross, image: Path, folder: Path) -> Path:

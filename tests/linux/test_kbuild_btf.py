@@ -4,6 +4,7 @@ import os
 import re
 import zlib
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from buildplug.base.data import build_system
 from buildplug.image.elf import Image
 from tests import linux_image
 from tests.conftest import tool
+from tests.linux.conftest import folder
 from tests.linux.test_kbuild_linux import BZIMAGE, check_kallsyms
 from tests.linux_boot import boot
 from tests.linux_image import FIXED, Linux
@@ -52,13 +54,13 @@ def stock(linux: Linux, linux_tree: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tree(stock: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tree(stock: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A copy of that, built by ours; the linker's runs in ld.log."""
-    folder = tmp_path_factory.mktemp("kbuild")
-    tree = linux_image.copy(stock, folder / "linux")
-    logging_tool(folder / "ld", "ld", folder / "ld.log")
-    build(tree, "bzImage")
-    return tree
+    with folder(tmp_path_factory) as made:
+        tree = linux_image.copy(stock, made / "linux")
+        logging_tool(made / "ld", "ld", made / "ld.log")
+        build(tree, "bzImage")
+        yield tree
 
 
 def build(tree: Path, target: str) -> None:

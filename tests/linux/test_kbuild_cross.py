@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from buildplug.base.data import build_system
 from buildplug.linux.versions import SCRIPT
 from tests.conftest import tool
-from tests.linux.conftest import check_forecast, kbuilt
+from tests.linux.conftest import check_forecast, folder, kbuilt
 from tests.linux.test_kbuild_linux import OURS, check_letters, symbols
 from tests.linux_boot import boot_cross
 from tests.linux_cross import BUILT, Cross, link_words
@@ -20,8 +21,9 @@ pytestmark = pytest.mark.linux
 
 
 @pytest.fixture(scope="module")
-def tree(cross: Cross, cross_image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return kbuilt(cross, cross_image, tmp_path_factory.mktemp("kbuild"))
+def tree(cross: Cross, cross_image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with folder(tmp_path_factory) as made:
+        yield kbuilt(cross, cross_image, made)
 
 
 def linked(cross: Cross, tree: Path) -> list[str]:

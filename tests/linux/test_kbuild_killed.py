@@ -14,6 +14,7 @@ import pytest
 from buildplug.linux.versions import SCRIPT
 from tests import linux_image
 from tests.conftest import small_linux
+from tests.linux.conftest import folder
 from tests.linux_image import FIXED
 from tests.samples import buildplug
 
@@ -66,17 +67,17 @@ class Tree:
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
-    folder = tmp_path_factory.mktemp("kbuild")
-    root = linux_image.copy(small_linux(LINUX).parent, folder / "linux")
-    before = (root / SCRIPT).read_bytes()
-    (folder / "ld").write_text(LINKER.format(folder, "/usr/bin/ld"))
-    (folder / "ld").chmod(0o755)
-    tree = Tree(root, ())
-    done = tree.build()
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert tree.contents[-1] == before
-    return Tree(root, tree.contents)
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
+    with folder(tmp_path_factory) as made:
+        root = linux_image.copy(small_linux(LINUX).parent, made / "linux")
+        before = (root / SCRIPT).read_bytes()
+        (made / "ld").write_text(LINKER.format(made, "/usr/bin/ld"))
+        (made / "ld").chmod(0o755)
+        tree = Tree(root, ())
+        done = tree.build()
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert tree.contents[-1] == before
+        yield Tree(root, tree.contents)
 
 
 def steps(tree: Tree, step: str, before: list[int]) -> Iterator[Path]:

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from buildplug.tables.kallsyms import FORMS
 from buildplug.tables.kallsyms_format import decode
 from tests import linux_image
 from tests.conftest import tool
-from tests.linux.conftest import check_forecast
+from tests.linux.conftest import check_forecast, folder
 from tests.linux_boot import boot
 from tests.linux_image import Linux
 from tests.linux_patching import CALL, Memory, members, patch, xen_ops
@@ -35,27 +36,27 @@ def symbols(text: str) -> Symbols:
 
 
 @pytest.fixture(scope="module")
-def tree(linux_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tree(linux_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A copy of the cached tree, its bzImage built with our stage; the linker's runs in ld.log."""
-    folder = tmp_path_factory.mktemp("kbuild")
-    tree = linux_image.copy(linux_tree, folder / "linux")
-    logging_tool(folder / "ld", "ld", folder / "ld.log")
-    done = buildplug("kbuild", tree, "--", "bzImage", env={"PATH": f"{folder}:{os.environ['PATH']}"})
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "RELINK" not in done.stderr
-    return tree
+    with folder(tmp_path_factory) as made:
+        tree = linux_image.copy(linux_tree, made / "linux")
+        logging_tool(made / "ld", "ld", made / "ld.log")
+        done = buildplug("kbuild", tree, "--", "bzImage", env={"PATH": f"{made}:{os.environ['PATH']}"})
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "RELINK" not in done.stderr
+        yield tree
 
 
 @pytest.fixture(scope="module")
-def paravirt_tree(linux: Linux, linux_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def paravirt_tree(linux: Linux, linux_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The same of the tree that was compiled without its annotations of paravirt sites."""
-    cached, folder = linux_image.unannotated(linux), tmp_path_factory.mktemp("kbuild")
-    tree = linux_image.copy(cached, folder / "linux")
-    logging_tool(folder / "ld", "ld", folder / "ld.log")
-    path = f"{folder}:{os.environ['PATH']}"
-    done = buildplug("kbuild", "--paravirt", tree, "--", "bzImage", env={"PATH": path})
-    assert done.returncode == 0, done.stdout + done.stderr
-    return tree
+    with folder(tmp_path_factory) as made:
+        tree = linux_image.copy(linux_image.unannotated(linux), made / "linux")
+        logging_tool(made / "ld", "ld", made / "ld.log")
+        path = f"{made}:{os.environ['PATH']}"
+        done = buildplug("kbuild", "--paravirt", tree, "--", "bzImage", env={"PATH": path})
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield tree
 
 
 def with_relocations(linux: Linux, tree: Path, folder: Path) -> Path:

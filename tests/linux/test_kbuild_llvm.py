@@ -1,12 +1,14 @@
 """Linux compiled by clang and linked by lld, with our link stage."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import linux_image
 from tests.conftest import tool
+from tests.linux.conftest import folder
 from tests.linux.test_kbuild_linux import BZIMAGE, check_kallsyms, links, symbols
 from tests.linux_boot import boot
 from tests.linux_image import LONG_TERM, NEWEST, Linux
@@ -40,16 +42,16 @@ def stock(built: tuple[Linux, str], linux_tree: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tree(built: tuple[Linux, str], stock: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tree(built: tuple[Linux, str], stock: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A copy of it, its bzImage built with our stage; the linker's runs in ld.log."""
-    folder, llvm = tmp_path_factory.mktemp("kbuild"), built[1]
-    tree, ld = linux_image.copy(stock, folder / "linux"), f"ld.lld{llvm.removeprefix('1')}"
-    logging_tool(folder / ld, ld, folder / "ld.log")
-    (tree / built[0].image).unlink()
-    path = f"{folder}:{os.environ['PATH']}"
-    done = buildplug("kbuild", tree, "--", f"LLVM={llvm}", "bzImage", env={"PATH": path})
-    assert done.returncode == 0, done.stdout + done.stderr
-    return tree
+    linux, llvm = built
+    with folder(tmp_path_factory) as made:
+        tree, ld = linux_image.copy(stock, made / "linux"), f"ld.lld{llvm.removeprefix('1')}"
+        logging_tool(made / ld, ld, made / "ld.log")
+        (tree / linux.image).unlink()
+        done = buildplug("kbuild", tree, "--", f"LLVM={llvm}", "bzImage", env={"PATH": f"{made}:{os.environ['PATH']}"})
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield tree
 
 
 def test_there_is_one_link(tree: Path) -> None:
