@@ -107,7 +107,8 @@ class File:
         return self.sections[found[0]]
 
     def section_at(self, address: int) -> Section | None:
-        """The allocated section that contains an address; the first if several overlap, as with .tbss."""
+        """The allocated section that contains an address. If several overlap, the one that starts last, as pahole
+        lets .BTF grow over what follows; of those at one address the first, as with .tbss."""
         found = int(self.sections_at(np.array([address], "u8"))[0])
         return self.sections[found] if found >= 0 else None
 
@@ -122,14 +123,16 @@ class File:
         """The addresses at which sections start or end, ascending, and the index of the section from there on, -1 for
         none; the latter begins with that of what is before the first address."""
         starts, ends, indices = self.by_address
+        by_rank = np.lexsort((-indices, starts))
+        starts, ends = starts[by_rank], ends[by_rank]
         edges = distinct(np.concatenate([starts, ends]))
-        owners = np.full(len(edges) + 1, len(self.sections))
+        owners = np.full(len(edges) + 1, -1)
         first, last = (np.searchsorted(edges, each) + 1 for each in (starts, ends))
-        np.minimum.at(owners, first, indices)
-        for number in np.flatnonzero(last - first > 1).tolist():  # others start or end inside of these
-            part = slice(first[number], last[number])
-            owners[part] = np.minimum(owners[part], indices[number])
-        return edges, np.where(owners < len(self.sections), owners, -1)
+        np.maximum.at(owners, first, np.arange(len(first)))
+        for rank in np.flatnonzero(last - first > 1).tolist():  # others start or end inside of these
+            part = slice(first[rank], last[rank])
+            owners[part] = np.maximum(owners[part], rank)
+        return edges, np.append(indices[by_rank], -1)[owners]
 
     @cached_property
     def by_address(self) -> tuple[Array, Array, Array]:

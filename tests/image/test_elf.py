@@ -157,6 +157,14 @@ def test_address_is_found_in_the_first_of_sections_that_overlap(written: Written
     assert [getattr(image.section_at(DATA.address + at), "name", None) for at in (0, 0x1F)] == [".tbss", ".tbss"]
 
 
+def test_address_is_found_in_the_last_section_that_starts_before_it(written: Written) -> None:
+    """As where pahole has made .BTF larger than the room that the linker gave it."""
+    grown = Section(".BTF", 0x2000, TEXT.address + 8, ALLOC, NOBITS)
+    image = Image(written(dataclasses.replace(SMALL, sections=(TEXT, grown, DATA), relocations={})))
+    asked = (TEXT.address, TEXT.address + 8, DATA.address - 1, DATA.address, grown.address + 0x1FFF)
+    assert [getattr(image.section_at(at), "name", None) for at in asked] == [".text", ".BTF", ".BTF", ".data", ".BTF"]
+
+
 @pytest.mark.parametrize("piece", [1, 3, 1 << 15])  # relocations that are read together
 def test_a_section_may_be_read_without_its_start(link: Link, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
     image = link(".globl a\na: .quad a + 1, a + 2\n.data\n.quad a + 3, a + 4, a + 5\n.section .rodata\n.quad a + 6")
