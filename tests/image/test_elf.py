@@ -1,6 +1,7 @@
 """The reader, against what was written."""
 
 import dataclasses
+from random import Random
 
 import numpy as np
 import pytest
@@ -163,6 +164,18 @@ def test_address_is_found_in_the_last_section_that_starts_before_it(written: Wri
     image = Image(written(dataclasses.replace(SMALL, sections=(TEXT, grown, DATA), relocations={})))
     asked = (TEXT.address, TEXT.address + 8, DATA.address - 1, DATA.address, grown.address + 0x1FFF)
     assert [getattr(image.section_at(at), "name", None) for at in asked] == [".text", ".BTF", ".BTF", ".data", ".BTF"]
+
+
+def test_addresses_are_found_as_by_looking_at_all_sections(written: Written) -> None:
+    for seed in range(50):
+        chance = Random(seed)
+        extents = [(chance.randrange(40), chance.randrange(20)) for _ in range(6)]
+        made = tuple(Section(f".s{i}", size, start, ALLOC, NOBITS) for i, (start, size) in enumerate(extents))
+        image = Image(written(dataclasses.replace(SMALL, sections=made, symbols=(), relocations={})))
+        for address in range(64):
+            holding = [(start, -i) for i, (start, size) in enumerate(extents) if start <= address < start + size]
+            found = image.section_at(address)
+            assert (found and found.name) == (f".s{-max(holding)[1]}" if holding else None)
 
 
 @pytest.mark.parametrize("piece", [1, 3, 1 << 15])  # relocations that are read together
