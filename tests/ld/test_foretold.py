@@ -222,6 +222,14 @@ def test_a_line_says_why_a_first_link_is_not_the_only_one(kernel: Path, word: st
     assert first_link(kernel, "--relink", *words) == ""
 
 
+def test_the_line_names_an_input_that_only_the_linker_compiles(kernel: Path) -> None:
+    (kernel / "k.lds").write_text(f"ENTRY(_start) SECTIONS {{ . = 0x100000; {SCRIPTS['simple']} {ALL} }}")
+    tool("clang-19", *FLAGS, "-flto=thin", "-c", "more.c", cwd=kernel)
+    said = first_link(kernel, "-T", "k.lds", ld="ld.lld-19")
+    assert said == "  RELINK  k.elf: the room of its tables was not known before, with LLVM's bitcode in more.o\n"
+    assert first_link(kernel, "--relink", "-T", "k.lds", ld="ld.lld-19") == ""
+
+
 def test_a_broken_archive_is_the_linkers_to_report(kernel: Path) -> None:
     (kernel / "broken.a").write_bytes((kernel / "library.a").read_bytes()[:8] + b"x" * 100)
     (kernel / "buildplug.toml").write_text(CONFIG.format(kernel) + '[[table]]\nrule = "ksyms"\n')
