@@ -124,7 +124,7 @@ def forecast(
     if hides := shared or family.hides:
         symbols["bind"][among(symbols["visibility"], (STV_INTERNAL, STV_HIDDEN))] = STB_LOCAL
     assigned = forecast_script.assigned(outputs, numbers, used, sections, found.undefined, family)
-    table = Names.of([*names, *(one.name.encode() for one, _ in assigned)])
+    table = Names.of([*names, *(each.symbol.name.encode() for each in assigned)])
     rows = forecast_script.rows(assigned, sections, symbols, table, found.hidden if hides else (), family)
     made = Forecast(objects[0].arch, sections, [b"", *titles], joined([symbols, rows], SYMBOL), table)
     if referring := [rule for rule in rules if rule.select.rows == "references"]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from buildplug.base.records import frozen
 from buildplug.image import headers
 from buildplug.image.headers import SHN_ABS, SHT_NOBITS, STB_GLOBAL, STB_LOCAL, Array
 from buildplug.image.names import Names
@@ -30,17 +31,28 @@ def outputs(placement: Placement, family: Family, *, shared: bool) -> list[Outpu
     return found
 
 
+@frozen
+class Placed:
+    """A symbol that a script assigns: the index of its section, and of the one at whose end, or start, it is."""
+
+    symbol: Assigned
+    section: int
+    place: int
+    starts: bool
+
+
 def assigned(
     outputs: Sequence[Output], numbers: Sequence[int], used: Array, sections: Array, undefined: Collection[bytes],
     family: Family,
-) -> list[tuple[Assigned, int]]:  # fmt: skip
-    """The symbols that a link will have, each with the index of its section. `numbers`: of the `outputs` among all
-    output sections; `used`: those that linkers do not drop, ascending; `undefined`: the names that inputs want."""
+) -> list[Placed]:  # fmt: skip
+    """The symbols that a link will have. `numbers`: of the `outputs` among all output sections; `used`: those that
+    linkers do not drop, ascending; `undefined`: the names that inputs want."""
     if not len(used):
         return []
     ends = (number for output, number in zip(outputs, numbers, strict=True) if output.assigns_end)
     last = next(ends, int(used[-1]))
-    found, moved = list[tuple[Assigned, int]](), False
+    apart = {number for output, number in zip(outputs, numbers, strict=True) if output.address is not None}
+    found, moved = list[Placed](), False
     for output, number in zip(outputs, numbers, strict=True):
         after = int(np.searchsorted(used, number, "right"))
         before, behind = int(used[max(after - 1, 0)]), int(used[min(after, len(used) - 1)])
@@ -52,7 +64,9 @@ def assigned(
         for one in output.assigns:
             if not one.provided or one.name.encode() in undefined:
                 home = within if one.inside else onward if moved or one.moved else before
-                found.append((one, SHN_ABS if one.is_constant else home + 1))
+                starts = one.first if one.inside else one.moved and home == behind and behind not in apart
+                place = home if one.inside or starts else before
+                found.append(Placed(one, SHN_ABS if one.is_constant else home + 1, place + 1, starts))
         moved |= output.moves
     return found
 
@@ -73,24 +87,22 @@ def _is_loaded(section: np.void) -> bool:
 
 
 def rows(
-    found: Sequence[tuple[Assigned, int]], sections: Array, symbols: Array, names: Names, hidden: Collection[bytes],
-    family: Family,
-) -> Array:  # fmt: skip
+    found: Sequence[Placed], sections: Array, symbols: Array, names: Names, hidden: Collection[bytes], family: Family
+) -> Array:
     """These symbols, dtype SYMBOL; some are but other names of `symbols`, whose names come first in `names`, or of each
     other. `hidden`: the names of those that are local in the image."""
     rows = np.zeros(len(found), SYMBOL)
-    rows["section"] = [section for _, section in found]
-    at = np.minimum(rows["section"], len(sections) - 1)
-    ends = np.array([not (one.first or one.moved) for one, _ in found], bool)
-    places = sections["address"][at] + sections["size"][at] * ends
+    rows["section"] = [each.section for each in found]
+    at, starts = np.array([each.place for each in found], "i8"), np.array([each.starts for each in found], bool)
+    places = sections["address"][at] + sections["size"][at] * ~starts
     rows["value"] = np.where(rows["section"] == SHN_ABS, 0, places)
-    for number, (row, (one, _)) in enumerate(zip(rows, found, strict=True)):
+    for number, (row, one) in enumerate(zip(rows, (each.symbol for each in found), strict=True)):
         row["bind"] = STB_LOCAL if one.hidden or one.name.encode() in hidden else STB_GLOBAL
         for same in names.equal(one.value[0].encode())[:1].tolist() if len(one.value) == 1 else ():
             other = same - len(symbols)  # the number of a symbol of the script
             if other < number:
                 known = symbols[same] if other < 0 else rows[other]
                 row["section"], row["value"] = known["section"], known["value"]
-            if 0 <= other < number and family.aliases_numbers and not found[other][0].inside:
+            if 0 <= other < number and family.aliases_numbers and not found[other].symbol.inside:
                 row["section"] = SHN_ABS
     return rows

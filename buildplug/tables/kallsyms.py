@@ -18,6 +18,7 @@ from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
 from buildplug.image.headers import Section
+from buildplug.image.names import Names
 from buildplug.image.symbols import letters
 from buildplug.select.symbols import selected
 from buildplug.tables import kallsyms_format
@@ -124,7 +125,7 @@ class KallsymsFormat(PackedFormat):
 
     def empty(self, rule: Rule, arch: Arch) -> KallsymsTable:
         _check_arch(rule, arch, f"rule {rule.name}")
-        none = kallsyms_format.encode(np.zeros(0, "u8"), np.zeros(0, "u1"), [], rule.name, arch.kallsyms)
+        none = kallsyms_format.encode(np.zeros(0, "u8"), np.zeros(0, "u1"), Names.of(()), rule.name, arch.kallsyms)
         return _packed(rule, arch, none, None)
 
     def sources(self, rule: Rule, arch: Arch, ops: Ops | None) -> dict[str, Source]:
@@ -167,7 +168,7 @@ def kallsyms_of(image: Image, rule: Rule) -> Kallsyms:
     """Linux's tables of the symbols that `rule` selects. Raises BuildplugError."""
     _check_arch(rule, image.arch, image.path)
     chosen = selected(image, rule)
-    names = image.name_table.texts(chosen)
+    names = image.name_table.chosen(chosen)
     where = f"rule {rule.name}"
     held, place = FORMS[rule.format].held or image.arch.kallsyms, image.address_of("kallsyms_offsets")
     return kallsyms_format.encode(image.symbols["value"][chosen], letters(image)[chosen], names, where, held, place)

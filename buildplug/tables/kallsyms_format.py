@@ -28,6 +28,7 @@ LONGEST = 511  # KSYM_NAME_LEN - 1
 MARKER = 256  # names per marker
 OFFSET = np.uint64(4)  # bytes
 CODES = 256
+PIECE = 1 << 17  # values that are counted together
 BETWEEN, TAKEN = CODES, CODES + 1  # while merging: separates names; the freed half of a merged pair
 
 
@@ -57,7 +58,7 @@ class Symbols:
 
 
 def encode(
-    addresses: Array, types: Array, names: Sequence[bytes], where: object, held: str = PERCPU, place: int | None = None
+    addresses: Array, types: Array, names: Names, where: object, held: str = PERCPU, place: int | None = None
 ) -> Kallsyms:
     """The tables of unsorted symbols: addresses (u8), nm's letters (u1) and names. Symbols of equal address and name
     keep their order. `where` is for messages; `held` says what offsets hold; `place` is their address, the lowest of a
@@ -69,23 +70,19 @@ def encode(
     def bad(wrong: Array, expected: str, found: Callable[[int], str]) -> None:
         if wrong.any():
             i = int(np.argmax(wrong))
-            shown = names[i][:80].decode(errors="backslashreplace")
+            shown = names.texts(np.array([i]))[0][:80].decode(errors="backslashreplace")
             problem = f"symbol {shown}: expected {expected}, found {found(i)}"
             raise BuildplugError(where, problem, "exclude it in the rule")
 
     def address(i: int) -> str:
         return f"{addresses[i]:#x}"
 
-    table = Names.of(names)
-    bad(table.lengths > LONGEST, f"a name of at most {LONGEST} bytes", lambda i: str(table.lengths[i]))
-    joined = table.joined()
-    if joined.count(0) > len(names):
-        bad(np.array([b"\0" in name for name in names]), "a name without zero bytes", lambda _: "one")
+    bad(names.lengths > LONGEST, f"a name of at most {LONGEST} bytes", lambda i: str(names.lengths[i]))
     if len(names) >> 24:
         raise BuildplugError(where, f"expected less than {1 << 24} symbols, found {len(names)}", "exclude some")
     if held == PERCPU:
         types = np.where(_percpu(addresses, names), ord("A"), types).astype("u1")
-    name, order = _orders(addresses, types, joined)
+    name, order = _orders(addresses, types, names.joined())
     seqs = np.argsort(name[order], kind="stable")
     absolute = (types & ~np.uint8(32) == ord("A")) & (held == PERCPU)
     moving = order[~absolute[order]]
@@ -105,7 +102,7 @@ def encode(
         offsets = (addresses - np.uint64(base)).astype("<u4")
         if held == PERCPU:
             offsets = np.where(absolute, addresses.astype("<u4"), ~offsets).view("<i4")
-    stream, markers, tokens = _names(types, table, name, order)
+    stream, markers, tokens = _names(types, names, name, order)
     return Kallsyms(
         offsets[order], base, stream, markers, seqs.astype(">u4").view("u1").reshape(-1, 4)[:, 1:].tobytes(),
         b"".join(token + b"\0" for token in tokens),
@@ -113,12 +110,12 @@ def encode(
     )  # fmt: skip
 
 
-def _percpu(addresses: Array, names: Sequence[bytes]) -> Array:
+def _percpu(addresses: Array, names: Names) -> Array:
     """The mask of symbols from __per_cpu_start to __per_cpu_end, inclusive."""
-    bounds = [b"__per_cpu_start", b"__per_cpu_end"]
-    if not all(bound in names for bound in bounds):
+    bounds = [names.equal(bound)[:1] for bound in (b"__per_cpu_start", b"__per_cpu_end")]
+    if not all(map(len, bounds)):
         return np.zeros(len(names), bool)
-    start, end = (addresses[names.index(bound)] for bound in bounds)
+    start, end = (addresses[bound] for bound in bounds)
     inside: Array = (addresses >= start) & (addresses <= end)
     return inside
 
@@ -182,9 +179,18 @@ def _entries(types: bytes, joined: bytes) -> tuple[Array, Array, list[bytes]]:
     return stream, at + np.cumsum(np.append(0, long)), tokens
 
 
+def _counts(values: Array, kinds: int) -> Array:
+    """How many times there is each number below `kinds`. Some at a time: np.bincount() makes integers of 8 bytes of
+    them, and for many, memory costs more than counting."""
+    return sum(
+        (np.bincount(values[at : at + PIECE], minlength=kinds) for at in range(0, len(values), PIECE)),
+        np.zeros(kinds, "i8"),
+    )
+
+
 def _tokens(text: Array) -> tuple[Array, list[bytes]]:
     """The codes of `text`, which has BETWEEN before each name and at the end, and the tokens."""
-    codes, used = text.copy(), np.bincount(text, minlength=CODES + 1)[:CODES]
+    codes, used = text.copy(), _counts(text, CODES + 1)[:CODES]
     tokens = [bytes([code]) if count else b"" for code, count in enumerate(used.tolist())]
     after = np.arange(1, len(codes) + 1, dtype="i4")  # with `before`, a linked list of the remaining positions
     before = after - np.int32(2)
@@ -195,7 +201,7 @@ def _tokens(text: Array) -> tuple[Array, list[bytes]]:
         return found
 
     every = codes[:-1] + codes[1:].astype("u4") * (CODES + 1)
-    counts = np.bincount(every, minlength=(CODES + 1) ** 2)
+    counts = _counts(every, (CODES + 1) ** 2)
     table = counts.reshape(CODES + 1, CODES + 1)
     for code in np.flatnonzero(used == 0)[::-1].tolist():
         table[BETWEEN] = table[:, BETWEEN] = 0

@@ -17,6 +17,8 @@ from buildplug.linker import family, script
 from buildplug.linux.versions import LinkStage
 from buildplug.select.symbols import selected
 from buildplug.stage.forecast import forecast
+from buildplug.tables.kallsyms import KallsymsTable
+from buildplug.tables.registry import format_of
 from tests.conftest import small_cross
 from tests.linux_cross import BUILT, CROSSES, Cross, cached, copy, prepare
 from tests.samples import buildplug, logging_tool
@@ -56,7 +58,7 @@ def kbuilt(cross: Cross, image: Path, folder: Path) -> Path:
 
 def check_forecast(form: LinkStage, image: Path, linker_script: str, ld: str, *, shared: bool = False) -> None:
     """Fails unless the symbols that are expected before the link of an image are, with their letters, those that it
-    has."""
+    has, also as kallsyms has them: then the names need not be encoded a second time."""
     linked, built = Image(image), image.parent
     config = read(build_system(form.kallsyms), arch=linked.arch.name)
     placement = script.place(config, [built / linker_script], [built])
@@ -70,3 +72,7 @@ def check_forecast(form: LinkStage, image: Path, linker_script: str, ld: str, *,
     assert said - found == Counter()
     assert found - said == Counter()
     assert found.total() > 10_000
+    one, other = (format_of(rules[0]).make(image, rules[0], None)[0] for image in (expected, linked))
+    assert isinstance(one, KallsymsTable)
+    assert isinstance(other, KallsymsTable)
+    assert one.symbols == other.symbols

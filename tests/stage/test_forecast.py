@@ -152,10 +152,30 @@ def test_symbols_of_dropped_sections_and_of_room_alone_have_the_letters_of_the_l
     assert ("A", b"size") in found
 
 
+@pytest.mark.parametrize("ld", ["ld", "ld.lld"])
+def test_a_symbol_in_front_of_a_section_with_an_address_of_its_own_is_not_in_that(ld: str, tmp_path: Path) -> None:
+    """As __per_cpu_load of Linux, which would have the letter of per-CPU symbols."""
+    text = """SECTIONS {
+        . = 0x100000; .text : { *(.text) } . = ALIGN(64); load = .; .percpu 0 : { start = .; *(.percpu) end = .; }
+        . = load + SIZEOF(.percpu); .bp_ksyms : { *(.bp_ksyms) } /DISCARD/ : { *(.note*) }
+    }"""
+    code = '    .globl _start\n_start: ret\n    .section .percpu, "aw"\n    .quad 1\n'
+    images = linked_and_expected(code, text, ld, (), tmp_path)
+    for image in images:
+        assert (image.address_of("load") or 0) > 0x1000 > (image.address_of("end") or 0)
+
+
 def letters_of(
     code: str, script: str, ld: str, flags: tuple[str, ...], folder: Path
 ) -> list[Counter[tuple[str, bytes]]]:
     """The symbols of a link, by their letters and names; and those that are expected before it."""
+    return [
+        Counter(zip(map(chr, letters(image).tolist()), image.name_table.texts(), strict=True))
+        for image in linked_and_expected(code, script, ld, flags, folder)
+    ]
+
+
+def linked_and_expected(code: str, script: str, ld: str, flags: tuple[str, ...], folder: Path) -> tuple[Image, Image]:
     (folder / "k.S").write_text(code)
     (folder / "k.lds").write_text(script)
     tool("gcc", "-c", "k.S", cwd=folder)
@@ -163,10 +183,7 @@ def letters_of(
     placement = Placement(outputs=tuple(outputs(script)))
     rules = [find("ksyms", folder)]
     expected = forecast([folder / "k.o"], placement, rules, family.of(ld), shared=bool(flags))
-    return [
-        Counter(zip(map(chr, letters(image).tolist()), image.name_table.texts(), strict=True))
-        for image in (Image(folder / "k"), expected)
-    ]
+    return Image(folder / "k"), expected
 
 
 def test_a_shared_image_has_a_table_of_addresses_from_the_linker(tmp_path: Path) -> None:
