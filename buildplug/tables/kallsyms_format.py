@@ -197,7 +197,11 @@ def _tokens(text: Array) -> tuple[Array, list[bytes]]:
     places = np.split(np.argsort(codes, kind="stable"), np.cumsum(used))  # positions by code; may include stale ones
 
     def pairs(at: Array) -> Array:
-        found: Array = codes[at] + codes[after[at]].astype("i8") * (CODES + 1)
+        found: Array = codes.take(at) + codes.take(after.take(at)).astype("i8") * (CODES + 1)
+        return found
+
+    def holding(at: Array, code: int) -> Array:
+        found: Array = at[codes.take(at) == code]
         return found
 
     every = codes[:-1] + codes[1:].astype("u4") * (CODES + 1)
@@ -211,22 +215,21 @@ def _tokens(text: Array) -> tuple[Array, list[bytes]]:
         second, first = divmod(best, CODES + 1)
         tokens[code] = tokens[first] + tokens[second]
         if len(places[first]) <= len(places[second]):
-            at = places[first] = places[first][codes[places[first]] == first]
-            at = at[codes[after[at]] == second]
+            at = places[first] = holding(places[first], first)
+            at = at[codes.take(after.take(at)) == second]
         else:
-            at = places[second] = places[second][codes[places[second]] == second]
-            at = before[at]
-            at = at[codes[at] == first]
+            at = places[second] = holding(places[second], second)
+            at = holding(before.take(at), first)
         if first == second:  # every other one in a run
             starts = np.append(True, at[1:] != after[at[:-1]])
             number = np.arange(len(at))
             at = at[(number - np.maximum.accumulate(np.where(starts, number, 0))) % 2 == 0]
-        left, right = before[at], after[at]
+        left, right = before.take(at), after.take(at)
         left = left[np.append(True, left[1:] != right[:-1])]  # else counted twice
         np.subtract.at(counts, pairs(np.concatenate((left, at, right))), 1)
         codes[at], codes[right] = code, TAKEN
-        after[at] = after[right]
-        before[after[at]] = at
+        after[at] = after.take(right)
+        before[after.take(at)] = at
         np.add.at(counts, pairs(np.concatenate((left, at))), 1)
         places[code] = at
     return codes[codes != TAKEN], tokens
