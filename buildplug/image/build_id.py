@@ -99,22 +99,18 @@ def _gnu(digest: Hash) -> Algorithm:
     return algorithm
 
 
-def _sha1(data: bytes) -> Any:
-    from hashlib import sha1  # lazy, and so the others: hashlib loads a large library, and few images have a build-id
+def _hashed(name: str) -> Hash:
+    """A hash of hashlib, by its name."""
 
-    return sha1(data)
+    def digest(data: bytes) -> Any:
+        import hashlib  # lazy: it loads a large library, and few images have a build-id
+
+        return hashlib.new(name, data)
+
+    return digest
 
 
-def _md5(data: bytes) -> Any:
-    from hashlib import md5
-
-    return md5(data)
-
-
-def _sha256(data: bytes) -> Any:
-    from hashlib import sha256
-
-    return sha256(data)
+_SHA1, _MD5, _SHA256 = map(_hashed, ("sha1", "md5", "sha256"))
 
 
 def _blake3(data: bytes) -> Any:
@@ -136,7 +132,7 @@ def _sharded(digest: Hash, size: int, *, cut: bool) -> Algorithm:
 
 
 ALGORITHMS = (
-    *map(_gnu, (_sha1, _md5)),
-    *(_sharded(digest, MIB, cut=True) for digest in (_sha1, _md5, _blake3)),  # lld 14: SHA-1 and MD5; lld 19: BLAKE3
-    *(_sharded(digest, 4 * MIB, cut=False) for digest in (_sha256, _blake3)),  # mold 1.10 and 2.37
+    *map(_gnu, (_SHA1, _MD5)),
+    *(_sharded(digest, MIB, cut=True) for digest in (_SHA1, _MD5, _blake3)),  # lld 14: SHA-1 and MD5; lld 19: BLAKE3
+    *(_sharded(digest, 4 * MIB, cut=False) for digest in (_SHA256, _blake3)),  # mold 1.10 and 2.37
 )
