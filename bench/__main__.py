@@ -20,7 +20,7 @@ from bench import (
     xen_loss,
 )
 from buildplug.base.errors import BuildplugError
-from tests.linux_image import cached
+from tests.linux_image import LINUXES, cached
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
         return
     ksyms.main([])
     long_names.main([])
-    linux.main()
+    linux.main([one.stage.version for one in LINUXES if cached(one)])
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Linux's own link stage compared with ours, on the cached small Linux: `python -m bench.linux [VERSION | VMLINUX]`.
+"""Linux's own link stage compared with ours, on cached small Linuxes: `python -m bench.linux [VERSION | VMLINUX]...`.
 
 Uses a copy of the image's tree; both sides run scripts/link-vmlinux.sh as make does. A plain link is its first, with an
 empty kallsyms. The script's steps after the links are the same on both sides: their time is that of our whole script
 minus our link stage, and is subtracted from Linux's. Each figure is the best of several alternating runs.
 
 Ours runs without a previous image, and with one after a function of a page was added; for Linux's that is all the same.
-The whole script is also shown in seconds of all processors, which other work on the machine changes least.
+The whole script is also shown in seconds of all processors, which other work on the machine changes least. The last
+rows are of a whole make after one source file has changed.
 """
 
 import os
@@ -13,15 +14,20 @@ import shlex
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from bench.costs import BUILDPLUG, Cost, best, run
 from buildplug.base.data import build_system
 from buildplug.base.errors import BuildplugError
 from buildplug.linux import kbuild, versions
+from tests.linux_image import LINUXES, OLDEST, cached, copy
 
 ROUNDS = 3
+CHANGED = "kernel/panic.c"  # a source that every configuration compiles
 CHANGE = ".text\n.globl bench_change\n.type bench_change, @function\nbench_change: .fill 4095, 1, 0x90\nret\n"
 # A linker that records its command line and its environment, which make has set up.
 LD = """#!/bin/sh
@@ -42,25 +48,49 @@ def links(folder: Path) -> list[list[str]]:
     return found
 
 
+def after_a_change(tree: Path) -> tuple[Cost, Cost]:
+    """Make after a function of one source has changed: with Linux's own stage, and with ours."""
+    source, numbers = tree / CHANGED, count()
+    text = source.read_text()
+    make = ["make", "-s", f"-j{os.cpu_count()}", "vmlinux"]
+
+    def timed(plug: Callable[[], None]) -> Cost:
+        plug()
+        run(make, tree)
+        source.write_text(f"{text}\nstatic int __used bench_changed(void) {{ return {next(numbers)}; }}\n")
+        return run(make, tree)
+
+    theirs, ours = best(ROUNDS, lambda _: timed(lambda: kbuild.revert(tree)), lambda _: timed(lambda: plug_in(tree)))
+    kbuild.revert(tree)
+    return theirs, ours
+
+
+def plug_in(tree: Path) -> None:
+    kbuild.apply(tree, paravirt=False)
+
+
 def measure(tree: Path, folder: Path) -> None:
+    make_theirs, make_ours = after_a_change(tree)
     real = shutil.which("ld")
+    # Since 7.2 the kernel's link makes this, of which make then makes vmlinux.
+    linked = next(name for name in ("vmlinux.unstripped", "vmlinux") if (tree / f".{name}.cmd").exists())
     (folder / "ld").write_text(LD.format(folder, real))
     (folder / "ld").chmod(0o755)
     os.environ["PATH"] = f"{folder}:{os.environ['PATH']}"
-    (tree / "vmlinux").unlink()
+    (tree / linked).unlink()
     run(["make", "-s", "vmlinux"], tree)
     theirs = links(folder)
     kept = dict(pair.split("=", 1) for pair in (folder / "environment").read_text().split("\0") if pair)
     os.environ.update(kept)
-    script = shlex.split((tree / ".vmlinux.cmd").read_text().splitlines()[0].split(":=")[1].split(";")[0])
+    script = shlex.split((tree / f".{linked}.cmd").read_text().splitlines()[0].split(":=")[1].split(";")[0])
     unplugged, plugged = folder / "theirs.sh", folder / "ours.sh"
     shutil.copy2(tree / versions.SCRIPT, unplugged)
-    kbuild.apply(tree, paravirt=False)
+    plug_in(tree)
     shutil.copy2(tree / versions.SCRIPT, plugged)
     kbuild.revert(tree)
     words = [word for word in theirs[0] if not word.startswith("--strip-debug")]
     at = words.index("-o") + 1
-    plain, output = ([*words[:at], name, *words[at + 1 :]] for name in ("plain", "vmlinux"))
+    plain, output = ([*words[:at], name, *words[at + 1 :]] for name in ("plain", linked))
     output = [word for word in output if not word.endswith(".kallsyms.o")]  # since 6.12 the first link has an empty one
     form = versions.stage_of(tree, paravirt=False)
     stage = [*BUILDPLUG, "ld", f"--config={build_system(form.kallsyms)}", "--ld=ld", *output]
@@ -69,7 +99,7 @@ def measure(tree: Path, folder: Path) -> None:
     run(["gcc", "-c", folder / "change.S", "-o", change], tree)
 
     def relink(command: list[Any]) -> Cost:
-        (tree / "vmlinux").unlink()
+        (tree / linked).unlink()
         return run(command, tree)
 
     relink([plugged, *script[1:]])
@@ -89,29 +119,30 @@ def measure(tree: Path, folder: Path) -> None:
     stage_theirs = Cost(whole_theirs.seconds - (whole_first.seconds - passes.seconds), whole_theirs.peak)
     print(f"one plain link: {one.seconds:.2f} s, {one.peak:.1f} MiB")
     print(f"{'':<40}{'Linux':>10}{'ours':>10} {'':<5}{'ratio':>7}")
-    for when, count, cost in (("first", ours[0], passes), ("after a change", ours[1], again)):
-        row(f"links, {when}", len(theirs), count, "")
+    for when, number, cost in (("first", ours[0], passes), ("after a change", ours[1], again)):
+        row(f"links, {when}", len(theirs), number, "")
         row(f"link stage, {when}", stage_theirs.seconds, cost.seconds, "s")
         row("  in plain links", stage_theirs.seconds / one.seconds, cost.seconds / one.seconds, "links")
     row("the script, with System.map and sorting", whole_theirs.seconds, whole_first.seconds, "s")
     for when, cost in (("first", whole_first), ("again", whole_again)):
         row(f"the script, processors, {when}", whole_theirs.processor, cost.processor, "s")
         row("  in plain links", whole_theirs.processor / one.processor, cost.processor / one.processor, "links")
+    row("make, one source changed", make_theirs.seconds, make_ours.seconds, "s")
+    row("  processors", make_theirs.processor, make_ours.processor, "s")
     row("memory of the largest process", whole_theirs.peak, passes.peak, "MiB")
     row("  in plain links", whole_theirs.peak / one.peak, passes.peak / one.peak, "links")
 
 
-def main() -> None:
-    from tests.linux_image import LINUXES, OLDEST, cached, copy
-
-    wanted = sys.argv[1] if len(sys.argv) > 1 else OLDEST.stage.version
-    known = {linux.stage.version: linux for linux in LINUXES if linux.image == "vmlinux"}
-    vmlinux = cached(known[wanted]) if wanted in known else Path(wanted)
-    if vmlinux is None:
-        raise BuildplugError("bench", "expected a built Linux, found none", "python -m tests.linux_image")
-    with tempfile.TemporaryDirectory(prefix="bench.") as name:
-        measure(copy(vmlinux.parent, Path(name) / "linux"), Path(name))
+def main(arguments: Sequence[str] = (OLDEST.stage.version,)) -> None:
+    known = {linux.stage.version: linux for linux in LINUXES}
+    for wanted in arguments:
+        vmlinux = cached(known[wanted]) if wanted in known else Path(wanted)
+        if vmlinux is None:
+            problem = f"expected Linux {wanted} to be built, found none"
+            raise BuildplugError("bench", problem, f"make test-linux VERSION={wanted}")
+        with tempfile.TemporaryDirectory(prefix="bench.") as name, patch.dict(os.environ):
+            measure(copy(vmlinux.parent, Path(name) / "linux"), Path(name))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:] or (OLDEST.stage.version,))
