@@ -6,7 +6,7 @@ from buildplug.ld import wrapper
 
 HELP = """\
 usage: buildplug ld [--config FILE] [--arch NAME] [--ld PROGRAM] [--keep] [--relink] [--sysmap FILE]
-                    [--empty NAME] LINKER-ARGUMENTS...
+                    [--sysmap-exclude GLOBS] [--empty NAME] LINKER-ARGUMENTS...
        buildplug ld [--config FILE] [--arch NAME] [--ld PROGRAM] [--keep] [--relink] --into DIR
 
 Link in place of the linker: the output that has the name in [kernel] name of the configuration, or the one that Cargo
@@ -22,6 +22,8 @@ options, which stand before the linker's:
   --sysmap FILE
                  also write Linux's System.map: the symbols of the output as nm -n and scripts/mksysmap make it, where
                  the configuration has a table of Linux's kallsyms
+  --sysmap-exclude GLOBS
+                 the names that are not in it, with spaces between; default: those that the table's rule excludes
   --empty NAME   link the output NAME with empty tables: what must exist before the kernel's own link, such as type
                  information, is made of it. The kernel's link takes the room of the tables from it
   --into DIR     write programs into DIR that are this command with these options, by the names that compiler drivers

@@ -2,7 +2,7 @@
 output, which takes its place in one step."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -34,8 +34,9 @@ class FinalLink:
     linker: CommandLinker
     keep: bool  # whether the folder is wanted, with texts for people
     relink: bool  # whether to link twice in any case
-    sysmap: str = ""  # the file for a list of the symbols; empty if none is wanted
-    unfilled: str = ""  # the name of an output that has empty tables, and is linked before; empty if there is none
+    sysmap: str  # the file for a list of the symbols; empty if none is wanted
+    unlisted: Sequence[str]  # globs of names that are not in it; empty for those that the rule of kallsyms excludes
+    unfilled: str  # the name of an output that has empty tables, and is linked before; empty if there is none
 
     @cached_property
     def stage(self) -> Stage:
@@ -100,7 +101,7 @@ class FinalLink:
         """What Linux's System.map is of the linked image, whose symbols the stage has read."""
         from buildplug.image import listing  # lazy, as few links want it
 
-        patterns = [
+        patterns = self.unlisted or [
             glob for table in self.linker.config.tables if table.rule.format.startswith("kallsyms")
             for glob in table.rule.select_as(Symbols).exclude if not glob.lstrip("_").startswith("bp_")
         ]  # fmt: skip
@@ -109,14 +110,14 @@ class FinalLink:
 
 def link(
     ld: str, flavor: list[str], config: Path, arch: str, words: list[str], line: LinkLine, env: Mapping[str, str],
-    family: Family, *, keep: bool, relink: bool, sysmap: str = "", unfilled: str = "",
+    family: Family, *, keep: bool, relink: bool, sysmap: str, unlisted: Sequence[str], unfilled: str,
 ) -> int:  # fmt: skip
     """Makes the output of a link with tables; returns the exit status. Raises BuildplugError."""
     with interruptible(), scratch.folder(Path(line.output)) as folder:
         kernel = read(config, folder, arch)
         linker = CommandLinker(ld, flavor, family, words, line, env, kernel, folder)
         try:
-            FinalLink(linker, keep, relink, sysmap, unfilled).run()
+            FinalLink(linker, keep, relink, sysmap, unlisted, unfilled).run()
         except LinkFailed as failed:
             if failed.ended:
                 linker.say(failed.ended)

@@ -11,7 +11,8 @@ from buildplug.linker import command_line
 from buildplug.linker.command_line import LinkLine
 
 INSIDE = "BUILDPLUG_LD_INSIDE"  # in the environment of the linker that we run
-VALUED, FLAGS = ("config", "arch", "ld", "into", "sysmap", "empty"), ("keep", "relink")  # options of ours
+# options of ours
+VALUED, FLAGS = ("config", "arch", "ld", "into", "sysmap", "sysmap-exclude", "empty"), ("keep", "relink")
 
 
 def main(words: list[str], called: str) -> int:
@@ -67,10 +68,10 @@ def main(words: list[str], called: str) -> int:
     try:
         family = refusals.usable_family(ld, flavor, line, config, own["arch"])
         arch = own["arch"] or architecture.of(config, line)
-        sysmap = own.get("sysmap", "")
         status = final_link.link(
-            ld, flavor, config, arch, words, line, env, family, sysmap=sysmap, unfilled=unfilled, **flags
-        )
+            ld, flavor, config, arch, words, line, env, family, sysmap=own.get("sysmap", ""),
+            unlisted=own.get("sysmap-exclude", "").split(), unfilled=unfilled, **flags,
+        )  # fmt: skip
     except BuildplugError:
         final_link.remove_outputs(line)
         raise

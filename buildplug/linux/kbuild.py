@@ -190,7 +190,10 @@ def _hook(stage: LinkStage, *, paravirt: bool, system_map: bool) -> str:
     ld`. `system_map`: whether that writes System.map as well, for which the script starts nm and sed."""
     configuration = build_system(stage.paravirt if paravirt else stage.kallsyms)
     command = [sys.executable, "-P", "-m", "buildplug", "ld", f"--config={configuration}"]
-    wrapper = shlex.join([*command, *(["--sysmap=System.map"] if system_map else [])])
+    if system_map:
+        command.append("--sysmap=System.map")
+        command += [f"--sysmap-exclude={' '.join(stage.unlisted)}"] if stage.unlisted else []
+    wrapper = shlex.join(command)
     if stage.typed:
         wrapper += f" $(! is_enabled CONFIG_DEBUG_INFO_BTF || echo --empty={stage.typed})"
     mapped = '; mksysmap() { info NM "$2"; }' if system_map else ""

@@ -31,14 +31,16 @@ class LinkStage:
     # What SCRIPT links for pahole, with empty kallsyms, if the kernel has type information (BTF). Empty if it does so
     # before `hook`, with none.
     typed: str
-    # The commands of scripts/mksysmap that leave out the names that the rule of `kallsyms` does: with these, System.map
-    # is written from what the stage has read. Empty if the script has another form.
+    # The lines of scripts/mksysmap, single spaces in them and no backslash behind: with these, System.map is written
+    # from what the stage has read.
     mksysmap: tuple[str, ...]
     # Redefines the macros that list paravirt sites, so that they emit the code but no record.
     # File -> (the line before which lines are inserted, those lines).
     emptied: Mapping[str, tuple[str, tuple[str, ...]]]
     # File -> texts in it that say the numbers in our list of paravirt sites.
     listed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # Globs of the names that `mksysmap` leaves out; empty if they are those that the rule of `kallsyms` excludes.
+    unlisted: tuple[str, ...] = ()
 
     def differences(self, tree: Path, *, paravirt: bool) -> Iterator[str]:
         """What in a tree differs from this form, one phrase each."""
@@ -54,9 +56,9 @@ class LinkStage:
                 yield f"{name} has no {' '.join(text.split())}"
 
     def writes_system_map(self, tree: Path) -> bool:
-        """Whether the tree's System.map is what this form's rule makes it."""
-        lines = _text(tree / "scripts/mksysmap").splitlines()
-        return bool(self.mksysmap) and tuple(line for line in lines if line and line[0] != "#") == self.mksysmap
+        """Whether the tree makes its System.map as this form does."""
+        lines = (" ".join(line.rstrip("\\").split()) for line in _text(tree / "scripts/mksysmap").splitlines())
+        return tuple(line for line in lines if line and line[0] != "#") == self.mksysmap
 
     def check_options(self, config: Path, *, paravirt: bool) -> None:
         """Raises BuildplugError if the stage does not support an option of the tree's .config."""
@@ -121,7 +123,11 @@ STAGES = (
         wanted=("KALLSYMS", "KALLSYMS_ALL", "KALLSYMS_BASE_RELATIVE"),
         unwanted=("LTO_CLANG",),  # names in kallsyms then differ from those of the symbols
         typed="",
-        mksysmap=(),
+        mksysmap=(
+            "$NM -n $1 | grep -v", "-e ' [aNUw] '", r"-e ' \$'", r"-e ' \.L'", "-e ' __crc_'", "-e ' __kstrtab_'",
+            "-e ' __kstrtabns_'", "-e ' L0$'", "> $2",
+        ),
+        unlisted=("$*", ".L*", "__crc_*", "__kstrtab_*", "__kstrtabns_*", "L0"),
         emptied={
             "arch/x86/include/asm/paravirt_types.h": (
                 "/* Generate patchable code, with the default asm parameters. */",

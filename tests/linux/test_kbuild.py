@@ -108,18 +108,16 @@ def test_the_patch_is_one_line_of_shell_that_makes_the_linker_ours(tree: Path, s
         assert not added(tree, stage, name)
 
 
-def test_system_map_comes_with_the_link_where_the_tree_leaves_out_what_the_rule_does(tmp_path: Path) -> None:
-    tree = written(tmp_path / "linux", NEW)
-    for commands, written_by_us in (
-        ("\n".join(("#!/bin/sed -f", "", *NEW.mksysmap)), True),
-        ("/ [aNUw] /d\n/ my_/d\n", False),
-    ):
-        (tree / "scripts/mksysmap").write_text(commands)
-        assert buildplug("kbuild", "--apply", tree).returncode == 0
-        (line,) = added(tree, NEW, SCRIPT)
-        assert ("--sysmap=System.map" in line) == written_by_us
-        script = f'info() {{ echo "$@"; }}\nmksysmap() {{ echo theirs; }}\n{line}\nmksysmap vmlinux System.map\n'
-        assert tool("sh", "-c", script) == ("NM System.map\n" if written_by_us else "theirs\n")
+@pytest.mark.parametrize("own", [False, True])
+def test_system_map_comes_with_the_link_where_the_tree_makes_it_as_its_form_does(
+    tree: Path, stage: LinkStage, own: bool
+) -> None:
+    (tree / "scripts/mksysmap").write_text("\n\t".join(("#!/bin/sh", "", *stage.mksysmap, *["/ my_/d"][:own])))
+    assert buildplug("kbuild", "--apply", tree).returncode == 0
+    (line,) = added(tree, stage, SCRIPT)
+    assert ("--sysmap=System.map" in line) == (not own)
+    script = f'info() {{ echo "$@"; }}\nmksysmap() {{ echo theirs; }}\n{line}\nmksysmap vmlinux System.map\n'
+    assert tool("sh", "-c", script) == ("theirs\n" if own else "NM System.map\n")
 
 
 @pytest.mark.parametrize(
