@@ -23,7 +23,7 @@ NOTE = {
 MIB = 1 << 20
 
 Hash = Callable[..., Any]
-Algorithm = Callable[[bytearray, Image, "Location"], bytes]  # build-id of a file's bytes, which it may overwrite
+Algorithm = Callable[[Image, "Location"], bytes]  # the build-id of an image that has one there
 
 
 @frozen
@@ -51,7 +51,7 @@ def algorithm_of(image: Image) -> Algorithm | None:
     if len(found) != 1:
         return None
     made = image.data[found[0].start : found[0].end].tobytes()
-    return next((a for a in ALGORITHMS if a(_blank(image, found[0]), image, found[0])[: len(made)] == made), None)
+    return next((a for a in ALGORITHMS if a(image, found[0])[: len(made)] == made), None)
 
 
 def is_renewable(image: Image) -> bool:
@@ -68,32 +68,34 @@ def renew(path: Path, algorithm: Algorithm) -> None:
     """Rewrites the build-id of the image at `path`, made by `algorithm`, for its current bytes."""
     image = Image(path)
     (location,) = locations(image)
-    new = algorithm(_blank(image, location), image, location)[: location.end - location.start]
+    new = algorithm(image, location)[: location.end - location.start]
     with path.open("r+b") as file:
         file.seek(location.start)
         file.write(new)
 
 
-def _blank(image: Image, location: Location) -> bytearray:
-    data = bytearray(image.data)
-    data[location.start : location.end] = bytes(location.end - location.start)
-    return data
+def _blank(image: Image, first: int, last: int, start: int, end: int) -> memoryview:
+    """The bytes of a file from offset `first` to `last`, those from `start` to `end` as zeros."""
+    part = image.data[first:last]
+    if first < end and start < last:
+        part = part.copy()
+        part[max(start - first, 0) : end - first] = 0
+    return part.data
 
 
 def _gnu(digest: Hash) -> Algorithm:
     """GNU ld: hashes the headers without file offsets, each section after its header, with the note still zero."""
 
-    def algorithm(data: bytearray, image: Image, location: Location) -> bytes:
-        data[location.note : location.end] = bytes(location.end - location.note)
+    def algorithm(image: Image, location: Location) -> bytes:
         file, sections = strip.headers_of(image)
         first, size = int(file["phoff"]), int(file["phnum"]) * int(file["phentsize"])
         file["phoff"] = file["shoff"] = sections["offset"] = 0
-        made = digest(file.tobytes() + data[first : first + size])
+        made = digest(file.tobytes() + image.data[first : first + size].tobytes())
         for header, section in zip(sections, image.sections, strict=True):
             made.update(header.tobytes())
             late = section.type in (SHT_SYMTAB, SHT_STRTAB) and not section.flags & SHF_ALLOC
             if section.type != SHT_NOBITS and not late:
-                made.update(memoryview(data)[section.offset : section.offset + section.size])
+                made.update(_blank(image, section.offset, section.offset + section.size, location.note, location.end))
         return bytes(made.digest())
 
     return algorithm
@@ -122,10 +124,12 @@ def _blake3(data: bytes) -> Any:
 def _sharded(digest: Hash, size: int, *, cut: bool) -> Algorithm:
     """lld and mold: the hash of the hashes of `size`-byte parts; `cut` truncates those to the length of the id."""
 
-    def algorithm(data: bytearray, image: Image, location: Location) -> bytes:
-        view = memoryview(data)
-        part = location.end - location.start if cut else None
-        parts = (digest(view[at : at + size]).digest()[:part] for at in range(0, len(data), size))
+    def algorithm(image: Image, location: Location) -> bytes:
+        cut_to = location.end - location.start if cut else None
+        parts = (
+            digest(_blank(image, at, at + size, location.start, location.end)).digest()[:cut_to]
+            for at in range(0, len(image.data), size)
+        )
         return bytes(digest(b"".join(parts)).digest())
 
     return algorithm

@@ -125,8 +125,10 @@ class Names:
 
     def _pieces(self, chosen: Array | None) -> Iterator[bytes]:
         """The texts with zero bytes between them, some thousands at a time, as their indices take much memory."""
-        for first in range(0, len(self) if chosen is None else len(chosen), PIECE):
-            some = np.arange(len(self))[first : first + PIECE] if chosen is None else chosen[first : first + PIECE]
+        count = len(self) if chosen is None else len(chosen)
+        for first in range(0, count, PIECE):
+            last = min(first + PIECE, count)
+            some = np.arange(first, last) if chosen is None else chosen[first:last]
             starts, sizes = self._starts[some], self._lengths_of(some) + 1  # with the zero byte
             ends = np.cumsum(sizes)
             at = np.arange(int(ends[-1])) + np.repeat(starts - ends + sizes, sizes)
