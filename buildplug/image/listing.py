@@ -9,6 +9,7 @@ import numpy as np
 
 from buildplug.image.elf import Image
 from buildplug.image.headers import STT_FILE, STT_SECTION, Array, among
+from buildplug.image.name_patterns import matching
 from buildplug.image.symbols import letters
 
 
@@ -24,7 +25,7 @@ def system_map(image: Image, excluded: Sequence[str]) -> bytes:
     """Linux's System.map as its scripts/mksysmap makes it of nm's list; `excluded`: shell patterns of names."""
     of_type = ~among(letters(image), map(ord, "aNUw"))
     chosen = np.flatnonzero(listed(image) & of_type)
-    return by_address(image, chosen[~image.name_table.chosen(chosen).matching(excluded)])
+    return by_address(image, chosen[~matching(image.name_table.chosen(chosen), excluded)])
 
 
 def by_address(image: Image, chosen: Array) -> bytes:

@@ -1,15 +1,10 @@
-"""Names in a string table, as arrays: patterns are matched with all of them at once.
+"""Names in a string table, as arrays. A name becomes a Python object only where its text is asked for."""
 
-A name becomes a Python object only where its text is asked for.
-"""
-
-import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
 
-from buildplug.base.globs import SPECIAL, globs
 from buildplug.image.headers import FEW, Array, name_lengths, within
 
 STEP = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits all over, so that keys differ in all of theirs
@@ -53,6 +48,14 @@ class Names:
         """Names by their texts, without zero bytes."""
         lengths = np.fromiter(map(len, texts), "i8", len(texts))
         return cls(b"\0".join([*texts, b""]), np.cumsum(lengths + 1) - lengths - 1, lengths)
+
+    @classmethod
+    def joining(cls, parts: Sequence["Names"]) -> "Names":
+        """The names of several, one after the other."""
+        sizes = [len(part._strings) for part in parts]
+        starts = [part._starts + before for part, before in zip(parts, np.cumsum([0, *sizes]).tolist(), strict=False)]
+        strings = b"".join(part._strings for part in parts)
+        return cls(strings, np.concatenate(starts), np.concatenate([part.lengths for part in parts]))
 
     def chosen(self, at: Array) -> "Names":
         """Those with the indices `at`."""
@@ -145,6 +148,10 @@ class Names:
             at = at[self._bytes[np.minimum(self._starts[at] + place, len(self._bytes) - 1)] == byte]
         return at
 
+    def holds(self, text: bytes) -> bool:
+        """Whether a text is anywhere in the string table: if not, no name has it."""
+        return text in self._strings
+
     @property
     def _dense(self) -> bool:
         """Whether to search the string table takes less time than to look at the names in it."""
@@ -207,6 +214,14 @@ class Names:
         order = np.argsort(self._keys, kind="stable")
         return order, self._keys[order]
 
+    @property
+    def repeated(self) -> Array:
+        """The indices, ascending, of all names that equal another, and of hardly any that do not."""
+        order, keys = self._by_key
+        same = keys[1:] == keys[:-1]
+        found: Array = np.sort(order[np.append(same, False) | np.append(False, same)])
+        return found
+
     def equal(self, name: bytes) -> Array:
         """The indices of the names that equal `name`, ascending. Sorts all names once many have been asked for."""
         if b"\0" in name:
@@ -235,62 +250,10 @@ class Names:
         return found
 
     @cached_property
-    def _ascii(self) -> Array:
+    def ascii(self) -> Array:
         """Whether each name is of ASCII only: its bytes are its characters. Shape (n,)."""
         if self._strings.isascii():
             return np.ones(len(self), bool)
         other = np.append(0, np.cumsum(self._bytes > 0x7F, dtype="u4"))
         found: Array = other[self._starts] == other[self._starts + self.lengths]
-        return found
-
-    def matching(self, patterns: Sequence[str]) -> Array:
-        """Whether each name matches one of the shell patterns, bool, shape (n,). Bytes that are not UTF-8 are matched
-        by their escapes, such as \\x80."""
-        plain = [glob for glob in patterns if glob.isascii()]
-        if "*" in plain or not len(self):
-            return np.ones(len(self), bool)
-        found = self.among([glob.encode() for glob in plain if not SPECIAL & set(glob)])
-        joined = []
-        for glob in plain:
-            head, _, tail = glob.partition("*")
-            if "[" in glob:
-                at = self.prefixed(re.split(r"[*?[]", glob, maxsplit=1)[0].encode())
-                found[at] |= self._tried((glob,), at)
-            elif glob == f"{head}*" and "?" not in glob:
-                found[self.prefixed(head.encode())] = True
-            elif glob == f"*{tail}" and not SPECIAL & set(tail):
-                found[self.suffixed(tail.encode())] = True
-            elif SPECIAL & set(glob) and self._has(glob):
-                near = self.prefixed(re.split(r"[*?]", glob, maxsplit=1)[0].encode())  # all, without a start
-                if 0 < len(near) < len(self):
-                    found[near] |= self.chosen(near)._searched([glob])
-                elif len(near):
-                    joined.append(glob)
-        found |= self._searched(joined) if joined else False
-        at = np.flatnonzero(~self._ascii)
-        found[at] = self._tried(tuple(patterns), at)
-        return found
-
-    def _tried(self, patterns: tuple[str, ...], at: Array) -> Array:
-        """matching(), name by name, for those with the indices `at`; of all that is not simple."""
-        if not len(at):  # as nearly always: compiling the patterns takes longer than all else here
-            return np.zeros(0, bool)
-        matches = globs(patterns)
-        return np.array([bool(matches(text.decode(errors="backslashreplace"))) for text in self.texts(at)], bool)
-
-    def _has(self, glob: str) -> bool:
-        """Whether the longest text of a pattern with `*` and `?` is in the string table; if not, no name has it."""
-        return max(re.split(r"[*?]", glob), key=len).encode() in self._strings
-
-    def _searched(self, patterns: Sequence[str]) -> Array:
-        """matching() of patterns with `*` and `?` only, by one regular expression over the text of all names."""
-        whole = b"\0".join([b"", *self.texts(), b""])
-        wild = {"*": b"[^\0]*", "?": b"[^\0]"}
-        split = [re.split(r"([*?])", glob) for glob in patterns]
-        parts = [b"".join([wild.get(part) or re.escape(part.encode()) for part in glob]) for glob in split]
-        places = re.finditer(b"\0(?=(?:%s)\0)" % b"|".join(parts), whole)
-        at = np.fromiter(map(re.Match.start, places), "i8")
-        starts = np.cumsum(self.lengths + 1) - self.lengths - 1
-        found = np.zeros(len(self), bool)
-        found[np.searchsorted(starts, at)] = True
         return found

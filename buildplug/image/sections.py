@@ -6,6 +6,7 @@ from typing import overload
 
 import numpy as np
 
+from buildplug.image import name_patterns
 from buildplug.image.headers import Array, Section, checked_lengths
 from buildplug.image.names import Names
 
@@ -52,7 +53,7 @@ class Sections(Sequence[Section]):
 
     def matching(self, patterns: Sequence[str], skip: Sequence[str] = ()) -> Array:
         """Whether each section's name matches one of `patterns` and none of `skip`, bool, shape (n,)."""
-        found: Array = self.table.matching(patterns) & ~self.table.matching(skip)
+        found: Array = name_patterns.matching(self.table, patterns) & ~name_patterns.matching(self.table, skip)
         return found
 
     def called(self, name: str) -> list[int]:

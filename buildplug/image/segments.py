@@ -142,12 +142,7 @@ def stray_values(one: Segments, number: int) -> list[int]:
     gaps = np.flatnonzero(starts > past)
     if not len(gaps):
         return []
-    bounds = np.stack([past[gaps], starts[gaps]], axis=1).ravel()
-    bounds = bounds[:-1] if bounds[-1] == len(one.image.data) else bounds
-    least, most = (each.reduceat(one.image.data, bounds)[::2] for each in (np.minimum, np.maximum))
-    found = set(least.tolist()) | set(most.tolist())
-    for gap in gaps[least != most].tolist():
-        if len(found) == 256:
-            break
-        found |= set(distinct(one.image.data[past[gap] : starts[gap]]).tolist())
-    return sorted(found)
+    bounds = zip(past[gaps].tolist(), starts[gaps].tolist(), strict=True)
+    values = np.concatenate([one.image.data[first:last] for first, last in bounds])
+    values = values[:1] if values.min() == values.max() else values  # as nearly always
+    return [int(value) for value in distinct(values)]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from buildplug.base import input_order
-from buildplug.image import headers
+from buildplug.image import headers, name_patterns
 from buildplug.image.file import File
 from buildplug.image.headers import (
     MOST_SECTIONS,
@@ -158,12 +158,12 @@ class SymbolTable(File):
         of the symbols that are asked about; it is False for others."""
         if within is not None and np.count_nonzero(within) < SOME * len(within):
             asked, found = np.flatnonzero(within), np.zeros(len(self.symbols), bool)
-            found[asked] = self.name_table.chosen(asked).matching(patterns)
+            found[asked] = name_patterns.matching(self.name_table.chosen(asked), patterns)
         else:
-            found = self.name_table.matching(patterns)
+            found = name_patterns.matching(self.name_table, patterns)
         at = np.flatnonzero(self._names_section)
         if len(at):
-            found[at] = self.sections.table.matching(patterns)[self.symbols["section"][at]]
+            found[at] = name_patterns.matching(self.sections.table, patterns)[self.symbols["section"][at]]
         return found if within is None else found & within
 
     def with_prefix(self, prefix: str) -> Array:

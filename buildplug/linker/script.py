@@ -50,6 +50,11 @@ class Assigned:
     moved: bool = False
 
     @property
+    def alias(self) -> str:
+        """The symbol that it is another name of; empty if it is none."""
+        return self.value[0] if len(self.value) == 1 and self.value[0] != "." else ""
+
+    @property
     def is_constant(self) -> bool:
         """Whether it is no address in a section, but a number, such as the distance of two."""
         words = [*self.value, ""]

@@ -35,6 +35,7 @@ from buildplug.image.headers import (
     distinct,
     joined,
 )
+from buildplug.image.name_patterns import matching
 from buildplug.image.names import Names
 from buildplug.image.sections import Sections
 from buildplug.image.symtab import SYMBOL
@@ -118,13 +119,13 @@ def forecast(
     symbols["section"][inside] = homes[own] + 1
     gone = [number + 1 for number in _discarded(outputs, numbers)]
     said = [one.name.encode() for output in outputs for one in output.assigns if not one.provided]
-    by_script = Names.of(found.names).among(said) & (symbols["bind"] != STB_LOCAL)
+    by_script = found.names.among(said) & (symbols["bind"] != STB_LOCAL)
     kept = np.flatnonzero(~among(symbols["section"], gone) & ~found.overridden & ~by_script)
-    symbols, names = symbols.take(kept), list(map(found.names.__getitem__, kept.tolist()))
+    symbols = symbols.take(kept)
     if hides := shared or family.hides:
         symbols["bind"][among(symbols["visibility"], (STV_INTERNAL, STV_HIDDEN))] = STB_LOCAL
     assigned = forecast_script.assigned(outputs, numbers, used, sections, found.undefined, family)
-    table = Names.of([*names, *(each.symbol.name.encode() for each in assigned)])
+    table = Names.joining([found.names.chosen(kept), Names.of([each.symbol.name.encode() for each in assigned])])
     rows = forecast_script.rows(assigned, sections, symbols, table, found.hidden if hides else (), family)
     made = Forecast(objects[0].arch, sections, [b"", *titles], joined([symbols, rows], SYMBOL), table)
     if referring := [rule for rule in rules if rule.select.rows == "references"]:
@@ -153,7 +154,7 @@ class _Inputs:
     sections: Array  # headers
     section_names: list[bytes]
     symbols: Array  # dtype SYMBOL
-    names: list[bytes]  # of the symbols
+    names: Names  # of the symbols
     overridden: Array  # mask of the symbols that give way to others of their names
     undefined: set[bytes]
     hidden: set[bytes]  # those that are undefined, and not to be seen by others
@@ -171,8 +172,8 @@ def _read(objects: Sequence[Image], rules: Sequence[Rule]) -> _Inputs:
     rows = np.zeros(len(defined), SYMBOL)
     rows["section"], rows["bind"], rows["size"] = [number for _, number in defined], STB_GLOBAL, 1
     sections, section_names = [extra], [*(rule.section.encode() for rule in rules), COMMON]
-    symbols, names, undefined = [rows], [name.encode() for name, _ in defined], set[bytes]()
-    hidden = set[bytes]()
+    symbols, names = [rows], [Names.of([name.encode() for name, _ in defined])]
+    undefined, hidden = set[bytes](), set[bytes]()
     count, numbers, taken = len(extra), list[Array](), list[Array]()
     for image in objects:
         loaded = np.flatnonzero(image.headers["flags"] & SHF_ALLOC)
@@ -190,28 +191,30 @@ def _read(objects: Sequence[Image], rules: Sequence[Rule]) -> _Inputs:
         kept = np.flatnonzero(~missing & ~among(rows["type"], (STT_SECTION, STT_FILE)) & (~inside | (home >= 0)))
         numbers.append(number)
         taken.append(np.full(len(rows), -1))
-        taken[-1][kept] = np.arange(len(kept)) + len(names)
+        taken[-1][kept] = np.arange(len(kept)) + sum(map(len, names))
         rows, home = rows.take(kept), home[kept]
         rows["section"] = np.where(inside[kept], home, rows["section"])
         symbols.append(rows)
-        names += texts.texts(kept)
+        names.append(texts.chosen(kept))
     every = joined(symbols, SYMBOL)
     common = every["section"] == SHN_COMMON
     every["section"][common], every["value"][common] = len(rules), 0
     extra["size"][-1] = common.any()
-    overridden = _overridden(every, names, common)
-    return _Inputs(np.concatenate(sections), section_names, every, names, overridden, undefined, hidden, numbers, taken)
+    table = Names.joining(names)
+    overridden = _overridden(every, table, common)
+    return _Inputs(np.concatenate(sections), section_names, every, table, overridden, undefined, hidden, numbers, taken)
 
 
-def _overridden(symbols: Array, names: Sequence[bytes], common: Array) -> Array:
+def _overridden(symbols: Array, names: Names, common: Array) -> Array:
     """Mask of the definitions that give way to another of the same name: weak ones to common ones, these to others."""
     found = np.zeros(len(symbols), bool)
     weak = symbols["bind"] == STB_WEAK
     if (weak | common).any():
         rank = np.where(common, 1, np.where(weak, 2, 0))
         bound = np.flatnonzero(symbols["bind"] != 0)
+        bound = bound[names.chosen(bound).repeated]
         bound = bound[np.argsort(rank[bound], kind="stable")]
-        texts = list(map(names.__getitem__, bound.tolist()))
+        texts = names.texts(bound)
         first = dict(zip(reversed(texts), range(len(texts) - 1, -1, -1), strict=True))
         found[bound] = np.fromiter(map(first.__getitem__, texts), "i8", len(texts)) != np.arange(len(texts))
     return found
@@ -225,7 +228,7 @@ def _homes(found: _Inputs, outputs: Sequence[Output]) -> tuple[Array, list[bytes
     home = np.full(len(names), -1)
     for number, output in enumerate(outputs):
         free = home < 0
-        home[free & table.matching(output.takes)] = number
+        home[free & matching(table, output.takes)] = number
     titles = [output.name.encode() for output in outputs]
     common, orphans = names.index(COMMON), np.flatnonzero(home < 0)
     orphans = orphans[orphans != common]

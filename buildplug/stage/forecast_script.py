@@ -98,7 +98,7 @@ def rows(
     rows["value"] = np.where(rows["section"] == SHN_ABS, 0, places)
     for number, (row, one) in enumerate(zip(rows, (each.symbol for each in found), strict=True)):
         row["bind"] = STB_LOCAL if one.hidden or one.name.encode() in hidden else STB_GLOBAL
-        for same in names.equal(one.value[0].encode())[:1].tolist() if len(one.value) == 1 else ():
+        for same in names.equal(one.alias.encode())[:1].tolist() if one.alias else ():
             other = same - len(symbols)  # the number of a symbol of the script
             if other < number:
                 known = symbols[same] if other < 0 else rows[other]

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from buildplug.image import headers, names
 from buildplug.image.elf import RELOCATION
 from buildplug.image.headers import FEW, Array, distinct, joined, name_lengths, within
+from buildplug.image.name_patterns import matching
 from buildplug.image.names import Names
 
 VALUES = arrays("u8", st.integers(0, 20), elements=st.integers(0, 2**64 - 1) | st.integers(0, 5))
@@ -75,7 +76,7 @@ def test_names_match_patterns_as_each_alone_does(
     """Searched for in the string table as long as they are few, or looked at one by one."""
     expected = [any(fnmatchcase(text.decode(), glob) for glob in patterns) for text in texts]
     with patch.multiple(names, FEW=few, SPARSE=sparse):
-        assert Names.of(texts).matching(patterns).tolist() == expected
+        assert matching(Names.of(texts), patterns).tolist() == expected
 
 
 @given(st.binary(max_size=40), st.lists(st.integers(0, 40), max_size=12))
