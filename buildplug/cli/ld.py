@@ -20,10 +20,10 @@ options, which stand before the linker's:
   --relink       link twice, with empty tables and with the true ones, as if nothing was known of them before; the image
                  is the same
   --sysmap FILE
-                 also write Linux's System.map: the symbols of the output as nm -n and scripts/mksysmap make it, where
-                 the configuration has a table of Linux's kallsyms
+                 also write Linux's System.map: the symbols of the output as nm -n and scripts/mksysmap make it
   --sysmap-exclude GLOBS
-                 the names that are not in it, with spaces between; default: those that the table's rule excludes
+                 the names that are not in it, with spaces between; empty, and without this option: those that the
+                 rules of Linux's kallsyms in the configuration exclude
   --empty NAME   link the output NAME with empty tables: what must exist before the kernel's own link, such as type
                  information, is made of it. The kernel's link takes the room of the tables from it
   --into DIR     write programs into DIR that are this command with these options, by the names that compiler drivers

@@ -219,7 +219,7 @@ class Names:
         """The indices, ascending, of all names that equal another, and of hardly any that do not."""
         order, keys = self._by_key
         same = keys[1:] == keys[:-1]
-        found: Array = np.sort(order[np.append(same, False) | np.append(False, same)])
+        found: Array = np.sort(order[(np.append(same, False) | np.append(False, same))[: len(order)]])
         return found
 
     def equal(self, name: bytes) -> Array:

@@ -93,7 +93,7 @@ class CommandLinker:
     def preprocessed(self) -> bool:
         """Whether a preprocessor may find anything in the tables' texts. There is nothing for it in the shipped
         templates; flags may be for it, such as -include, or make unused ones an error."""
-        known = all(flag in NOT_PREPROCESSED or flag.startswith(UNNAMED) for flag in self.config.compile.asflags)
+        known = set(NOT_PREPROCESSED).issuperset(self.config.compile.asflags)
         return not known or bool(sources.templates(self.config))
 
     def link(self, tables: TableFiles, made: Path) -> Linked:

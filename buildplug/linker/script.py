@@ -51,7 +51,8 @@ class Assigned:
 
     @property
     def alias(self) -> str:
-        """The symbol that it is another name of; empty if it is none."""
+        """What it is another name of, if that is a symbol: the only token of its value. Empty if there are more, or it
+        is the dot."""
         return self.value[0] if len(self.value) == 1 and self.value[0] != "." else ""
 
     @property

@@ -187,7 +187,7 @@ def _check_pahole(config: Path, arguments: Sequence[str]) -> None:
 def _hook(stage: LinkStage, *, paravirt: bool, system_map: bool) -> str:
     """The line of shell that plugs our stage into the script. It makes the script believe that CONFIG_KALLSYMS is off,
     so that only the last link is done, and that for pahole where there is one; and replaces their linker by `buildplug
-    ld`. `system_map`: whether that writes System.map as well, for which the script starts nm and sed."""
+    ld`. `system_map`: whether that writes System.map as well, for which the script starts two programs."""
     configuration = build_system(stage.paravirt if paravirt else stage.kallsyms)
     command = [sys.executable, "-P", "-m", "buildplug", "ld", f"--config={configuration}"]
     if system_map:

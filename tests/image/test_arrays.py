@@ -64,6 +64,22 @@ def test_joined_names_each_end_with_a_zero(texts: list[bytes]) -> None:
     assert Names.of(texts).joined() == b"".join(text + b"\0" for text in texts)
 
 
+TEXTS = st.lists(st.text("ab", max_size=12).map(str.encode), max_size=8)
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=3))
+def test_the_names_of_several_tables_follow_each_other(parts: list[list[bytes]]) -> None:
+    made = Names.joining([Names.of(texts) for texts in parts])
+    assert made.texts() == [text for texts in parts for text in texts]
+    assert made.lengths.tolist() == list(map(len, made.texts()))
+
+
+@given(TEXTS)
+def test_all_names_that_equal_another_are_repeated(texts: list[bytes]) -> None:
+    more_than_once = {at for at, text in enumerate(texts) if texts.count(text) > 1}
+    assert more_than_once <= set(Names.of(texts).repeated.tolist())
+
+
 @given(
     st.lists(st.text("ab_.", max_size=6).map(str.encode), min_size=1, max_size=8),
     st.lists(st.text("ab_.*?[", min_size=1, max_size=5), min_size=1, max_size=4),
