@@ -59,4 +59,4 @@ def test_help_is_ours_and_says_every_option_and_variable(tmp_path: Path) -> None
     done = buildplug("ld", "--help", cwd=tmp_path)
     assert done.returncode == 0
     known = {f"--{name}" for name in (*wrapper.VALUED, "keep")} | {"BUILDPLUG_CONFIG", "BUILDPLUG_LD", "BUILDPLUG_KEEP"}
-    assert known | {wrapper.INSIDE} <= set(re.findall(r"--\w+|BUILDPLUG_\w+", done.stdout))
+    assert known | {wrapper.INSIDE} <= set(re.findall(r"--[\w-]+|BUILDPLUG_\w+", done.stdout))
