@@ -1,12 +1,11 @@
 """Linux's own link stage compared with ours, on cached small Linuxes: `python -m bench.linux [VERSION | VMLINUX]...`.
 
-Uses a copy of the image's tree; both sides run scripts/link-vmlinux.sh as make does. A plain link is its first, with an
-empty kallsyms. The script's steps after the links are the same on both sides: their time is that of our whole script
-minus our link stage, and is subtracted from Linux's. Each figure is the best of several alternating runs.
+Uses a copy of the image's tree; both sides run scripts/link-vmlinux.sh as make does, System.map and sorting included.
+A plain link is its first, with an empty kallsyms. Each figure is the best of several alternating runs.
 
-Ours runs without a previous image, and with one after a function of a page was added; for Linux's that is all the same.
-The whole script is also shown in seconds of all processors, which other work on the machine changes least. The last
-rows are of a whole make after one source file has changed.
+Ours runs without a previous image, and again with one after a function of a page was taken out; for Linux's that is all
+the same. Seconds of all processors are what other work on the machine changes least. The last rows but those of memory
+are of a whole make after one source file has changed.
 """
 
 import os
@@ -17,7 +16,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 from bench.costs import BUILDPLUG, Cost, best, run
@@ -99,39 +97,38 @@ def measure(tree: Path, folder: Path) -> None:
     change = str(folder / "change.o")
     run(["gcc", "-c", folder / "change.S", "-o", change], tree)
 
-    def relink(command: list[Any]) -> Cost:
+    def first() -> Cost:
         (tree / linked).unlink()
-        return run(command, tree)
+        return run([plugged, *script[1:]], tree)
 
-    relink([plugged, *script[1:]])
-    ours = [len(links(folder))]
-    run([*stage, change], tree)
-    ours.append(len(links(folder)))
+    def again() -> Cost:
+        run([*stage, change], tree)
+        links(folder)
+        return run([plugged, *script[1:]], tree)
+
+    counts = []
+    for once in (first, again):
+        once()
+        counts.append(len(links(folder)))
     os.environ["PATH"] = os.environ["PATH"].removeprefix(f"{folder}:")
-    one, whole_theirs, whole_first, passes, again, whole_again = best(
+    one, stock, *ours = best(
         ROUNDS,
         lambda _: run([real or "ld", *plain], tree),
         lambda _: run([unplugged, *script[1:]], tree),
-        lambda _: relink([plugged, *script[1:]]),
-        lambda _: relink(stage),
-        lambda _: run([*stage, change], tree),
-        lambda _: run([plugged, *script[1:]], tree),
+        lambda _: first(),
+        lambda _: again(),
     )
-    stage_theirs = Cost(whole_theirs.seconds - (whole_first.seconds - passes.seconds), whole_theirs.peak)
     print(f"one plain link: {one.seconds:.2f} s, {one.peak:.1f} MiB")
     print(f"{'':<40}{'Linux':>10}{'ours':>10} {'':<5}{'ratio':>7}")
-    for when, number, cost in (("first", ours[0], passes), ("after a change", ours[1], again)):
+    for when, number, cost in zip(("first", "again"), counts, ours, strict=True):
         row(f"links, {when}", len(theirs), number, "")
-        row(f"link stage, {when}", stage_theirs.seconds, cost.seconds, "s")
-        row("  in plain links", stage_theirs.seconds / one.seconds, cost.seconds / one.seconds, "links")
-    row("the script, with System.map and sorting", whole_theirs.seconds, whole_first.seconds, "s")
-    for when, cost in (("first", whole_first), ("again", whole_again)):
-        row(f"the script, processors, {when}", whole_theirs.processor, cost.processor, "s")
-        row("  in plain links", whole_theirs.processor / one.processor, cost.processor / one.processor, "links")
+        row(f"the script, {when}", stock.seconds, cost.seconds, "s")
+        row("  processors", stock.processor, cost.processor, "s")
+        row("  in plain links", stock.processor / one.processor, cost.processor / one.processor, "links")
     row("make, one source changed", make_theirs.seconds, make_ours.seconds, "s")
     row("  processors", make_theirs.processor, make_ours.processor, "s")
-    row("memory of the largest process", whole_theirs.peak, passes.peak, "MiB")
-    row("  in plain links", whole_theirs.peak / one.peak, passes.peak / one.peak, "links")
+    row("memory of the largest process", stock.peak, ours[0].peak, "MiB")
+    row("  in plain links", stock.peak / one.peak, ours[0].peak / one.peak, "links")
 
 
 def main(arguments: Sequence[str] = (OLDEST.stage.version,)) -> None:
