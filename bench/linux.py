@@ -20,7 +20,6 @@ from unittest.mock import patch
 
 from bench.costs import BUILDPLUG, Cost, best, run
 from buildplug.base.data import build_system
-from buildplug.base.errors import BuildplugError
 from buildplug.linux import kbuild, versions
 from tests.linux_image import LINUXES, OLDEST, cached, copy
 
@@ -136,8 +135,7 @@ def main(arguments: Sequence[str] = (OLDEST.stage.version,)) -> None:
     for wanted in arguments:
         vmlinux = cached(known[wanted]) if wanted in known else Path(wanted)
         if vmlinux is None:
-            problem = f"expected Linux {wanted} to be built, found none"
-            raise BuildplugError("bench", problem, f"make test-linux VERSION={wanted}")
+            sys.exit(f"bench: expected Linux {wanted} to be built, found none; make test-linux VERSION={wanted}")
         with tempfile.TemporaryDirectory(prefix="bench.") as name, patch.dict(os.environ):
             measure(copy(vmlinux.parent, Path(name) / "linux"), Path(name))
 
