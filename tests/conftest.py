@@ -19,6 +19,7 @@ from buildplug.config.rule import Rule, find
 from buildplug.image.elf import Image
 from buildplug.linker import fragment
 from buildplug.linker.script import Placed, Placement
+from buildplug.linux.versions import STAGES, LinkStage
 from buildplug.stage import render
 from buildplug.tables.sites_format import empty
 from tests import linux_cross, linux_image
@@ -158,6 +159,13 @@ def small_linux(linux: Linux) -> Path:
 def vmlinux() -> Path:
     """The image of the small Linux of the oldest version, which has a list of each kind of site, and relocations."""
     return small_linux(linux_image.OLDEST)
+
+
+@pytest.fixture(params=STAGES, ids=lambda stage: stage.version)
+def stage(request: pytest.FixtureRequest) -> LinkStage:
+    """Each form of Linux's link stage."""
+    found: LinkStage = request.param
+    return found
 
 
 @pytest.fixture(scope="session", params=linux_image.LINUXES, ids=lambda linux: linux.stage.version)

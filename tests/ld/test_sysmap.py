@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from buildplug.base.data import build_system
-from buildplug.linux.versions import STAGES, LinkStage
+from buildplug.linux.versions import LinkStage
 from tests.conftest import tool
 from tests.samples import buildplug
 
@@ -36,12 +36,6 @@ number: .skip 8
 .section .data..ro_after_init, "aw"
 .quad 0
 """
-
-
-@pytest.fixture(params=STAGES, ids=lambda stage: stage.version)
-def stage(request: pytest.FixtureRequest) -> LinkStage:
-    found: LinkStage = request.param
-    return found
 
 
 @pytest.fixture

@@ -51,12 +51,6 @@ def files(stage: LinkStage) -> dict[str, str]:
     return found | {name: f"{found.get(name, '')}/* {text} */\n" for name, text in stage.says.items()}
 
 
-@pytest.fixture(params=STAGES, ids=lambda stage: stage.version)
-def stage(request: pytest.FixtureRequest) -> LinkStage:
-    found: LinkStage = request.param
-    return found
-
-
 @pytest.fixture
 def tree(tmp_path: Path, stage: LinkStage) -> Path:
     return written(tmp_path / "linux", stage)
