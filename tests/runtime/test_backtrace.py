@@ -51,7 +51,7 @@ def built(folder: Path, record: tuple[int, int]) -> Trace:
         """The lines that it prints; `end` is that of the stack by default."""
         bounds = [frame, start, end or f"@{8 * len(stack)}"]
         done = subprocess.run(
-            [folder / "host", *bounds, *map(str, stack)], capture_output=True, text=True, check=False, timeout=20
+            [folder / "host", *bounds, *map(str, stack)], capture_output=True, text=True, check=False, timeout=300
         )
         assert done.returncode == 0, done.stderr
         *lines, count = done.stdout.splitlines()
