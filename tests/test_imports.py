@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "buildplug"
 # A package knows those before it. A new one gets its place here.
 ORDER = (
-    "base", "arch", "image", "config", "select", "linker", "tables", "backends", "runtime", "stage", "record",
+    "base", "native", "arch", "image", "config", "select", "linker", "tables", "backends", "runtime", "stage", "record",
     "pipeline", "ld", "linux", "repro", "cli",
 )  # fmt: skip
 

@@ -18,7 +18,7 @@ from buildplug.image import build_id, layout
 from buildplug.image.computed import Computed
 from buildplug.image.elf import Image
 from buildplug.image.fields import mismatches
-from buildplug.image.headers import SHN_UNDEF, SHT_NOBITS, STT_GNU_IFUNC, Array, Section, among, within
+from buildplug.image.headers import SHN_UNDEF, SHT_NOBITS, STT_GNU_IFUNC, Array, Section, among, sorting, within
 from buildplug.image.keys import Keys
 from buildplug.image.pairs import Pairs, allocated, clear, masks
 from buildplug.image.places import same_place, same_words
@@ -206,7 +206,7 @@ def _elsewhere(pairs: Pairs, before: Array, after: Array) -> tuple[Array, Array]
             rows = [r.compress(mask) for r, mask in zip(rows, defined, strict=True)]
         numbers = [pairs.numbers(i, r["section"]) for i, r in zip(images, rows, strict=True)]
         counts = [np.bincount(n, minlength=len(pairs)) for n in numbers]
-        orders = [np.lexsort((r["offset"], n)) for r, n in zip(rows, numbers, strict=True)]
+        orders = [sorting(r["offset"], n) for r, n in zip(rows, numbers, strict=True)]
         orders = [o[(counts[0] == counts[1])[n[o]]] for o, n in zip(orders, numbers, strict=True)]
         rows = [r.take(o) for r, o in zip(rows, orders, strict=True)]
         if not len(rows[1]):

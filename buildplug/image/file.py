@@ -11,7 +11,7 @@ from buildplug.arch.registry import by_header
 from buildplug.base import heap
 from buildplug.base.errors import BuildplugError
 from buildplug.image import headers
-from buildplug.image.headers import MOST_SEGMENTS, SHF_ALLOC, SHT_NOBITS, Array, Section, distinct
+from buildplug.image.headers import MOST_SEGMENTS, SHF_ALLOC, SHT_NOBITS, Array, Section, distinct, sorting
 from buildplug.image.sections import Sections
 
 
@@ -139,7 +139,7 @@ class File:
         """The non-empty allocated sections by address: starts, ends, indices."""
         found = self.headers
         indices = np.flatnonzero((found["flags"] & SHF_ALLOC != 0) & (found["size"] > 0))
-        indices = indices[np.argsort(found["address"][indices], kind="stable")]
+        indices = indices[sorting(found["address"][indices])]
         starts = found["address"][indices].astype("u8")
         return starts, starts + found["size"][indices].astype("u8"), indices
 

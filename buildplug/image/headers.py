@@ -12,6 +12,7 @@ from elftools.common.utils import struct_parse
 from elftools.elf.structs import ELFStructs  # not elffile: it imports all of DWARF
 
 from buildplug.arch.model import Arch
+from buildplug.native import loops
 
 Array = npt.NDArray[Any]
 
@@ -28,7 +29,9 @@ PT_GNU_STACK, PT_GNU_RELRO = 0x6474E551, 0x6474E552
 PF_X, PF_W, PF_R = 1, 2, 4
 MOST_SEGMENTS = 256  # no linker makes more than a dozen or so; core dumps have thousands
 FEW = 16  # values that are found faster one by one than by sorting
+MANY = 256  # integers that numpy sorts in more time than a loop of our own
 PIECE = 1 << 20  # bytes of a string table that are looked at together
+OVERLAPPING = 3  # times the size of a string table that its names may have together, if it is a linker's
 STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION, STT_FILE, STT_TLS, STT_GNU_IFUNC = 0, 1, 2, 3, 4, 6, 10
 
 # Fields of records: (name, numpy type); an empty type is an address-wide integer.
@@ -97,6 +100,23 @@ def distinct(values: Array) -> Array:
     return found
 
 
+def sorting(*keys: Array) -> Array:
+    """np.lexsort() of integers: the indices that sort by the last key, then the one before, and so on; equal ones as
+    they stand."""
+    if len(keys[0]) < MANY:
+        return np.lexsort(keys)
+    order = np.zeros(0, "i8")
+    for number, key in enumerate(keys):
+        some = key if number == 0 else key[order]
+        if some.dtype.kind == "i":
+            some = some.astype("i8").view("u8") ^ np.uint64(1 << 63)
+        quickly = loops.sort_numbers(some)
+        if quickly is None:
+            return np.lexsort(keys)
+        order = quickly.astype("i8") if number == 0 else order[quickly]
+    return order
+
+
 def among(values: Array, choices: Iterable[object]) -> Array:
     """Whether each value is one of a few choices, bool, shape as values."""
     found = np.zeros(len(values), bool)
@@ -125,6 +145,9 @@ def joined(parts: Sequence[Array], dtype: np.dtype[Any]) -> Array:
 
 def name_lengths(strings: Array, starts: Array) -> Array:
     """The length of the name at each offset in a string table, shape as starts."""
+    quickly = loops.name_lengths(strings, starts, OVERLAPPING * len(strings) + PIECE)
+    if quickly is not None:
+        return quickly
     order = np.argsort(starts, kind="stable")
     ordered = starts[order].astype("i8", copy=False)
     known = _known_ends(strings, ordered)
@@ -163,7 +186,7 @@ def checked_lengths(strings: Array, starts: Array) -> Array:
     together they are much longer than the table: linkers share only the ends of some."""
     if int(starts.max(initial=0)) > len(strings):
         raise ValueError("a name outside the string table")
-    lengths, most = name_lengths(strings, starts), 3 * len(strings) + PIECE
+    lengths, most = name_lengths(strings, starts), OVERLAPPING * len(strings) + PIECE
     if int(lengths.sum()) > most < int(name_lengths(strings, distinct(starts)).sum()):
         raise ValueError("names that are longer than the string table")
     return lengths

@@ -6,7 +6,7 @@ from itertools import count
 import numpy as np
 
 from buildplug.image.elf import Image
-from buildplug.image.headers import SHN_LORESERVE, SHN_UNDEF, STT_SECTION, STT_TLS, Array
+from buildplug.image.headers import SHN_LORESERVE, SHN_UNDEF, STT_SECTION, STT_TLS, Array, sorting
 from buildplug.image.pairs import Pairs
 
 
@@ -24,7 +24,7 @@ class Keys:
 
     @cached_property
     def _sorted(self) -> list[list[Array]]:
-        orders = [np.lexsort(columns[::-1]) for columns in self._columns]
+        orders = [sorting(*columns[::-1]) for columns in self._columns]
         return [[each[order] for each in columns] for columns, order in zip(self._columns, orders, strict=True)]
 
     @cached_property

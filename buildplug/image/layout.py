@@ -8,7 +8,7 @@ import numpy as np
 
 from buildplug.image.computed import Computed
 from buildplug.image.elf import RELOCATION, Image
-from buildplug.image.headers import SHF_ALLOC, STT_FUNC, STT_OBJECT, Array, among, distinct, within
+from buildplug.image.headers import SHF_ALLOC, STT_FUNC, STT_OBJECT, Array, among, distinct, sorting, within
 from buildplug.image.pairs import Pairs
 from buildplug.image.places import unexplained
 
@@ -128,7 +128,7 @@ def _symbols(pairs: Pairs, image: Image, ids: dict[str, int]) -> list[Array]:
     names = np.fromiter(map(ids.setdefault, image.names_of(inside), count(len(ids))), "i8", len(inside))
     columns = [pairs.numbers(image, homes), names, image.symbols["value"][inside] - image.addresses[homes]]
     columns = [each[columns[0] >= 0] for each in columns]
-    order = np.lexsort(columns[::-1])
+    order = sorting(*columns[::-1])
     return [each[order] for each in columns]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from buildplug.image.elf import Image
-from buildplug.image.headers import STT_FILE, STT_SECTION, Array, among
+from buildplug.image.headers import STT_FILE, STT_SECTION, Array, among, sorting
 from buildplug.image.name_patterns import matching
 from buildplug.image.symbols import letters
 
@@ -30,7 +30,7 @@ def system_map(image: Image, excluded: Sequence[str]) -> bytes:
 
 def by_address(image: Image, chosen: Array) -> bytes:
     """The lines of defined symbols; `chosen`: their indices, ascending. Names are compared as by LC_COLLATE=C."""
-    chosen = chosen[np.argsort(image.symbols["value"][chosen], kind="stable")]
+    chosen = chosen[sorting(image.symbols["value"][chosen])]
     addresses, names = image.symbols["value"][chosen], image.name_table.texts(chosen)
     equal = addresses[1:] == addresses[:-1]
     tied = np.flatnonzero(np.append(equal, False) | np.append(False, equal))

@@ -5,7 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from buildplug.image.headers import FEW, Array, name_lengths, within
+from buildplug.image.headers import FEW, Array, name_lengths, sorting, within
+from buildplug.native import loops
 
 STEP = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits all over, so that keys differ in all of theirs
 WORD = 8
@@ -83,6 +84,10 @@ class Names:
 
     def joined(self, chosen: Array | None = None) -> bytes:
         """texts() in one, each with a zero byte behind it."""
+        some = self if chosen is None else self.chosen(chosen)
+        quickly = loops.join_names(self._bytes, some._starts, some.lengths)
+        if quickly is not None:
+            return quickly
         return b"".join([part for piece in self._pieces(chosen) for part in (piece, b"\0")])
 
     @cached_property
@@ -91,6 +96,11 @@ class Names:
         if int(self.lengths.max(initial=0)) * len(self) > WIDEST:  # a few long names
             texts = self.texts()
             return np.array(sorted(range(len(self)), key=texts.__getitem__), "u4")
+        quickly = loops.sort_names(self._bytes, self._starts, self.lengths)
+        return self._sorted() if quickly is None else quickly
+
+    def _sorted(self) -> Array:
+        """As loops.sort_names()."""
         words, last = self._words[WORD:], len(self._bytes)
 
         def spelled(at: Array, first: int) -> Array:
@@ -211,7 +221,7 @@ class Names:
 
     @cached_property
     def _by_key(self) -> tuple[Array, Array]:
-        order = np.argsort(self._keys, kind="stable")
+        order = sorting(self._keys)
         return order, self._keys[order]
 
     @property

@@ -13,7 +13,7 @@ from buildplug.arch.model import Arch
 from buildplug.base.records import frozen
 from buildplug.image import build_id
 from buildplug.image.elf import Image
-from buildplug.image.headers import SHF_ALLOC, SHT_NOTE, Array, Section
+from buildplug.image.headers import SHF_ALLOC, SHT_NOTE, Array, Section, sorting
 
 PIECE = 1 << 20  # bytes that are compared together
 
@@ -129,7 +129,7 @@ class Pairs:
         places, types = (starts[rows["section"]] + rows["offset"])[inside].astype("i8"), rows["type"][inside]
         if (places[1:] >= places[:-1]).all():
             return places, types
-        order = np.argsort(places, kind="stable")
+        order = sorting(places)
         return places[order], types[order]
 
     def _build_ids(self) -> list[tuple[int, int]]:

@@ -18,6 +18,7 @@ from buildplug.image.headers import (
     STT_OBJECT,
     Array,
     among,
+    sorting,
 )
 
 # What nm says of symbols in sections with certain names (binutils, bfd/syms.c and bfd/elf.c).
@@ -40,7 +41,7 @@ def is_data(image: Image, sections: Array, offsets: Array) -> Array:
     objects = image.symbols[image.symbols["type"] == STT_OBJECT]
     objects = objects[objects["section"] < len(image.sections)]
     starts = (objects["value"] - image.addresses[objects["section"]]).astype("i8")
-    order = np.lexsort((starts, objects["section"]))
+    order = sorting(starts, objects["section"])
     home, starts, sizes = objects["section"][order], starts[order], objects["size"][order].astype("i8")
     found: Array = image.headers["flags"][sections] & SHF_EXECINSTR == 0
     if len(objects):

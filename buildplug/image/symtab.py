@@ -23,6 +23,7 @@ from buildplug.image.headers import (
     Array,
     Section,
     among,
+    sorting,
 )  # fmt: skip
 from buildplug.image.names import Names
 
@@ -208,7 +209,7 @@ class SymbolTable(File):
 
     @cached_property
     def _by_section(self) -> tuple[Array, Array]:
-        order = np.argsort(self.symbols["section"], kind="stable")
+        order = sorting(self.symbols["section"])
         return order, np.searchsorted(self.symbols["section"][order], np.arange(len(self.sections) + 1))
 
     def symbols_of(self, section: int) -> Array:

@@ -26,6 +26,7 @@ from buildplug.image.headers import (
     Array,
     Section,
     among,
+    sorting,
     within,
 )
 from buildplug.select.symbols import bound
@@ -121,7 +122,7 @@ def _relocations(image: Image, pieces: list[_Piece]) -> tuple[Array, Array]:
     of = np.zeros(len(image.sections), bool)
     of[[piece.section.index for piece in pieces]] = True
     found = image.relocations(of=of)
-    found = found[np.lexsort((found["offset"], found["section"]))]
+    found = found[sorting(found["offset"], found["section"])]
     return found, np.searchsorted(found["section"], np.arange(len(of) + 1))
 
 
@@ -189,7 +190,7 @@ def _names(image: Image, rule: Rule, piece: _Piece, member: Member, column: _Col
     named &= in_memory[np.where(named, symbols["section"], 0)] & within(symbols["value"], column.values)
     label = ~among(symbols["type"], (STT_FUNC, STT_OBJECT))
     order = np.flatnonzero(named)
-    order = order[np.lexsort((symbols["bind"][order] == 0, label[order], symbols["value"][order]))]
+    order = order[sorting(symbols["bind"][order] == 0, label[order], symbols["value"][order])]
     found = np.append(order, 0)[np.searchsorted(symbols["value"][order], column.values)]
     exact = column.symbols
     found = np.where((exact >= 0) & named[exact] & (symbols["value"][exact] == column.values), exact, found)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from buildplug.image.elf import Image
-from buildplug.image.headers import SHF_ALLOC, SHF_EXECINSTR, SHN_UNDEF, STT_FUNC, STT_NOTYPE, Array, among
+from buildplug.image.headers import SHF_ALLOC, SHF_EXECINSTR, SHN_UNDEF, STT_FUNC, STT_NOTYPE, Array, among, sorting
 
 
 def containing(image: Image, addresses: Array, where: str, *, entry: bool = False) -> Array:
@@ -24,7 +24,7 @@ def containing(image: Image, addresses: Array, where: str, *, entry: bool = Fals
     named = inside & code[home] & among(symbols["type"], (STT_FUNC, STT_NOTYPE)) & (starts[home] <= symbols["value"])
     labels = np.flatnonzero(named)
     local, label = symbols["bind"][labels] == 0, symbols["type"][labels] != STT_FUNC
-    labels = labels[np.lexsort((labels, local, label, symbols["value"][labels]))]
+    labels = labels[sorting(labels, local, label, symbols["value"][labels])]
     labels = labels[np.append(True, np.diff(symbols["value"][labels]) != 0)[: len(labels)]]
     functions = labels[symbols["type"][labels] == STT_FUNC]
     values = symbols["value"]
@@ -47,12 +47,12 @@ def held(image: Image, places: Array) -> Array:
     there is none. Of several symbols at one address a global one goes before a local one, and the first one counts."""
     homes, symbols, loaded = image.sections_at(places), image.symbols, image.loaded
     words = image.words(np.maximum(homes, 0), places - image.addresses[homes], image.arch.word) * (homes >= 0)
-    order = np.argsort(loaded["place"])
+    order = sorting(loaded["place"])
     near = np.append(order, -1)[np.searchsorted(loaded["place"], places, sorter=order)]
     fields = np.append(loaded, np.zeros(1, loaded.dtype))[near]  # of a position-independent image
     words = np.where((near >= 0) & (fields["place"] == places), fields["address"], words)
     functions = np.flatnonzero((symbols["type"] == STT_FUNC) & (symbols["section"] != SHN_UNDEF))
-    functions = functions[np.lexsort((functions, symbols["bind"][functions] == 0, symbols["value"][functions]))]
+    functions = functions[sorting(functions, symbols["bind"][functions] == 0, symbols["value"][functions])]
     values = symbols["value"][functions]
     found = np.append(functions, -1)[np.searchsorted(values, words)]
     chosen: Array = np.where((found >= 0) & (symbols["value"][found] == words), found, -1)

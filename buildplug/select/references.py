@@ -15,7 +15,7 @@ from buildplug.config import select
 from buildplug.config.rule import Rule, check_arch
 from buildplug.image.elf import Image
 from buildplug.image.fields import IGNORED, UNKNOWN, check_linked, check_relocations, numbers_of
-from buildplug.image.headers import SHF_ALLOC, SHF_EXECINSTR, Array, among
+from buildplug.image.headers import SHF_ALLOC, SHF_EXECINSTR, Array, among, sorting
 from buildplug.image.symbols import is_data
 from buildplug.select.instructions import KIND, RIGHT, Instructions
 from buildplug.select.symbols import Targets, targets
@@ -53,7 +53,7 @@ def extract(image: Image, rule: Rule, chosen: Targets | None = None) -> Referenc
     wanted &= image.headers["flags"] & SHF_ALLOC != 0
     wanted[image.sections.called(rule.section)] = False
     rows = _Finder(image, rule, chosen).find(image.relocations(chosen.named, wanted), ignored)
-    rows = rows.take(np.lexsort((rows["offset"], rows["section"])))
+    rows = rows.take(sorting(rows["offset"], rows["section"]))
     return References(chosen, rows, dict(sorted(ignored.items())))
 
 

@@ -11,7 +11,7 @@ from buildplug.config.rule import Rule, check_arch
 from buildplug.config.select import Relocations
 from buildplug.image.elf import Image
 from buildplug.image.fields import UNKNOWN, check_linked, check_relocations, expected_and_found, numbers_of
-from buildplug.image.headers import SHF_ALLOC, SHN_ABS, SHN_UNDEF, Array, among, within
+from buildplug.image.headers import SHF_ALLOC, SHN_ABS, SHN_UNDEF, Array, among, sorting, within
 
 # section: index; offset: of the field in its section; encoding: index in Arch.fields; symbol: index
 FIELD = np.dtype(
@@ -51,7 +51,7 @@ def fields(image: Image, rule: Rule) -> Array:
     found["encoding"] = kinds[at]
     for name in ("section", "offset", "type", "symbol", "addend"):
         found[name] = rows[name][at]
-    return found.take(np.lexsort((found["offset"], found["section"])))
+    return found.take(sorting(found["offset"], found["section"]))
 
 
 def places(image: Image, rule: Rule, rows: Array) -> Array:
@@ -119,7 +119,7 @@ def _check_true(image: Image, rows: Array, kinds: Array, asked: Array) -> None:
         expected, found = expected_and_found(image, rows.take(at), field)
         wrong = np.flatnonzero(expected != found)
         section = rows["section"][at[wrong]]
-        sorted_ = [each[wrong][np.lexsort((each[wrong], section))] for each in (expected, found)]
+        sorted_ = [each[wrong][sorting(each[wrong], section)] for each in (expected, found)]
         odd = np.flatnonzero(within(section, np.sort(section)[sorted_[0] != sorted_[1]]))
         if len(odd):
             first = wrong[odd[0]]

@@ -11,7 +11,7 @@ from buildplug.base.globs import SPECIAL, globs
 from buildplug.config.rule import Rule, check_arch
 from buildplug.config.select import FUNCTIONS, START
 from buildplug.image.elf import Image
-from buildplug.image.headers import Array
+from buildplug.image.headers import Array, sorting
 from buildplug.image.symbols import letters
 from buildplug.select.annotations import records_of
 from buildplug.select.functions import containing, held
@@ -85,7 +85,7 @@ def _repeated(image: Image, rule: Rule, columns: dict[str, Array]) -> dict[str, 
         of_row.append(every[chosen])
     selected = np.concatenate(of_row)
     number = np.repeat(np.arange(len(of_row)), [len(chosen) for chosen in of_row])
-    order = np.lexsort((number, selected))
+    order = sorting(number, selected)
     selected, number = selected[order], number[order]
     found = {name: column[selected] for name, column in columns.items()}
     for name in rule.table.each[0].numbers:

@@ -27,6 +27,7 @@ from buildplug.image.headers import (
     Array,
     among,
     distinct,
+    sorting,
     within,
 )
 from buildplug.image.symbols import functions
@@ -207,7 +208,7 @@ def targets(image: Image, rule: Rule) -> Targets:
 
 def _targets(image: Image, rule: Rule) -> Targets:
     at = selected(image, rule)
-    at = at[np.argsort(image.symbols["value"][at], kind="stable")]
+    at = at[sorting(image.symbols["value"][at])]
     rows, function = image.symbols.take(at), functions(image)[at]
     addresses, first, owners = np.unique(rows["value"], return_index=True, return_inverse=True)
     extents = np.where(rows["size"] > 0, rows["size"], np.where(function, 1, image.arch.word).astype("u8"))

@@ -4,7 +4,7 @@ import numpy as np
 
 from buildplug.image.elf import Image
 from buildplug.image.fields import UNKNOWN, mismatches, wrong_field
-from buildplug.image.headers import Array, among, distinct, within
+from buildplug.image.headers import Array, among, distinct, sorting, within
 from buildplug.image.rewritten import copies
 from buildplug.image.veneers import destinations
 from buildplug.image.words import address_in, has_form
@@ -72,7 +72,7 @@ def _needless(image: Image, rows: Array, relocations: Array) -> Array:
     long = np.flatnonzero([form.first is not None for form in image.arch.forms])
     sites = rows.compress(among(rows["form"], long))
     if len(sites):
-        order = np.lexsort((sites["offset"], sites["section"]))
+        order = sorting(sites["offset"], sites["section"])
         keys = sites["section"][order].astype("u8") << np.uint64(40) | sites["offset"][order]
         lengths = np.array([form.length for form in image.arch.forms], "u8")[sites["form"][order]]
         own = sections.astype("u8") << np.uint64(40) | offsets

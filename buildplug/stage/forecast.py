@@ -34,6 +34,7 @@ from buildplug.image.headers import (
     among,
     distinct,
     joined,
+    sorting,
 )
 from buildplug.image.name_patterns import matching
 from buildplug.image.names import Names
@@ -213,7 +214,7 @@ def _overridden(symbols: Array, names: Names, common: Array) -> Array:
         rank = np.where(common, 1, np.where(weak, 2, 0))
         bound = np.flatnonzero(symbols["bind"] != 0)
         bound = bound[names.chosen(bound).repeated]
-        bound = bound[np.argsort(rank[bound], kind="stable")]
+        bound = bound[sorting(rank[bound])]
         texts = names.texts(bound)
         first = dict(zip(reversed(texts), range(len(texts) - 1, -1, -1), strict=True))
         found[bound] = np.fromiter(map(first.__getitem__, texts), "i8", len(texts)) != np.arange(len(texts))
@@ -251,7 +252,7 @@ def _homes(found: _Inputs, outputs: Sequence[Output]) -> tuple[Array, list[bytes
     behind, within = np.arange(len(titles)), np.zeros(len(titles), "i8")
     within[len(outputs) :] = rank[len(outputs) :] + 1
     behind[len(outputs) :] = np.array([-1, *last])[within[len(outputs) :]]
-    order = np.lexsort((within, behind))
+    order = sorting(within, behind)
     place = np.empty(len(order), "i8")
     place[order] = np.arange(len(order))
     return place[homes], [titles[i] for i in order.tolist()], place[: len(outputs)].tolist()
@@ -281,7 +282,7 @@ def _laid_out(arch: Arch, inputs: Array, homes: Array, count: int) -> tuple[Arra
     """The address of each input section, and the headers of the output sections, behind an empty one."""
     align = np.maximum(inputs["alignment"], 1).astype("u8")
     sizes = -(-inputs["size"].astype("u8") // align) * align
-    order = np.argsort(homes, kind="stable")
+    order = sorting(homes)
     before = np.empty(len(sizes), "u8")  # bytes of all that comes before an input section
     ends = np.cumsum(sizes[order])
     before[order] = ends - sizes[order]

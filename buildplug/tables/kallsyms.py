@@ -23,7 +23,8 @@ from buildplug.image.symbols import letters
 from buildplug.select.symbols import selected
 from buildplug.tables import kallsyms_format
 from buildplug.tables.format import Contents, Source
-from buildplug.tables.kallsyms_format import CODES, PC_RELATIVE, Kallsyms
+from buildplug.tables.kallsyms_format import PC_RELATIVE, Kallsyms
+from buildplug.tables.kallsyms_tokens import CODES
 from buildplug.tables.packed import Packed, PackedFormat
 
 SHOWN = 3  # symbols that a message names of a kind

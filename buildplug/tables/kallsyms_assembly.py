@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from buildplug.tables.kallsyms import KallsymsForm
-from buildplug.tables.kallsyms_format import CODES, Kallsyms, decode, entries
+from buildplug.tables.kallsyms_format import Kallsyms, decode, entries
+from buildplug.tables.kallsyms_tokens import CODES
 
 
 def assembly(tables: Kallsyms, text: int, form: KallsymsForm) -> dict[str, Any]:

@@ -8,8 +8,7 @@ bytes of LEB128, and as many codes, each a token number; the tokens' text is the
 name. *token_table* holds the zero-terminated tokens, *token_index* their offsets in it, *markers* the offset of every
 256th name. *seqs_of_names* holds the symbols' numbers in the order of names, three bytes each, big-endian.
 
-Each byte that occurs in a name is its own token. The other codes, from 255 down, each replace the most frequent pair
-of codes so far; ties go to the lowest second, then first code. The bytes therefore equal those of scripts/kallsyms.
+The tokens are those of kallsyms_tokens: the bytes therefore equal those of scripts/kallsyms.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,16 +19,14 @@ import numpy as np
 
 from buildplug.base.errors import BuildplugError
 from buildplug.base.records import frozen
-from buildplug.image.headers import Array
+from buildplug.image.headers import Array, sorting
 from buildplug.image.names import Names
+from buildplug.tables.kallsyms_tokens import BETWEEN, CODES, tokenized
 
 PERCPU, UNSIGNED, PC_RELATIVE = "absolute-percpu", "unsigned", "pc-relative"  # what offsets hold
 LONGEST = 511  # KSYM_NAME_LEN - 1
 MARKER = 256  # names per marker
 OFFSET = np.uint64(4)  # bytes
-CODES = 256
-PIECE = 1 << 17  # values that are counted together
-BETWEEN, TAKEN = CODES, CODES + 1  # while merging: separates names; the freed half of a merged pair
 
 
 @frozen
@@ -83,7 +80,7 @@ def encode(
     if held == PERCPU:
         types = np.where(_percpu(addresses, names), ord("A"), types).astype("u1")
     name, order = _orders(addresses, types, names.joined())
-    seqs = np.argsort(name[order], kind="stable")
+    seqs = sorting(name[order])
     absolute = (types & ~np.uint8(32) == ord("A")) & (held == PERCPU)
     moving = order[~absolute[order]]
     base = int(addresses[moving[0]]) if len(moving) else 0
@@ -125,7 +122,7 @@ def _orders(addresses: Array, types: Array, joined: bytes) -> tuple[Array, Array
     byte behind it."""
     name, underscores, assigned = _ranks(joined)
     weak = (types == ord("w")) | (types == ord("W"))
-    return name, np.lexsort((name, underscores, assigned, weak, addresses))
+    return name, sorting(name, underscores, assigned, weak, addresses)
 
 
 @lru_cache(maxsize=1)  # the draft and the final image mostly have the same names
@@ -151,7 +148,7 @@ def _assigned(names: Names) -> Array:
 
 def _names(types: Array, names: Names, name: Array, order: Array) -> tuple[bytes, Array, list[bytes]]:
     """The encoded names in the order of the tables, the markers and the tokens. `name`: the rank of each name."""
-    same = np.lexsort((types, name))  # an order that depends on names and letters alone
+    same = sorting(types, name)  # an order that depends on names and letters alone
     codes, starts, tokens = _entries(types[same].tobytes(), names.joined(same))
     number = np.empty(len(same), "i8")
     number[same] = np.arange(len(same))
@@ -170,69 +167,13 @@ def _entries(types: bytes, joined: bytes) -> tuple[Array, Array, list[bytes]]:
     ends = np.flatnonzero(flat == 0)
     flat[ends] = BETWEEN
     before = np.append(BETWEEN, flat).astype("u2")
-    codes, tokens = _tokens(np.insert(before, np.append(1, ends + 2)[: len(ends)], np.frombuffer(types, "u1")))
+    codes, tokens = tokenized(np.insert(before, np.append(1, ends + 2)[: len(ends)], np.frombuffer(types, "u1")))
     at = np.flatnonzero(codes == BETWEEN)
     lengths = np.diff(at) - 1
     first, long = at[:-1], lengths > 127
     codes[first] = lengths & 127 | long << 7
     stream = np.insert(codes[:-1], first[long] + 1, lengths[long] >> 7).astype("u1")
     return stream, at + np.cumsum(np.append(0, long)), tokens
-
-
-def _counts(values: Array, kinds: int) -> Array:
-    """How many times there is each number below `kinds`. Some at a time: np.bincount() makes integers of 8 bytes of
-    them, and for many, memory costs more than counting."""
-    return sum(
-        (np.bincount(values[at : at + PIECE], minlength=kinds) for at in range(0, len(values), PIECE)),
-        np.zeros(kinds, "i8"),
-    )
-
-
-def _tokens(text: Array) -> tuple[Array, list[bytes]]:
-    """The codes of `text`, which has BETWEEN before each name and at the end, and the tokens."""
-    codes, used = text.copy(), _counts(text, CODES + 1)[:CODES]
-    tokens = [bytes([code]) if count else b"" for code, count in enumerate(used.tolist())]
-    after = np.arange(1, len(codes) + 1, dtype="i4")  # with `before`, a linked list of the remaining positions
-    before = after - np.int32(2)
-    places = np.split(np.argsort(codes, kind="stable"), np.cumsum(used))  # positions by code; may include stale ones
-
-    def pairs(at: Array) -> Array:
-        found: Array = codes.take(at) + codes.take(after.take(at)).astype("i8") * (CODES + 1)
-        return found
-
-    def holding(at: Array, code: int) -> Array:
-        found: Array = at[codes.take(at) == code]
-        return found
-
-    every = codes[:-1] + codes[1:].astype("u4") * (CODES + 1)
-    counts = _counts(every, (CODES + 1) ** 2)
-    table = counts.reshape(CODES + 1, CODES + 1)
-    for code in np.flatnonzero(used == 0)[::-1].tolist():
-        table[BETWEEN] = table[:, BETWEEN] = 0
-        best = int(counts.argmax())
-        if not counts[best]:
-            break
-        second, first = divmod(best, CODES + 1)
-        tokens[code] = tokens[first] + tokens[second]
-        if len(places[first]) <= len(places[second]):
-            at = places[first] = holding(places[first], first)
-            at = at[codes.take(after.take(at)) == second]
-        else:
-            at = places[second] = holding(places[second], second)
-            at = holding(before.take(at), first)
-        if first == second:  # every other one in a run
-            starts = np.append(True, at[1:] != after[at[:-1]])
-            number = np.arange(len(at))
-            at = at[(number - np.maximum.accumulate(np.where(starts, number, 0))) % 2 == 0]
-        left, right = before.take(at), after.take(at)
-        left = left[np.append(True, left[1:] != right[:-1])]  # else counted twice
-        np.subtract.at(counts, pairs(np.concatenate((left, at, right))), 1)
-        codes[at], codes[right] = code, TAKEN
-        after[at] = after.take(right)
-        before[after.take(at)] = at
-        np.add.at(counts, pairs(np.concatenate((left, at))), 1)
-        places[code] = at
-    return codes[codes != TAKEN], tokens
 
 
 def entries(tables: Kallsyms, where: object) -> list[bytes]:

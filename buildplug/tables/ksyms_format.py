@@ -36,7 +36,7 @@ import numpy as np
 from buildplug.arch.model import Arch
 from buildplug.base.errors import BuildplugError
 from buildplug.base.records import frozen
-from buildplug.image.headers import Array
+from buildplug.image.headers import Array, sorting
 from buildplug.image.names import Names
 from buildplug.tables.binary import Records, dtypes
 
@@ -186,7 +186,7 @@ def collect(
     place = rows["section"].astype("u8") << np.uint64(32) | rows["offset"]
     others = [b"" if two == one else two for one, two in zip(names.texts(), raw, strict=True)] if raw else []
     tie = inverse(Names.of(others).order) if raw else rows["type"]
-    first = _untied(np.argsort(place), place, tie, rows["type"], rows["size"])
+    first = _untied(sorting(place), place, tie, rows["type"], rows["size"])
     ranks = inverse(names.chosen(first).order)
     place, extent = place[first], rows["size"][first]
     group = np.append(0, np.cumsum((place[1:] != place[:-1]) | (extent[1:] != extent[:-1])))[: len(place)]

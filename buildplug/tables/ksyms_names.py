@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from buildplug.image.headers import Array
+from buildplug.native import loops
 from buildplug.tables.ksyms_format import ALPHABET, LONGEST, NAMES, RARE, SAMPLE, SHARED, TOKENS
 
 PIECE = 4096  # bytes, of the sample
@@ -21,7 +22,10 @@ def encoded(names: bytes) -> tuple[Array, Array, bytes, bytes, int]:
     flat = np.frombuffer(names, "u1")
     ends = np.flatnonzero(flat == 0)
     starts = np.append(0, ends[:-1] + 1) if len(ends) else ends
-    shared = _shared(flat, starts, ends)
+    shared = loops.shared_starts(flat, starts, ends, SHARED)
+    if shared is None:
+        shared = _shared(flat, starts, ends)
+    shared[::NAMES] = 0
     counts = np.column_stack((shared, ends + 1 - starts - shared))
     own = np.repeat(np.tile([False, True], len(ends)), counts.reshape(-1))
     codes, literal, tokens = _tokens(flat[own])
@@ -38,10 +42,10 @@ def encoded(names: bytes) -> tuple[Array, Array, bytes, bytes, int]:
 
 
 def _shared(flat: Array, starts: Array, ends: Array) -> Array:
-    """How many bytes each name shares with the start of the one before, but for the first of NAMES."""
+    """As loops.shared_starts(), of at most SHARED bytes."""
     words = np.ndarray((len(flat) + 1,), "<u8", np.append(flat, np.zeros(WORD, "u1")), strides=(1,))
     shared = np.zeros(len(ends), "i8")
-    same = np.flatnonzero(np.arange(len(ends)) % NAMES)
+    same = np.arange(1, len(ends))
     for length in range(0, SHARED, WORD):  # of all names at once, until all differ
         one, other = (words[np.minimum(starts[which] + length, len(flat))] for which in (same - 1, same))
         differs = one ^ other
@@ -92,8 +96,8 @@ def _tokens(text: Array) -> tuple[Array, Array, list[bytes]]:
                 rights.add(right)
                 merged[pair] = len(tokens)
                 tokens.append(tokens[left] + tokens[right])
-        codes = _merge(codes, merged)
-        sample = _merge(sample, merged) if step > 1 else codes
+        codes = _replaced(codes, merged)
+        sample = _replaced(sample, merged) if step > 1 else codes
     final = [token for token in tokens if token.endswith(b"\0")]
     inner = [token for token in tokens if not token.endswith(b"\0")]
     ordered = inner + [b""] * (TOKENS - len(tokens)) + final
@@ -101,8 +105,13 @@ def _tokens(text: Array) -> tuple[Array, Array, list[bytes]]:
     return np.array([place[token] for token in tokens], "u1")[codes], literal, ordered
 
 
+def _replaced(codes: Array, merged: Array) -> Array:
+    kept = loops.replace_pairs(codes, merged)
+    return _merge(codes, merged) if kept is None else kept
+
+
 def _merge(codes: Array, merged: Array) -> Array:
-    """Replaces each pair by its code in `merged`, if any; the first of overlapping pairs."""
+    """As loops.replace_pairs()."""
     new = merged.take(_pairs(codes))
     at = np.flatnonzero(new != 0)
     at = at[np.append(True, np.diff(at) > 1)] if len(at) else at

@@ -18,7 +18,7 @@ from buildplug.config.ops import Ops
 from buildplug.config.rule import Rule
 from buildplug.config.select import Relocations
 from buildplug.image.elf import Image
-from buildplug.image.headers import Array, distinct
+from buildplug.image.headers import Array, distinct, sorting
 from buildplug.select.relocations import FIELD, fields
 from buildplug.tables.binary import Records, address_of, dtypes
 from buildplug.tables.format import Source
@@ -128,7 +128,7 @@ def relocs_of(image: Image, rule: Rule) -> Packed:
     number = np.zeros(len(image.sections), "u4")
     number[[section.index for section in used]] = np.arange(len(used))
     rows["section"] = number[rows["section"]]
-    rows = rows.take(np.lexsort((rows["offset"], rows["section"])))
+    rows = rows.take(sorting(rows["offset"], rows["section"]))
     end = rows["offset"] + SIZES[rows["encoding"]].astype("u8")
     last = np.append(rows["section"][:-1] != rows["section"][1:], True)[: len(rows)]
     limits = np.array([min(s.size, LIMIT) * (not rule.select_as(Relocations).fixed.get(s.name)) for s in used], "u8")

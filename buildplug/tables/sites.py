@@ -8,7 +8,7 @@ from buildplug.arch.model import Arch
 from buildplug.config.ops import OP_BITS, Ops
 from buildplug.config.rule import Rule
 from buildplug.image.elf import Image
-from buildplug.image.headers import Array, within
+from buildplug.image.headers import Array, sorting, within
 from buildplug.select.references import extract
 from buildplug.select.words import by_veneer
 from buildplug.tables import sites_format, sites_sources
@@ -142,7 +142,7 @@ def table_of(image: Image, rule: Rule, declared: Ops | Resolved | None) -> tuple
             f"found {target.name}+{int(row['value']) - target.address:#x}",
             f"declare it in the ops file of rule {rule.name}, or exclude it in the rule",
         )
-    order = np.lexsort((offsets, sections))
+    order = sorting(offsets, sections)
     return _pack(image, rule, resolved, sections[order], offsets[order], info[order]), references.ignored
 
 

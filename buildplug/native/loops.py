@@ -1,0 +1,108 @@
+"""The loops of loops.c on numpy arrays. Each returns None where it is not compiled; its caller then does the same with
+numpy, and tests/native/ compares the two."""
+
+import ctypes
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+VERSION = 1  # of the functions, as loops.c has it: what lies there may be of another source
+PURE = "BUILDPLUG_PURE"  # in the environment: as if nothing were compiled
+COMPILED = Path(__file__).with_name("libloops.so")
+
+
+@lru_cache(maxsize=1)
+def library() -> ctypes.CDLL | None:
+    """The compiled loops; None without."""
+    if os.environ.get(PURE):
+        return None
+    try:
+        found = ctypes.CDLL(str(COMPILED))
+        return found if found.loops_version() == VERSION else None
+    except (OSError, AttributeError):  # none, or none for this machine
+        return None
+
+
+def _called(name: str, *arguments: Array | int) -> int | None:
+    """What a loop returns, given the addresses of arrays and numbers; None without it."""
+    loops = library()
+    if loops is None:
+        return None
+    function = getattr(loops, name)
+    function.restype = ctypes.c_int64
+    done: int = function(
+        *(ctypes.c_int64(each) if isinstance(each, int) else ctypes.c_void_p(each.ctypes.data) for each in arguments)
+    )
+    return done
+
+
+def _as(kind: str, values: Array) -> Array:
+    """Values as C has them."""
+    return np.ascontiguousarray(values, kind)
+
+
+def name_lengths(strings: Array, starts: Array, most: int) -> Array | None:
+    """The length of the name at each offset in a string table (u1). None, too, if they are longer than `most` together,
+    or if one does not end with a zero byte."""
+    if not len(strings) or strings[-1] or int(starts.max(initial=0)) >= len(strings):
+        return None
+    lengths = np.empty(len(starts), "i8")
+    done = _called("name_lengths", _as("u1", strings), _as("i8", starts), len(starts), most, lengths)
+    return lengths if done == 0 else None
+
+
+def join_names(strings: Array, starts: Array, lengths: Array) -> bytes | None:
+    """The names at these offsets in a string table (u1), of these lengths, each with a zero byte behind it."""
+    joined = np.empty(int(lengths.sum()) + len(lengths), "u1")
+    done = _called("join_names", _as("u1", strings), _as("i8", starts), _as("i8", lengths), len(starts), joined)
+    return None if done is None else joined.tobytes()
+
+
+def sort_numbers(values: Array) -> Array | None:
+    """The indices, u4, of unsigned numbers in ascending order; equal ones as they stand."""
+    count = len(values)
+    keys, order = np.empty(2 * count, "u8"), np.empty(2 * count, "u4")
+    keys[:count] = values
+    return None if _called("sort_numbers", count, keys, order) is None else order[:count]
+
+
+def sort_names(strings: Array, starts: Array, lengths: Array) -> Array | None:
+    """The indices, u4, of the names at these offsets in a string table (u1), of these lengths, in the order of their
+    bytes; equal names as they stand. No name has a zero byte."""
+    count = len(starts)
+    keys, order, runs = np.empty(2 * count, "u8"), np.empty(2 * count, "u4"), np.empty(2 * (count + 2), "u4")
+    given = _as("u1", strings), _as("i8", starts), _as("i8", lengths)
+    return None if _called("sort_names", *given, count, keys, order, runs) is None else order[:count]
+
+
+def shared_starts(names: Array, starts: Array, ends: Array, most: int) -> Array | None:
+    """How many bytes, at most `most`, each name in `names` (u1) from a start to its end, where a zero byte is, shares
+    with the start of the one before; 0 for the first."""
+    shared = np.zeros(len(starts), "i8")
+    done = _called("shared_starts", _as("u1", names), _as("i8", starts), _as("i8", ends), len(starts), most, shared)
+    return None if done is None else shared
+
+
+def replace_pairs(codes: Array, merged: Array) -> Array | None:
+    """Codes (u1) with each pair by its code in `merged` (u1, shape (65536,), by first << 8 | second), if that is not 0;
+    of pairs that overlap, only the first."""
+    kept = np.empty(len(codes), "u1")
+    count = _called("replace_pairs", _as("u1", codes), len(codes), _as("u1", merged), kept)
+    return None if count is None else kept[:count]
+
+
+def merge_pairs(text: Array, used: Array, between: int) -> tuple[Array, Array] | None:
+    """Byte pair encoding: each code that is not in use, from 255 down, replaces the most frequent pair of codes so far;
+    ties go to the lowest second, then first one. `text`: u2, codes and the number `between` around each name; `used`:
+    whether each code is in use. Returns the codes, with `between` as before, and the pair of each new code, u1, shape
+    (256, 2), zeros where no pair was left."""
+    codes, pairs = text.astype("u2"), np.zeros((256, 2), "u1")  # a copy
+    places, counts = np.empty(2 * len(codes), "u4"), np.zeros((256, 256), "i4")
+    kept = _called("merge_pairs", codes, len(codes), _as("u1", used), pairs, counts, places, between)
+    return None if kept is None else (codes[:kept], pairs)
