@@ -149,6 +149,8 @@ class Names:
 
     def prefixed(self, prefix: bytes) -> Array:
         """The indices of the names that start with a prefix, which may have the zero byte behind them, too."""
+        if self._dense and len(prefix) > 2 and (few := self._searched_for(prefix)) is not None:
+            return few
         if len(prefix) < 2:
             at, known = np.arange(len(self)), 0
         else:

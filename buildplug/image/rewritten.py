@@ -8,7 +8,7 @@ import numpy as np
 from buildplug.arch.field import ALL, Field
 from buildplug.arch.form import JUMP
 from buildplug.image.elf import Image
-from buildplug.image.headers import Array, Section, distinct, within
+from buildplug.image.headers import Array, Section, distinct, sorting, within
 from buildplug.image.places import same_place
 from buildplug.image.veneers import destinations
 from buildplug.image.words import address_in, has_form
@@ -65,7 +65,8 @@ def same_copies(draft: Image, before: Section, final: Image, after: Section, unl
         alike |= own & ((words[0] ^ words[1]) & np.uint64(0xFFFFFFFF ^ arch.relocations[kind].mask) == 0)
     addresses = starts.astype("u8") + np.uint64(after.address)
     symbols = final.symbols[final.symbols_of(after.index)]
-    symbols = np.sort(symbols[symbols["size"] > 0], order="value")
+    symbols = symbols[symbols["size"] > 0]
+    symbols = symbols[sorting(symbols["value"])]
     ends = np.maximum.accumulate(np.append(np.uint64(0), symbols["value"] + symbols["size"]))
     apart = ends[np.searchsorted(symbols["value"], addresses, "right")] <= addresses
     starts = starts[good & alike & (within(addresses, distinct(np.concatenate(reached))) | apart)]

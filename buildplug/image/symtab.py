@@ -8,6 +8,7 @@ import numpy as np
 
 from buildplug.base import input_order
 from buildplug.image import headers, name_patterns
+from buildplug.image.columns import Columns
 from buildplug.image.file import File
 from buildplug.image.headers import (
     MOST_SECTIONS,
@@ -27,16 +28,13 @@ from buildplug.image.headers import (
 )  # fmt: skip
 from buildplug.image.names import Names
 
-# Symbols in .symtab order. section: an index into File.sections, or a reserved one such as SHN_ABS. mode: what to add
-# to the value for an address to call: 1 for a Thumb function.
 SOME = 0.5  # of all names: for more, what the table of all names knows already saves more
-SYMBOL = np.dtype(
-    [
-        ("name", "u4"), ("type", "u1"), ("bind", "u1"), ("mode", "u1"), ("visibility", "u1"), ("section", "u4"),
-        ("value", "u8"), ("size", "u8"),
-    ],
-    align=True,
-)  # fmt: skip
+
+
+KINDS = {
+    "name": "u4", "type": "u1", "bind": "u1", "mode": "u1", "visibility": "u1", "section": "u4", "value": "u8",
+    "size": "u8",
+}  # fmt: skip
 
 
 class SymbolTable(File):
@@ -47,10 +45,12 @@ class SymbolTable(File):
         return next(self.sections.at(self.headers["type"] == SHT_SYMTAB), None)
 
     @cached_property
-    def symbols(self) -> Array:
-        """The symbols, dtype SYMBOL, shape (n,). Empty if the image is stripped."""
+    def symbols(self) -> Columns:
+        """The symbols in the order of .symtab, of KINDS; none if the image is stripped. section: an index into
+        File.sections, or a reserved one such as SHN_ABS. mode: what to add to the value for an address to call: 1 for a
+        Thumb function."""
         symbols = self._symbols(None)
-        return symbols.take(input_order.permutation(len(symbols))) if input_order.shuffling() else symbols
+        return symbols[input_order.permutation(len(symbols))] if input_order.shuffling() else symbols
 
     def narrow(self, prefixes: Sequence[str]) -> None:
         """Leaves out all symbols but those whose st_name has one of these prefixes. For callers that ask for no others,
@@ -67,17 +67,16 @@ class SymbolTable(File):
         kind = headers.record(headers.SYMBOL[self.arch.bits], self.arch)
         return np.zeros(0, kind) if self._symtab is None else self.records(self._symtab, kind)
 
-    def _symbols(self, at: Array | None) -> Array:
-        """Those with the indices `at` in the file, or all; dtype SYMBOL."""
+    def _symbols(self, at: Array | None) -> Columns:
+        """Those with the indices `at` in the file, or all."""
         raw = self._entries if at is None else self._entries[at]
-        symbols = np.zeros(len(raw), SYMBOL)
-        for field in ("name", "section", "value", "size"):
-            symbols[field] = raw[field]
-        symbols["type"], symbols["bind"] = raw["info"] & 15, raw["info"] >> 4
-        symbols["visibility"] = raw["other"] & 3
+        name, section = (raw[field].astype("u4") for field in ("name", "section"))
+        value, size = (raw[field].astype("u8", copy=False) for field in ("value", "size"))  # mostly those of the file
+        kind = raw["info"] & 15
+        mode = np.broadcast_to(np.zeros(1, "u1"), kind.shape)
         if self.arch.thumb:
-            symbols["mode"] = (symbols["type"] == STT_FUNC) & (symbols["value"] & np.uint64(1) > 0)
-            symbols["value"] -= symbols["mode"]
+            mode = ((kind == STT_FUNC) & (value & np.uint64(1) > 0)).astype("u1")
+            value = value - mode
         reserved = raw["section"] >= MOST_SECTIONS
         extended = next(self.sections.at(self.headers["type"] == SHT_SYMTAB_SHNDX), None)
         if extended is not None and len(raw):
@@ -86,14 +85,17 @@ class SymbolTable(File):
             entries = escaped if at is None else at[escaped]
             if len(escaped) and entries[-1] >= len(indices):
                 raise self.bad(f"section {extended.name}: expected {len(self._entries)} entries, found {len(indices)}")
-            symbols["section"][escaped] = indices[entries]
+            section[escaped] = indices[entries]
             reserved[escaped] = False
-        symbols["section"][reserved] |= RESERVED
-        wrong = (symbols["section"] >= len(self.sections)) & ~reserved
+        section[reserved] |= RESERVED
+        wrong = (section >= len(self.sections)) & ~reserved
         if wrong.any():
             raise self.bad(f"symbol {_entry(at, wrong)}: expected a section below {len(self.sections)}")
-        self._check_names(symbols["name"], at)
-        return symbols
+        self._check_names(name, at)
+        return Columns(
+            name=name, type=kind, bind=raw["info"] >> 4, mode=mode, visibility=raw["other"] & 3, section=section,
+            value=value, size=size,
+        )  # fmt: skip
 
     def _check_names(self, names: Array, at: Array | None) -> None:
         """Raises BuildplugError if a name lies outside the string table. `at`: the indices of the symbols."""
@@ -200,12 +202,12 @@ class SymbolTable(File):
         return found
 
     def symbol(self, name: str) -> Any:
-        """The row (dtype SYMBOL) of a defined symbol, None if there is none. Prefers global, then the first."""
+        """A defined symbol, None if there is none. Prefers global, then the first."""
         found = self.called(name)
         found = found[self.symbols["section"][found] != SHN_UNDEF]
         if not len(found):
             return None
-        return self.symbols[found[np.argmax(self.symbols["bind"][found] != 0)]]
+        return self.symbols[int(found[np.argmax(self.symbols["bind"][found] != 0)])]
 
     @cached_property
     def _by_section(self) -> tuple[Array, Array]:

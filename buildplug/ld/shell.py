@@ -9,6 +9,7 @@ or is a response file.
 from collections.abc import Iterable
 from pathlib import Path
 
+from buildplug.base.start import HUGE_PAGES
 from buildplug.ld import cargo
 from buildplug.ld.wrapper import FLAGS, VALUED
 
@@ -17,7 +18,7 @@ DEFAULT = "a.out"  # the output of a link that names none
 _HEAD = """\
 #!/bin/sh
 # Written by `buildplug ld --into`.
-buildplug() {{ exec {command} "$@"; }}
+buildplug() {{ {huge_pages} exec {command} "$@"; }}
 """
 _PASS_ON = """\
 # Links that are not the kernel's go to the linker from here: starting Python takes longer than many of them.
@@ -48,7 +49,7 @@ def text(
 ) -> str:
     """The program. `command`: what it is, in full. `copy`: a copy of the configuration that says `image`, the name of
     the output that gets tables, whose symbols are `symbols`; without them all links are for Python."""
-    head = _HEAD.format(command=" ".join(map(_quoted, command)))
+    head = _HEAD.format(huge_pages=HUGE_PAGES, command=" ".join(map(_quoted, command)))
     if image in ("", DEFAULT) or not symbols:
         return head + _ALWAYS
     wanted = " ".join(f"-e {_quoted(symbol)}" for symbol in symbols)

@@ -22,6 +22,7 @@ from buildplug.base.data import build_system
 from buildplug.base.errors import BuildplugError
 from buildplug.base.interruption import to_the_end
 from buildplug.base.process import run_in_foreground
+from buildplug.base.start import HUGE_PAGES
 from buildplug.linux.versions import SCRIPT, STAGES, LinkStage, enabled_options, stage_of
 
 MARK = "buildplug"
@@ -193,7 +194,7 @@ def _hook(stage: LinkStage, *, paravirt: bool, system_map: bool) -> str:
     if system_map:
         command.append("--sysmap=System.map")
         command += [f"--sysmap-exclude={' '.join(stage.unlisted)}"] if stage.unlisted else []
-    wrapper = shlex.join(command)
+    wrapper = f"{HUGE_PAGES} {shlex.join(command)}"
     if stage.typed:
         wrapper += f" $(! is_enabled CONFIG_DEBUG_INFO_BTF || echo --empty={stage.typed})"
     mapped = '; mksysmap() { info NM "$2"; }' if system_map else ""

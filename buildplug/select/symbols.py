@@ -209,7 +209,7 @@ def targets(image: Image, rule: Rule) -> Targets:
 def _targets(image: Image, rule: Rule) -> Targets:
     at = selected(image, rule)
     at = at[sorting(image.symbols["value"][at])]
-    rows, function = image.symbols.take(at), functions(image)[at]
+    rows, function = image.symbols[at], functions(image)[at]
     addresses, first, owners = np.unique(rows["value"], return_index=True, return_inverse=True)
     extents = np.where(rows["size"] > 0, rows["size"], np.where(function, 1, image.arch.word).astype("u8"))
     last = np.append(first[1:], len(at)) - 1

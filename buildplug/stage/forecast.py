@@ -16,6 +16,7 @@ from buildplug.base.errors import BuildplugError
 from buildplug.base.records import frozen
 from buildplug.config.rule import Rule
 from buildplug.image import archive, headers
+from buildplug.image.columns import Columns
 from buildplug.image.elf import RELOCATION, Image
 from buildplug.image.headers import (
     SHF_ALLOC,
@@ -33,13 +34,12 @@ from buildplug.image.headers import (
     Array,
     among,
     distinct,
-    joined,
     sorting,
 )
 from buildplug.image.name_patterns import matching
 from buildplug.image.names import Names
 from buildplug.image.sections import Sections
-from buildplug.image.symtab import SYMBOL
+from buildplug.image.symtab import KINDS
 from buildplug.linker.family import Family
 from buildplug.linker.script import Output, Placement
 from buildplug.stage import forecast_script
@@ -62,7 +62,7 @@ class Forecast(Image):
 
     kept: Array = np.zeros(0, RELOCATION)  # of code, against what rules of references select
 
-    def __init__(self, arch: Arch, sections: Array, section_names: Sequence[bytes], symbols: Array, names: Names):
+    def __init__(self, arch: Arch, sections: Array, section_names: Sequence[bytes], symbols: Columns, names: Names):
         self.path, self.type, self.arch, self.headers = Path("forecast"), "ET_EXEC", arch, sections
         self.data = np.zeros(0, "u1")
         lengths = np.fromiter(map(len, section_names), "i8", len(section_names)) + 1
@@ -122,13 +122,13 @@ def forecast(
     said = [one.name.encode() for output in outputs for one in output.assigns if not one.provided]
     by_script = found.names.among(said) & (symbols["bind"] != STB_LOCAL)
     kept = np.flatnonzero(~among(symbols["section"], gone) & ~found.overridden & ~by_script)
-    symbols = symbols.take(kept)
+    symbols = symbols[kept]
     if hides := shared or family.hides:
         symbols["bind"][among(symbols["visibility"], (STV_INTERNAL, STV_HIDDEN))] = STB_LOCAL
     assigned = forecast_script.assigned(outputs, numbers, used, sections, found.undefined, family)
     table = Names.joining([found.names.chosen(kept), Names.of([each.symbol.name.encode() for each in assigned])])
     rows = forecast_script.rows(assigned, sections, symbols, table, found.hidden if hides else (), family)
-    made = Forecast(objects[0].arch, sections, [b"", *titles], joined([symbols, rows], SYMBOL), table)
+    made = Forecast(objects[0].arch, sections, [b"", *titles], Columns.joining([symbols, rows]), table)
     if referring := [rule for rule in rules if rule.select.rows == "references"]:
         from buildplug.stage import forecast_code  # lazy, as few links need it
 
@@ -154,7 +154,7 @@ class _Inputs:
 
     sections: Array  # headers
     section_names: list[bytes]
-    symbols: Array  # dtype SYMBOL
+    symbols: Columns  # of symtab.KINDS
     names: Names  # of the symbols
     overridden: Array  # mask of the symbols that give way to others of their names
     undefined: set[bytes]
@@ -170,8 +170,8 @@ def _read(objects: Sequence[Image], rules: Sequence[Rule]) -> _Inputs:
     extra["flags"][:-1] += SHF_WRITE * np.array(["w" in rule.table.flags for rule in rules], extra["flags"].dtype)
     extra["type"][-1], extra["flags"][-1] = SHT_NOBITS, SHF_ALLOC | SHF_WRITE
     defined = [(name, number) for number, rule in enumerate(rules) for name in format_of(rule).defines(rule)]
-    rows = np.zeros(len(defined), SYMBOL)
-    rows["section"], rows["bind"], rows["size"] = [number for _, number in defined], STB_GLOBAL, 1
+    rows = Columns.zeros(KINDS, len(defined))
+    rows["section"][:], rows["bind"][:], rows["size"][:] = [number for _, number in defined], STB_GLOBAL, 1
     sections, section_names = [extra], [*(rule.section.encode() for rule in rules), COMMON]
     symbols, names = [rows], [Names.of([name.encode() for name, _ in defined])]
     undefined, hidden = set[bytes](), set[bytes]()
@@ -193,11 +193,11 @@ def _read(objects: Sequence[Image], rules: Sequence[Rule]) -> _Inputs:
         numbers.append(number)
         taken.append(np.full(len(rows), -1))
         taken[-1][kept] = np.arange(len(kept)) + sum(map(len, names))
-        rows, home = rows.take(kept), home[kept]
-        rows["section"] = np.where(inside[kept], home, rows["section"])
+        rows, home = rows[kept], home[kept]
+        rows["section"][:] = np.where(inside[kept], home, rows["section"])
         symbols.append(rows)
         names.append(texts.chosen(kept))
-    every = joined(symbols, SYMBOL)
+    every = Columns.joining(symbols)
     common = every["section"] == SHN_COMMON
     every["section"][common], every["value"][common] = len(rules), 0
     extra["size"][-1] = common.any()
@@ -206,7 +206,7 @@ def _read(objects: Sequence[Image], rules: Sequence[Rule]) -> _Inputs:
     return _Inputs(np.concatenate(sections), section_names, every, table, overridden, undefined, hidden, numbers, taken)
 
 
-def _overridden(symbols: Array, names: Names, common: Array) -> Array:
+def _overridden(symbols: Columns, names: Names, common: Array) -> Array:
     """Mask of the definitions that give way to another of the same name: weak ones to common ones, these to others."""
     found = np.zeros(len(symbols), bool)
     weak = symbols["bind"] == STB_WEAK

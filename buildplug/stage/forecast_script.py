@@ -8,9 +8,10 @@ import numpy as np
 
 from buildplug.base.records import frozen
 from buildplug.image import headers
+from buildplug.image.columns import Columns
 from buildplug.image.headers import SHN_ABS, SHT_NOBITS, STB_GLOBAL, STB_LOCAL, Array
 from buildplug.image.names import Names
-from buildplug.image.symtab import SYMBOL
+from buildplug.image.symtab import KINDS
 from buildplug.linker.family import Family
 from buildplug.linker.script import Assigned, Output, Placement
 
@@ -87,22 +88,22 @@ def _is_loaded(section: np.void) -> bool:
 
 
 def rows(
-    found: Sequence[Placed], sections: Array, symbols: Array, names: Names, hidden: Collection[bytes], family: Family
-) -> Array:
-    """These symbols, dtype SYMBOL; some are but other names of `symbols`, whose names come first in `names`, or of each
+    found: Sequence[Placed], sections: Array, symbols: Columns, names: Names, hidden: Collection[bytes], family: Family
+) -> Columns:
+    """These symbols; some are but other names of `symbols`, whose names come first in `names`, or of each
     other. `hidden`: the names of those that are local in the image."""
-    rows = np.zeros(len(found), SYMBOL)
-    rows["section"] = [each.section for each in found]
+    rows = Columns.zeros(KINDS, len(found))
+    rows["section"][:] = [each.section for each in found]
     at, starts = np.array([each.place for each in found], "i8"), np.array([each.starts for each in found], bool)
     places = sections["address"][at] + sections["size"][at] * ~starts
-    rows["value"] = np.where(rows["section"] == SHN_ABS, 0, places)
-    for number, (row, one) in enumerate(zip(rows, (each.symbol for each in found), strict=True)):
-        row["bind"] = STB_LOCAL if one.hidden or one.name.encode() in hidden else STB_GLOBAL
+    rows["value"][:] = np.where(rows["section"] == SHN_ABS, 0, places)
+    for number, one in enumerate(each.symbol for each in found):
+        rows["bind"][number] = STB_LOCAL if one.hidden or one.name.encode() in hidden else STB_GLOBAL
         for same in names.equal(one.alias.encode())[:1].tolist() if one.alias else ():
             other = same - len(symbols)  # the number of a symbol of the script
             if other < number:
                 known = symbols[same] if other < 0 else rows[other]
-                row["section"], row["value"] = known["section"], known["value"]
+                rows["section"][number], rows["value"][number] = known["section"], known["value"]
             if 0 <= other < number and family.aliases_numbers and not found[other].symbol.inside:
-                row["section"] = SHN_ABS
+                rows["section"][number] = SHN_ABS
     return rows

@@ -116,7 +116,7 @@ def test_a_narrowed_image_has_the_symbols_with_a_prefix_alone(written: Written, 
     every, few = Image(path), Image(path)
     few.narrow(["ob", "function", "none"])
     assert few.names == ["function", "object"]
-    assert few.symbols.tolist() == every.symbols[2:4].tolist()
+    assert [*few.symbols] == [*every.symbols][2:4]
     assert (few.address_of("object"), few.address_of("absolute")) == (0x2008, None)
 
 

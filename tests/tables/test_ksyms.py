@@ -208,7 +208,9 @@ def test_json_has_every_symbol_with_its_size(kernel: Path) -> None:
     listed = json.loads(buildplug("ksyms", kernel, "--format", "json").stdout)
     image = Image(kernel)
     real = ~np.isin(image.symbols["type"], (STT_SECTION, STT_FILE))
-    sizes = {(image.names[i], *image.symbols[["value", "size"]][i].tolist()) for i in np.flatnonzero(real)}
+    sizes = {
+        (image.names[i], int(image.symbols["value"][i]), int(image.symbols["size"][i])) for i in np.flatnonzero(real)
+    }
     assert {(symbol["name"], symbol["address"], symbol["size"]) for symbol in listed} <= sizes
     assert sorted((symbol["address"], symbol["type"], symbol["name"]) for symbol in listed) == nm(kernel, LEFT_OUT)
 
