@@ -10,7 +10,9 @@ import numpy as np
 from buildplug.image.elf import Image
 from buildplug.image.headers import STT_FILE, STT_SECTION, Array, among, sorting
 from buildplug.image.name_patterns import matching
+from buildplug.image.names import Names
 from buildplug.image.symbols import letters
+from buildplug.native import loops
 
 
 def listed(image: Image) -> Array:
@@ -31,18 +33,22 @@ def system_map(image: Image, excluded: Sequence[str]) -> bytes:
 def by_address(image: Image, chosen: Array) -> bytes:
     """The lines of defined symbols; `chosen`: their indices, ascending. Names are compared as by LC_COLLATE=C."""
     chosen = chosen[sorting(image.symbols["value"][chosen])]
-    addresses, names = image.symbols["value"][chosen], image.name_table.texts(chosen)
+    addresses = image.symbols["value"][chosen]
     equal = addresses[1:] == addresses[:-1]
-    tied = np.flatnonzero(np.append(equal, False) | np.append(False, equal))
-    rank = dict(zip(tied.tolist(), addresses[tied].tolist(), strict=True))
-    order = np.arange(len(chosen))
-    order[tied] = sorted(rank, key=lambda at: (rank[at], names[at]))
+    tied = np.flatnonzero(np.append(equal, False) | np.append(False, equal)[: len(chosen)])
+    by_name = tied[image.name_table.chosen(chosen[tied]).order]
+    chosen[tied] = chosen[by_name[sorting(addresses[by_name])]]
+    return _lines(addresses, letters(image)[chosen], image.name_table.chosen(chosen), 2 * image.arch.word)
 
-    digits = 2 * image.arch.word
-    written = addresses.astype(">u8").tobytes().hex("\n", 8).encode().split(b"\n") if len(chosen) else []
+
+def _lines(addresses: Array, letters: Array, names: Names, digits: int) -> bytes:
+    quickly = loops.list_symbols(addresses, letters, names.strings, names.starts, names.lengths, digits)
+    if quickly is not None:
+        return quickly
+    written = addresses.astype(">u8").tobytes().hex("\n", 8).encode().split(b"\n") if len(addresses) else []
     spaced = [b" %c " % letter for letter in range(256)]
-    parts = [b"\n"] * (4 * len(chosen))
-    parts[0::4] = [text[-digits:] for text in written] if digits < 16 else written
-    parts[1::4] = map(spaced.__getitem__, letters(image)[chosen[order]].tolist())
-    parts[2::4] = map(names.__getitem__, order.tolist())
+    parts = [b"\n"] * (4 * len(addresses))
+    parts[0::4] = [text[-digits:] for text in written]
+    parts[1::4] = map(spaced.__getitem__, letters.tolist())
+    parts[2::4] = names.texts()
     return b"".join(parts)

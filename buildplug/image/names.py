@@ -41,6 +41,15 @@ class Names:
         self._bytes = np.frombuffer(strings, np.uint8)
         self._asked = 0  # how many names
 
+    @property
+    def strings(self) -> Array:
+        """The string table, u1."""
+        return self._bytes
+
+    @property
+    def starts(self) -> Array:
+        return self._starts
+
     def __len__(self) -> int:
         return len(self._starts)
 
@@ -85,7 +94,7 @@ class Names:
     def joined(self, chosen: Array | None = None) -> bytes:
         """texts() in one, each with a zero byte behind it."""
         some = self if chosen is None else self.chosen(chosen)
-        quickly = loops.join_names(self._bytes, some._starts, some.lengths)
+        quickly = loops.join_names(some.strings, some.starts, some.lengths)
         if quickly is not None:
             return quickly
         return b"".join([part for piece in self._pieces(chosen) for part in (piece, b"\0")])
@@ -149,8 +158,6 @@ class Names:
 
     def prefixed(self, prefix: bytes) -> Array:
         """The indices of the names that start with a prefix, which may have the zero byte behind them, too."""
-        if self._dense and len(prefix) > 2 and (few := self._searched_for(prefix)) is not None:
-            return few
         if len(prefix) < 2:
             at, known = np.arange(len(self)), 0
         else:

@@ -85,7 +85,7 @@ class FinalLink:
             linker.put(linker.draft, linker.draft)
             return
         last = output if output.is_file() and not (self.relink or self._before) else None
-        done = self.stage.run(linker.draft, linker.relinked, image, last, self._expected)
+        done = self.stage.run(linker.draft, linker.relinked, image, last, self._expected, spare=not self.keep)
         if self.keep:
             import json  # lazy, as the rest is seldom wanted
 

@@ -14,6 +14,9 @@ int64_t name_lengths(const uint8_t *strings, const int64_t *starts, int64_t coun
 		     int64_t *lengths);
 int64_t join_names(const uint8_t *strings, const int64_t *starts, const int64_t *lengths,
 		   int64_t count, uint8_t *joined);
+int64_t list_symbols(const uint64_t *addresses, const uint8_t *letters, const uint8_t *strings,
+		     const int64_t *starts, const int64_t *lengths, int64_t count, int64_t digits,
+		     uint8_t *lines);
 int64_t sort_numbers(int64_t count, uint64_t *keys, uint32_t *order);
 int64_t sort_names(const uint8_t *strings, const int64_t *starts, const int64_t *lengths,
 		   int64_t count, uint64_t *keys, uint32_t *order, uint32_t *runs);
@@ -55,6 +58,23 @@ int64_t join_names(const uint8_t *strings, const int64_t *starts, const int64_t 
 		for (int64_t byte = 0; byte < lengths[i]; byte++)
 			*joined++ = name[byte];
 		*joined++ = 0;
+	}
+	return 0;
+}
+
+int64_t list_symbols(const uint64_t *addresses, const uint8_t *letters, const uint8_t *strings,
+		     const int64_t *starts, const int64_t *lengths, int64_t count, int64_t digits,
+		     uint8_t *lines)
+{
+	for (int64_t i = 0; i < count; i++) {
+		for (int64_t shift = 4 * (digits - 1); shift >= 0; shift -= 4)
+			*lines++ = "0123456789abcdef"[addresses[i] >> shift & 15];
+		*lines++ = ' ';
+		*lines++ = letters[i];
+		*lines++ = ' ';
+		for (int64_t byte = 0; byte < lengths[i]; byte++)
+			*lines++ = strings[starts[i] + byte];
+		*lines++ = '\n';
 	}
 	return 0;
 }

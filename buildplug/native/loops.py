@@ -64,6 +64,16 @@ def join_names(strings: Array, starts: Array, lengths: Array) -> bytes | None:
     return None if done is None else joined.tobytes()
 
 
+def list_symbols(
+    addresses: Array, letters: Array, strings: Array, starts: Array, lengths: Array, digits: int
+) -> bytes | None:
+    """A line for each symbol: its address in so many hexadecimal digits, letter and name; names as join_names() has
+    them."""
+    lines = np.empty((digits + 4) * len(starts) + int(lengths.sum()), "u1")
+    given = _as("u8", addresses), _as("u1", letters), _as("u1", strings), _as("i8", starts), _as("i8", lengths)
+    return None if _called("list_symbols", *given, len(starts), digits, lines) is None else lines.tobytes()
+
+
 def sort_numbers(values: Array) -> Array | None:
     """The indices, u4, of unsigned numbers in ascending order; equal ones as they stand."""
     count = len(values)

@@ -42,10 +42,11 @@ class Stage(Linking):
 
     def run(
         self, draft: Path, relinked: Path, image: Path, last: Path | None = None,
-        expected: Callable[[], Image | str | None] = lambda: None,
+        expected: Callable[[], Image | str | None] = lambda: None, *, spare: bool = False,
     ) -> Done:  # fmt: skip
         """All passes in order; the image may be the same file as `relinked`. `last`: the previous image of the same
-        link. `expected`: what the link is expected to make, if that is known. Raises BuildplugError."""
+        link. `expected`: what the link is expected to make, if that is known. `spare`: whether the draft is not wanted
+        once it is an image. Raises BuildplugError."""
         self.prepare()
         relinked.unlink(missing_ok=True)  # it may be an image, too, and mold writes into what there is
         why = self.restore(last) if last else "there is no previous image"
@@ -56,10 +57,11 @@ class Stage(Linking):
         self.extract(draft, save=False)
         self.generate()
         self.assemble_all([text for text in self.assembled if why or restored[text] != _content(text)])
-        final = self.relink(draft, relinked)
+        before = images.read(draft)
+        final = self.relink(draft, relinked, spare=spare)
         if final.links and (last or told is not None):  # no first link, of which two are expected
             inform("RELINK", f"{image.name}: {final.why or first.why}")
-        verified = self.verify(draft, relinked, image, filled=not final.links, shared=True)
+        verified = self.verify(draft, relinked, image, filled=not final.links, before=before, shared=True)
         return Done(verified, first.links + final.links, final.why or first.why)
 
     def restore(self, last: Path) -> str:
@@ -177,14 +179,15 @@ class Stage(Linking):
         else:
             files.write(self.anchors, render.anchors(first, named, self.root))
 
-    def relink(self, draft: Path, relinked: Path) -> Linked:
-        """The only relink; skipped if the draft has the previous tables and the new ones fit into their room."""
-        why = self._fill(draft, relinked) if self.is_with_previous() else ""
+    def relink(self, draft: Path, relinked: Path, *, spare: bool = False) -> Linked:
+        """The only relink; skipped if the draft has the previous tables and the new ones fit into their room. `spare`:
+        whether the draft may become the image then."""
+        why = self._fill(draft, relinked, spare=spare) if self.is_with_previous() else ""
         if why == FITS:
             return Linked(links=0, why=why)
         return replace(self.link(self.inputs, relinked), why=why)
 
-    def _fill(self, draft: Path, filled: Path) -> str:
+    def _fill(self, draft: Path, filled: Path, *, spare: bool) -> str:
         """Turns a draft with the previous tables into what a relink with the new ones would make. Returns FITS, or why
         that is impossible."""
         image = images.read(draft)
@@ -201,21 +204,27 @@ class Stage(Linking):
             changes = fill.changes([table.rule for table in self.tables], image, pairs)
         except fill.Misfit as misfit:
             return str(misfit)
+        algorithm = build_id.algorithm_of(image)
         with files.replacing(filled) as scratch:
-            shutil.copy(draft, scratch)
+            (files.share if spare and not self._referring else shutil.copy)(draft, scratch)
             fill.apply(scratch, changes)
             for table, content in zip(self.tables, self._contents(), strict=True):
                 rewrite(scratch, image, TableProof(table.rule, content, ()))
-            if algorithm := build_id.algorithm_of(image):
+            if algorithm:
                 build_id.renew(scratch, algorithm)
         return FITS
 
-    def verify(self, draft: Path, relinked: Path, image: Path, *, filled: bool, shared: bool = False) -> Verified:
+    def verify(
+        self, draft: Path, relinked: Path, image: Path, *, filled: bool, before: Image | None = None,
+        shared: bool = False,
+    ) -> Verified:  # fmt: skip
         """Proves that the tables are true of the final image; corrects them if the linker moved what they refer to.
-        `filled`: whether relink() needed no link; `shared`: whether the image may be the file at `relinked`, which is
-        the caller's."""
-        before, final = images.read(draft), images.read(relinked)
-        proof = verify(before, final, [(t.rule, t.ops) for t in self.tables], self._contents(), filled=filled)
+        `filled`: whether relink() needed no link; `before`: the draft as it was, if it may have become the image;
+        `shared`: whether the image may be the file at `relinked`, which is the caller's."""
+        before, final = before or images.read(draft), images.read(relinked)
+        spent = filled and final.path.samefile(before.path)
+        rules = [(table.rule, table.ops) for table in self.tables]
+        proof = verify(before, final, rules, self._contents(), filled=filled, spent=spent)
         if proof.changed:
             raise BuildplugError(
                 relinked,
@@ -248,6 +257,11 @@ class Stage(Linking):
             proof.sections,
             tuple(fingerprints.stamp(image)),
         )
+
+    @property
+    def _referring(self) -> bool:
+        """Whether tables are of relocations, which the draft and the image are compared for."""
+        return any(table.rule.select.needs_relocations for table in self.tables)
 
     def _write_table(self, rule: Rule, content: Contents, slack: int, text: Path) -> None:
         if self.direct and objects.is_plain(content):
