@@ -111,10 +111,14 @@ def checked(hint: Any, value: Any, where: str, *, strict: bool = True) -> Any:
             raise _mismatch(where, tuple, value)
         if arguments[-1] is not Ellipsis and len(value) != len(arguments):
             raise BuildplugError(where, f"expected a list of {len(arguments)}, found {len(value)}")
+        if arguments[0] is str and all(type(item) is str for item in value) and "\0" not in "".join(value):
+            return tuple(value)  # the commands in the notes of a build have thousands of words
         return tuple(checked(arguments[0], item, f"{where}[{i}]", strict=strict) for i, item in enumerate(value))
     if origin is dict:
         if not isinstance(value, dict):
             raise _mismatch(where, dict, value)
+        if arguments[1] is int and all(type(item) is int for item in value.values()):
+            return dict(value)
         return {key: checked(arguments[1], item, f"{where}.{key}", strict=strict) for key, item in value.items()}
     if union := union_of(hint):
         return _told_apart(union, value, where, strict=strict)

@@ -14,6 +14,7 @@ from buildplug.base.errors import BuildplugError
 from buildplug.image import headers
 from buildplug.image.headers import SHF_ALLOC, SHT_NOBITS, SHT_REL, SHT_RELA, Array, Section, among
 from buildplug.image.symtab import SymbolTable
+from buildplug.native import loops
 
 # A relocation: index of its section, offset in that (bytes), r_type, symbol index, addend (for SHT_REL, too).
 RELOCATION = np.dtype(
@@ -23,6 +24,10 @@ RELOCATION = np.dtype(
 # A field that the loader fills: its address, the address that goes in, and that addend's offset in the file.
 LOADED = np.dtype([("place", "u8"), ("address", "u8"), ("offset", "u8")])
 
+# Pages of the address space, as loops.find_referring() has them: the address of the first, the logarithm of their size,
+# and whether each is meant.
+Near = tuple[int, int, Array]
+ANYWHERE: Near = 0, 63, np.ones(2, bool)
 MOST_RUNS = 64
 PIECE = 1 << 15  # relocations that are looked at together: they fit into a processor's cache
 
@@ -64,12 +69,13 @@ class Image(SymbolTable):
         about = self.headers["info"][self._relocation_sections]
         return bool((self.headers["flags"][about] & SHF_ALLOC).any())
 
-    def relocations(self, against: Array | None = None, of: Array | None = None) -> Array:
+    def relocations(self, against: Array | None = None, of: Array | None = None, near: Near = ANYWHERE) -> Array:
         """The kept relocations, dtype RELOCATION, shape (n,), in the order of the relocation sections.
 
         `against`: bool, shape (symbols,), selects by symbol. `of`: bool, shape (sections,), selects by section; the
-        default is all allocated ones. r_offset, an address in a linked image, becomes an offset in the section. Raises
-        BuildplugError for a relocation outside its section or with a nonexistent symbol.
+        default is all allocated ones. `near`: with `against`, those that refer to no such page may be left out.
+        r_offset, an address in a linked image, becomes an offset in the section. Raises BuildplugError for a relocation
+        outside its section or with a nonexistent symbol.
         """
         tables = self._relocation_sections
         of = self.headers["flags"] & SHF_ALLOC != 0 if of is None else of
@@ -81,8 +87,11 @@ class Image(SymbolTable):
         for kind, some in kinds:
             for run in self._runs(some) if len(some) else ():
                 raw, ends = self._raw(run, self._record(kind))
-                for first in range(0, len(raw), PIECE):
-                    parts.append(self._relocations(raw[first : first + PIECE], first, run, ends, against, room[done:]))
+                chosen = None if against is None else self._referring(raw, against, near)
+                size = PIECE if chosen is None else len(raw)
+                for first in range(0, len(raw), size):
+                    piece = raw[first : first + size]
+                    parts.append(self._relocations(piece, first, run, ends, against, room[done:], chosen))
                     done += len(parts[-1])
         self.leave()  # they are half of the file
         rows = room[:done] if against is None else headers.joined(parts, RELOCATION)
@@ -92,42 +101,51 @@ class Image(SymbolTable):
         """The dtype of a relocation in a section of this type."""
         return headers.rela(self.arch) if kind == SHT_RELA else headers.record(headers.REL, self.arch)
 
+    def _referring(self, raw: Array, against: Array, near: Near) -> Array | None:
+        """The indices of the records that refer to symbols of a mask, if a loop in C finds them."""
+        return None if input_order.shuffling() else loops.find_referring(raw, against, self.symbols["value"], near)
+
     def _relocations(
-        self, raw: Array, first: int, tables: Array, ends: Array, against: Array | None, room: Array
+        self, raw: Array, first: int, tables: Array, ends: Array, against: Array | None, room: Array,
+        chosen: Array | None,
     ) -> Array:  # fmt: skip
         """relocations() that are records of sections, `raw`, the first of which is the one numbered `first`, at the
-        start of `room` unless that is empty. Few enough at a time for the processor's cache."""
+        start of `room` unless that is empty. `chosen`: which of them, if it is known; else, few enough at a time for
+        the processor's cache."""
         wide = self.arch.bits == 64
         about = self.headers["info"][tables]
-        symbol = (raw["info"] >> np.uint8(32 if wide else 8)).astype("u4")
-        known = int(symbol.max()) < len(self.symbols)
+        info = raw["info"] if chosen is None else raw["info"][chosen]
+        symbol = (info >> np.uint8(32 if wide else 8)).astype("u4")
+        known = chosen is not None or int(symbol.max()) < len(self.symbols)
         if input_order.shuffling() and known:
             symbol = np.argsort(input_order.permutation(len(self.symbols)))[symbol].astype("u4")
-        wanted = against[symbol] if against is not None and known else np.ones(len(raw), bool)
+        wanted = against[symbol] if against is not None and known else np.ones(len(symbol), bool)
         entries = np.flatnonzero(wanted)
-        types = raw["info"][entries] & raw["info"].dtype.type(0xFFFFFFFF if wide else 0xFF)
+        types = info[entries] & info.dtype.type(0xFFFFFFFF if wide else 0xFF)
         if not types.all():  # R_*_NONE: left by tools that remove relocations
             entries, types = entries[types != 0], types[types != 0]
+        symbol = symbol[entries]
+        entries = entries if chosen is None else chosen[entries]
 
         def bad(row: int, problem: str) -> BuildplugError:
             number = int(np.searchsorted(ends, first + entries[row], "right"))
             entry = first + int(entries[row]) - int(np.append(0, ends)[number])
             return self.bad(f"section {self.sections[int(tables[number])].name}, entry {entry}: {problem}")
 
-        if not known and len(entries) and int(symbol[entries].max()) >= len(self.symbols):
-            raise bad(int(np.argmax(symbol[entries])), "its symbol lies outside the symbol table")
+        if not known and len(entries) and int(symbol.max()) >= len(self.symbols):
+            raise bad(int(np.argmax(symbol)), "its symbol lies outside the symbol table")
         if not known and against is not None:
-            entries, types = (column[against[symbol[entries]]] for column in (entries, types))
+            entries, types, symbol = (column[against[symbol]] for column in (entries, types, symbol))
         if self._cut:
             home = about[np.searchsorted(ends, first + entries, "right")]
             kept = ~among(home, self._cut) | (raw["offset"][entries] >= self.addresses[home])
-            entries, types = entries[kept], types[kept]
+            entries, types, symbol = entries[kept], types[kept], symbol[kept]
         rows = room[: len(entries)] if len(room) else np.zeros(len(entries), RELOCATION)
         rows["section"] = about[np.searchsorted(ends, first + entries, "right")]
         rows["offset"] = raw["offset"][entries]
         if self.type != "ET_REL":
             rows["offset"] -= self.addresses[rows["section"]]
-        rows["symbol"] = symbol[entries]
+        rows["symbol"] = symbol
         rows["type"] = types
         outside = rows["offset"] >= self.headers["size"].astype("u8")[rows["section"]]
         if outside.any():

@@ -7,6 +7,7 @@ enum {
 	CODES = 256,
 	BYTES = 8, /* of a name that are compared together */
 	FEW = 24,  /* that are sorted one by one in less time */
+	RELA_WORDS = 3,
 };
 
 int64_t loops_version(void);
@@ -20,6 +21,9 @@ int64_t list_symbols(const uint64_t *addresses, const uint8_t *letters, const ui
 int64_t sort_numbers(int64_t count, uint64_t *keys, uint32_t *order);
 int64_t sort_names(const uint8_t *strings, const int64_t *starts, const int64_t *lengths,
 		   int64_t count, uint64_t *keys, uint32_t *order, uint32_t *runs);
+int64_t find_referring(const uint8_t *records, int64_t count, const uint8_t *wanted,
+		       const uint64_t *values, int64_t symbols, int64_t low, int64_t shift,
+		       const uint8_t *pages, int64_t page_count, uint32_t *found);
 int64_t shared_starts(const uint8_t *names, const int64_t *starts, const int64_t *ends,
 		      int64_t count, int64_t most, int64_t *shared);
 int64_t replace_pairs(const uint8_t *codes, int64_t size, const uint8_t *merged, uint8_t *kept);
@@ -192,6 +196,29 @@ int64_t sort_names(const uint8_t *strings, const int64_t *starts, const int64_t 
 		run_count = still;
 	}
 	return 0;
+}
+
+/* Of Elf64_Rela. -1 for a symbol that there is not. */
+int64_t find_referring(const uint8_t *records, int64_t count, const uint8_t *wanted,
+		       const uint64_t *values, int64_t symbols, int64_t low, int64_t shift,
+		       const uint8_t *pages, int64_t page_count, uint32_t *found)
+{
+	uint32_t *end = found;
+
+	for (int64_t i = 0; i < count; i++) {
+		uint64_t record[RELA_WORDS]; /* offset, symbol and type, addend; of any alignment */
+
+		__builtin_memcpy(record, records + sizeof record * i, sizeof record);
+		uint64_t symbol = record[1] >> 32;
+		if (symbol >= (uint64_t)symbols)
+			return -1;
+		if (!wanted[symbol] || !(uint32_t)record[1])
+			continue;
+		uint64_t page = (values[symbol] + record[2] - (uint64_t)low) >> shift;
+		if (page < (uint64_t)page_count && pages[page])
+			*end++ = i;
+	}
+	return end - found;
 }
 
 int64_t shared_starts(const uint8_t *names, const int64_t *starts, const int64_t *ends,

@@ -14,6 +14,7 @@ Array = npt.NDArray[Any]
 
 VERSION = 1  # of the functions, as loops.c has it: what lies there may be of another source
 PURE = "BUILDPLUG_PURE"  # in the environment: as if nothing were compiled
+RELA = np.dtype([("offset", "u8"), ("info", "u8"), ("addend", "i8")])
 COMPILED = Path(__file__).with_name("libloops.so")
 
 
@@ -37,14 +38,14 @@ def _called(name: str, *arguments: Array | int) -> int | None:
     function = getattr(loops, name)
     function.restype = ctypes.c_int64
     done: int = function(
-        *(ctypes.c_int64(each) if isinstance(each, int) else ctypes.c_void_p(each.ctypes.data) for each in arguments)
+        *(ctypes.c_uint64(each) if isinstance(each, int) else ctypes.c_void_p(each.ctypes.data) for each in arguments)
     )
     return done
 
 
 def _as(kind: str, values: Array) -> Array:
     """Values as C has them."""
-    return np.ascontiguousarray(values, kind)
+    return np.require(values, kind, ["C", "A"])
 
 
 def name_lengths(strings: Array, starts: Array, most: int) -> Array | None:
@@ -89,6 +90,19 @@ def sort_names(strings: Array, starts: Array, lengths: Array) -> Array | None:
     keys, order, runs = np.empty(2 * count, "u8"), np.empty(2 * count, "u4"), np.empty(2 * (count + 2), "u4")
     given = _as("u1", strings), _as("i8", starts), _as("i8", lengths)
     return None if _called("sort_names", *given, count, keys, order, runs) is None else order[:count]
+
+
+def find_referring(relocations: Array, wanted: Array, values: Array, near: tuple[int, int, Array]) -> Array | None:
+    """The indices, u4, of the Elf64_Rela records, of this machine's byte order, that have a type, refer to a symbol of
+    a mask, and, with the value of that and their addend, to a page near something: `near` has the address of the first
+    page, the logarithm of their size, and whether each is wanted. None, too, if one refers to a symbol outside of the
+    mask, or if they are other records."""
+    if relocations.dtype != RELA or not relocations.flags.c_contiguous:
+        return None
+    found, (low, shift, pages) = np.empty(len(relocations), "u4"), near
+    given = relocations, len(relocations), _as("u1", wanted), _as("u8", values), len(wanted)
+    count = _called("find_referring", *given, low, shift, _as("u1", pages), len(pages), found)
+    return None if count is None or count < 0 else found[:count].copy()
 
 
 def shared_starts(names: Array, starts: Array, ends: Array, most: int) -> Array | None:

@@ -70,7 +70,7 @@ class BuildRecord:
 def write_note(path: Path, note: "DataclassInstance", seconds: float) -> None:
     """Writes a pass's note. Updates its mtime even if the content is unchanged, as the record depends on it."""
     said = asdict(note) | {"seconds": round(seconds, 3)}
-    files.write(path, json.dumps(said, indent=1, sort_keys=True) + "\n")
+    files.write(path, json.dumps(said, sort_keys=True) + "\n")  # with an indent, Python encodes it, not C
     os.utime(path)
 
 

@@ -13,7 +13,7 @@ from buildplug.arch.form import ADDRESS, IGNORED_KINDS
 from buildplug.base.records import frozen
 from buildplug.config import select
 from buildplug.config.rule import Rule, check_arch
-from buildplug.image.elf import Image
+from buildplug.image.elf import ANYWHERE, Image
 from buildplug.image.fields import IGNORED, UNKNOWN, check_linked, check_relocations, numbers_of
 from buildplug.image.headers import SHF_ALLOC, SHF_EXECINSTR, Array, among, sorting
 from buildplug.image.symbols import is_data
@@ -52,7 +52,8 @@ def extract(image: Image, rule: Rule, chosen: Targets | None = None) -> Referenc
     wanted = image.sections.matching(rule.select.sections, rule.select.skip)
     wanted &= image.headers["flags"] & SHF_ALLOC != 0
     wanted[image.sections.called(rule.section)] = False
-    rows = _Finder(image, rule, chosen).find(image.relocations(chosen.named, wanted), ignored)
+    near = ANYWHERE if image.arch.global_pointer else chosen.near(max(image.arch.trailing, default=0))
+    rows = _Finder(image, rule, chosen).find(image.relocations(chosen.named, wanted, near), ignored)
     rows = rows.take(sorting(rows["offset"], rows["section"]))
     return References(chosen, rows, dict(sorted(ignored.items())))
 

@@ -11,7 +11,7 @@ from buildplug.base.errors import BuildplugError
 from buildplug.base.records import frozen
 from buildplug.config.rule import Rule
 from buildplug.config.select import Symbols
-from buildplug.image.elf import Image
+from buildplug.image.elf import ANYWHERE, Image, Near
 from buildplug.image.headers import (
     SHF_EXECINSTR,
     SHN_ABS,
@@ -31,6 +31,8 @@ from buildplug.image.headers import (
     within,
 )
 from buildplug.image.symbols import functions
+
+MOST_PAGES, LEAST_PAGE = 16, 6  # logarithms of how many pages are told apart, and of the bytes of one
 
 
 @frozen
@@ -97,6 +99,19 @@ class Targets(Sequence[Target]):
                 np.maximum.at(deepest, begin, depth[mine])
         covered = np.flatnonzero(deepest[:-1] >= 0)
         return edges[:-1][covered], edges[1:][covered], inwards[deepest[covered]]
+
+    def near(self, reach: int) -> Near:
+        """The pages in which a target is, or less than `reach` bytes before one; modulo 2^64."""
+        starts, ends, _ = self.pieces
+        if not len(starts) or int(ends[-1]) - int(starts[0]) + reach >= 1 << 64:
+            return ANYWHERE
+        low = (int(starts[0]) - reach) % (1 << 64)
+        first, last = starts - np.uint64(reach) - np.uint64(low), ends - np.uint64(low)
+        shift = max(int(last[-1]).bit_length() - MOST_PAGES, LEAST_PAGE)
+        bounds = np.zeros((int(last[-1]) >> shift) + 2, "i8")
+        np.add.at(bounds, (first >> np.uint64(shift)).astype("i8"), 1)
+        np.add.at(bounds, (last >> np.uint64(shift)).astype("i8") + 1, -1)
+        return low, shift, np.cumsum(bounds)[:-1] > 0
 
     @cached_property
     def named(self) -> Array:

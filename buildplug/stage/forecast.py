@@ -17,7 +17,7 @@ from buildplug.base.records import frozen
 from buildplug.config.rule import Rule
 from buildplug.image import archive, headers
 from buildplug.image.columns import Columns
-from buildplug.image.elf import RELOCATION, Image
+from buildplug.image.elf import ANYWHERE, RELOCATION, Image, Near
 from buildplug.image.headers import (
     SHF_ALLOC,
     SHF_EXECINSTR,
@@ -74,7 +74,7 @@ class Forecast(Image):
     def has_relocations(self) -> bool:
         return len(self.kept) > 0
 
-    def relocations(self, against: Array | None = None, of: Array | None = None) -> Array:
+    def relocations(self, against: Array | None = None, of: Array | None = None, near: Near = ANYWHERE) -> Array:
         """As Image has it."""
         rows = self.kept
         wanted = np.ones(len(rows), bool) if against is None else against[rows["symbol"]]
