@@ -6,7 +6,6 @@ times as long, and there it ends a name at whatever is not a letter, such as a b
 """
 
 import re
-import shutil
 from collections.abc import Sequence
 
 from buildplug.base.errors import BuildplugError
@@ -16,8 +15,8 @@ REMEDY = "leave demangle out"
 TRIM = {"generics": b"<", "parameters": b"(", "all": b"<("}  # what is trimmed -> the brackets around it
 
 # As nm: dots and dollars before a name, and @plt or a version after it, are not part of what is mangled.
-MANGLED = re.compile(rb"([.$]*)((?:_|_{3,4})Z[^@\n]*|_(?:R|GLOBAL_)[^@\n]*)(@.*)?", re.DOTALL)
-SPECIAL = re.compile(rb"([\s'\"\\])")  # in a file of arguments
+MANGLED = rb"(?s)([.$]*)((?:_|_{3,4})Z[^@\n]*|_(?:R|GLOBAL_)[^@\n]*)(@.*)?"
+SPECIAL = rb"([\s'\"\\])"  # in a file of arguments
 
 
 def demangled(names: Sequence[bytes], *, hashes: bool = False, trim: str = "") -> list[bytes]:
@@ -26,14 +25,17 @@ def demangled(names: Sequence[bytes], *, hashes: bool = False, trim: str = "") -
 
     Raises BuildplugError if c++filt is missing or fails, as it does if a name would become endless.
     """
-    from buildplug.base.process import filtered  # lazy: who reads a configuration needs only the program's name
+    import shutil  # lazy: who reads a configuration needs only the program's name
 
-    parts = {name: match.groups(b"") for name in names if (match := MANGLED.fullmatch(name))}
+    from buildplug.base.process import filtered
+
+    mangled = re.compile(MANGLED)
+    parts = {name: match.groups(b"") for name in names if (match := mangled.fullmatch(name))}
     if not parts:
         return list(names)
     if not shutil.which(PROGRAM):
         raise BuildplugError(PROGRAM, "expected a program, found none", f"install binutils, or {REMEDY}")
-    words = b"\n".join(SPECIAL.sub(rb"\\\1", core) for _, core, _ in parts.values())
+    words = b"\n".join(re.sub(SPECIAL, rb"\\\1", core) for _, core, _ in parts.values())
     command = [PROGRAM, *([] if hashes else ["--no-verbose"]), "@/dev/stdin"]
     lines = filtered(command, words, "demangle names", REMEDY).split(b"\n")[:-1]
     if len(lines) != len(parts):
