@@ -108,7 +108,7 @@ def examine(path: Path | None, arch: str = "") -> list[Finding]:
         folder = Path(name)
         for name, text in {"input.S": SOURCE, "input.bin": "\0" * 8, "ours.lds": PLACES, "kernel.lds": KERNEL}.items():
             (folder / name).write_text(text)
-        found = [_python(), *_packages()]
+        found = [_python(), *_packages(), _loops()]
         compile_ = [toolchain.cc, *asflags, "-c", "-MMD", "-MF", "input.d", "-ffile-prefix-map=a=b", "-I.", "input.S"]
         found.append(_tried(toolchain.cc, "compiles and assembles", [*compile_, "-o", "input.o"], folder))
         scripts = ["-T", "ours.lds", "-T", "kernel.lds"] if link.script or not file else []
@@ -170,6 +170,16 @@ def _packages() -> Iterator[Finding]:
         yield Finding(
             name, "Python package", found, problem, f"{sys.executable} -m pip install '{wanted}'" if problem else ""
         )
+
+
+def _loops() -> Finding:
+    from buildplug.native import loops  # lazy: imports numpy
+
+    use = "make tables in less time"
+    if loops.library():
+        return Finding("loops in C", use, "compiled", needed=False)
+    remedy = f"install a C compiler, and buildplug again; {loops.PURE} in the environment leaves them out"
+    return Finding("loops in C", use, "", "are not compiled", remedy, needed=False)
 
 
 def _numbers(version: str) -> list[int]:

@@ -105,6 +105,8 @@ def sorting(*keys: Array) -> Array:
     they stand."""
     if len(keys[0]) < MANY:
         return np.lexsort(keys)
+    if _are_sorted(keys):
+        return np.arange(len(keys[0]))
     order = np.zeros(0, "i8")
     for number, key in enumerate(keys):
         some = key if number == 0 else key[order]
@@ -115,6 +117,16 @@ def sorting(*keys: Array) -> Array:
             return np.lexsort(keys)
         order = quickly.astype("i8") if number == 0 else order[quickly]
     return order
+
+
+def _are_sorted(keys: Sequence[Array]) -> bool:
+    """Whether they are in the order of sorting(), as linkers leave much."""
+    same = np.ones(len(keys[0]) - 1, bool)  # as the one before, as far as the keys so far say
+    for key in reversed(keys):
+        if (same & (key[1:] < key[:-1])).any():
+            return False
+        same &= key[1:] == key[:-1]
+    return True
 
 
 def among(values: Array, choices: Iterable[object]) -> Array:

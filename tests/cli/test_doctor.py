@@ -43,6 +43,11 @@ def test_a_missing_tool_comes_with_the_command_that_installs_it(tmp_path: Path, 
     assert one_line(done.stderr) == f"buildplug: doctor: {tool} cannot be used; apt-get install {package}"
 
 
+def test_loops_that_are_not_compiled_are_optional(tmp_path: Path) -> None:
+    found = findings(cwd=tmp_path, env={"BUILDPLUG_PURE": "1"})["loops in C"]
+    assert (found["found"], found["problem"], found["needed"]) == ("", "are not compiled", False)
+
+
 def test_what_is_only_for_the_sample_kernel_is_no_error(tmp_path: Path) -> None:
     for tool in ("gcc", "ld", "as"):
         (tmp_path / tool).symlink_to(shutil.which(tool) or "")
