@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+HOOK = "hatch_build.py"  # not of the package, but of who makes it
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -22,8 +23,15 @@ def rules() -> dict[str, Path]:
 
 
 def own_files() -> list[Path]:
-    """The files of buildplug that decide what it makes: its Python, templates and rules."""
-    paths = [*PACKAGE.glob("*.py"), *PACKAGE.glob("*/*.py"), *templates(), *rules().values()]
+    """The files of buildplug that decide what it makes: its Python and C, templates and rules."""
+    paths = [
+        *PACKAGE.glob("*.py"),
+        *PACKAGE.glob("*/*.py"),
+        *PACKAGE.glob("native/*.c"),
+        *templates(),
+        *rules().values(),
+    ]
+    paths = [path for path in paths if path.name != HOOK]
     return sorted(
         paths, key=lambda path: (path.parent.name, path.name)
     )  # the same order installed as in the source tree

@@ -178,8 +178,9 @@ def _loops() -> Finding:
     use = "make tables in less time"
     if loops.library():
         return Finding("loops in C", use, "compiled", needed=False)
-    remedy = f"install a C compiler, and buildplug again; {loops.PURE} in the environment leaves them out"
-    return Finding("loops in C", use, "", "are not compiled", remedy, needed=False)
+    problem = "are not compiled" if not loops.COMPILED.exists() else "cannot be loaded"
+    remedy = f"install buildplug again where there is a C compiler for this machine, and no {loops.PURE}"
+    return Finding("loops in C", use, "", problem, remedy, needed=False)
 
 
 def _numbers(version: str) -> list[int]:

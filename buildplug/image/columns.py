@@ -31,17 +31,17 @@ class Columns:
     def __getitem__(self, wanted: str) -> Array: ...
 
     @overload
-    def __getitem__(self, wanted: int) -> dict[str, Any]: ...
+    def __getitem__(self, wanted: "int | np.integer[Any]") -> dict[str, Any]: ...
 
     @overload
     def __getitem__(self, wanted: Array) -> "Columns": ...
 
-    def __getitem__(self, wanted: str | int | Array) -> "Array | dict[str, Any] | Columns":
+    def __getitem__(self, wanted: "str | int | np.integer[Any] | Array") -> "Array | dict[str, Any] | Columns":
         """A column; a record; or the records with these indices, or of this mask."""
         if isinstance(wanted, str):
             return self._columns[wanted]
         found = {name: column[wanted] for name, column in self._columns.items()}
-        return found if isinstance(wanted, int) else Columns(**found)
+        return found if isinstance(wanted, int | np.integer) else Columns(**found)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[number] for number in range(len(self)))

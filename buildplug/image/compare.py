@@ -24,6 +24,7 @@ from buildplug.image.pairs import Pairs, allocated, clear, masks
 from buildplug.image.places import same_place, same_words
 from buildplug.image.rewritten import exchanged, same_copies
 from buildplug.image.veneers import are_veneers, is_filler, same_veneers
+from buildplug.native import loops
 
 # Linker-generated, and dependent on addresses without having relocations.
 EXEMPT = (
@@ -93,7 +94,7 @@ def _compare(draft: Image, final: Image, own: set[str]) -> Comparison:
         differences = ([], [], []) if final is draft else layout.differences(pairs)
         moved, changed, unproved = map(list, differences)
         return Comparison(tuple(moved), tuple(changed), tuple(unproved), len(pairs))
-    after = _references(final, indices[1])
+    after = _doubtful(final, indices[1]) if final is draft else _references(final, indices[1])
     wrong = _wrong_fields(pairs, after)
     changed = [
         f"{pairs.name(pair)}: the field at +{wrong[pair]:#x} does not hold what its relocation says"
@@ -127,6 +128,16 @@ def _references(image: Image, sections: Array) -> Array:
     of = np.zeros(len(image.sections), bool)
     of[sections] = True
     return image.relocations(of=of)
+
+
+def _doubtful(image: Image, sections: Array) -> Array:
+    """Those of them whose fields may not hold what they say, with few others: all that _wrong_fields() looks for."""
+    of = np.zeros(len(image.sections), bool)
+    of[sections] = True
+    kinds = np.zeros(max(image.arch.relocations) + 1, "u1")
+    for kind, field in _checked(image).items():
+        kinds[kind] = field.size | loops.RELATIVE * field.relative if field.whole else loops.UNKNOWN
+    return image.doubtful(of, _sure(image), kinds)
 
 
 def _difference(pairs: Pairs, keys: Keys, words: Computed, pair: int, made: Array) -> tuple[str, bool]:
@@ -170,12 +181,16 @@ def _wrong_fields(pairs: Pairs, relocations: Array) -> Array:
     """The offset of each final section's first field that does not hold its relocation's address, -1 for none."""
     image, first = pairs.final, np.full(len(pairs), -1)
     known = _known(image, relocations)
-    for kind, field in image.arch.relocations.items():
-        if image.type != "ET_EXEC" and not field.relative:
-            continue  # the loader fills them in
+    for kind, field in _checked(image).items():
         rows = relocations.compress(known & (relocations["type"] == kind))
         _note(first, pairs, rows.compress(mismatches(image, rows, field)))
     return first
+
+
+def _checked(image: Image) -> dict[int, Field]:
+    """The relocation types whose fields hold what their symbols and addends say; the loader fills in the others."""
+    known = {kind: field for kind, field in image.arch.relocations.items() if kind not in image.arch.relaxed}
+    return {kind: field for kind, field in known.items() if image.type == "ET_EXEC" or field.relative}
 
 
 def _note(first: Array, pairs: Pairs, wrong: Array) -> None:
@@ -187,10 +202,15 @@ def _note(first: Array, pairs: Pairs, wrong: Array) -> None:
 
 
 def _known(image: Image, relocations: Array) -> Array:
-    """Whether it is known from each relocation what its field holds. References to an ifunc lead to its PLT entry."""
-    sure = (image.symbols["section"] != SHN_UNDEF) & (image.symbols["type"] != STT_GNU_IFUNC)
-    known: Array = sure[relocations["symbol"]] & ~among(relocations["type"], list(image.arch.relaxed))
+    """Whether it is known from each relocation what its field holds."""
+    known: Array = _sure(image)[relocations["symbol"]] & ~among(relocations["type"], list(image.arch.relaxed))
     return known
+
+
+def _sure(image: Image) -> Array:
+    """Whether a field is known to hold the address of each symbol. References to an ifunc lead to its PLT entry."""
+    sure: Array = (image.symbols["section"] != SHN_UNDEF) & (image.symbols["type"] != STT_GNU_IFUNC)
+    return sure
 
 
 def _elsewhere(pairs: Pairs, before: Array, after: Array) -> tuple[Array, Array]:

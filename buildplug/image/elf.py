@@ -4,6 +4,7 @@ All indices are checked here, in file.py and in symtab.py, once: users of an `Im
 a relocation's symbol to exist. Source: System V gABI, chapters 4 and 5.
 """
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -77,6 +78,34 @@ class Image(SymbolTable):
         r_offset, an address in a linked image, becomes an offset in the section. Raises BuildplugError for a relocation
         outside its section or with a nonexistent symbol.
         """
+
+        def chosen(raw: Array, tables: Array, ends: Array) -> Array | None:
+            return None if against is None else loops.find_referring(raw, against, self.symbols["value"], near)
+
+        return self._rows(against, of, chosen)
+
+    def doubtful(self, of: Array, sure: Array, kinds: Array) -> Array:
+        """relocations() of sections, of which those may be left out that are as loops.find_doubtful() says."""
+
+        def chosen(raw: Array, tables: Array, ends: Array) -> Array | None:
+            found, first = [np.zeros(0, "u4")], 0
+            for table, end in zip(tables.tolist(), ends.tolist(), strict=True):
+                home = self.sections[int(self.headers["info"][table])]
+                content, values = self.bytes_of(home), self.symbols["value"]
+                some = loops.find_doubtful(raw[first:end], sure, values, kinds, content, home.address)
+                if some is None:
+                    return None
+                found.append(some + np.uint32(first))
+                first = end
+            return np.concatenate(found)
+
+        return self._rows(None, of, chosen)
+
+    def _rows(
+        self, against: Array | None, of: Array | None, choose: Callable[[Array, Array, Array], Array | None]
+    ) -> Array:
+        """relocations(), of which `choose` finds those that matter, given records, their sections and where each of
+        these ends; None if it cannot tell."""
         tables = self._relocation_sections
         of = self.headers["flags"] & SHF_ALLOC != 0 if of is None else of
         tables = tables[of[self.headers["info"][tables]]]
@@ -87,7 +116,7 @@ class Image(SymbolTable):
         for kind, some in kinds:
             for run in self._runs(some) if len(some) else ():
                 raw, ends = self._raw(run, self._record(kind))
-                chosen = None if against is None else self._referring(raw, against, near)
+                chosen = None if input_order.shuffling() else choose(raw, run, ends)
                 size = PIECE if chosen is None else len(raw)
                 for first in range(0, len(raw), size):
                     piece = raw[first : first + size]
@@ -100,10 +129,6 @@ class Image(SymbolTable):
     def _record(self, kind: int) -> np.dtype[Any]:
         """The dtype of a relocation in a section of this type."""
         return headers.rela(self.arch) if kind == SHT_RELA else headers.record(headers.REL, self.arch)
-
-    def _referring(self, raw: Array, against: Array, near: Near) -> Array | None:
-        """The indices of the records that refer to symbols of a mask, if a loop in C finds them."""
-        return None if input_order.shuffling() else loops.find_referring(raw, against, self.symbols["value"], near)
 
     def _relocations(
         self, raw: Array, first: int, tables: Array, ends: Array, against: Array | None, room: Array,

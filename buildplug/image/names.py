@@ -102,14 +102,14 @@ class Names:
     @cached_property
     def order(self) -> Array:
         """The indices in the order of the names' bytes; equal names as they stand. u4, shape (n,)."""
-        if int(self.lengths.max(initial=0)) * len(self) > WIDEST:  # a few long names
-            texts = self.texts()
-            return np.array(sorted(range(len(self)), key=texts.__getitem__), "u4")
         quickly = loops.sort_names(self._bytes, self._starts, self.lengths)
         return self._sorted() if quickly is None else quickly
 
     def _sorted(self) -> Array:
         """As loops.sort_names()."""
+        if int(self.lengths.max(initial=0)) * len(self) > WIDEST:  # a few long names
+            texts = self.texts()
+            return np.array(sorted(range(len(self)), key=texts.__getitem__), "u4")
         words, last = self._words[WORD:], len(self._bytes)
 
         def spelled(at: Array, first: int) -> Array:

@@ -3,6 +3,7 @@ numpy, and tests/native/ compares the two."""
 
 import ctypes
 import os
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-VERSION = 1  # of the functions, as loops.c has it: what lies there may be of another source
+VERSION = 2  # of the functions, as loops.c has it: what lies there may be of another source
 PURE = "BUILDPLUG_PURE"  # in the environment: as if nothing were compiled
 RELA = np.dtype([("offset", "u8"), ("info", "u8"), ("addend", "i8")])
+RELATIVE, UNKNOWN = 64, 63  # of a kind of field: see find_doubtful()
 COMPILED = Path(__file__).with_name("libloops.so")
 
 
@@ -102,6 +104,21 @@ def find_referring(relocations: Array, wanted: Array, values: Array, near: tuple
     found, (low, shift, pages) = np.empty(len(relocations), "u4"), near
     given = relocations, len(relocations), _as("u1", wanted), _as("u8", values), len(wanted)
     count = _called("find_referring", *given, low, shift, _as("u1", pages), len(pages), found)
+    return None if count is None or count < 0 else found[:count].copy()
+
+
+def find_doubtful(
+    relocations: Array, sure: Array, values: Array, kinds: Array, content: Array, address: int
+) -> Array | None:
+    """The indices, u4, of the Elf64_Rela records of a section that do not lie in it, or whose field does not hold what
+    they say. Skips those of symbols that are not `sure`, and of types whose kind is 0. `kinds`: u1, by type, the bytes
+    of the field, a whole number in this machine's byte order, and RELATIVE if it holds the distance from its own
+    address; UNKNOWN for other fields, of which all are doubtful. None, too, as of find_referring()."""
+    if relocations.dtype != RELA or not relocations.flags.c_contiguous or sys.byteorder != "little":
+        return None
+    found = np.empty(len(relocations), "u4")
+    given = relocations, len(relocations), _as("u1", sure), _as("u8", values), len(sure), _as("u1", kinds), len(kinds)
+    count = _called("find_doubtful", *given, _as("u1", content), len(content), address, found)
     return None if count is None or count < 0 else found[:count].copy()
 
 

@@ -222,9 +222,7 @@ class Stage(Linking):
         `filled`: whether relink() needed no link; `before`: the draft as it was, if it may have become the image;
         `shared`: whether the image may be the file at `relinked`, which is the caller's."""
         before, final = before or images.read(draft), images.read(relinked)
-        spent = filled and final.path.samefile(before.path)
-        rules = [(table.rule, table.ops) for table in self.tables]
-        proof = verify(before, final, rules, self._contents(), filled=filled, spent=spent)
+        proof = verify(before, final, [(t.rule, t.ops) for t in self.tables], self._contents(), filled=filled)
         if proof.changed:
             raise BuildplugError(
                 relinked,

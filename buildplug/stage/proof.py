@@ -16,7 +16,7 @@ from buildplug.config.ops import Ops
 from buildplug.config.project import WantedTable
 from buildplug.config.rule import Rule
 from buildplug.image import build_id, loading
-from buildplug.image.compare import Comparison, compare
+from buildplug.image.compare import compare
 from buildplug.image.elf import Image
 from buildplug.image.headers import REL, SHF_ALLOC, SHT_NOBITS, SHT_REL, SHT_RELA, Array, Section, among, record, rela
 from buildplug.stage import segments
@@ -55,12 +55,10 @@ def verify(
     made: Sequence[Contents] = (),
     *,
     filled: bool = False,
-    spent: bool = False,
 ) -> Proof:
     """Compares two links of one kernel; the same link given twice is only checked against itself. Without declared
     ops, a table's own are used. `made`: the tables that were extracted from a draft of one's own. `filled`: whether
-    the final image is the draft with these tables in it, by fill.py; `spent`: whether even its file is the draft's, so
-    that there is nothing to compare with.
+    the final image is the draft with these tables in it, by fill.py.
 
     Raises BuildplugError if a table, or the relocations to check it with, are missing.
     """
@@ -83,9 +81,7 @@ def verify(
         draft.leave()
         draft = final
     rest = _behind(final, first)
-    found = Comparison((), (), (), 0)
-    if not spent:
-        found = compare(rest if draft is final else _behind(draft, first), rest, own - {rule.section for rule in first})
+    found = compare(rest if draft is final else _behind(draft, first), rest, own - {rule.section for rule in first})
     changed = (*found.changed, *loading.changed(draft, final, own))
     segments.check(final, [(proof.rule, _place(final, proof.rule)[1]) for proof in proofs])
     return Proof(proofs, found.moved, changed, found.sections, found.unproved)

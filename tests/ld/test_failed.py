@@ -1,6 +1,7 @@
 """Links that fail: they leave no output of an earlier link, which would be taken for theirs."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,38 @@ def test_link_that_we_refuse_leaves_no_output(work: Path, words: tuple[str, ...]
     (work / "buildplug.toml").write_text(f'[kernel]\nname = "prog"\n[[table]]\nrule = "functions"\n{broken}')
     failed = ld(work, *INPUTS, *words, "-o", "prog")
     one_line(failed.stderr)
+    assert not left(work)
+
+
+DAMAGING = """#!{python}
+import subprocess, sys
+from pathlib import Path
+from buildplug.image.elf import Image
+
+status = subprocess.run(["ld", *sys.argv[1:]]).returncode
+if status or "-o" not in sys.argv:
+    sys.exit(status)
+output = Path(sys.argv[sys.argv.index("-o") + 1])
+image = Image(output)
+text = image.section(".text")
+row = image.relocations(of=image.headers["address"] == text.address)[0]
+content = bytearray(output.read_bytes())
+content[text.offset + int(row["offset"])] ^= 1
+output.write_bytes(content)
+"""
+
+
+@pytest.mark.usefixtures("links")
+@pytest.mark.parametrize("words", [(), ("--keep",)], ids=" ".join)
+@pytest.mark.parametrize("again", [False, True])
+def test_a_field_that_contradicts_its_relocation_is_refused(work: Path, words: tuple[str, ...], *, again: bool) -> None:
+    if again:
+        linked(work, *INPUTS, "--emit-relocs")
+    (work / "damaging").write_text(DAMAGING.format(python=sys.executable))
+    (work / "damaging").chmod(0o755)
+    failed = ld(work, *words, *INPUTS, "--emit-relocs", "-o", "prog", linker="./damaging")
+    assert failed.returncode == 1
+    assert "does not hold what its relocation says" in one_line(failed.stderr)
     assert not left(work)
 
 

@@ -132,13 +132,20 @@ def test_a_library_of_another_version_is_as_none(monkeypatch: pytest.MonkeyPatch
 
 
 def test_without_a_compiler_nothing_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    made = tmp_path / "loops.so"
-    assert compile_loops(made)
-    for name, value in (("CC", "/nonexistent/cc"), ("CC", "false"), (loops.PURE, "1")):
-        made.write_bytes(b"of another source")
-        monkeypatch.setenv(name, value)
-        assert not compile_loops(made)
-        assert [*tmp_path.iterdir()] == []
+    for name, value in (("CC", "/nonexistent/cc"), ("CC", "false"), ("CC", "cc '"), (loops.PURE, "1")):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            assert not compile_loops(tmp_path / "loops.so")
+
+
+def test_an_empty_name_of_a_compiler_is_as_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CC", "")
+    assert compile_loops(tmp_path / "loops.so")
+
+
+def test_what_is_compiled_for_another_machine_is_not_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CC", "aarch64-linux-gnu-gcc")
+    assert not compile_loops(tmp_path / "loops.so")
 
 
 def test_the_same_source_compiles_to_the_same_bytes(tmp_path: Path) -> None:

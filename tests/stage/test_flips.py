@@ -8,6 +8,7 @@ from bench.flips import unseen
 from buildplug.config.rule import find_shipped
 from buildplug.image.compare import compare
 from buildplug.image.elf import Image
+from buildplug.native import loops
 from tests.samples import built, copy_sample
 
 
@@ -44,6 +45,31 @@ def test_no_small_number_is_taken_for_one_that_the_linker_script_computes(kernel
             content[at] ^= mask
             assert compare(draft, Image.of(final.path, bytes(content)), own).changed, (at, mask)
             content[at] ^= mask
+
+
+@pytest.mark.parametrize("arch", ["x86_64", "aarch64"])  # of the others, more than a field says what it holds
+def test_an_image_alone_is_looked_at_alike_with_and_without_loops(
+    kernel: Path, arch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, final = built_images(kernel, arch)
+    own = {rule.section for rule in find_shipped()}
+    rows = final.relocations()
+    places = final.contents[0][rows["section"]] + rows["offset"]
+    seen = 0
+    for at in [None, *places[:: len(places) // 30].tolist()]:
+        content = bytearray(final.data)
+        if at is not None:
+            content[int(at)] ^= 0x10
+        found = []
+        for library in (loops.library(), None):
+            monkeypatch.setattr(loops, "library", lambda library=library: library)
+            image = Image.of(final.path, bytes(content))
+            found.append(compare(image, image, own).changed)
+            monkeypatch.undo()
+        assert found[0] == found[1]
+        seen += bool(found[0])
+        assert at is not None or not found[0]
+    assert seen > 10
 
 
 @pytest.mark.slow
