@@ -54,7 +54,7 @@ from buildplug.image.elf import Image
 status = subprocess.run(["ld", *sys.argv[1:]]).returncode
 if status or "-o" not in sys.argv:
     sys.exit(status)
-output = Path(sys.argv[sys.argv.index("-o") + 1])
+output = Path(sys.argv[-1])  # ours comes last
 image = Image(output)
 text = image.section(".text")
 row = image.relocations(of=image.headers["address"] == text.address)[0]
