@@ -23,6 +23,7 @@ ROUNDS = 5
 BUILDPLUG = (str(Path(sys.executable).with_name("buildplug")),)  # the installed command
 NINJA = str(Path(ninja.BIN_DIR) / "ninja")
 LINUX_SITE = 16  # bytes: sizeof(struct paravirt_patch_site) on x86_64
+HUGE = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # with which our programs start, and what they run
 ROOM = 60  # MiB that an extraction may take beside the file
 PASSES = ("draft", "extract", "generate", "assemble", "relink", "verify")
 
@@ -36,12 +37,12 @@ class Cost:
     processor: float = 0.0  # seconds of all processors
 
 
-def run(command: Sequence[str | Path], cwd: Path) -> Cost:
-    """Runs a command, which must succeed, and discards its output. Python keeps the bytecode of ours, as when it is
-    installed, whatever the environment says."""
+def run(command: Sequence[str | Path], cwd: Path, **more: str) -> Cost:
+    """Runs a command, which must succeed, with `more` variables, and discards its output. Python keeps the bytecode of
+    ours, as when it is installed, whatever the environment says."""
     words = [str(word) for word in command]
     launched = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")), *words]
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | more
     done = subprocess.run(launched, cwd=cwd, env=env, stdout=subprocess.PIPE, text=True, check=True)
     seconds, processor, peak, status = map(float, done.stdout.split())
     if status:
@@ -107,13 +108,14 @@ def extraction(root: Path) -> None:
 
 def stage(root: Path) -> None:
     """The costs of a build after a change that affects the tables, and of the links of the same objects."""
-    ours, relocations, plain, records = after_change(root)
+    ours, relocations, huge, plain, records = after_change(root)
     seconds = {name: min(record["seconds"][name] for record in records) for name in PASSES}
     said = ", ".join(f"{name} {seconds[name]:.2f}" for name in PASSES)
     passes = min(sum(record["seconds"][name] for name in PASSES) for record in records)
     row("draft to verify", passes, relocations.seconds, "s", f"over one link with --emit-relocs; {said}")
     row("build after a change", ours.seconds, plain.seconds, "s", "over one plain link; compiles one file, records")
     over_link("build after a change", root, ours, relocations, 2.0)
+    row("... with huge pages", ours.processor, huge.processor, "s", "over that link, if it has them, too")
     row("links", records[-1]["links"], 1, "", "over a kernel without tables")
     row("build, memory", ours.peak, plain.peak, "MiB", "over one plain link; its largest process; aim: 2.0")
     table = records[-1]["tables"]["paravirt"]
@@ -127,7 +129,7 @@ def with_lld(root: Path) -> None:
         config = root / "buildplug.toml"
         config.write_text(config.read_text().replace('ld = "ld"', 'ld = "ld.lld"'))
     run([*BUILDPLUG, "build"], root)
-    ours, relocations, _, _ = after_change(root)
+    ours, relocations, *_ = after_change(root)
     over_link("with lld, after a change", root, ours, relocations, 1.5)
 
 
@@ -140,8 +142,9 @@ def over_link(name: str, root: Path, ours: Cost, link: Cost, aim: float) -> None
     row("... the limit", least, link.processor, "s", "that link, and Python that reads the file once")
 
 
-def after_change(root: Path) -> tuple[Cost, Cost, Cost, list[dict[str, Any]]]:
-    """The costs of a build, of the same link with --emit-relocs and of a plain one; and the builds' records."""
+def after_change(root: Path) -> tuple[Cost, Cost, Cost, Cost, list[dict[str, Any]]]:
+    """The costs of a build, of the same link with --emit-relocs, of that with huge pages, and of a plain one; and the
+    builds' records."""
     records: list[dict[str, Any]] = []
 
     def build(number: int) -> Cost:
@@ -150,12 +153,14 @@ def after_change(root: Path) -> tuple[Cost, Cost, Cost, list[dict[str, Any]]]:
         records.append(json.loads((root / "build" / "vmlinux.buildplug.json").read_text()))
         return cost
 
-    def link(number: int, *without: str) -> Cost:
+    def link(number: int, *without: str, **more: str) -> Cost:
         command = [word for word in records[-1]["commands"]["draft"] if word not in without]
-        return run([*command[: command.index("-o")], "-o", "build/plain"], root)
+        return run([*command[: command.index("-o")], "-o", "build/plain"], root, **more)
 
-    ours, relocations, plain = best(ROUNDS, build, link, lambda number: link(number, "--emit-relocs"))
-    return ours, relocations, plain, records
+    ours, relocations, huge, plain = best(
+        ROUNDS, build, link, lambda number: link(number, **HUGE), lambda number: link(number, "--emit-relocs")
+    )
+    return ours, relocations, huge, plain, records
 
 
 def main(arguments: Sequence[str]) -> None:

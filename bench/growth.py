@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bench.costs import BUILDPLUG, best, reading, row, run
+from bench.costs import BUILDPLUG, HUGE, best, reading, row, run
 from bench.small import FUNCTION, SCRIPT
 
 ROUNDS = 3
@@ -35,6 +35,9 @@ CALLERS = 20_000  # of the kernel with many tables
 SYMBOLS = 205_000  # two of a caller
 WIDTH, HEIGHT, LEFT, TOP = 300, 260, 56, 44  # of a panel's axes and their place, in the plot's units
 PANEL = LEFT + WIDTH + 24
+
+
+WORDS = ("-T", "k.lds", "--no-warn-rwx-segments", "k.o", "-o")
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,9 @@ def _costs(folder: Path, text: str, rules: Sequence[str]) -> tuple[float, float]
     start = ".text; .globl _start; .type _start, @function; _start: ret; .size _start, 1\n"
     (folder / "k.S").write_text(f'{start}{text}\n.section .note.GNU-stack, ""\n')
     run(["gcc", "-c", "k.S"], folder)
-    words = ["-T", "k.lds", "--no-warn-rwx-segments", "k.o", "-o"]
-    ours = [*BUILDPLUG, "ld", *words, "k.elf"]
+    ours = [*BUILDPLUG, "ld", *WORDS, "k.elf"]
     run(ours, folder)
-    costs = best(ROUNDS, lambda _: run(ours, folder), lambda _: run(["ld", *words, "plain"], folder))
+    costs = best(ROUNDS, lambda _: run(ours, folder), lambda _: run(["ld", *WORDS, "plain"], folder))
     return costs[0].processor, costs[1].processor
 
 
@@ -141,6 +143,8 @@ def main(arguments: Sequence[str] = ()) -> None:
         folder = Path(name) / "symbols"
         again, alone = _costs(folder, callers(SYMBOLS // 2), ["ksyms"])
         row(f"ksyms, {SYMBOLS:,} symbols", again, alone, "s", "of processors, again, over the linker alone; aim: 2.0")
+        huge = best(ROUNDS, lambda _: run(["ld", *WORDS, "plain"], folder, **HUGE))[0]
+        row("... with huge pages", again, huge.processor, "s", "over the linker alone, if it has them, too")
         image, ours = folder / "k.elf", ("buildplug.ld.final_link", "buildplug.tables.ksyms")
         limit, imports = best(
             ROUNDS, lambda _: run(reading(image), folder), lambda _: run(reading(image, *ours), folder)

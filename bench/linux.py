@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 from unittest.mock import patch
 
-from bench.costs import BUILDPLUG, Cost, best, run
+from bench.costs import BUILDPLUG, HUGE, Cost, best, run
 from buildplug.base.data import build_system
 from buildplug.linux import kbuild, versions
 from tests.linux_image import LINUXES, OLDEST, cached, copy
@@ -110,14 +110,15 @@ def measure(tree: Path, folder: Path) -> None:
         once()
         counts.append(len(links(folder)))
     os.environ["PATH"] = os.environ["PATH"].removeprefix(f"{folder}:")
-    one, stock, *ours = best(
+    one, huge, stock, *ours = best(
         ROUNDS,
         lambda _: run([real or "ld", *plain], tree),
+        lambda _: run([real or "ld", *plain], tree, **HUGE),
         lambda _: run([unplugged, *script[1:]], tree),
         lambda _: first(),
         lambda _: again(),
     )
-    print(f"one plain link: {one.seconds:.2f} s, {one.peak:.1f} MiB")
+    print(f"one plain link: {one.seconds:.2f} s, {one.peak:.1f} MiB; with huge pages: {huge.seconds:.2f} s")
     print(f"{'':<40}{'Linux':>10}{'ours':>10} {'':<5}{'ratio':>7}")
     for when, number, cost in zip(("first", "again"), counts, ours, strict=True):
         row(f"links, {when}", len(theirs), number, "")
