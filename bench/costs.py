@@ -89,17 +89,25 @@ def measure(folder: Path) -> None:
 def extraction(root: Path) -> None:
     """The cost of a process that reads the relocations of an image."""
     image = root / "build" / "vmlinux.draft"
-    ours, readelf, pyelftools, limit = best(
+    ours, readelf, pyelftools, limit, imports = best(
         ROUNDS,
         lambda _: run([*BUILDPLUG, "extract", image, "--rule", "paravirt", "--json"], root),
         lambda _: run(["readelf", "-rW", image], root),
         lambda _: run([sys.executable, Path(__file__).with_name("pyelftools.py"), image], root),
         lambda _: run(reading(image, "capstone"), root),
+        lambda _: run(reading(image, "capstone", "argparse", "json", "buildplug.cli.extract"), root),
     )
     count = f"{kernel.RELOCATIONS:,} relocations"
     row("extraction", ours.seconds, readelf.seconds, "s", f"over readelf -rW, {count}")
     row("... processor", ours.processor, readelf.processor, "s", "aim: 0.4")
     row("... the limit", limit.processor, readelf.processor, "s", "Python imports libraries, and reads the file once")
+    row(
+        "... with our imports",
+        imports.processor,
+        readelf.processor,
+        "s",
+        "the same, and all that an extraction imports",
+    )
     row("extraction", ours.seconds, pyelftools.seconds, "s", "over pyelftools' iter_relocations()")
     row("extraction, memory", ours.peak, readelf.peak, "MiB", "over readelf -rW")
     most = image.stat().st_size / (1 << 20) + ROOM
