@@ -10,7 +10,7 @@ test: setup-test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	clang-format --dry-run -Werror sample_kernel/*.[ch] sample_kernel/*/*.[ch] buildplug/native/*.c
+	clang-format --dry-run -Werror sample_kernel/*.[ch] sample_kernel/*/*.[ch] buildplug/native/*.[ch]
 	$(RUN) -m pytest -n auto -m "not slow"
 
 # Small kernels in the styles of those that nobody here wrote, each by its own Makefile; `make test` runs them, too.
@@ -66,7 +66,7 @@ setup-test: setup
 		mips-linux-gnu-ld=binutils-mips-linux-gnu
 	@.ci/packages '/boot/xen-*-amd64.gz=xen-hypervisor-4.17-amd64,xen-hypervisor-4.20-amd64'
 
-$(VENV)/ready: pyproject.toml buildplug/native/hatch_build.py buildplug/native/loops.c
+$(VENV)/ready: pyproject.toml buildplug/native/hatch_build.py $(wildcard buildplug/native/*.[ch])
 	@.ci/packages gcc=gcc $(PYTHON)=python3 $(PYTHON):ensurepip=python3-venv
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[test]'

@@ -24,14 +24,8 @@ def rules() -> dict[str, Path]:
 
 def own_files() -> list[Path]:
     """The files of buildplug that decide what it makes: its Python and C, templates and rules."""
-    paths = [
-        *PACKAGE.glob("*.py"),
-        *PACKAGE.glob("*/*.py"),
-        *PACKAGE.glob("native/*.c"),
-        *templates(),
-        *rules().values(),
-    ]
-    paths = [path for path in paths if path.name != HOOK]
+    code = (*PACKAGE.glob("*.py"), *PACKAGE.glob("*/*.py"), *PACKAGE.glob("native/*.[ch]"))
+    paths = [*(path for path in code if path.name != HOOK), *templates(), *rules().values()]
     return sorted(
         paths, key=lambda path: (path.parent.name, path.name)
     )  # the same order installed as in the source tree

@@ -125,19 +125,21 @@ def _compare(draft: Image, final: Image, own: set[str]) -> Comparison:
 
 def _references(image: Image, sections: Array) -> Array:
     """The relocations of the sections with these indices."""
-    of = np.zeros(len(image.sections), bool)
-    of[sections] = True
-    return image.relocations(of=of)
+    return image.relocations(of=_mask(image, sections))
 
 
 def _doubtful(image: Image, sections: Array) -> Array:
     """Those of them whose fields may not hold what they say, with few others: all that _wrong_fields() looks for."""
-    of = np.zeros(len(image.sections), bool)
-    of[sections] = True
     kinds = np.zeros(max(image.arch.relocations) + 1, "u1")
     for kind, field in _checked(image).items():
         kinds[kind] = field.size | loops.RELATIVE * field.relative if field.whole else loops.UNKNOWN
-    return image.doubtful(of, _sure(image), kinds)
+    return image.doubtful(_mask(image, sections), _sure(image), kinds)
+
+
+def _mask(image: Image, sections: Array) -> Array:
+    of = np.zeros(len(image.sections), bool)
+    of[sections] = True
+    return of
 
 
 def _difference(pairs: Pairs, keys: Keys, words: Computed, pair: int, made: Array) -> tuple[str, bool]:

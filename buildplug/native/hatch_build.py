@@ -17,15 +17,15 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCE = Path(__file__).with_name("loops.c")
+FOLDER = Path(__file__).parent
 NAME = "libloops.so"
 OPTIONS = ("-std=c11", "-O3", "-fPIC", "-shared", "-ffreestanding", "-nostdlib", "-Wl,--build-id=none")
 
 
-class NativeHook(BuildHookInterface):  # type: ignore[type-arg]  # its parameter is not in all versions
+class NativeHook(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         self.folder = tempfile.mkdtemp(prefix="buildplug.")
-        made, own = Path(self.folder, NAME), SOURCE.with_name(NAME)
+        made, own = Path(self.folder, NAME), FOLDER / NAME
         compiled = compile_loops(made)
         if version == "editable":  # the package is the sources
             with suppress(OSError):  # they may be read-only
@@ -46,8 +46,9 @@ def compile_loops(made: Path) -> bool:
     try:
         if os.environ.get("BUILDPLUG_PURE"):
             return False
-        command = [*shlex.split(os.environ.get("CC") or "cc"), *OPTIONS, SOURCE.name, "-o", str(made.absolute())]
-        subprocess.run(command, cwd=SOURCE.parent, check=True, capture_output=True)
+        sources = sorted(path.name for path in FOLDER.glob("*.c"))
+        command = [*shlex.split(os.environ.get("CC") or "cc"), *OPTIONS, *sources, "-o", str(made.absolute())]
+        subprocess.run(command, cwd=FOLDER, check=True, capture_output=True)
         return bool(ctypes.CDLL(str(made.absolute())).loops_version())
     except (OSError, ValueError, AttributeError, subprocess.CalledProcessError):  # none, or one for another machine
         return False

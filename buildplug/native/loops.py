@@ -1,4 +1,4 @@
-"""The loops of loops.c on numpy arrays. Each returns None where it is not compiled; its caller then does the same with
+"""The loops of loops.h on numpy arrays. Each returns None where it is not compiled; its caller then does the same with
 numpy, and tests/native/ compares the two."""
 
 import ctypes
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-VERSION = 2  # of the functions, as loops.c has it: what lies there may be of another source
+VERSION = 2  # of the functions, as loops.h has it: what lies there may be of another source
 PURE = "BUILDPLUG_PURE"  # in the environment: as if nothing were compiled
 RELA = np.dtype([("offset", "u8"), ("info", "u8"), ("addend", "i8")])
 RELATIVE, UNKNOWN = 64, 63  # of a kind of field: see find_doubtful()
