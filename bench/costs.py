@@ -101,13 +101,7 @@ def extraction(root: Path) -> None:
     row("extraction", ours.seconds, readelf.seconds, "s", f"over readelf -rW, {count}")
     row("... processor", ours.processor, readelf.processor, "s", "aim: 0.4")
     row("... the limit", limit.processor, readelf.processor, "s", "Python imports libraries, and reads the file once")
-    row(
-        "... with our imports",
-        imports.processor,
-        readelf.processor,
-        "s",
-        "the same, and all that an extraction imports",
-    )
+    row("... with our imports", imports.processor, readelf.processor, "s", "the same, and what an extraction imports")
     row("extraction", ours.seconds, pyelftools.seconds, "s", "over pyelftools' iter_relocations()")
     row("extraction, memory", ours.peak, readelf.peak, "MiB", "over readelf -rW")
     most = image.stat().st_size / (1 << 20) + ROOM

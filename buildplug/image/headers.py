@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from elftools.common.utils import struct_parse
 from elftools.elf.structs import ELFStructs  # not elffile: it imports all of DWARF
 
 from buildplug.arch.model import Arch
 from buildplug.native import loops
 
-Array = npt.NDArray[Any]
+Array = loops.Array
 
 SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOTE, SHT_NOBITS, SHT_REL, SHT_DYNSYM, SHT_SYMTAB_SHNDX = 2, 3, 4, 7, 8, 9, 11, 18
 SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR, SHF_INFO_LINK, SHF_TLS = 1, 2, 4, 0x40, 0x400

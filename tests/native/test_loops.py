@@ -1,5 +1,6 @@
 """The loops in C give what numpy gives, for any input."""
 
+import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildplug.image import headers
+from buildplug.image import headers, listing
 from buildplug.image.headers import Array, sorting
 from buildplug.image.names import Names
 from buildplug.native import loops
@@ -54,6 +55,30 @@ def test_numbers_are_sorted(count: int, kind: str, size: int, seed: int) -> None
     keys = [random.integers(0, 256, (size, 8), "u1").view("u8").reshape(-1).astype(kind) for _ in range(count)]
     keys[-1] &= keys[-1].dtype.type(random.choice([1, 3, 127]))  # many are equal
     assert sorting(*keys).tolist() == np.lexsort(keys).tolist()
+
+
+@given(NAMES, st.sampled_from([8, 16]))
+def test_symbols_are_listed(texts: list[bytes], digits: int) -> None:
+    addresses = np.arange(len(texts), dtype="u8") * np.uint64(0x10001)
+    letters = np.resize(np.frombuffer(b"TdW", "u1"), len(texts))
+    expected = [b"%0*x %c %s\n" % (digits, 0x10001 * at, letters[at], text) for at, text in enumerate(texts)]
+    assert listing._lines(addresses, letters, Names.of(texts), digits) == b"".join(expected)
+
+
+@given(st.integers(0, 60), st.integers(0, 2**32 - 1), st.integers(6, 40))
+def test_relocations_that_refer_to_pages_are_found(count: int, seed: int, shift: int) -> None:
+    random = np.random.default_rng(seed)
+    rows = np.zeros(count, loops.RELA)
+    symbols, types = random.integers(0, 9, count).astype("u8"), random.integers(0, 3, count).astype("u8")
+    rows["info"], rows["addend"] = symbols << np.uint64(32) | types, random.integers(-(2**40), 2**40, count)
+    values = random.integers(0, 2**64, 9, "u8")
+    wanted, pages, low = random.integers(0, 2, 9) > 0, random.integers(0, 2, 300) > 0, int(values[0])
+    at = (values[symbols] + rows["addend"].astype("u8") - np.uint64(low)) >> np.uint64(shift)
+    near = (at < 300) & pages[np.minimum(at, 299)]
+    found = loops.find_referring(rows, wanted, values, (low, shift, pages))
+    assert found is not None
+    assert found.tolist() == np.flatnonzero(wanted[symbols] & (types > 0) & near).tolist()
+    assert not count or loops.find_referring(rows, wanted[: int(symbols.max())], values, (low, shift, pages)) is None
 
 
 @given(NAMES)
@@ -144,6 +169,7 @@ def test_an_empty_name_of_a_compiler_is_as_none(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_what_is_compiled_for_another_machine_is_not_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert shutil.which("aarch64-linux-gnu-gcc"), "see Makefile: setup"
     monkeypatch.setenv("CC", "aarch64-linux-gnu-gcc")
     assert not compile_loops(tmp_path / "loops.so")
 
