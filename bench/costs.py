@@ -94,8 +94,8 @@ def extraction(root: Path) -> None:
         lambda _: run([*BUILDPLUG, "extract", image, "--rule", "paravirt", "--json"], root),
         lambda _: run(["readelf", "-rW", image], root),
         lambda _: run([sys.executable, Path(__file__).with_name("pyelftools.py"), image], root),
-        lambda _: run(reading(image, "capstone"), root),
-        lambda _: run(reading(image, "capstone", "argparse", "json", "buildplug.cli.extract"), root),
+        lambda _: run(reading(image), root),
+        lambda _: run(reading(image, "argparse", "json", "buildplug.cli.extract"), root),
     )
     count = f"{kernel.RELOCATIONS:,} relocations"
     row("extraction", ours.seconds, readelf.seconds, "s", f"over readelf -rW, {count}")

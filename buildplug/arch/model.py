@@ -108,6 +108,7 @@ class Arch:
     code_cache: str = ""  # how changed code gets visible to the instruction fetch: "lines" of addresses, or a "fence"
     others: str = ""  # what each other processor needs before it executes changed code
     capstone: tuple[int, int] = (0, 0)  # CS_ARCH_*, CS_MODE_*
+    lengths: bool = False  # whether native/instructions.c knows where its instructions end
     general: tuple[str, ...] = ()  # general-purpose registers, without the stack pointer and the frame pointer
     reserved: str = ""  # the one of those that LLVM keeps for itself: inline assembly in Rust takes no operand in it
     caller_saved: frozenset[str] = frozenset()  # what a function may write by the C calling convention, "flags" too

@@ -2,20 +2,24 @@
 
 from functools import cached_property
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
-import capstone
 import numpy as np
 
-from buildplug.arch.decode import decoder, instructions
 from buildplug.image.elf import Image
 from buildplug.image.headers import STT_FUNC, STT_NOTYPE, Array, Section, among, distinct
+from buildplug.native import loops
+
+if TYPE_CHECKING:
+    import capstone
 
 PIECE = 1 << 16  # bytes that are decoded at a time, as the decoder takes much memory
 LONGEST = 15  # bytes of an instruction
 
 
 class Disassembler:
-    """Decodes a code section from function starts, as bytes alone do not say where instructions begin."""
+    """Decodes a code section from function starts, as bytes alone do not say where instructions begin. Imports capstone
+    for what our own loop does not know, as that is slow."""
 
     def __init__(self, image: Image, section: Section):
         self.image, self.section = image, section
@@ -26,25 +30,44 @@ class Disassembler:
         mine = mine[among(mine["type"], (STT_FUNC, STT_NOTYPE))]
         return np.sort((mine["value"] - np.uint64(self.section.address)).astype("i8"))
 
-    def extents(self, offsets: Array) -> tuple[Array, Array]:
-        """Where the instructions that contain the bytes at `offsets` begin and end, offsets of shape (n,) each; -1 if
-        the code before one does not decode. Decodes each function once."""
+    def extents(self, offsets: Array) -> Array:
+        """Where the instructions that contain the bytes at `offsets` begin and end, and where their immediates begin,
+        offsets, shape (n, 3); -1 where the code before one does not decode, and for an immediate that there is not, or
+        that is not known."""
         function = np.searchsorted(self._starts, offsets, "right") - 1
-        last = np.zeros(len(self._starts) + 1, "i8")  # the last is for what is before all functions
+        found = np.full((len(offsets), 3), -1)
+        order = np.flatnonzero(function >= 0)
+        order = order[np.argsort(offsets[order])]  # so that each function is decoded once
+        if self.image.arch.lengths:
+            quick = loops.find_instructions(
+                self.image.bytes_of(self.section), self._starts[function[order]], offsets[order]
+            )
+            if quick is not None:
+                found[order] = quick
+                order = order[quick[:, 0] < 0]
+        if len(order):
+            found[order, :2] = self._decoded(function[order], offsets[order])
+        return found
+
+    def _decoded(self, function: Array, offsets: Array) -> Array:
+        """extents() by capstone, but for immediates, of offsets in these functions."""
+        last = np.zeros(len(self._starts), "i8")
         np.maximum.at(last, function, offsets)
-        used = distinct(function[function >= 0])
+        used = distinct(function)
         bounds = [
-            self._decoded(*extent) for extent in zip(self._starts[used].tolist(), last[used].tolist(), strict=True)
+            self._bounds(*extent) for extent in zip(self._starts[used].tolist(), last[used].tolist(), strict=True)
         ]
         starts = np.array([start for of in bounds for start in of[:-1]], "i8")
         ends = np.array([end for of in bounds for end in of[1:]], "i8")
         near = np.searchsorted(starts, offsets, "right") - 1
         starts, ends = np.append(starts, -1)[near], np.append(ends, -1)[near]
-        inside = (function >= 0) & (starts >= np.append(self._starts, 0)[function]) & (offsets < ends)
-        return np.where(inside, starts, -1), np.where(inside, ends, -1)
+        inside = (starts >= self._starts[function]) & (offsets < ends)
+        return np.where(inside, [starts, ends], -1).T
 
-    def _decoded(self, start: int, last: int) -> list[int]:
+    def _bounds(self, start: int, last: int) -> list[int]:
         """Where the instructions from `start` up to `last` begin, as far as they decode; and where the last ends."""
+        from buildplug.arch.decode import decoder
+
         content, machine = self.image.bytes_of(self.section), decoder(self.image.arch.capstone, False)
         found = [start]
         while found[-1] <= last:
@@ -55,7 +78,9 @@ class Disassembler:
             found += accumulate(lengths[1:], initial=found[-1] + lengths[0])
         return found
 
-    def instruction(self, start: int, end: int) -> capstone.CsInsn:
+    def instruction(self, start: int, end: int) -> "capstone.CsInsn":
         """The instruction between two offsets, which it is known to be at."""
+        from buildplug.arch.decode import instructions
+
         code = self.image.bytes_of(self.section)[start:end].tobytes()
         return next(instructions(self.image.arch, code, self.section.address + start))

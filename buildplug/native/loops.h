@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 enum {
-	LOOPS_VERSION = 2, /* of what loops.py expects */
+	LOOPS_VERSION = 3, /* of what loops.py expects */
 	CODES = 256,	   /* of a byte */
 };
 
@@ -26,6 +26,8 @@ int64_t find_doubtful(const uint8_t *records, int64_t count, const uint8_t *sure
 		      const uint64_t *values, int64_t symbols, const uint8_t *kinds,
 		      int64_t kind_count, const uint8_t *content, int64_t size, int64_t address,
 		      uint32_t *found);
+int64_t find_instructions(const uint8_t *code, int64_t size, const int64_t *functions,
+			  const int64_t *places, int64_t count, int64_t *found);
 int64_t shared_starts(const uint8_t *names, const int64_t *starts, const int64_t *ends,
 		      int64_t count, int64_t most, int64_t *shared);
 int64_t replace_pairs(const uint8_t *codes, int64_t size, const uint8_t *merged, uint8_t *kept);

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-VERSION = 2  # of the functions, as loops.h has it: what lies there may be of another source
+VERSION = 3  # of the functions, as loops.h has it: what lies there may be of another source
 PURE = "BUILDPLUG_PURE"  # in the environment: as if nothing were compiled
 RELA = np.dtype([("offset", "u8"), ("info", "u8"), ("addend", "i8")])
 RELATIVE, UNKNOWN = 64, 63  # of a kind of field: see find_doubtful()
@@ -120,6 +120,15 @@ def find_doubtful(
     given = relocations, len(relocations), _as("u1", sure), _as("u8", values), len(sure), _as("u1", kinds), len(kinds)
     count = _called("find_doubtful", *given, _as("u1", content), len(content), address, found)
     return None if count is None or count < 0 else found[:count].copy()
+
+
+def find_instructions(code: Array, functions: Array, places: Array) -> Array | None:
+    """Where the x86_64 instruction that contains each offset in `code` (u1) begins and ends, and where its immediate
+    begins, i8, shape (n, 3); `functions`: the offset of each one's function. -1 for an immediate that there is not, and
+    for all three if the instructions before are not all known here."""
+    found = np.empty((len(places), 3), "i8")
+    given = _as("u1", code), len(code), _as("i8", functions), _as("i8", places), len(places)
+    return None if _called("find_instructions", *given, found) is None else found
 
 
 def shared_starts(names: Array, starts: Array, ends: Array, most: int) -> Array | None:

@@ -1,19 +1,16 @@
 """How code refers to an address, where its bytes alone do not say it."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from buildplug.arch.form import IGNORED_KINDS
+from buildplug.image.code import Disassembler
 from buildplug.image.elf import Image
 from buildplug.image.fields import UNKNOWN
 from buildplug.image.groups import groups
 from buildplug.image.headers import Array
 
-if TYPE_CHECKING:
-    from buildplug.image.code import Disassembler
-
 KIND = f"U{max(map(len, IGNORED_KINDS))}"  # of IGNORED_KINDS, as numpy has it
+SLOT_ADDRESS = "slot-address"
 RIGHT = ""  # in place of such a kind: the form is right
 
 
@@ -24,27 +21,26 @@ class Instructions:
         self.image = image
         self.disassemblers: dict[int, Disassembler] = {}
 
-    def _disassembler(self, section: int) -> "Disassembler":
-        from buildplug.image.code import Disassembler  # lazy: importing capstone is slow
-
+    def _disassembler(self, section: int) -> Disassembler:
         return self.disassemblers.setdefault(section, Disassembler(self.image, self.image.sections[section]))
 
-    def extents(self, sections: Array, places: Array) -> tuple[Array, Array]:
-        """The offsets at which the instructions at places begin and end; -1 if the code before does not decode."""
-        starts, ends = np.full((2, len(places)), -1)
+    def extents(self, sections: Array, places: Array) -> Array:
+        """Disassembler.extents() of places in sections."""
+        found = np.full((len(places), 3), -1)
         for section, at in groups(sections):
-            starts[at], ends[at] = self._disassembler(section).extents(places[at])
-        return starts, ends
+            found[at] = self._disassembler(section).extents(places[at])
+        return found
 
     def uses(self, rows: Array, place: Array, numbers: Array, near: Array) -> tuple[Array, Array]:
         """The addresses that the instructions at places refer to, and the kinds of reference; RIGHT: the form is."""
-        starts, ends = self.extents(rows["section"], place)
+        starts, ends, immediates = self.extents(rows["section"], place).T
         unknown, known = starts < 0, rows["form"] != UNKNOWN
-        opcode = np.array([form.at for form in self.image.arch.forms] + [0] * 256)[rows["form"]]
+        opcode = np.array([form.at for form in self.image.arch.forms] + [-1] * 256)[rows["form"]]
         # What is not known follows data in code; two opcode bytes and a target's address there are no coincidence.
         right = known & np.where(unknown, opcode > 1, rows["offset"].astype("i8") == starts)
-        kinds = np.where(right, RIGHT, np.array("other", KIND))
-        for i in np.flatnonzero(~unknown & ~right).tolist():
+        right |= (immediates == place) & (opcode == 0)
+        kinds = np.where(right, RIGHT, np.where(immediates == place, SLOT_ADDRESS, np.array("other", KIND)))
+        for i in np.flatnonzero(~unknown & ~right & (immediates != place)).tolist():
             kinds[i] = self._use(rows[i], int(starts[i]), int(ends[i]), int(place[i]))
         sizes, relative = (
             np.array([getattr(f, what) for f in self.image.arch.fields])[numbers] for what in ("size", "relative")

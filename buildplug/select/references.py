@@ -171,7 +171,7 @@ class _Finder:
         prefixed = [f.kind is not ADDRESS and f.at > 0 and f.code[0] in self.arch.prefixes for f in forms]
         again = code & np.array(prefixed + [False] * 256)[rows["form"]]
         at = np.flatnonzero(again)
-        starts, _ = self.instructions.extents(rows["section"][at], place[at])
+        starts = self.instructions.extents(rows["section"][at], place[at])[:, 0]
         again[at] = (starts >= 0) & (starts != rows["offset"][at].astype("i8"))
         rows["form"][again] = UNKNOWN
         for number, form in enumerate(forms):

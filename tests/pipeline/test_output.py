@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from buildplug.pipeline.doit_tasks import PASSES
-from tests.samples import buildplug, built, copy_sample, edit, one_line
+from tests.samples import buildplug, built, copy_sample, edit, imported, one_line
 
 
 def test_two_ops_at_one_address_are_refused(kernel: Path) -> None:
@@ -127,6 +127,12 @@ def test_random_build_id_is_refused(tmp_path: Path) -> None:
 
 def test_wrong_usage_exits_with_2() -> None:
     assert buildplug("extract").returncode == 2
+
+
+def test_extract_imports_no_decoder_for_code_of_compilers(kernel: Path) -> None:
+    built(kernel)
+    words = ("extract", kernel / "build" / "vmlinux", "--rule", "paravirt")
+    assert not imported(*words) & {"capstone", "jinja2", "doit", "rich", "elftools.elf.elffile"}
 
 
 def test_extract_json_has_the_fields_that_it_promises(kernel: Path) -> None:
