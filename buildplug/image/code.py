@@ -1,5 +1,6 @@
 """Instruction boundaries in code sections."""
 
+from bisect import bisect_right
 from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -32,8 +33,8 @@ class Disassembler:
 
     def extents(self, offsets: Array) -> Array:
         """Where the instructions that contain the bytes at `offsets` begin and end, and where their immediates begin,
-        offsets, shape (n, 3); -1 where the code before one does not decode, and for an immediate that there is not, or
-        that is not known."""
+        offsets, shape (n, 3). All three are -1 where the code before does not decode; the third, too, if there is no
+        immediate, or if capstone decoded the instruction."""
         function = np.searchsorted(self._starts, offsets, "right") - 1
         found = np.full((len(offsets), 3), -1)
         order = np.flatnonzero(function >= 0)
@@ -76,7 +77,7 @@ class Disassembler:
             if not lengths:
                 break
             found += accumulate(lengths[1:], initial=found[-1] + lengths[0])
-        return found
+        return found[: bisect_right(found, last) + 1]  # what was decoded beyond may be of the next function
 
     def instruction(self, start: int, end: int) -> "capstone.CsInsn":
         """The instruction between two offsets, which it is known to be at."""

@@ -13,9 +13,9 @@ enum {
 	REX_W = 8,
 	ESCAPE = 0x0f,
 	SECOND = 0x100, /* of an opcode behind ESCAPE */
-	SYSTEM = SECOND | 0x01,
-	BRANCH = SECOND | 0x1e,
-	FENCE = SECOND | 0xae,
+	GROUP_7 = SECOND | 0x01,
+	HINT_NOP = SECOND | 0x1e,
+	GROUP_15 = SECOND | 0xae,
 	REGISTER = 3, /* ModRM.mod */
 	WITH_SIB = 4, /* ModRM.rm */
 	NO_BASE = 5,  /* ModRM.rm or SIB.base */
@@ -23,10 +23,21 @@ enum {
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-/* What an opcode is followed by. m: ModRM; l: the same, if in memory also behind LOCK; r: the same,
- * also behind REPEAT; R: only there. b: a byte; z: four, two if NARROW; B, Z: ModRM and these; t,
- * T: ModRM, and these if its reg is 0 or 1. j: four bytes; v: four, eight if REX_W, two if NARROW.
- * .: nothing; s: the same, also behind a REPEAT. P: it is a prefix. -: it is not known. */
+/* What follows each opcode, and may be before it:
+ * m   ModRM
+ * l   ModRM; if that is of memory, LOCK may be before
+ * r   ModRM; REPEAT may be before
+ * R   ModRM; REPEAT must be before
+ * b   a byte
+ * z   four bytes, two if NARROW
+ * v   the same, but eight if REX_W
+ * j   four bytes, not if NARROW, as processors differ then
+ * B,Z ModRM, and b or z
+ * t,T ModRM, and b or z if its reg is 0 or 1
+ * .   nothing
+ * s   nothing; REPEAT or REPEAT_UNEQUAL may be before
+ * P   it is a prefix
+ * -   not known */
 static const char FOLLOWING[] = "llmmbz--llmmbz--" /* 00 */
 				"llmmbz--llmmbz--"
 				"llmmbzP-llmmbzP-"
@@ -60,8 +71,8 @@ static const char FOLLOWING[] = "llmmbz--llmmbz--" /* 00 */
 				"----------------"
 				"----------------";
 
-/* Opcodes of which not each ModRM.reg is known: bits for those in memory, in a register, behind
- * LOCK. */
+/* Opcodes for which ModRM.reg matters: a bit for each that is known if the operand is in memory, if
+ * it is in a register, and if it is in memory behind LOCK. */
 static const struct group {
 	uint16_t opcode;
 	uint8_t memory, registers, locked;
@@ -80,34 +91,34 @@ static const struct group {
     {0xfe, 0x03, 0x03, 0x03},
     {0xff, 0x7f, 0x57, 0x03},
     {SECOND | 0x00, 0x3f, 0x3f, 0},
-    {SYSTEM, 0xdf, 0x50, 0},
+    {GROUP_7, 0xdf, 0x50, 0},
     {SECOND | 0x0d, 0x07, 0, 0},
     {SECOND | 0x18, 0x0f, 0, 0},
-    {BRANCH, 0, 0, 0},
+    {HINT_NOP, 0, 0, 0},
     {SECOND | 0x20, 0, 0xff, 0},
     {SECOND | 0x21, 0, 0xff, 0},
     {SECOND | 0x22, 0, 0xff, 0},
     {SECOND | 0x23, 0, 0xff, 0},
-    {FENCE, 0xff, 0, 0},
+    {GROUP_15, 0xff, 0, 0},
     {SECOND | 0xba, 0xf0, 0xf0, 0xe0},
     {SECOND | 0xc7, 0x02, 0xc0, 0x02},
 };
 
-/* Others in a register, by opcode << 8 | ModRM. */
+/* What else is known in a register: opcode << 8 | ModRM. */
 static const uint32_t SINGLE[] = {
-    SYSTEM << 8 | 0xc1, /* vmcall */
-    SYSTEM << 8 | 0xca, /* clac */
-    SYSTEM << 8 | 0xcb, /* stac */
-    SYSTEM << 8 | 0xd0, /* xgetbv */
-    SYSTEM << 8 | 0xd1, /* xsetbv */
-    SYSTEM << 8 | 0xd9, /* vmmcall */
-    SYSTEM << 8 | 0xf8, /* swapgs */
-    SYSTEM << 8 | 0xf9, /* rdtscp */
-    BRANCH << 8 | 0xfa, /* endbr64 */
-    BRANCH << 8 | 0xfb, /* endbr32 */
-    FENCE << 8 | 0xe8,	/* lfence */
-    FENCE << 8 | 0xf0,	/* mfence */
-    FENCE << 8 | 0xf8,	/* sfence */
+    GROUP_7 << 8 | 0xc1,  /* vmcall */
+    GROUP_7 << 8 | 0xca,  /* clac */
+    GROUP_7 << 8 | 0xcb,  /* stac */
+    GROUP_7 << 8 | 0xd0,  /* xgetbv */
+    GROUP_7 << 8 | 0xd1,  /* xsetbv */
+    GROUP_7 << 8 | 0xd9,  /* vmmcall */
+    GROUP_7 << 8 | 0xf8,  /* swapgs */
+    GROUP_7 << 8 | 0xf9,  /* rdtscp */
+    HINT_NOP << 8 | 0xfa, /* endbr64 */
+    HINT_NOP << 8 | 0xfb, /* endbr32 */
+    GROUP_15 << 8 | 0xe8, /* lfence */
+    GROUP_15 << 8 | 0xf0, /* mfence */
+    GROUP_15 << 8 | 0xf8, /* sfence */
 };
 
 static int in(const char *letters, int letter)
@@ -117,10 +128,11 @@ static int in(const char *letters, int letter)
 	return *letters;
 }
 
-/* Whether an opcode that is followed by this ModRM byte is known behind `repeat`, 0 for nothing. */
-static int known(unsigned opcode, int follows, unsigned modrm, int repeat)
+/* Whether an opcode that is followed by this ModRM byte is known; prefix: the LOCK or REPEAT before
+ * it, or 0. */
+static int known(unsigned opcode, int follows, unsigned modrm, int prefix)
 {
-	int in_register = modrm >> 6 == REGISTER, allowed = 0xff, reg = 1 << (modrm >> 3 & 7);
+	int in_register = modrm >> 6 == REGISTER, reg = 1 << (modrm >> 3 & 7), allowed = 0xff;
 	int locked = follows == 'l' ? 0xff : 0;
 
 	for (unsigned i = 0; i < COUNT(GROUPS); i++)
@@ -131,19 +143,19 @@ static int known(unsigned opcode, int follows, unsigned modrm, int repeat)
 	for (unsigned i = 0; i < COUNT(SINGLE); i++)
 		if (SINGLE[i] == (opcode << 8 | modrm))
 			allowed = 0xff;
-	if (repeat == LOCK)
+	if (prefix == LOCK)
 		return !in_register && locked & reg;
-	if (repeat ? repeat != REPEAT || !in("rR", follows) : follows == 'R')
+	if (prefix ? prefix != REPEAT || !in("rR", follows) : follows == 'R')
 		return 0;
 	return allowed & reg;
 }
 
 /* The length of the instruction at code, of which there are `left` bytes, and at which of them its
- * immediate begins, 0 for none; 0 if it is not known. */
+ * immediate begins, 0 for none. 0 if it is not known; the immediate then stays as it was. */
 static int64_t decode(const uint8_t *code, int64_t left, int64_t *immediate)
 {
 	int64_t at = 0;
-	int narrow = 0, repeat = 0, rex = 0, follows;
+	int narrow = 0, prefix = 0, rex = 0, follows;
 	unsigned opcode, modrm = 0;
 
 	if (left > LONGEST)
@@ -151,9 +163,9 @@ static int64_t decode(const uint8_t *code, int64_t left, int64_t *immediate)
 	for (; at < left && FOLLOWING[code[at]] == 'P'; at++) {
 		narrow |= code[at] == NARROW;
 		if (code[at] == LOCK || code[at] == REPEAT || code[at] == REPEAT_UNEQUAL) {
-			if (repeat)
+			if (prefix)
 				return 0;
-			repeat = code[at];
+			prefix = code[at];
 		}
 	}
 	if (at < left && (code[at] & 0xf0) == REX)
@@ -162,8 +174,8 @@ static int64_t decode(const uint8_t *code, int64_t left, int64_t *immediate)
 	if (opcode == ESCAPE)
 		opcode = at < left ? SECOND | code[at++] : 0;
 	follows = FOLLOWING[opcode];
-	if (narrow && (opcode == FENCE || repeat)) /* instructions of their own */
-		return 0;
+	if (narrow && (opcode == GROUP_15 || (prefix && prefix != LOCK)))
+		return 0; /* NARROW may make them other instructions */
 	if (in("mlrRBZtT", follows)) {
 		modrm = at < left ? code[at] : 0;
 		at++;
@@ -176,17 +188,17 @@ static int64_t decode(const uint8_t *code, int64_t left, int64_t *immediate)
 			at += 1;
 		else if (mod == 2 || (mod == 0 && base == NO_BASE))
 			at += 4;
-		if (!known(opcode, follows, modrm, repeat))
+		if (!known(opcode, follows, modrm, prefix))
 			return 0;
-	} else if (repeat == LOCK || (repeat && follows != 's')) {
+	} else if (prefix == LOCK || (prefix && follows != 's')) {
 		return 0;
 	}
 
 	int64_t start = at, word = narrow && !(rex & REX_W) ? 2 : 4;
 	int one = in("bBt", follows), whole = in("zZTv", follows);
-	if (in("tT", follows) && modrm & 0x30)
+	if (in("tT", follows) && modrm & 0x30) /* reg is neither 0 nor 1 */
 		one = whole = 0;
-	if (in("P-", follows) || (narrow && follows == 'j')) /* for `j`, processors differ */
+	if (in("P-", follows) || (narrow && follows == 'j'))
 		return 0;
 	if (one)
 		at += 1;
@@ -196,10 +208,14 @@ static int64_t decode(const uint8_t *code, int64_t left, int64_t *immediate)
 		at += word;
 	else if (follows == 'j')
 		at += 4;
+	if (at > left)
+		return 0;
 	*immediate = at > start ? start : 0;
-	return at <= left ? at : 0;
+	return at;
 }
 
+/* Goes on from the place before if that is of the same function and not behind this one: sorted
+ * places of a function take one pass over it. */
 int64_t find_instructions(const uint8_t *code, int64_t size, const int64_t *functions,
 			  const int64_t *places, int64_t count, int64_t *found)
 {
@@ -207,7 +223,7 @@ int64_t find_instructions(const uint8_t *code, int64_t size, const int64_t *func
 
 	for (int64_t i = 0; i < count; i++, found += 3) {
 		found[0] = found[1] = found[2] = -1;
-		if (functions[i] < 0 || functions[i] > places[i])
+		if (functions[i] < 0 || functions[i] > places[i] || functions[i] > size)
 			continue;
 		if (functions[i] != function || places[i] < start)
 			end = function = functions[i];

@@ -10,7 +10,6 @@ from buildplug.image.groups import groups
 from buildplug.image.headers import Array
 
 KIND = f"U{max(map(len, IGNORED_KINDS))}"  # of IGNORED_KINDS, as numpy has it
-SLOT_ADDRESS = "slot-address"
 RIGHT = ""  # in place of such a kind: the form is right
 
 
@@ -38,8 +37,9 @@ class Instructions:
         opcode = np.array([form.at for form in self.image.arch.forms] + [-1] * 256)[rows["form"]]
         # What is not known follows data in code; two opcode bytes and a target's address there are no coincidence.
         right = known & np.where(unknown, opcode > 1, rows["offset"].astype("i8") == starts)
+        # As _use() has it of an immediate, of which capstone need not be asked; opcode 0: the form is the field alone.
         right |= (immediates == place) & (opcode == 0)
-        kinds = np.where(right, RIGHT, np.where(immediates == place, SLOT_ADDRESS, np.array("other", KIND)))
+        kinds = np.where(right, RIGHT, np.where(immediates == place, "slot-address", np.array("other", KIND)))
         for i in np.flatnonzero(~unknown & ~right & (immediates != place)).tolist():
             kinds[i] = self._use(rows[i], int(starts[i]), int(ends[i]), int(place[i]))
         sizes, relative = (

@@ -2,6 +2,7 @@
 
 import pytest
 
+from buildplug.native import loops
 from buildplug.select.references import extract
 from tests.conftest import Link
 from tests.select.kernel import CODE, KERNEL, LEFT, found, left, rule
@@ -64,3 +65,16 @@ def test_aligned_data_that_looks_like_code_is_data(link: Link) -> None:
 def test_code_behind_data_in_the_code_is_still_found(link: Link) -> None:
     image = link(f"{KERNEL} jmp 1f; .byte 0x06, 0x0e, 0x48; 1: call pv_f; call *pv_ops(%rip)")
     assert [form for _, form, _, _ in found(image, rule(leave=(*LEFT, "other")))][-1] == "call *rip"
+
+
+@pytest.mark.parametrize("filler", ["0", "0xe8", "0xb8"])
+@pytest.mark.parametrize("before", ["", "movups %xmm0, (%rax);"])  # the loop in C does not know that
+@pytest.mark.parametrize("pure", [False, True])
+def test_bytes_between_functions_do_not_hide_the_start_of_the_next(
+    link: Link, filler: str, before: str, pure: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if pure:
+        monkeypatch.setattr(loops, "library", lambda: None)
+    body = f"{before} movl $pv_f, %edi; ret;"
+    image = link(f"{KERNEL} {body} .byte {filler}; .type next, @function; next: {body}")
+    assert [form for _, form, *_ in found(image)] == ["mov imm32, r32"] * 2
