@@ -33,7 +33,7 @@ test-linux-all: setup-test
 	-$(RUN) -m tests.linux_cross arm64 7.3
 	-$(RUN) -m tests.linux_cross riscv 6.12
 	-$(RUN) -m tests.linux_cross riscv 7.3
-	$(RUN) -m pytest -m "linux or slow"
+	$(RUN) -m pytest -n auto --dist loadfile -m "linux or slow"
 
 # All figures; those beside Linux's own kallsyms and link stage need what test-linux builds.
 bench: setup-test

@@ -34,6 +34,11 @@
 start:
 	csrci sstatus, 2
 	csrw sie, zero
+	/* OpenSBI 1.1 lets a hart that it is told to start go before it has noted where: then it begins here. */
+	lla t0, taken
+	li t1, 1
+	amoswap.w t1, t1, (t0)
+	bnez t1, ap_start
 	mv s1, a1
 
 	/* Map the devices' GiB at KERNEL_BASE, and that of memory there and at its own address. */
@@ -87,6 +92,11 @@ ap_high:
 	mv s0, zero
 	call ap_main
 	.size ap_start, . - ap_start
+
+	.data
+	.balign 4
+taken:
+	.word 0 /* 1 since the first hart came */
 
 	.section .rodata
 	.balign 8

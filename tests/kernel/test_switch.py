@@ -14,7 +14,7 @@ from buildplug.image.headers import SHT_NOBITS
 from buildplug.runtime.fixup import apply
 from sample_kernel.boot import EXIT_OK, SECONDS, boot, memory
 from tests.conftest import tool
-from tests.samples import built, copy_sample
+from tests.samples import built, copy_sample, edit
 
 VIRT = ("riscv64", "aarch64")
 EVENTS = {"x86_64": ("loads", "timers", "traps", "shims"), "i386": ("loads", "timers", "traps", "shims")}
@@ -107,6 +107,15 @@ def test_another_backend_starts_the_second_processor_too(kernel: Path) -> None:
     """By SMC in place of HVC; with the firmware's flushes of the TLBs of all harts."""
     for backend in OTHERS.get(arch_of(kernel), ("shim",)):
         assert switched(kernel, f"backend={backend} switch=20", 2)["processors"] == 2
+
+
+def test_a_hart_that_begins_where_the_first_did_is_the_second(tmp_path: Path) -> None:
+    """As by OpenSBI 1.1, now and then, on a busy machine."""
+    folder = copy_sample(tmp_path / "kernel")
+    begin = 'extern const char begin[] __asm__("start");\n\tunsigned long start = physical(begin);'
+    edit(folder / "virt" / "smp.c", ("unsigned long start = physical(ap_start);", begin))
+    built(folder, "--arch", "riscv64")
+    assert switched(folder / "build" / "riscv64" / "vmlinux", "backend=sbi switch=2", 2)["processors"] == 2
 
 
 def test_the_writer_of_the_kernel_writes_what_the_protocol_does(kernel: Path, tmp_path: Path) -> None:
