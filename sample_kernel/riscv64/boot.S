@@ -93,10 +93,10 @@ ap_high:
 	call ap_main
 	.size ap_start, . - ap_start
 
-	.data
+	.bss
 	.balign 4
-taken:
-	.word 0 /* 1 since the first hart came */
+taken: /* 1 since the first hart came; the loader cleared it */
+	.skip 4
 
 	.section .rodata
 	.balign 8
