@@ -150,6 +150,15 @@ static int known(unsigned opcode, int follows, unsigned modrm, int prefix)
 	return allowed & reg;
 }
 
+/* The next byte; 0 behind the last, which *at then tells. */
+static unsigned take(const uint8_t *code, int64_t left, int64_t *at)
+{
+	unsigned byte = *at < left ? code[*at] : 0;
+
+	++*at;
+	return byte;
+}
+
 /* The length of the instruction at code, of which there are `left` bytes, and at which of them its
  * immediate begins, 0 for none. 0 if it is not known; the immediate then stays as it was. */
 static int64_t decode(const uint8_t *code, int64_t left, int64_t *immediate)
@@ -170,20 +179,17 @@ static int64_t decode(const uint8_t *code, int64_t left, int64_t *immediate)
 	}
 	if (at < left && (code[at] & 0xf0) == REX)
 		rex = code[at++];
-	opcode = at < left ? code[at++] : 0;
+	opcode = take(code, left, &at);
 	if (opcode == ESCAPE)
-		opcode = at < left ? SECOND | code[at++] : 0;
+		opcode = SECOND | take(code, left, &at);
 	follows = FOLLOWING[opcode];
 	if (narrow && (opcode == GROUP_15 || (prefix && prefix != LOCK)))
 		return 0; /* NARROW may make them other instructions */
 	if (in("mlrRBZtT", follows)) {
-		modrm = at < left ? code[at] : 0;
-		at++;
+		modrm = take(code, left, &at);
 		unsigned mod = modrm >> 6, base = modrm & 7;
-		if (mod != REGISTER && base == WITH_SIB) {
-			base = at < left ? code[at] & 7 : 0;
-			at++;
-		}
+		if (mod != REGISTER && base == WITH_SIB)
+			base = take(code, left, &at) & 7;
 		if (mod == 1)
 			at += 1;
 		else if (mod == 2 || (mod == 0 && base == NO_BASE))
